@@ -1,0 +1,1 @@
+"""Asks: the one place that speaks HTTP and vLLM's dialect. Imports no pytest."""

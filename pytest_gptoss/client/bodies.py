@@ -1,0 +1,59 @@
+"""What a server says when it does not say what was asked for: any body, condensed to one line."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+
+from pytest_gptoss.records import Json
+
+__all__ = ["condense", "is_web_page", "refusal_text"]
+
+CUT = "..."
+"""Ends a text that was cut; ``Secret.scrub`` knows it."""
+
+SHOWN_CHARACTERS = 200
+_READ_CHARACTERS = 8192
+_SCRIPT = re.compile(r"<(script|style)\b[^>]*>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[^<>]*>")
+
+
+def condense(text: str, limit: int = SHOWN_CHARACTERS) -> str:
+    """``text`` on one line of at most ``limit`` characters, free of control characters."""
+    visible = "".join(char if char.isprintable() else " " for char in text[:_READ_CHARACTERS])
+    line = " ".join(visible.split())
+    if len(line) <= limit and len(text) <= _READ_CHARACTERS:
+        return line
+    return line[: limit - len(CUT)] + CUT
+
+
+def is_web_page(content_type: str, body: bytes) -> bool:
+    """Whether a body is HTML: a proxy speaks, or a web server, not vLLM."""
+    return "html" in content_type.lower() or body[:64].lstrip().lower().startswith((b"<!doctype", b"<html"))
+
+
+def refusal_text(body: bytes | Json, content_type: str = "") -> str:
+    """Find the reason in a refusal and put it on one line.
+
+    Understands vLLM's three shapes, ``{"error": {"message": ...}}``, ``{"detail": ...}`` and
+    ``{"error": "Unauthorized"}``, the older ``{"message": ...}``, and strips a web page of its tags.
+    """
+    if not isinstance(body, bytes):
+        return condense(_reason(body))
+    text = body.decode("utf-8", "replace")
+    try:
+        return condense(_reason(json.loads(text)))
+    except (ValueError, RecursionError):
+        pass
+    if is_web_page(content_type, body):
+        text = html.unescape(_TAG.sub(" ", _SCRIPT.sub(" ", text[:_READ_CHARACTERS])))
+    return condense(text)
+
+
+def _reason(body: Json) -> str:
+    found = body
+    for key in ("error", "message", "detail"):
+        if isinstance(found, dict) and found.get(key):
+            found = found[key]
+    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)

@@ -1,0 +1,292 @@
+"""One server's HTTP: every wait bounded, every body bounded, every failure in words.
+
+Knows nothing of models or tokens.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import anyio
+import httpx
+
+from pytest_gptoss.client.bodies import condense, is_web_page, refusal_text
+from pytest_gptoss.client.connection import bound_http_client
+from pytest_gptoss.client.endpoint import Endpoint
+from pytest_gptoss.client.failures import Interpreter
+from pytest_gptoss.client.sse import SseDecoder, SseEvent
+from pytest_gptoss.client.timeouts import Timeouts, Wait
+from pytest_gptoss.errors import ConnectError, DialectError, RequestTimeout, StreamError
+from pytest_gptoss.records import Json, Role
+
+__all__ = ["MAX_BODY_BYTES", "Answer", "Channel"]
+
+MAX_BODY_BYTES = 256 * 2**20
+"""No answer may be longer, streamed or not: 2,048 hidden states of width 2,880 need 23 MiB."""
+
+MAX_REFUSAL_BYTES = 64 * 2**10
+"""As much of a refusal's body is read: it is shortened to one line anyway."""
+
+REFUSAL_WAIT_S = 5.0
+
+END_OF_STREAM = "[DONE]"
+CLOSING_GRACE_S = 1.0
+"""After ``[DONE]`` the server has so long to end the body, so that the connection can be kept."""
+
+_BROKEN = (httpx.HTTPError, OSError)
+"""What httpx raises for a connection that fails; a TLS error in mid-answer can come as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer with a status of success."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Json:
+        """Read the body as JSON. Raises DialectError with the first words of what came instead."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            content_type = self.headers.get("content-type", "")
+            page = is_web_page(content_type, self.body)
+            raise DialectError(
+                f"expected JSON, but {'a web page' if page else 'something else'} came ("
+                f"{refusal_text(self.body[:MAX_REFUSAL_BYTES], content_type)}): is it the vLLM server's root?"
+            ) from None
+
+
+class Channel:
+    """HTTP to one server; an async context manager.
+
+    ``url_option`` names the option that gave the URL, for messages. Raises UsageError as
+    ``bound_http_client`` does.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        timeouts: Timeouts,
+        *,
+        role: Role,
+        url_option: str,
+        ca_bundle: Path | None,
+        trust_env: bool,
+    ) -> None:
+        self.endpoint = endpoint
+        self.timeouts = timeouts
+        self.interpreter = Interpreter(endpoint, role, url_option)
+        self._http = bound_http_client(
+            endpoint,
+            # All waits but this one are bounded by a deadline of the whole request.
+            timeout=httpx.Timeout(None, connect=timeouts.connect),
+            ca_bundle=ca_bundle,
+            trust_env=trust_env,
+        )
+
+    async def __aenter__(self) -> Channel:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._http.__aexit__(kind, error, traceback)
+
+    async def get(self, path: str, *, wait: Wait) -> Answer:
+        """GET a whole answer. Raises RequestError in one of its forms."""
+        return await self._whole("GET", path, None, {}, wait)
+
+    async def post(
+        self, path: str, body: Mapping[str, Json], *, wait: Wait, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """POST JSON and read the whole answer. Raises RequestError in one of its forms."""
+        return await self._whole("POST", path, _encoded(body), headers or {}, wait)
+
+    async def post_stream(
+        self,
+        path: str,
+        body: Mapping[str, Json],
+        *,
+        take: Callable[[str], bool],
+        first: Wait,
+        headers: Mapping[str, str] | None = None,
+    ) -> bool:
+        """POST JSON and hand each event's data to ``take``; whether ``[DONE]`` came.
+
+        ``take`` answers whether the event carried a token: ``first`` bounds the wait for the first
+        such, ``timeouts.between_tokens`` for each next one and for the end. Pings and dribbling
+        bytes therefore extend nothing.
+        """
+        where = self.where("POST", path)
+        progress = _Progress(first)
+        with anyio.CancelScope(deadline=anyio.current_time() + first.seconds) as scope:
+            async with self._answering("POST", path, _encoded(body), headers or {}) as response:
+                await self._expect_stream(where, response)
+                await self._read_events(where, response, take, progress, scope)
+        if scope.cancelled_caught and not progress.done:
+            raise RequestTimeout(f"{where}: {progress.late()}")
+        return progress.done
+
+    def where(self, method: str, path: str) -> str:
+        """How a message names a request."""
+        return f"{method} {self.endpoint.url(path)}"
+
+    @contextmanager
+    def placed(self, where: str) -> Iterator[None]:
+        """Put the place before the message of an error that pure code raises, and the key out of it."""
+        try:
+            yield
+        except (DialectError, StreamError) as error:
+            raise type(error)(f"{where}: {self.interpreter.scrub(str(error))}") from None
+
+    @asynccontextmanager
+    async def _answering(
+        self, method: str, path: str, content: bytes | None, headers: Mapping[str, str]
+    ) -> AsyncIterator[httpx.Response]:
+        """Give the response once its headers are there and its status is a success."""
+        where = self.where(method, path)
+        sent = dict(headers) if content is None else {**headers, "Content-Type": "application/json"}
+        request = self._http.build_request(method, self.endpoint.url(path), content=content, headers=sent)
+        try:
+            response = await self._http.send(request, stream=True)
+        except _BROKEN as error:
+            seconds = self.timeouts.connect
+            raise self.interpreter.unconnected(where, error, connect_s=seconds) from None
+        try:
+            if not response.is_success:
+                body = await self._refusal(response)
+                raise self.interpreter.refused(where, path, response.status_code, response.headers, body)
+            yield response
+        finally:
+            await response.aclose()
+
+    async def _refusal(self, response: httpx.Response) -> bytes:
+        """Read the beginning of a body that is only quoted; what does not come soon is not waited for."""
+        body = bytearray()
+        with anyio.move_on_after(REFUSAL_WAIT_S), suppress(*_BROKEN):
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) >= MAX_REFUSAL_BYTES:
+                    break
+        return bytes(body[:MAX_REFUSAL_BYTES])
+
+    async def _whole(
+        self, method: str, path: str, content: bytes | None, headers: Mapping[str, str], wait: Wait
+    ) -> Answer:
+        where = self.where(method, path)
+        body = bytearray()
+        with anyio.CancelScope(deadline=anyio.current_time() + wait.seconds) as scope:
+            async with self._answering(method, path, content, headers) as response:
+                try:
+                    async for chunk in response.aiter_bytes():
+                        body += chunk
+                        if len(body) > MAX_BODY_BYTES:
+                            raise DialectError(f"{where}: {_too_long()}")
+                except _BROKEN as error:
+                    raise ConnectError(
+                        f"{where}: the connection was closed in the middle of the answer, "
+                        f"after {len(body)} bytes ({self._reason(error)}): see the server's log"
+                    ) from None
+        if scope.cancelled_caught:
+            raise RequestTimeout(
+                f"{where}: no whole answer within {wait.seconds:g} s: see the server's log, "
+                f"or allow more with {wait.option}"
+            )
+        return Answer(response.headers, bytes(body))
+
+    async def _expect_stream(self, where: str, response: httpx.Response) -> None:
+        content_type = response.headers.get("content-type", "")
+        if content_type.partition(";")[0].strip().lower() == "text/event-stream":
+            return
+        body = await self._refusal(response)
+        said = self.interpreter.scrub(refusal_text(body, content_type))
+        came = "a web page" if is_web_page(content_type, body) else condense(content_type) or "no event"
+        raise DialectError(
+            f"{where}: expected an event stream, but {came} came ({said}): "
+            f"is {self.endpoint.root} the vLLM server's root?"
+        )
+
+    async def _read_events(
+        self,
+        where: str,
+        response: httpx.Response,
+        take: Callable[[str], bool],
+        progress: _Progress,
+        scope: anyio.CancelScope,
+    ) -> None:
+        decoder = SseDecoder()
+        size = 0
+        try:
+            async for chunk in response.aiter_bytes():
+                size += len(chunk)
+                if size > MAX_BODY_BYTES:
+                    raise StreamError(f"{where}: {_too_long()}")
+                with self.placed(where):
+                    wait = progress.advance(decoder.feed(chunk), take, self.timeouts.until_next_token)
+                if wait is not None:
+                    scope.deadline = anyio.current_time() + wait
+        except _BROKEN as error:
+            if not progress.done:
+                raise StreamError(
+                    f"{where}: the connection was closed in mid-stream, "
+                    f"after {progress.tokens} events with tokens ({self._reason(error)}): "
+                    "see the server's log"
+                ) from None
+
+    def _reason(self, error: Exception) -> str:
+        return self.interpreter.scrub(condense(str(error))) or type(error).__name__
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a stream has come: what is waited for, events with tokens, and whether it is over."""
+
+    wait: Wait
+    tokens: int = 0
+    done: bool = False
+
+    def advance(
+        self, events: Sequence[SseEvent], take: Callable[[str], bool], next_wait: Wait
+    ) -> float | None:
+        """Hand events on; the seconds that may pass from now on, None when the old bound stands."""
+        seconds = None
+        for event in events:
+            if self.done:
+                break
+            if event.data == END_OF_STREAM:
+                self.done = True
+                seconds = CLOSING_GRACE_S
+            elif take(event.data):
+                self.tokens += 1
+                self.wait = next_wait
+                seconds = next_wait.seconds
+        return seconds
+
+    def late(self) -> str:
+        waited = (
+            f"no further token or end after {self.tokens} events with tokens"
+            if self.tokens
+            else "no first token"
+        )
+        return (
+            f"{waited} within {self.wait.seconds:g} s: see the server's log, "
+            f"or allow more with {self.wait.option}"
+        )
+
+
+def _encoded(body: Mapping[str, Json]) -> bytes:
+    return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _too_long() -> str:
+    return f"an answer of more than {MAX_BODY_BYTES} bytes: is it the vLLM server's root?"

@@ -1,0 +1,93 @@
+"""An httpx client bound to one server: its key, its certificates, no redirects, no stray proxies."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Generator
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
+
+import httpx
+
+from pytest_gptoss import __version__
+from pytest_gptoss.client.endpoint import Endpoint, Secret
+from pytest_gptoss.errors import UsageError
+
+__all__ = ["bound_http_client", "ignored_proxy_variables"]
+
+KEEPALIVE_S = 2.0
+"""Idle connections are dropped before vLLM's own limit of 5 s: a request sent on a connection that
+the server is just closing would fail, and a measured request is not sent again."""
+
+
+def bound_http_client(
+    endpoint: Endpoint, *, timeout: httpx.Timeout, ca_bundle: Path | None, trust_env: bool
+) -> httpx.AsyncClient:
+    """Make an httpx client with the endpoint's root as base URL and its key on every request.
+
+    Redirects are not followed, so the key goes to this server only. ``ca_bundle`` replaces the
+    public certificate authorities; the environment's proxies count only with ``trust_env``. Raises
+    UsageError for a bundle that holds no certificates and for a proxy that cannot be used.
+    """
+    try:
+        return httpx.AsyncClient(
+            base_url=endpoint.root,
+            auth=None if endpoint.api_key is None else _Bearer(endpoint.api_key),
+            # Compression would cost both sides time and hide how many bytes came.
+            headers={"User-Agent": f"pytest-gptoss/{__version__}", "Accept-Encoding": "identity"},
+            follow_redirects=False,
+            limits=httpx.Limits(
+                max_connections=None, max_keepalive_connections=64, keepalive_expiry=KEEPALIVE_S
+            ),
+            timeout=timeout,
+            trust_env=trust_env,
+            verify=_trusted(endpoint, ca_bundle, trust_env=trust_env),
+        )
+    except (ImportError, ValueError, httpx.InvalidURL):
+        names = ", ".join(_proxy_variables(endpoint.root)) or "the environment"
+        raise UsageError(
+            f"--gptoss-trust-env: the proxy in {names} cannot be used (it takes http://HOST:PORT): "
+            "correct it or leave the option out"
+        ) from None
+
+
+def ignored_proxy_variables(root: str, *, trust_env: bool) -> tuple[str, ...]:
+    """Names of the environment's proxy variables that would apply to this server but are not used."""
+    return () if trust_env else _proxy_variables(root)
+
+
+class _Bearer(httpx.Auth):
+    """Puts the key into the header of each request, so that no client object holds it in clear."""
+
+    def __init__(self, key: Secret) -> None:
+        self._key = key
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
+        yield request
+
+
+def _proxy_variables(root: str) -> tuple[str, ...]:
+    parts = urlsplit(root)
+    if proxy_bypass_environment(parts.netloc, getproxies_environment()):
+        return ()
+    wanted = {f"{parts.scheme}_proxy", "all_proxy"}
+    return tuple(sorted(name for name, value in os.environ.items() if value and name.lower() in wanted))
+
+
+def _trusted(endpoint: Endpoint, ca_bundle: Path | None, *, trust_env: bool) -> ssl.SSLContext | bool:
+    """Whom to trust: the bundle alone if one is given, else the public CAs (httpx's default)."""
+    if endpoint.root.startswith("http://") and not trust_env:
+        # No TLS will be spoken: trust nobody, and save the 70 ms that loading the public CAs takes.
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca_bundle is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=str(ca_bundle))
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(
+            f"--gptoss-ca-bundle {str(ca_bundle)!r} holds no certificates in PEM form ({error}): "
+            "name the file of the CA that signed the server's certificate"
+        ) from None

@@ -1,0 +1,163 @@
+"""What went wrong, in words: an HTTP status or a broken connection becomes one of our errors.
+
+Every message names the URL, what came back, and the way out, on one line. They are raised
+``from None``: the frames below hold request headers, and a traceback that shows locals would
+print the API key.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import httpx
+
+from pytest_gptoss.client.bodies import condense, is_web_page, refusal_text
+from pytest_gptoss.client.endpoint import Endpoint
+from pytest_gptoss.errors import ConnectError, RequestError, RequestTimeout, StatusError, TlsError
+from pytest_gptoss.records import Role
+
+__all__ = ["Interpreter"]
+
+_CONTEXT_TOO_LONG = re.compile(r"maximum context length|max_tokens must be at least 1", re.IGNORECASE)
+_LOGPROBS_TOO_MANY = re.compile(r"logprobs of (\d+), which is greater than max allowed", re.IGNORECASE)
+_NO_SUCH_MODEL = re.compile(r"model .* does not exist", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """Knows whose server this is, and so which option or variable would put things right."""
+
+    endpoint: Endpoint
+    role: Role
+    url_option: str
+
+    @property
+    def key_variable(self) -> str:
+        """The environment variable that holds this role's API key."""
+        return f"GPTOSS_{self.role.upper()}_API_KEY"
+
+    @property
+    def model_option(self) -> str:
+        """The option that names this role's served model."""
+        return "--gptoss-cpu-model-name" if self.role == "cpu" else f"--gptoss-{self.role}-model"
+
+    def scrub(self, text: str) -> str:
+        """``text`` without the API key, which a server may echo."""
+        key = self.endpoint.api_key
+        return text if key is None else key.scrub(text)
+
+    def refused(
+        self, where: str, path: str, status: int, headers: Mapping[str, str], body: bytes
+    ) -> StatusError:
+        """Make the error for an answer whose status is no success."""
+        content_type = headers.get("content-type", "")
+        said = self.scrub(refusal_text(body, content_type))
+        page = is_web_page(content_type, body)
+        quoted = f" ({'a web page: ' if page else ''}{said})" if said else ""
+        advice = self._redirected(headers) if 300 <= status < 400 else self._way_out(path, status, said, page)
+        return StatusError(f"{where} answered {status} {_phrase(status)}{quoted}: {advice}", status=status)
+
+    def unconnected(self, where: str, error: Exception, *, connect_s: float) -> RequestError:
+        """Make the error for a request to which no answer began."""
+        causes = list(_causes(error))
+        reason = self.scrub(condense(str(error))) or type(error).__name__
+        if isinstance(error, httpx.ConnectTimeout):
+            return RequestTimeout(
+                f"{where}: no connection within {connect_s:g} s: is the address right, and does a firewall "
+                f"drop it? check {self.url_option}"
+            )
+        if isinstance(error, httpx.ProxyError):
+            return ConnectError(
+                f"{where}: the proxy of the environment refused ({reason}): "
+                "leave out --gptoss-trust-env to go without it"
+            )
+        for cause in causes:
+            if isinstance(cause, ssl.SSLError):
+                return self._untrusted(where, cause)
+        if any(isinstance(cause, socket.gaierror) for cause in causes):
+            return ConnectError(f"{where}: the host's name is not known ({reason}): check {self.url_option}")
+        if isinstance(error, httpx.ConnectError):
+            return ConnectError(
+                f"{where}: no server answers there ({reason}): is it started, and is {self.url_option} right?"
+            )
+        return ConnectError(
+            f"{where}: the connection was closed before an answer came ({reason}): "
+            f"see the server's log; is {self.endpoint.root.partition(':')[0]} the right scheme?"
+        )
+
+    def _untrusted(self, where: str, error: ssl.SSLError) -> TlsError:
+        reason = condense(getattr(error, "verify_message", "") or error.reason or str(error))
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return TlsError(
+                f"{where}: the certificate does not convince ({reason}): name the CA that signed it with "
+                f"--gptoss-ca-bundle FILE, and the host as the certificate does in {self.url_option}"
+            )
+        return TlsError(
+            f"{where}: the TLS handshake failed ({reason}): does the server speak https at all? "
+            f"check {self.url_option}"
+        )
+
+    def _redirected(self, headers: Mapping[str, str]) -> str:
+        # A query may hold a token, and what stands before "@" a password.
+        target = headers.get("location", "").partition("?")[0]
+        scheme, mark, rest = target.partition("//")
+        place = self.scrub(condense(f"{scheme}{mark}{rest.rpartition('@')[2]}"))
+        return (
+            f"it redirects to {place or 'nowhere'}, and redirects are not followed, so that a key goes to "
+            f"its own server only: give the final address with {self.url_option}"
+        )
+
+    def _way_out(self, path: str, status: int, said: str, page: bool) -> str:
+        root = self.endpoint.root
+        if status in (401, 403):
+            return (
+                f"set {self.key_variable} to this server's key"
+                if self.endpoint.api_key is None
+                else f"the key in {self.key_variable} is not this server's"
+            )
+        if _NO_SUCH_MODEL.search(said):
+            return f"name a model that the server lists with {self.model_option}"
+        if _CONTEXT_TOO_LONG.search(said):
+            return "prompt and answer do not fit: serve with a larger --max-model-len or ask for less"
+        too_many = _LOGPROBS_TOO_MANY.search(said)
+        if too_many:
+            return f"serve with --max-logprobs {too_many[1]} or more"
+        if status in (404, 405) and not page and path == "/pooling":
+            return (
+                "this server computes no hidden states: start one with --runner pooling and name it with "
+                f"--gptoss-hidden-{self.role}"
+            )
+        if status in (404, 405):
+            return f"is {root} the root of the vLLM server? check {self.url_option}"
+        if status in (502, 503, 504):
+            return "the server is starting, overloaded or dead: see its log"
+        if status == 429:
+            return "the server or a proxy limits the rate: measure without that limit"
+        return (
+            "see the server's log" if status >= 500 else "the server does not take this request: see its log"
+        )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        # Several addresses of one host fail together: Python 3.11 groups such errors.
+        waiting += [each.__context__, each.__cause__, *getattr(each, "exceptions", ())]
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "(no standard status)"

@@ -1,0 +1,256 @@
+"""The client of one vLLM server: greedy answers, teacher-forced scores, hidden states, and facts about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from pytest_gptoss.client.bodies import condense
+from pytest_gptoss.client.channel import Answer, Channel
+from pytest_gptoss.client.connection import ignored_proxy_variables
+from pytest_gptoss.client.endpoint import Endpoint
+from pytest_gptoss.client.generation import (
+    StreamedGeneration,
+    chat_body,
+    completion_body,
+    estimated_tokens,
+)
+from pytest_gptoss.client.logprobs import token_ids as checked_token_ids
+from pytest_gptoss.client.pooling import Encoding, hidden_body, states_from_bytes, states_from_json
+from pytest_gptoss.client.scoring import score_body, scored_sequence
+from pytest_gptoss.client.timeouts import Timeouts
+from pytest_gptoss.errors import DialectError, StatusError
+from pytest_gptoss.records import Generation, HiddenStates, Json, Prompt, Role, ScoredSequence, TokenSequence
+
+__all__ = ["ServedModel", "Timeouts", "VllmClient"]
+
+CHAT = "/v1/chat/completions"
+COMPLETIONS = "/v1/completions"
+POOLING = "/pooling"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model as ``/v1/models`` lists it."""
+
+    id: str
+    max_model_len: int | None
+
+
+class VllmClient:
+    """Asks one server; an async context manager. Requests may run side by side.
+
+    Every method raises a RequestError (ConnectError, TlsError, RequestTimeout, StatusError,
+    StreamError, DialectError) whose one line names the URL, what came, and the way out. A failed
+    request is not sent again.
+
+    ``role`` and ``url_option`` (default ``--<role>-url``) only choose the options and variables
+    that messages name. ``ca_bundle`` replaces the public certificate authorities. The proxies of
+    the environment are ignored unless ``trust_env``. Raises UsageError for an unreadable bundle.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        role: Role,
+        timeouts: Timeouts | None = None,
+        ca_bundle: Path | None = None,
+        trust_env: bool = False,
+        url_option: str | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.role: Role = role
+        self.timeouts = timeouts or Timeouts()
+        self.model = endpoint.model
+        """The served model that requests name; None lets the server choose. ``probe`` sets it."""
+        self._trust_env = trust_env
+        self._pooling_encoding: Encoding = "bytes"
+        self._channel = Channel(
+            endpoint,
+            self.timeouts,
+            role=role,
+            url_option=url_option or f"--{role}-url",
+            ca_bundle=ca_bundle,
+            trust_env=trust_env,
+        )
+
+    async def __aenter__(self) -> VllmClient:
+        await self._channel.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._channel.__aexit__(kind, error, traceback)
+
+    @property
+    def ignored_proxies(self) -> tuple[str, ...]:
+        """Names of the environment's variables whose proxy is not used for this server, for a note."""
+        return ignored_proxy_variables(self.endpoint.root, trust_env=self._trust_env)
+
+    @property
+    def model_option(self) -> str:
+        """The option that names this server's model."""
+        return self._channel.interpreter.model_option
+
+    async def chat(
+        self,
+        prompt: Prompt,
+        *,
+        max_tokens: int,
+        top_logprobs: int | None = 20,
+        cache_salt: str | None = None,
+        request_id: str | None = None,
+    ) -> Generation:
+        """Answer a prompt's messages greedily; ``top_logprobs`` None asks for no log-probabilities."""
+        return await self._generate(
+            CHAT,
+            chat_body(prompt.messages, max_tokens=max_tokens, top=top_logprobs),
+            prompt_id=prompt.id,
+            prompt_tokens=estimated_tokens(prompt.messages),
+            max_tokens=max_tokens,
+            top=top_logprobs,
+            cache_salt=cache_salt,
+            request_id=request_id,
+        )
+
+    async def complete(
+        self,
+        token_ids: tuple[int, ...],
+        *,
+        prompt_id: str,
+        max_tokens: int,
+        top_logprobs: int | None = 20,
+        cache_salt: str | None = None,
+        request_id: str | None = None,
+    ) -> Generation:
+        """Continue token ids greedily, ending where a chat answer would.
+
+        No harmony parsing happens on this endpoint: all text is in ``content`` as the server decodes
+        it (without special tokens), ``reasoning`` is empty and there are no tool calls.
+        """
+        return await self._generate(
+            COMPLETIONS,
+            completion_body(token_ids, max_tokens=max_tokens, top=top_logprobs),
+            prompt_id=prompt_id,
+            prompt_tokens=len(token_ids),
+            max_tokens=max_tokens,
+            top=top_logprobs,
+            cache_salt=cache_salt,
+            request_id=request_id,
+        )
+
+    async def score(self, sequence: TokenSequence, *, top: int = 20) -> ScoredSequence:
+        """Score a sequence's tokens from ``sequence.first`` on, each given all before it."""
+        answer = await self._channel.post(
+            COMPLETIONS,
+            self._addressed(score_body(sequence, top=top)),
+            wait=self.timeouts.until_whole_answer(len(sequence.token_ids)),
+        )
+        with self._channel.placed(self._channel.where("POST", COMPLETIONS)):
+            return scored_sequence(answer.json(), sequence, top=top)
+
+    async def hidden(self, token_ids: tuple[int, ...], sequence_id: str) -> HiddenStates:
+        """Fetch the last-layer states of the tokens, after the final norm, from a pooling server.
+
+        A server that refuses raw bytes is asked for JSON numbers from then on.
+        """
+        if self._pooling_encoding == "bytes":
+            try:
+                return await self._states_as_bytes(token_ids, sequence_id)
+            except StatusError as error:
+                if error.status not in (400, 422):
+                    raise
+        states = await self._states_as_numbers(token_ids, sequence_id)
+        self._pooling_encoding = "float"
+        return states
+
+    async def tokenize(self, text: str) -> tuple[int, ...]:
+        """Turn a text into token ids; control tokens written out in it become their ids, none are added."""
+        body = self._addressed({"prompt": text, "add_special_tokens": False})
+        answer = await self._channel.post("/tokenize", body, wait=self.timeouts.until_next_token)
+        with self._channel.placed(self._channel.where("POST", "/tokenize")):
+            return checked_token_ids(_field(answer.json(), "tokens"), "tokens")
+
+    async def models(self) -> tuple[ServedModel, ...]:
+        """List the served models."""
+        answer = await self._channel.get("/v1/models", wait=self.timeouts.until_next_token)
+        with self._channel.placed(self._channel.where("GET", "/v1/models")):
+            return tuple(_served_model(entry) for entry in _field(answer.json(), "data"))
+
+    async def version(self) -> str | None:
+        """Ask for the server's version; None when it does not tell."""
+        try:
+            answer = await self._channel.get("/version", wait=self.timeouts.until_next_token)
+            with self._channel.placed(self._channel.where("GET", "/version")):
+                return condense(str(_field(answer.json(), "version")))
+        except (StatusError, DialectError):
+            return None
+
+    async def metrics_text(self) -> str:
+        """Read the server's ``/metrics``, in Prometheus' text form."""
+        answer = await self._channel.get("/metrics", wait=self.timeouts.until_next_token)
+        return answer.body.decode("utf-8", "replace")
+
+    async def _generate(
+        self,
+        path: str,
+        body: dict[str, Json],
+        *,
+        prompt_id: str,
+        prompt_tokens: int,
+        max_tokens: int,
+        top: int | None,
+        cache_salt: str | None,
+        request_id: str | None,
+    ) -> Generation:
+        answer = StreamedGeneration(max_tokens)
+        salt = {} if cache_salt is None else {"cache_salt": cache_salt}
+        done = await self._channel.post_stream(
+            path,
+            self._addressed({**body, **salt}),
+            take=answer.take,
+            first=self.timeouts.until_first_token(prompt_tokens),
+            headers={} if request_id is None else {"X-Request-Id": request_id},
+        )
+        with self._channel.placed(self._channel.where("POST", path)):
+            return answer.finished(prompt_id=prompt_id, top=top, done=done)
+
+    async def _states_as_bytes(self, token_ids: tuple[int, ...], sequence_id: str) -> HiddenStates:
+        answer = await self._pooled(token_ids, "bytes")
+        with self._channel.placed(self._channel.where("POST", POOLING)):
+            return states_from_bytes(
+                answer.headers, answer.body, sequence_id=sequence_id, token_ids=token_ids
+            )
+
+    async def _states_as_numbers(self, token_ids: tuple[int, ...], sequence_id: str) -> HiddenStates:
+        answer = await self._pooled(token_ids, "float")
+        with self._channel.placed(self._channel.where("POST", POOLING)):
+            return states_from_json(answer.json(), sequence_id=sequence_id, token_ids=token_ids)
+
+    async def _pooled(self, token_ids: tuple[int, ...], encoding: Encoding) -> Answer:
+        return await self._channel.post(
+            POOLING,
+            self._addressed(hidden_body(token_ids, encoding)),
+            wait=self.timeouts.until_whole_answer(len(token_ids)),
+        )
+
+    def _addressed(self, body: dict[str, Json]) -> dict[str, Json]:
+        return body if self.model is None else {"model": self.model, **body}
+
+
+def _field(answer: Json, name: str) -> Json:
+    if not isinstance(answer, dict) or name not in answer:
+        raise DialectError(f"expected a JSON object with {name!r}, but {condense(repr(answer))} came")
+    return answer[name]
+
+
+def _served_model(entry: Json) -> ServedModel:
+    name = _field(entry, "id")
+    length = entry.get("max_model_len")
+    return ServedModel(str(name), length if isinstance(length, int) else None)

@@ -1,0 +1,115 @@
+"""Token ids and log-probabilities as servers write them, checked and brought into arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pytest_gptoss.client.bodies import condense
+from pytest_gptoss.errors import DialectError
+from pytest_gptoss.records import FloatArray, Json, TopLogprobs
+
+__all__ = ["chosen_logprobs", "token_id_named", "token_ids", "top_logprobs"]
+
+_ID_MARK = "token_id:"
+_ID_LIMIT = 2**31
+_NOT_FINITE = "the device computes something that is no number; look for NaN in its logits"
+
+
+def token_ids(value: Json, what: str) -> tuple[int, ...]:
+    """Check a list of token ids. Raises DialectError naming the first entry that is none."""
+    if not isinstance(value, list):
+        raise DialectError(f"{what} is {condense(repr(value), 60)}: expected a list of token ids")
+    for place, each in enumerate(value):
+        if type(each) is not int or not 0 <= each < _ID_LIMIT:
+            raise DialectError(f"{what}[{place}] is {condense(repr(each), 60)}: expected a token id")
+    return tuple(value)
+
+
+def token_id_named(token: Json) -> int | None:
+    """Read the id in ``token_id:N``, as ``return_tokens_as_token_ids`` writes tokens; None for other text."""
+    if not isinstance(token, str) or not token.startswith(_ID_MARK):
+        return None
+    digits = token.removeprefix(_ID_MARK)
+    if not digits.isdecimal() or len(digits) > 10 or int(digits) >= _ID_LIMIT:
+        return None
+    return int(digits)
+
+
+def chosen_logprobs(values: Sequence[Json], what: str, *, first: int = 0) -> FloatArray:
+    """Check log-probabilities in nats, float64 [T]; ``first`` is the position of the first one.
+
+    Raises DialectError naming the first position whose value is no finite number.
+    """
+    array = _numbers(values, what)
+    wrong = np.flatnonzero(~np.isfinite(array))
+    if wrong.size:
+        place = int(wrong[0])
+        raise DialectError(
+            f"{what} at position {first + place} is {values[place]!r} "
+            f"({wrong.size} of {array.size} are no finite number): {_NOT_FINITE}"
+        )
+    return array
+
+
+def top_logprobs(
+    sizes: Sequence[int],
+    ids: Sequence[int],
+    logprobs: Sequence[Json],
+    *,
+    k: int,
+    what: str,
+    first: int = 0,
+    ranks: Sequence[Json] | None = None,
+) -> TopLogprobs:
+    """Rank the k most likely tokens of T positions, from ragged rows laid end to end.
+
+    ``sizes`` [T] says how many entries each row has; ``ids``, ``logprobs`` and ``ranks`` are flat.
+    Rows are sorted by log-probability, equal ones by rank, then by place. A row of more than k
+    entries (the given token, where it is not among the top k, is an extra one) keeps the first k.
+    Raises DialectError for a value that is no finite number or an id that is none.
+    """
+    rows = len(sizes)
+    lengths = np.asarray(sizes, dtype=np.int64)
+    width = max(k, int(lengths.max(initial=0)))
+    filled = np.arange(width) < lengths[:, None]
+    values = _numbers(logprobs, what)
+    if not np.isfinite(values).all():
+        entry = int(np.flatnonzero(~np.isfinite(values))[0])
+        position = first + int(np.searchsorted(np.cumsum(lengths), entry, side="right"))
+        raise DialectError(f"{what} at position {position} hold {logprobs[entry]!r}: {_NOT_FINITE}")
+    all_ids = _within_int32(ids, what)
+    table_ids = np.full((rows, width), -1, dtype=np.int32)
+    table = np.full((rows, width), -np.inf, dtype=np.float64)
+    order = np.zeros((rows, width), dtype=np.float64)
+    table_ids[filled] = all_ids
+    table[filled] = values
+    if ranks is not None:
+        order[filled] = np.nan_to_num(_numbers(ranks, what))
+    sorting = np.lexsort((order, -table), axis=-1)[:, :k]
+    return TopLogprobs(
+        ids=np.take_along_axis(table_ids, sorting, axis=1),
+        logprobs=np.take_along_axis(table, sorting, axis=1).astype(np.float32),
+    )
+
+
+def _numbers(values: Sequence[Json], what: str) -> FloatArray:
+    try:
+        # None, as JSON's null, becomes NaN.
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        array = np.empty(0)
+    if array.shape != (len(values),):
+        raise DialectError(f"{what} hold something that is no number: expected log-probabilities in nats")
+    return array
+
+
+def _within_int32(ids: Sequence[int], what: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    try:
+        array = np.array(ids, dtype=np.int64)
+    except OverflowError:
+        array = np.array([-1])
+    if array.size and (array.min() < 0 or array.max() >= _ID_LIMIT):
+        raise DialectError(f"{what} name a token id outside 0 to {_ID_LIMIT - 1}")
+    return array

@@ -1,0 +1,88 @@
+"""Hidden states from ``/pooling``, task ``token_embed``: one vector a token, after the final norm.
+
+With ``encoding_format`` ``bytes`` the body is raw numbers and a ``metadata`` header holds their
+shape as JSON; with ``float`` it is JSON, some twenty times the work.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from pytest_gptoss.client.bodies import condense
+from pytest_gptoss.errors import DialectError
+from pytest_gptoss.records import Float32Array, HiddenStates, Json
+
+__all__ = ["Encoding", "hidden_body", "states_from_bytes", "states_from_json"]
+
+Encoding: TypeAlias = Literal["bytes", "float"]
+
+_WAY_OUT = (
+    "serve with --runner pooling --convert embed and a pooler config of use_activation false "
+    "(newer vLLM: also task token_embed)"
+)
+
+
+def hidden_body(token_ids: Sequence[int], encoding: Encoding) -> dict[str, Json]:
+    """Ask for hidden states; the task goes with it, since 0.18.1 takes none in its pooler config."""
+    return {"input": list(token_ids), "task": "token_embed", "encoding_format": encoding}
+
+
+def states_from_bytes(
+    headers: Mapping[str, str], body: bytes, *, sequence_id: str, token_ids: tuple[int, ...]
+) -> HiddenStates:
+    """Read raw float32 numbers with their shape in the ``metadata`` header.
+
+    Raises DialectError when the header is missing or does not fit the body or the tokens.
+    """
+    try:
+        item = json.loads(headers["metadata"])["data"][0]
+        dtype, endianness = item["embed_dtype"], item.get("endianness", "native")
+        rows, width = (int(size) for size in item["shape"])
+    except KeyError as error:
+        raise DialectError(
+            f"the answer lacks {error} where the shape of its bytes should stand: "
+            "does a proxy drop the metadata header?"
+        ) from None
+    except (IndexError, TypeError, ValueError, AttributeError):
+        raise DialectError(
+            f"the metadata header is {condense(headers['metadata'], 120)!r}: expected one matrix, "
+            f"one vector a token; {_WAY_OUT}"
+        ) from None
+    if dtype != "float32" or endianness not in ("native", "little", "big"):
+        raise DialectError(f"hidden states came as {endianness}-endian {dtype}: expected float32")
+    if rows < 0 or width < 0 or len(body) != rows * width * 4:
+        raise DialectError(f"{len(body)} bytes came for a matrix of {rows} x {width} float32")
+    # "native" is the server's order; every platform that vLLM serves on is little-endian.
+    numbers = np.frombuffer(body, dtype=">f4" if endianness == "big" else "<f4")
+    return _checked(numbers.reshape(rows, width).astype(np.float32), sequence_id, token_ids)
+
+
+def states_from_json(answer: Json, *, sequence_id: str, token_ids: tuple[int, ...]) -> HiddenStates:
+    """Read numbers as JSON, ``data[0].data`` a list of vectors. Raises DialectError as above."""
+    try:
+        states = np.array(answer["data"][0]["data"], dtype=np.float32)
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise DialectError(
+            f"expected one vector a token, but {condense(repr(answer), 120)} came; {_WAY_OUT}"
+        ) from None
+    return _checked(states, sequence_id, token_ids)
+
+
+def _checked(states: Float32Array, sequence_id: str, token_ids: tuple[int, ...]) -> HiddenStates:
+    if states.ndim != 2 or states.shape[0] != len(token_ids) or states.shape[1] == 0:
+        shape = " x ".join(str(size) for size in states.shape)
+        raise DialectError(
+            f"hidden states of shape {shape} came for {len(token_ids)} tokens: "
+            f"expected one vector a token; {_WAY_OUT}"
+        )
+    wrong = np.flatnonzero(~np.isfinite(states).all(axis=1))
+    if wrong.size:
+        raise DialectError(
+            f"the hidden state at position {wrong[0]} is not finite ({wrong.size} of {len(token_ids)} "
+            "positions): the device computes something that is no number"
+        )
+    return HiddenStates(sequence_id=sequence_id, token_ids=token_ids, states=states)

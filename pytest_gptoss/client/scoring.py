@@ -1,0 +1,80 @@
+"""Teacher forcing on ``/v1/completions``: the server's ``prompt_logprobs`` of given token ids."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from pytest_gptoss.client.bodies import condense
+from pytest_gptoss.client.logprobs import chosen_logprobs, top_logprobs
+from pytest_gptoss.errors import DialectError
+from pytest_gptoss.records import Json, ScoredSequence, TokenSequence
+
+__all__ = ["score_body", "scored_sequence"]
+
+_WHAT = "prompt_logprobs"
+
+
+def score_body(sequence: TokenSequence, *, top: int) -> dict[str, Json]:
+    """Ask for the scores. One token is generated because vLLM takes no fewer; it is ignored."""
+    return {
+        "prompt": list(sequence.token_ids),
+        "max_tokens": 1,
+        "temperature": 0,
+        "prompt_logprobs": top,
+    }
+
+
+def scored_sequence(answer: Json, sequence: TokenSequence, *, top: int) -> ScoredSequence:
+    """Read the scores: entry i of ``prompt_logprobs`` maps token ids to ``{logprob, rank}`` at position i.
+
+    The server adds each position's own token to its top k. Raises DialectError when the list is
+    missing, has another length, lacks a position's own token, or holds what is no finite number.
+    """
+    entries = _entries(answer)
+    if len(entries) != len(sequence.token_ids):
+        raise DialectError(
+            f"{_WHAT} has {len(entries)} entries for {len(sequence.token_ids)} prompt tokens: "
+            "the server did not take the prompt as it was sent; is truncation on?"
+        )
+    rows = entries[sequence.first :]
+    positions = range(sequence.first, len(entries))
+    own = [_own_logprob(entries[place], sequence.token_ids[place], place) for place in positions]
+    try:
+        logprobs = [entry["logprob"] for row in rows for entry in row.values()]
+        ranks = [entry.get("rank") for row in rows for entry in row.values()]
+        ids = list(map(int, chain.from_iterable(rows)))
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise DialectError(f"{_WHAT} holds an entry that is not TOKEN_ID: {{logprob, rank}}") from None
+    return ScoredSequence(
+        sequence_id=sequence.id,
+        token_ids=sequence.token_ids,
+        first=sequence.first,
+        logprobs=chosen_logprobs(own, _WHAT, first=sequence.first),
+        top=top_logprobs(
+            [len(row) for row in rows], ids, logprobs, k=top, what=_WHAT, first=sequence.first, ranks=ranks
+        ),
+    )
+
+
+def _own_logprob(row: Json, token: int, position: int) -> Json:
+    try:
+        return row[str(token)]["logprob"]
+    except (KeyError, TypeError):
+        raise DialectError(
+            f"{_WHAT}[{position}] holds no log-probability of its own token {token} but "
+            f"{condense(repr(row), 80)}: the server did not score the prompt that was sent"
+        ) from None
+
+
+def _entries(answer: Json) -> list[Json]:
+    try:
+        choice = answer["choices"][0]
+        entries = choice.get(_WHAT) or answer.get(_WHAT)
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise DialectError(f"expected a completion, but {condense(repr(answer))} came") from None
+    if not isinstance(entries, list):
+        raise DialectError(
+            f"the answer holds no {_WHAT}: the server ignores the request for them; serve with vLLM, "
+            "or waive the rows that need teacher forcing"
+        )
+    return entries

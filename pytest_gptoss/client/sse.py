@@ -1,0 +1,103 @@
+"""Server-sent events, decoded as the WHATWG standard says.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html, "Interpreting an event
+stream". Fields ``id`` and ``retry`` serve reconnection, which a measured request never does: they
+are read and dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pytest_gptoss.errors import StreamError
+
+__all__ = ["MAX_EVENT_BYTES", "SseDecoder", "SseEvent"]
+
+MAX_EVENT_BYTES = 16 * 2**20
+"""No line and no event's data may be longer: a stream without line ends must not fill the memory."""
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class SseEvent:
+    """One event: its type (``message`` unless the stream says otherwise) and its data."""
+
+    type: str
+    data: str
+
+
+class SseDecoder:
+    """Bytes in, events out; a chunk may end anywhere, inside a UTF-8 character too."""
+
+    def __init__(self, *, max_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._line = bytearray()
+        self._after_cr = False
+        self._at_start = True
+        self._type = ""
+        self._data: list[str] = []
+        self._data_bytes = 0
+
+    @property
+    def inside_event(self) -> bool:
+        """Whether an event has begun that no empty line has ended; at the stream's end it is lost."""
+        return bool(self._line or self._data)
+
+    def feed(self, chunk: bytes) -> list[SseEvent]:
+        """Decode a chunk into the events that it completes.
+
+        Raises StreamError when a line or an event's data exceeds the limit.
+        """
+        if self._after_cr and chunk:
+            # The CR has ended its line already; an LF right after it belongs to the same line end.
+            chunk = chunk.removeprefix(b"\n")
+            self._after_cr = False
+        if chunk.endswith(b"\r"):
+            self._after_cr = True
+        *ended, rest = _LINE_END.split(chunk)
+        events = []
+        for piece in ended:
+            self._extend(piece)
+            event = self._end_line()
+            if event is not None:
+                events.append(event)
+        self._extend(rest)
+        return events
+
+    def _extend(self, piece: bytes) -> None:
+        self._line += piece
+        if len(self._line) + self._data_bytes > self._max_bytes:
+            raise StreamError(
+                f"an event of more than {self._max_bytes} bytes: no server of ours sends such; "
+                "is the URL a vLLM server?"
+            )
+
+    def _end_line(self) -> SseEvent | None:
+        line = bytes(self._line)
+        self._line.clear()
+        if self._at_start:
+            line = line.removeprefix(_BOM)
+            self._at_start = False
+        if not line:
+            return self._dispatch()
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            self._data.append(_text(value))
+            self._data_bytes += len(value) + 1
+        elif name == b"event":
+            self._type = _text(value)
+        return None
+
+    def _dispatch(self) -> SseEvent | None:
+        event = SseEvent(self._type or "message", "\n".join(self._data)) if self._data else None
+        self._type = ""
+        self._data.clear()
+        self._data_bytes = 0
+        return event
+
+
+def _text(value: bytes) -> str:
+    return value.removeprefix(b" ").decode("utf-8", "replace")

@@ -1,0 +1,54 @@
+"""How long to wait for what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Timeouts", "Wait"]
+
+FIRST_TOKEN_BASE_S = 60.0
+FIRST_TOKEN_TOKENS_PER_S = 200.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A bounded wait in seconds and the option that sets it, for the message when it runs out."""
+
+    seconds: float
+    option: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Bounds in seconds: for a connection, for the first token, and for the gap between tokens.
+
+    ``first_token`` None goes by the prompt's length, see ``first_token_timeout``.
+    """
+
+    connect: float = 10.0
+    first_token: float | None = None
+    between_tokens: float = 60.0
+
+    def first_token_timeout(self, prompt_tokens_estimate: int) -> float:
+        """Give the longest wait for the first token of a prompt of about so many tokens, in seconds.
+
+        Unless set: 60 s plus 1 s for every 200 tokens. Generous on purpose: a server that prefills
+        200 tokens a second is alive, and the bound is there for those that are not.
+        """
+        if self.first_token is not None:
+            return self.first_token
+        return FIRST_TOKEN_BASE_S + prompt_tokens_estimate / FIRST_TOKEN_TOKENS_PER_S
+
+    def until_first_token(self, prompt_tokens_estimate: int) -> Wait:
+        """Bound the wait for the first token of a streamed answer."""
+        return Wait(self.first_token_timeout(prompt_tokens_estimate), "--gptoss-first-token-timeout")
+
+    def until_whole_answer(self, prompt_tokens_estimate: int) -> Wait:
+        """Bound the wait for an answer that comes in one piece after a prefill."""
+        prefill = self.first_token_timeout(prompt_tokens_estimate)
+        return Wait(prefill + self.between_tokens, "--gptoss-first-token-timeout")
+
+    @property
+    def until_next_token(self) -> Wait:
+        """The wait for the next token of a stream, for its end marks, and for a small answer."""
+        return Wait(self.between_tokens, "--gptoss-timeout")

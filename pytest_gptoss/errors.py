@@ -1,0 +1,100 @@
+"""Every error the suite raises on purpose.
+
+    GptossError
+    ├── UsageError             the command line, the environment or a file is wrong (exit 4)
+    ├── InsufficientData       a metric has nothing sound to compute from
+    ├── MeasurementError       a scenario could not be measured
+    │   └── RequestError       one request failed
+    │       ├── ConnectError       nothing answers at that address
+    │       ├── TlsError           the certificate does not convince
+    │       ├── RequestTimeout     connect, first token, or the gap between tokens
+    │       ├── StatusError        an HTTP status that is no success
+    │       ├── StreamError        the stream broke, lacks its end, or carries an error event
+    │       └── DialectError       a 200 whose body is not what vLLM says
+    └── ReferenceServerError   the CPU reference server cannot start
+
+A message names the value, the rule and the way out, on one line, and never holds an API key.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConnectError",
+    "DialectError",
+    "GptossError",
+    "InsufficientData",
+    "MeasurementError",
+    "ReferenceServerError",
+    "RequestError",
+    "RequestTimeout",
+    "StatusError",
+    "StreamError",
+    "TlsError",
+    "UsageError",
+]
+
+
+class GptossError(Exception):
+    """Root of the tree; catching it catches every error a user can cause or meet."""
+
+
+class UsageError(GptossError):
+    """An option, an environment variable or a file does not say something usable."""
+
+
+class InsufficientData(GptossError):
+    """A metric was asked for but the measurements do not hold what it needs."""
+
+
+class MeasurementError(GptossError):
+    """A scenario could not be measured; what was measured before it stays in the store."""
+
+
+class RequestError(MeasurementError):
+    """One HTTP request failed. ``kind`` is a stable word for reports and tables."""
+
+    kind = "request"
+
+
+class ConnectError(RequestError):
+    """No TCP connection, or it was closed before an answer came."""
+
+    kind = "connect"
+
+
+class TlsError(RequestError):
+    """The TLS handshake failed."""
+
+    kind = "tls"
+
+
+class RequestTimeout(RequestError):
+    """A bounded wait ran out; the message says which one and the option that sets it."""
+
+    kind = "timeout"
+
+
+class StatusError(RequestError):
+    """The server answered with an HTTP status outside 200 to 299."""
+
+    kind = "status"
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class StreamError(RequestError):
+    """A stream ended without its end marks, or an error event stood inside it."""
+
+    kind = "stream"
+
+
+class DialectError(RequestError):
+    """The answer was a success by status but lacks what vLLM's dialect promises."""
+
+    kind = "dialect"
+
+
+class ReferenceServerError(GptossError):
+    """The CPU reference server cannot load or serve what it was asked to."""

@@ -1,0 +1,119 @@
+"""What the reports draw beside the verdicts: every prompt side by side, the edges, notes in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pytest_gptoss.judge.catalogue import INFO, METRICS, Roles
+from pytest_gptoss.measure.store import Store
+from pytest_gptoss.records import Generation, Greedy, Json, Measurement
+
+__all__ = ["findings", "info_name"]
+
+Rows = Sequence[Mapping[str, Json]]
+
+
+def info_name(npu: str, metric: str) -> str:
+    """Name under which the store keeps an info metric of a device."""
+    return f"info-{npu}-{metric}"
+
+
+def findings(store: Store, roles: Iterable[Roles], rows: Rows) -> dict[str, Json]:
+    """The ``measurements`` part of the report document, from what the store holds.
+
+    ``rows`` are the verdicts as reports carry them; nothing is measured or judged here.
+    """
+    found: dict[str, Json] = {"prompts": [], "edges": [], "info": [], "notes": [], "scenarios": []}
+    for each in roles:
+        info = _info(store, each.npu)
+        found["info"].extend(info)
+        found["prompts"].extend(_prompts(store, each, rows))
+        found["edges"].extend(_edges(each.npu, info))
+        found["notes"].extend(row["finding"] for row in info if row["finding"])
+    found["scenarios"] = [_scenario(store.load(scenario_id)) for scenario_id in store.scenario_ids()]
+    return found
+
+
+def _info(store: Store, npu: str) -> list[dict[str, Json]]:
+    documents = ((name, store.load_document(info_name(npu, name))) for name in INFO)
+    return [{"device": npu, "name": name, **document} for name, document in documents if document is not None]
+
+
+def _edges(npu: str, info: Sequence[Mapping[str, Json]]) -> list[dict[str, Json]]:
+    return [
+        {"edge": edge, "device": npu, **figures, "odd_one_out": row["details"]["odd_one_out"]}
+        for row in info
+        if row["name"] == "edges" and row["value"] is not None
+        for edge, figures in row["details"]["edges"].items()
+    ]
+
+
+def _prompts(store: Store, roles: Roles, rows: Rows) -> list[dict[str, Json]]:
+    """Both devices' answers to every prompt; what one of them did not give is null."""
+    if roles.gpu is None:
+        return []
+    needs = METRICS["token_match_rate"].needs(roles)
+    answers = {role: _answers(store, scenario) for role, scenario in needs.items()}
+    ours, theirs = answers["npu"], answers["gpu"]
+    compared = {
+        row["prompt_id"]: row for row in _details(rows, roles.npu, "token_match_rate").get("prompts", ())
+    }
+    rouge = _details(rows, roles.npu, "rouge_l").get("prompts", {})
+    return [
+        {
+            "id": prompt_id,
+            "device": roles.npu,
+            "prompt_token_ids_equal": _equal(ours.get(prompt_id), theirs.get(prompt_id)),
+            "npu_token_ids": _ids(ours.get(prompt_id)),
+            "gpu_token_ids": _ids(theirs.get(prompt_id)),
+            "match": compared.get(prompt_id, {}).get("match"),
+            "fork": compared.get(prompt_id, {}).get("fork"),
+            "rouge_l": rouge.get(prompt_id),
+        }
+        for prompt_id in dict.fromkeys([*theirs, *ours])
+    ]
+
+
+def _answers(store: Store, scenario: Any) -> dict[str, Generation]:
+    if not isinstance(scenario, Greedy):
+        return {}
+    measurement: Measurement[Generation] | None = store.load(scenario.id)
+    return {} if measurement is None else {item.prompt_id: item for item in measurement.items}
+
+
+def _details(rows: Rows, npu: str, metric: str) -> Mapping[str, Json]:
+    for row in rows:
+        if row["npu"] == npu and row["threshold_id"] == f"precision.{metric}":
+            details: Mapping[str, Json] = row["details"]
+            return details
+    return {}
+
+
+def _equal(ours: Generation | None, theirs: Generation | None) -> bool | None:
+    if ours is None or theirs is None or ours.prompt_token_ids is None or theirs.prompt_token_ids is None:
+        return None
+    return ours.prompt_token_ids == theirs.prompt_token_ids
+
+
+def _ids(answer: Generation | None) -> list[int] | None:
+    return None if answer is None or answer.token_ids is None else list(answer.token_ids)
+
+
+def _scenario(measurement: Measurement[Any] | None) -> dict[str, Json] | None:
+    """A measurement's account without its items."""
+    if measurement is None:
+        return None
+    return {
+        "id": measurement.scenario_id,
+        "device": measurement.device,
+        "items": len(measurement.items),
+        "failures": [
+            {"item": failure.item_id, "kind": failure.kind, "message": failure.message}
+            for failure in measurement.failures
+        ],
+        "left_out": dict(measurement.left_out),
+        "complete": measurement.complete,
+        "started": measurement.started,
+        "ended": measurement.ended,
+    }

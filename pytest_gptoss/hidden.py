@@ -1,0 +1,63 @@
+"""Recording hidden states from one pooling server, for a comparison made later without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pytest_gptoss.client.http import VllmClient
+from pytest_gptoss.errors import MeasurementError
+from pytest_gptoss.judge.thresholds import load_profile
+from pytest_gptoss.measure.corpus import load_shipped
+from pytest_gptoss.measure.devices import Access
+from pytest_gptoss.measure.hidden_file import write_hidden
+from pytest_gptoss.measure.runner import run_async
+from pytest_gptoss.records import HiddenStates, Role, TokenSequence
+
+__all__ = ["record_hidden"]
+
+
+def record_hidden(
+    *,
+    url: str,
+    output: Path,
+    role: Role,
+    model: str | None,
+    profile: str,
+    timeout_s: float,
+    ca_bundle: Path | None,
+    tell: Callable[[str], None],
+) -> int:
+    """Ask ``url`` for the hidden states of a profile's fixed sequences and write them to ``output``.
+
+    Returns how many sequences were recorded. Raises MeasurementError at the first that fails: half a
+    corpus is no measurement.
+    """
+    corpus = load_shipped(load_profile(profile).workload.corpus)
+    access = Access(
+        timeout_s=timeout_s, first_token_timeout_s=timeout_s, ca_bundle=ca_bundle, trust_env=False
+    )
+
+    async def ask_all() -> tuple[list[HiddenStates], str | None]:
+        async with access.client(role, url, model) as client:
+            version = await client.version()
+            return await _ask(client, corpus.sequences, tell), version
+
+    items, version = run_async(ask_all())
+    facts = {"corpus_sha256": corpus.sha256, "corpus": corpus.name, "server_version": version, "model": model}
+    try:
+        write_hidden(output, items, facts)
+    except OSError as error:
+        raise MeasurementError(f"{output}: {error.strerror or error}; name another file") from error
+    return len(items)
+
+
+async def _ask(
+    client: VllmClient, sequences: tuple[TokenSequence, ...], tell: Callable[[str], None]
+) -> list[HiddenStates]:
+    items = []
+    for number, sequence in enumerate(sequences, 1):
+        items.append(await client.hidden(sequence.token_ids, sequence.id))
+        if number % 10 == 0:
+            tell(f"gptoss: {number}/{len(sequences)} sequences")
+    return items

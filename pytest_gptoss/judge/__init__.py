@@ -1,0 +1,1 @@
+"""Judges: metrics, thresholds and verdicts. Pure: no pytest, no httpx, no clock."""

@@ -1,0 +1,206 @@
+"""Last-layer hidden states: what both devices see before they choose a token.
+
+Arrays may be maps of files larger than memory: they are read once, in blocks, and pages that were
+read are given back.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_gptoss.errors import InsufficientData
+from pytest_gptoss.judge.evidence import pair, refuse_other_tokens
+from pytest_gptoss.records import Estimate, HiddenStates, Json, Measurement
+
+__all__ = ["Closeness", "closeness", "hidden_cosine"]
+
+FloatArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
+
+_BLOCK_BYTES = 1 << 19
+"""Per side: small enough to stay in a core's cache while it is read five times, long enough for few calls."""
+_KEPT_BYTES = 1 << 26
+"""Mapped bytes per side after which the pages are given back."""
+_NORM_RATIO_SLACK = 0.1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Closeness:
+    """Two devices' states of one sequence, position by position: float64 [n] each.
+
+    ``cosine`` is NaN where one of the two states has no direction (zero, NaN or infinite);
+    ``distance`` is |tested - reference|; the norms are Euclidean.
+    """
+
+    sequence_id: str
+    cosine: FloatArray
+    distance: FloatArray
+    tested_norm: FloatArray
+    reference_norm: FloatArray
+
+
+def closeness(pairs: Iterable[tuple[HiddenStates, HiddenStates]]) -> Iterator[Closeness]:
+    """Compare (tested, reference) states, one sequence at a time, in bounded memory.
+
+    Raises InsufficientData when a pair's shapes do not fit each other or their tokens.
+    """
+    for tested, reference in pairs:
+        _refuse_misfit(tested, reference)
+        yield _compare(tested.sequence_id, tested.states, reference.states)
+
+
+def hidden_cosine(*, npu: Measurement[HiddenStates], gpu: Measurement[HiddenStates]) -> Estimate:
+    """Take the worst sequence's mean cosine over its positions; n sequences, no interval.
+
+    A sequence in which an NPU state has no direction counts as cosine 0 and is named: that is a
+    finding, not a lack of data. On the GPU's side it raises InsufficientData.
+
+    Details: over all positions ``mean``, ``min``, ``p1``, ``median``, ``relative_l2``
+    (|NPU - GPU| / |GPU|, Frobenius), ``norm_ratio`` (|NPU| / |GPU|), ``positions``; per sequence
+    ``mean`` and ``min``; ``worst``; ``broken`` (sequence id -> positions without direction).
+    """
+    pairs = pair(npu, gpu, "sequences")
+    refuse_other_tokens(pairs, npu.device, gpu.device)
+    compared = []
+    for each in closeness(pairs):
+        _refuse_broken(each.reference_norm, each.sequence_id, gpu.device)
+        compared.append(each)
+    broken = {
+        each.sequence_id: int(np.count_nonzero(~np.isfinite(each.cosine)))
+        for each in compared
+        if not np.isfinite(each.cosine).all()
+    }
+    sequences: dict[str, Json] = {each.sequence_id: _summary(each.cosine) for each in compared}
+    worst = min(sequences, key=lambda key: sequences[key]["mean"])
+    value = sequences[worst]["mean"]
+    details = {"worst": worst, "sequences": sequences, "broken": broken, **_overall(compared)}
+    details["finding"] = _finding(details, value, npu.device)
+    return Estimate(value, "cosine", len(compared), details=details)
+
+
+def _refuse_misfit(tested: HiddenStates, reference: HiddenStates) -> None:
+    for item in (tested, reference):
+        if item.states.ndim != 2 or len(item.states) != len(item.token_ids) or not item.states.size:
+            raise InsufficientData(
+                f"{item.sequence_id}: hidden states of shape {item.states.shape} for {len(item.token_ids)} "
+                "tokens: one row a token is needed, ask for per-token embeddings (task token_embed)"
+            )
+    if tested.states.shape != reference.states.shape:
+        raise InsufficientData(
+            f"{tested.sequence_id}: hidden states of width {tested.states.shape[1]} against "
+            f"{reference.states.shape[1]}: the two servers do not serve the same model"
+        )
+
+
+def _compare(sequence_id: str, tested: Float32Array, reference: Float32Array) -> Closeness:
+    n, width = tested.shape
+    rows = max(1, _BLOCK_BYTES // (width * 4))
+    kept = max(rows, _KEPT_BYTES // (width * 4))
+    products = np.empty((4, n))
+    gap = np.empty((min(rows, n), width), dtype=np.float32)
+    # Overflow and NaN are not accidents here: they show as a norm that is not finite.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, n, rows):
+            ours, theirs = tested[start : start + rows], reference[start : start + rows]
+            block = gap[: len(ours)]
+            np.subtract(ours, theirs, out=block)
+            for row, (left, right) in enumerate(
+                ((ours, theirs), (ours, ours), (theirs, theirs), (block, block))
+            ):
+                products[row, start : start + rows] = _dots(left, right)
+            if start // kept != (start + rows) // kept:
+                _give_back(tested)
+                _give_back(reference)
+    _give_back(tested)
+    _give_back(reference)
+    dot, ours_squared, theirs_squared, gap_squared = products
+    norms = np.sqrt(ours_squared), np.sqrt(theirs_squared)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cosine = np.where(
+            np.isfinite(ours_squared) & np.isfinite(theirs_squared), dot / (norms[0] * norms[1]), np.nan
+        )
+    return Closeness(sequence_id, np.clip(cosine, -1, 1), np.sqrt(gap_squared), *norms)
+
+
+def _dots(left: Float32Array, right: Float32Array) -> Float32Array:
+    """Row-wise dot products; as matrix products of one row they run at BLAS speed."""
+    products: Float32Array = np.matmul(left[:, np.newaxis, :], right[:, :, np.newaxis])[:, 0, 0]
+    return products
+
+
+def _give_back(states: Float32Array) -> None:
+    """Let go of a file map's pages that were read; they stay in the system's cache.
+
+    Only maps that cannot hold changes of their own: of those nothing can be lost.
+    """
+    base: object = states
+    while base is not None and not isinstance(base, mmap.mmap):
+        if isinstance(base, np.memmap) and base.mode != "r":
+            return
+        base = getattr(base, "base", None)
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
+
+
+def _refuse_broken(norms: FloatArray, sequence_id: str, device: str) -> None:
+    bad = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
+    if bad.size:
+        raise InsufficientData(
+            f"{device}: {bad.size} hidden states of {sequence_id} are zero or not finite, first at position "
+            f"{int(bad[0])}: the baseline itself is broken"
+        )
+
+
+def _summary(cosine: FloatArray) -> dict[str, float]:
+    if not np.isfinite(cosine).all():
+        return {"mean": 0.0, "min": 0.0}
+    return {"mean": float(cosine.mean()), "min": float(cosine.min())}
+
+
+def _overall(compared: list[Closeness]) -> dict[str, Json]:
+    """Figures over all positions whose cosine exists; None where there is none."""
+    cosine = np.concatenate([each.cosine for each in compared])
+    there = np.isfinite(cosine)
+    figures: dict[str, Json] = {"positions": len(cosine)}
+    if not there.any():
+        return {**figures, **dict.fromkeys(("mean", "min", "p1", "median", "relative_l2", "norm_ratio"))}
+    distance, ours, theirs = (
+        float(np.linalg.norm(np.concatenate(column)[there]))
+        for column in (
+            [each.distance for each in compared],
+            [each.tested_norm for each in compared],
+            [each.reference_norm for each in compared],
+        )
+    )
+    cosine = cosine[there]
+    return {
+        **figures,
+        "mean": float(cosine.mean()),
+        "min": float(cosine.min()),
+        "p1": float(np.quantile(cosine, 0.01)),
+        "median": float(np.median(cosine)),
+        "relative_l2": distance / theirs,
+        "norm_ratio": ours / theirs,
+    }
+
+
+def _finding(details: dict[str, Json], value: float, device: str) -> str:
+    broken = details["broken"]
+    if broken:
+        first, count = next(iter(broken.items()))
+        return (
+            f"{device}: states that are zero or not finite in {len(broken)} sequences, first {first} "
+            f"({count} positions): look for NaN"
+        )
+    finding = f"worst {details['worst']} with mean cosine {value:.5f}"
+    if abs(details["norm_ratio"] - 1) > _NORM_RATIO_SLACK:
+        finding += (
+            f", and norms differ by a factor of {details['norm_ratio']:.3f}: "
+            "are both states taken after the final norm?"
+        )
+    return finding

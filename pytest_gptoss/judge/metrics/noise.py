@@ -1,0 +1,54 @@
+"""A device against itself: how often it repeats its own greedy answer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pytest_gptoss.judge.evidence import answer_ids, cut_to, first_difference, pair
+from pytest_gptoss.judge.intervals import wilson
+from pytest_gptoss.records import Estimate, Generation, Json, Measurement
+
+__all__ = ["noise"]
+
+
+def noise(
+    *, first: Measurement[Generation], again: Measurement[Generation], batched: Measurement[Generation]
+) -> Estimate:
+    """Share of prompts answered the same a second time, one request at a time; Wilson interval.
+
+    ``again`` and ``batched`` (several requests at once) may hold the first prompts only; ``first``
+    must hold all of theirs. No device can be asked to match another better than it matches itself.
+
+    Details: ``alone`` and ``batched``, each with ``n``, ``equal``, ``rate``, ``interval``,
+    ``matched_prefix`` (min, median) and ``forks`` (prompt id -> index of the first other token).
+    """
+    alone, together = _against(again, first), _against(batched, first)
+    details = {
+        "alone": alone,
+        "batched": together,
+        "finding": f"{first.device} repeats itself in {alone['equal']} of {alone['n']} answers alone, "
+        f"{together['equal']} of {together['n']} batched",
+    }
+    return Estimate(alone["rate"], "share", alone["n"], wilson(alone["equal"], alone["n"]), details)
+
+
+def _against(run: Measurement[Generation], first: Measurement[Generation]) -> dict[str, Json]:
+    prefixes: dict[str, int] = {}
+    forks: dict[str, int] = {}
+    for earlier, later in pair(cut_to(first, run), run, "prompts"):
+        left, right = answer_ids(earlier, first.device), answer_ids(later, run.device)
+        prefixes[later.prompt_id] = first_difference(left, right)
+        if left != right:
+            forks[later.prompt_id] = prefixes[later.prompt_id]
+    n, equal = len(prefixes), len(prefixes) - len(forks)
+    return {
+        "n": n,
+        "equal": equal,
+        "rate": equal / n,
+        "interval": list(wilson(equal, n)),
+        "matched_prefix": {
+            "min": min(prefixes.values()),
+            "median": float(np.median(list(prefixes.values()))),
+        },
+        "forks": forks,
+    }

@@ -1,0 +1,161 @@
+"""An estimate held against its threshold, and the one line that says how it went."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from pytest_gptoss.judge.intervals import Interval
+from pytest_gptoss.records import Comparison, Device, Estimate, Threshold, Verdict
+
+__all__ = ["holds", "invalid", "judge", "line", "number", "skipped", "waived"]
+
+_COMPARE: Mapping[Comparison, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+    "=": operator.eq,
+}
+
+_PLAIN_UNITS = ("share", "F", "cosine")
+"""Units that a reader needs no word for."""
+
+Devices: TypeAlias = Mapping[str, Device]
+
+
+def holds(value: float, comparison: Comparison, limit: float) -> bool:
+    """Whether a value meets a limit; "=" is exact."""
+    return _COMPARE[comparison](value, limit)
+
+
+def judge(threshold: Threshold, npu: str, estimate: Estimate) -> Verdict:
+    """PASS or FAIL on the point estimate; INVALID when the estimate is none.
+
+    ``proven``: the whole interval is on the passing side; None where there is no interval. The
+    reason of a FAIL is the metric's own finding.
+    """
+    unsound = _unsound(threshold, estimate)
+    if unsound is not None:
+        return invalid(threshold, npu, unsound)
+    passed = holds(estimate.value, threshold.comparison, threshold.limit)
+    return Verdict(
+        npu,
+        threshold,
+        "PASS" if passed else "FAIL",
+        value=float(estimate.value),
+        n=int(estimate.n),
+        interval=None if estimate.interval is None else _builtin(estimate.interval),
+        proven=None if estimate.interval is None else _proven(estimate.interval, threshold),
+        reason="" if passed else str(estimate.details.get("finding", "")),
+        details=estimate.details,
+    )
+
+
+def invalid(threshold: Threshold, npu: str, reason: str) -> Verdict:
+    """Say that it could not be measured soundly; ``reason`` tells why and what to do."""
+    return Verdict(npu, threshold, "INVALID", reason=reason)
+
+
+def waived(threshold: Threshold, npu: str, reason: str) -> Verdict:
+    """Say that the user chose not to judge it, for a reason of theirs."""
+    return Verdict(npu, threshold, "WAIVED", reason=reason)
+
+
+def skipped(threshold: Threshold, npu: str, reason: str) -> Verdict:
+    """Say that what it depends on is not part of this run (no CPU reference)."""
+    return Verdict(npu, threshold, "SKIPPED", reason=reason)
+
+
+def line(verdict: Verdict, devices: Devices | None = None) -> str:
+    """Write the verdict in one line: value, comparison, limit, n, interval, devices, then the reason.
+
+    ``devices`` by name: those that played, as the line shall name them.
+    """
+    threshold = verdict.threshold
+    head = f"{verdict.status} {verdict.npu}-{threshold.id}:"
+    if verdict.value is None:
+        parts = [verdict.reason, f"required {_required(threshold)}"]
+        return f"{head} " + "; ".join([*parts, *_played(devices)])
+    figure = number(verdict.value, apart_from=threshold.limit)
+    parts = [f"{figure}, required {_required(threshold)}", f"n {verdict.n}"]
+    if verdict.interval is not None:
+        parts.append(_between(verdict.interval))
+    if verdict.status == "PASS" and verdict.proven is False:
+        parts.append("not proven at 95%")
+    parts.extend(_played(devices))
+    if verdict.reason:
+        parts.append(verdict.reason)
+    return f"{head} " + "; ".join(parts)
+
+
+def number(value: float, *, apart_from: float | None = None) -> str:
+    """Write a figure in four significant digits, or in as many as it takes to tell it from another.
+
+    So 0.94999 against a limit of 0.95 never reads "0.95".
+    """
+    for digits in range(4, 17):
+        text = _digits(value, digits)
+        if apart_from is None or value == apart_from or text != _digits(apart_from, digits):
+            return text
+    return repr(value)
+
+
+def _digits(value: float, digits: int) -> str:
+    # Whole numbers keep all their digits: 20480 tokens is not 2.048e+04.
+    if float(value).is_integer() and abs(value) < 1e9:
+        return str(int(value))
+    return f"{value:.{digits}g}"
+
+
+def _unsound(threshold: Threshold, estimate: Estimate) -> str | None:
+    ends = () if estimate.interval is None else estimate.interval
+    if not all(math.isfinite(figure) for figure in (estimate.value, *ends)):
+        return (
+            f"metric {threshold.metric} gave {estimate.value}, interval {estimate.interval}: no finite figure"
+        )
+    if estimate.n < 1:
+        return f"metric {threshold.metric} gave {number(estimate.value)} from nothing (n = {estimate.n})"
+    if estimate.unit != threshold.unit:
+        return (
+            f"metric {threshold.metric} is in {estimate.unit!r}, its limit in {threshold.unit!r}: "
+            "give the threshold the metric's unit"
+        )
+    return None
+
+
+def _builtin(interval: Interval) -> Interval:
+    return float(interval[0]), float(interval[1])
+
+
+def _proven(interval: Interval, threshold: Threshold) -> bool:
+    return all(holds(end, threshold.comparison, threshold.limit) for end in interval)
+
+
+def _required(threshold: Threshold) -> str:
+    unit = "" if threshold.unit in _PLAIN_UNITS else f" {threshold.unit}"
+    notes = []
+    if threshold.source == "ours":
+        notes.append("our limit")
+    if threshold.changed_from is not None:
+        notes.append(f"changed from {number(threshold.changed_from)}")
+    return f"{threshold.comparison} {number(threshold.limit)}{unit}" + (
+        f" ({', '.join(notes)})" if notes else ""
+    )
+
+
+def _between(interval: Interval) -> str:
+    low, high = interval
+    return f"95% {number(low)} to {number(high)}"
+
+
+def _played(devices: Devices | None) -> list[str]:
+    if not devices:
+        return []
+    return [" against ".join(_named(device) for device in devices.values())]
+
+
+def _named(device: Device) -> str:
+    return device.name if device.label in ("", device.name) else f"{device.name} ({device.label})"

@@ -1,0 +1,18 @@
+"""Names the plugin's modules share: what is kept on pytest's config, and the markers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_gptoss.session import Session
+
+__all__ = ["FAMILIES", "ROW", "SESSION", "TIERS"]
+
+SESSION: pytest.StashKey[Session] = pytest.StashKey()
+FAMILIES = ("preflight", "precision", "needle", "performance", "capability")
+TIERS = ("contract", "assurance")
+ROW = "threshold_row"
+"""The fixture whose parametrization makes a test one row of the acceptance table."""

@@ -1,0 +1,286 @@
+"""Carries scenarios out: the only place that runs an event loop and talks to devices.
+
+Devices are measured side by side, the scenarios of one device one after the other. Whatever ends
+the measuring early (Ctrl-C, a dead server), the items that came stay in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, TypeVar
+
+from pytest_gptoss.client.http import VllmClient
+from pytest_gptoss.errors import MeasurementError, RequestError
+from pytest_gptoss.measure.progress import Progress
+from pytest_gptoss.measure.sequences import Sequences, corpus_sequences, output_sequences
+from pytest_gptoss.measure.store import Store
+from pytest_gptoss.measure.workload import Workload
+from pytest_gptoss.records import (
+    Device,
+    Failure,
+    Forced,
+    Generation,
+    Greedy,
+    Hidden,
+    Measurement,
+    Prompt,
+    Rendered,
+    Scenario,
+)
+
+__all__ = ["Runner", "run_async"]
+
+Result = TypeVar("Result")
+Ask = Callable[[], Coroutine[Any, Any, Any]]
+
+MAX_FAILURES_IN_A_ROW = 3
+"""A device that fails so often without one success between is given up for the scenario."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """The requests of one scenario: (item id, how to ask), and what was left out by design."""
+
+    asks: tuple[tuple[str, Ask], ...]
+    concurrency: int = 1
+    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+class Runner:
+    """Measures scenarios on probed devices and keeps the results in the store.
+
+    ``client`` makes an unopened client for a device; ``hidden_client`` the one that serves its
+    hidden states, which may be another server.
+    """
+
+    def __init__(
+        self,
+        *,
+        devices: Mapping[str, Device],
+        client: Callable[[str], VllmClient],
+        hidden_client: Callable[[str], VllmClient],
+        workload: Workload,
+        store: Store,
+        progress: Progress,
+    ) -> None:
+        self._devices = devices
+        self._client = client
+        self._hidden_client = hidden_client
+        self._workload = workload
+        self._store = store
+        self._progress = progress
+
+    def measure(self, scenarios: Sequence[Scenario]) -> None:
+        """Measure every scenario and save each as it ends. Scenarios they rest on must be stored.
+
+        Raises KeyboardInterrupt after saving what was measured; a failed request is no exception
+        but a Failure in the measurement.
+        """
+        by_device: dict[str, list[Scenario]] = {}
+        for scenario in scenarios:
+            by_device.setdefault(scenario.device, []).append(scenario)
+        self._progress.start({scenario.id: self._size(scenario) for scenario in scenarios})
+        run_async(self._measure_devices(by_device))
+
+    async def _measure_devices(self, by_device: Mapping[str, Sequence[Scenario]]) -> None:
+        tasks = [asyncio.ensure_future(self._measure_device(each)) for each in by_device.values()]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _measure_device(self, scenarios: Sequence[Scenario]) -> None:
+        for scenario in scenarios:
+            make = self._hidden_client if isinstance(scenario, Hidden) else self._client
+            async with make(scenario.device) as client:
+                await self._measure_scenario(scenario, client)
+
+    async def _measure_scenario(self, scenario: Scenario, client: VllmClient) -> None:
+        job = self._job(scenario, client)
+        started = _now()
+        results: dict[str, Any] = {}
+        failures: dict[str, Failure] = {}
+        finished = False
+        try:
+            finished = await self._ask_all(scenario.id, job, results, failures)
+        finally:
+            order = [item_id for item_id, _ in job.asks]
+            self._store.save(
+                Measurement(
+                    scenario_id=scenario.id,
+                    device=scenario.device,
+                    items=tuple(results[item_id] for item_id in order if item_id in results),
+                    failures=tuple(failures[item_id] for item_id in order if item_id in failures),
+                    left_out=job.left_out,
+                    complete=finished,
+                    started=started,
+                    ended=_now(),
+                    provenance=self._provenance(scenario),
+                )
+            )
+
+    async def _ask_all(
+        self, label: str, job: Job, results: dict[str, Any], failures: dict[str, Failure]
+    ) -> bool:
+        """Ask for every item, ``job.concurrency`` at a time; False when the device was given up."""
+        waiting = iter(job.asks)
+        in_a_row = 0
+
+        async def work() -> None:
+            nonlocal in_a_row
+            for item_id, ask in waiting:
+                try:
+                    results[item_id] = await ask()
+                    in_a_row = 0
+                except RequestError as error:
+                    failures[item_id] = Failure(item_id, error.kind, str(error))
+                    in_a_row += 1
+                self._progress.step(label)
+                if in_a_row >= MAX_FAILURES_IN_A_ROW:
+                    return
+
+        await _together([work() for _ in range(job.concurrency)])
+        return in_a_row < MAX_FAILURES_IN_A_ROW
+
+    def _job(self, scenario: Scenario, client: VllmClient) -> Job:
+        if isinstance(scenario, Greedy):
+            return self._greedy(scenario, client)
+        if isinstance(scenario, Rendered):
+            return Job(
+                tuple(
+                    (prompt.id, _bind(client.chat, prompt, max_tokens=1, top_logprobs=None))
+                    for prompt in self._workload.prompt_sets[scenario.prompts].prompts
+                )
+            )
+        sequences = self._sequences(scenario)
+        if isinstance(scenario, Forced):
+            top = self._workload.top_logprobs
+            asks = tuple((each.id, _bind(client.score, each, top=top)) for each in sequences.kept)
+        else:
+            asks = tuple((each.id, _bind(client.hidden, each.token_ids, each.id)) for each in sequences.kept)
+        return Job(asks, left_out=sequences.left_out)
+
+    def _greedy(self, scenario: Greedy, client: VllmClient) -> Job:
+        workload = self._workload
+        prompts = workload.prompt_sets[scenario.prompts].prompts[: scenario.limit]
+        top = workload.top_logprobs if self._devices[scenario.device].capabilities.logprobs else None
+        if scenario.prompt_ids_of is None:
+            asks = tuple(
+                (prompt.id, _bind(client.chat, prompt, max_tokens=self._budget(prompt), top_logprobs=top))
+                for prompt in prompts
+            )
+            return Job(asks, scenario.concurrency)
+        rendered = self._stored(Rendered(scenario.prompt_ids_of, scenario.prompts))
+        ids = {item.prompt_id: item.prompt_token_ids for item in rendered.items}
+        missing = {
+            prompt.id: f"{scenario.prompt_ids_of} did not tell its prompt ids"
+            for prompt in prompts
+            if not ids.get(prompt.id)
+        }
+        asks = tuple(
+            (
+                prompt.id,
+                _bind(
+                    client.complete,
+                    ids[prompt.id],
+                    prompt_id=prompt.id,
+                    max_tokens=self._budget(prompt),
+                    top_logprobs=top,
+                ),
+            )
+            for prompt in prompts
+            if prompt.id not in missing
+        )
+        return Job(asks, scenario.concurrency, missing)
+
+    def _budget(self, prompt: Prompt) -> int:
+        return prompt.max_tokens or self._workload.max_tokens
+
+    def _sequences(self, scenario: Forced | Hidden) -> Sequences:
+        context = self._devices[scenario.device].max_model_len
+        if isinstance(scenario, Hidden):
+            return corpus_sequences(self._workload.corpus, context=context)
+        if scenario.outputs is None:
+            return corpus_sequences(
+                self._workload.corpus, context=context, longest=self._workload.max_scored_tokens
+            )
+        outputs: Measurement[Generation] = self._stored(scenario.outputs)
+        return output_sequences(
+            outputs.items, context=context, longest=self._workload.max_scored_tokens, limit=scenario.limit
+        )
+
+    def _size(self, scenario: Scenario) -> int:
+        if isinstance(scenario, Greedy | Rendered):
+            limit = scenario.limit if isinstance(scenario, Greedy) else None
+            return len(self._workload.prompt_sets[scenario.prompts].prompts[:limit])
+        return len(self._sequences(scenario).kept)
+
+    def _stored(self, scenario: Scenario) -> Measurement[Any]:
+        measurement = self._store.load(scenario.id)
+        if measurement is None:
+            raise MeasurementError(f"{scenario.id} was not measured, and another scenario rests on it")
+        return measurement
+
+    def _provenance(self, scenario: Scenario) -> dict[str, Any]:
+        device = self._devices[scenario.device]
+        return {
+            "server_version": device.server_version,
+            "model": device.model,
+            "scenario": dataclasses.asdict(scenario),
+            **self._workload.facts(),
+        }
+
+
+def run_async(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine to its end from synchronous code.
+
+    Where a loop already runs in this thread (a fixture asked for inside an async test), a thread of
+    its own carries it.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    outcome: list[Result] = []
+    failure: list[BaseException] = []
+
+    def carry() -> None:
+        try:
+            outcome.append(asyncio.run(work))
+        except BaseException as error:  # handed to the caller's thread below
+            failure.append(error)
+
+    thread = threading.Thread(target=carry, name="gptoss-runner", daemon=True)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+async def _together(works: Sequence[Awaitable[None]]) -> None:
+    """Await all; the first exception cancels the rest and is raised once they have ended."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _bind(ask: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any) -> Ask:
+    return lambda: ask(*args, **kwargs)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -1,0 +1,216 @@
+"""The run directory: what was measured, kept so that nothing is lost and nothing is measured twice.
+
+Files are written aside and renamed, so a reader sees a whole file or none; one lock serialises all
+measuring across processes (pytest-xdist's workers share the directory).
+
+    DIR/run/lock, run.json, devices.json
+    DIR/run/measurements/<scenario>.json, <scenario>.<array>.npy
+    DIR/run/verdicts/<npu>-<threshold>.json
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from pytest_gptoss.errors import GptossError
+from pytest_gptoss.measure.codec import decode, encode
+from pytest_gptoss.records import Json, Measurement
+
+if sys.platform == "win32":  # pragma: no cover
+    import msvcrt
+else:
+    import fcntl
+
+__all__ = ["Store", "StoreError", "write_json"]
+
+
+class StoreError(GptossError):
+    """The run directory cannot be written or read."""
+
+
+class Store:
+    """Measurements, devices and verdicts of one run, below ``directory``."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._measurements: dict[str, Measurement[Any]] = {}
+        self._held = 0
+
+    @property
+    def _measured(self) -> Path:
+        return self.directory / "measurements"
+
+    def begin(self) -> None:
+        """Start an empty run; an earlier run's store is kept once, as ``previous``.
+
+        Raises StoreError when the directory cannot be made or written.
+        """
+        with _explained(self.directory):
+            if self.directory.exists():
+                aside = self.directory.with_name("previous")
+                shutil.rmtree(aside, ignore_errors=True)
+                self.directory.rename(aside)
+            self._measured.mkdir(parents=True)
+            (self.directory / "verdicts").mkdir()
+
+    def adopt(self, source: Path) -> None:
+        """Take over a finished run's measurements and forget its verdicts.
+
+        Raises StoreError when ``source`` holds no run.
+        """
+        if not (source / "measurements").is_dir():
+            raise StoreError(f"{source}: no measurements of a run there; name the directory of its reports")
+        with _explained(self.directory):
+            if source.resolve() != self.directory.resolve():
+                self.begin()
+                shutil.rmtree(self.directory)
+                shutil.copytree(source, self.directory)
+            shutil.rmtree(self.directory / "verdicts", ignore_errors=True)
+            (self.directory / "verdicts").mkdir()
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the one lock of the run; within one process it may be taken again."""
+        if self._held:
+            self._held += 1
+            try:
+                yield
+            finally:
+                self._held -= 1
+            return
+        with _explained(self.directory):
+            handle = (self.directory / "lock").open("a+b")
+        with handle:
+            _acquire(handle)
+            self._held = 1
+            try:
+                yield
+            finally:
+                self._held = 0
+
+    def save(self, measurement: Measurement[Any]) -> None:
+        """Keep a measurement; arrays first, so a JSON file always has its arrays."""
+        document, arrays = encode(measurement)
+        document["arrays"] = sorted(arrays)
+        with _explained(self.directory):
+            for name, array in arrays.items():
+                path = self._measured / f"{measurement.scenario_id}.{name}.npy"
+                _write(path, functools.partial(_save_array, array))
+            write_json(self._measured / f"{measurement.scenario_id}.json", document)
+        self._measurements[measurement.scenario_id] = measurement
+
+    def load(self, scenario_id: str) -> Measurement[Any] | None:
+        """A measurement by its scenario's id, None when it was not made; arrays stay on disk."""
+        known = self._measurements.get(scenario_id)
+        if known is not None:
+            return known
+        document = self._read(self._measured / f"{scenario_id}.json")
+        if document is None:
+            return None
+        arrays = {}
+        for name in document["arrays"]:
+            path = self._measured / f"{scenario_id}.{name}.npy"
+            with _explained(path):
+                arrays[name] = _map(path)
+        measurement = decode(document, arrays)
+        self._measurements[scenario_id] = measurement
+        return measurement
+
+    def scenario_ids(self) -> tuple[str, ...]:
+        """Ids of everything measured so far, sorted."""
+        return tuple(sorted(path.stem for path in self._measured.glob("*.json")))
+
+    def save_document(self, name: str, document: Json) -> None:
+        """Keep a JSON document of the run: ``run``, ``devices``."""
+        with _explained(self.directory):
+            write_json(self.directory / f"{name}.json", document)
+
+    def load_document(self, name: str) -> Json | None:
+        """A JSON document of the run, None when it was not written."""
+        return self._read(self.directory / f"{name}.json")
+
+    def save_verdict(self, npu: str, threshold_id: str, document: Mapping[str, Json]) -> None:
+        """Keep a verdict's JSON form."""
+        with _explained(self.directory):
+            write_json(self.directory / "verdicts" / f"{npu}-{threshold_id}.json", document)
+
+    def verdicts(self) -> tuple[Json, ...]:
+        """All verdicts kept so far, by file name."""
+        paths = sorted((self.directory / "verdicts").glob("*.json"))
+        return tuple(self._read(path) for path in paths)
+
+    def _read(self, path: Path) -> Json | None:
+        try:
+            return json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path}: {error}; the run directory is damaged: measure again") from error
+
+
+def write_json(path: Path, document: Json) -> None:
+    """Write JSON atomically: strict (no NaN), UTF-8, readable."""
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1)
+    _write(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(aside).replace(path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+
+
+def _map(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
+    """An array of a file, mapped read-only; an empty one cannot be mapped and is read."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        read_header = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape = read_header(file)[0]
+    array: np.ndarray[Any, np.dtype[Any]] = np.load(
+        path, mmap_mode=None if 0 in shape else "r", allow_pickle=False
+    )
+    return array
+
+
+def _save_array(array: np.ndarray[Any, np.dtype[Any]], file: IO[bytes]) -> None:
+    np.save(file, array, allow_pickle=False)
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path}: {error.strerror or error}; the run directory must be writable and have room: "
+            "name another with --gptoss-report DIR"
+        ) from error
+
+
+def _acquire(handle: IO[bytes]) -> None:
+    """Block until the lock is ours; the system frees it when the process ends, however it ends."""
+    if sys.platform == "win32":  # pragma: no cover
+        handle.seek(0)
+        msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK, 1)
+    else:
+        fcntl.flock(handle, fcntl.LOCK_EX)

@@ -1,0 +1,144 @@
+"""The face to pytest: options, hooks and markers. No logic, and no heavy import at module level.
+
+A plain pytest run in a project that merely has the package installed pays for this file,
+``options``, ``keys`` and ``fixtures``: nothing else is imported until a device is named or a test
+asks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gptoss import fixtures
+from pytest_gptoss.errors import GptossError
+from pytest_gptoss.keys import FAMILIES, ROW, SESSION, TIERS
+from pytest_gptoss.options import add_options, read_options
+
+if TYPE_CHECKING:
+    from pytest_gptoss.session import Session
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register the options."""
+    add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Register the hooks a project may implement."""
+    from pytest_gptoss import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register markers and fixtures; with a device named, check every option before anything runs."""
+    for family in FAMILIES:
+        config.addinivalue_line("markers", f"{family}: acceptance tests of the family '{family}'")
+    for tier in TIERS:
+        config.addinivalue_line("markers", f"{tier}: thresholds of the tier '{tier}'")
+    config.pluginmanager.register(fixtures, "gptoss-fixtures")
+    config.pluginmanager.register(_NothingJudged(), "gptoss-nothing-judged")
+    try:
+        if read_options(config).values:
+            start_session(config)
+    except GptossError as error:
+        raise pytest.UsageError(f"gptoss: {error}") from None
+
+
+def start_session(config: pytest.Config) -> Session:
+    """The one session of this config, made on first use.
+
+    Every mistake of the user is found here, before anything is sent: raises GptossError.
+    """
+    session = config.stash.get(SESSION, None)
+    if session is None:
+        from pytest_gptoss.session import Session
+
+        session = Session.from_config(config)
+        config.stash[SESSION] = session
+        config.pluginmanager.register(session, "gptoss-session")
+    return session
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test for each threshold of the test's family and each device under test."""
+    if ROW not in metafunc.fixturenames:
+        return
+    family = next((name for name in FAMILIES if metafunc.definition.get_closest_marker(name)), None)
+    if family is None:
+        raise pytest.UsageError(f"{metafunc.definition.nodeid}: mark it with one of {', '.join(FAMILIES)}")
+    try:
+        session = start_session(metafunc.config)
+    except GptossError as error:
+        raise pytest.UsageError(f"gptoss: {error}") from None
+    rows = [
+        pytest.param((npu, threshold.id), id=f"{npu}-{threshold.id}", marks=_marks(threshold.tier))
+        for npu, threshold in session.rows(family)
+    ]
+    metafunc.parametrize(ROW, rows, indirect=True)
+
+
+def _marks(tier: str) -> list[pytest.MarkDecorator]:
+    return [getattr(pytest.mark, tier)] if tier in TIERS else []
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Version, profile and where the reports go."""
+    session = config.stash.get(SESSION, None)
+    return session.header() if session is not None and session.active else []
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    """The devices, probed only when an acceptance test was selected."""
+    session = config.stash.get(SESSION, None)
+    if session is None or not session.active or config.getoption("collectonly"):
+        return []
+    if not any(ROW in getattr(item, "fixturenames", ()) for item in items):
+        return []
+    return session.devices_found()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """The final table."""
+    session = config.stash.get(SESSION, None)
+    if session is not None:
+        session.write_summary(terminalreporter)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """pytest-xdist, on the controller: start what must be started once, and tell the workers."""
+    session = node.config.stash.get(SESSION, None)
+    if session is not None:
+        node.workerinput["gptoss_urls"] = json.dumps(dict(session.start_servers()))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_json_runtest_metadata(item: pytest.Item, call: pytest.CallInfo[None]) -> dict[str, Any]:
+    """pytest-json-report: the verdict's facts as the test's metadata."""
+    if call.when == "teardown" and ROW in getattr(item, "fixturenames", ()):
+        return {"gptoss": dict(item.user_properties)}
+    return {}
+
+
+class _NothingJudged:
+    """Turns a run in which acceptance tests were only skipped for want of a device into exit 5."""
+
+    def __init__(self) -> None:
+        self._without_device = 0
+        self._others = 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "setup" and report.skipped and fixtures.NO_DEVICE in str(report.longrepr):
+            self._without_device += 1
+        elif report.when == "call" or report.failed or report.skipped:
+            self._others += 1
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self._without_device and not self._others and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED

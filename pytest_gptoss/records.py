@@ -1,0 +1,358 @@
+"""Plain records that travel between measuring, judging and telling.
+
+Frozen dataclasses, JSON-shaped but for the numpy arrays that stand beside them. No behaviour
+beyond naming: whoever measures fills them, whoever judges reads them, nobody changes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "Capabilities",
+    "Comparison",
+    "Device",
+    "Estimate",
+    "Failure",
+    "Forced",
+    "Generation",
+    "Greedy",
+    "Hidden",
+    "HiddenStates",
+    "Json",
+    "Measurement",
+    "Message",
+    "Prompt",
+    "PromptSet",
+    "Rendered",
+    "Role",
+    "Scenario",
+    "ScoredSequence",
+    "Status",
+    "Threshold",
+    "Tier",
+    "TokenSequence",
+    "ToolCall",
+    "TopLogprobs",
+    "Verdict",
+]
+
+Json: TypeAlias = Any
+"""What ``json.dumps`` accepts: dict, list, str, int, float (finite), bool, None."""
+
+Role: TypeAlias = Literal["npu", "gpu", "cpu"]
+Tier: TypeAlias = Literal["contract", "assurance", "info"]
+Status: TypeAlias = Literal["PASS", "FAIL", "INVALID", "WAIVED", "SKIPPED"]
+Comparison: TypeAlias = Literal[">=", "<=", ">", "<", "="]
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+Float32Array: TypeAlias = npt.NDArray[np.float32]
+IntArray: TypeAlias = npt.NDArray[np.int32]
+
+Item = TypeVar("Item")
+
+
+# -- inputs -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message as an OpenAI client sends it."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One entry of a prompt set. ``max_tokens`` None means the profile's."""
+
+    id: str
+    messages: tuple[Message, ...]
+    max_tokens: int | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSet:
+    """Prompts under one name; ``sha256`` is over their canonical JSON, so equal sets hash equal."""
+
+    name: str
+    prompts: tuple[Prompt, ...]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSequence:
+    """A fixed token sequence. Positions ``first`` .. ``len(token_ids) - 1`` are scored; first >= 1."""
+
+    id: str
+    token_ids: tuple[int, ...]
+    first: int = 1
+    tags: tuple[str, ...] = ()
+
+
+# -- devices ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What one small request each has shown that a device can do.
+
+    ``notes`` says, per missing capability, what the server answered instead.
+    """
+
+    chat: bool = False
+    token_ids: bool = False
+    logprobs: bool = False
+    prompt_logprobs: bool = False
+    token_prompts: bool = False
+    pooling: bool = False
+    tokenize: bool = False
+    metrics: bool = False
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A served model in a role, as probed. ``url`` is the server root without credentials."""
+
+    role: Role
+    name: str
+    url: str | None
+    label: str
+    model: str
+    server_version: str | None
+    max_model_len: int | None
+    capabilities: Capabilities
+
+
+# -- scenarios: what to measure ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Greedy:
+    """Greedy outputs of a prompt set: temperature 0, top_p 1.
+
+    ``concurrency`` 1 is one request at a time; ``repeat`` numbers runs of the same thing;
+    ``limit`` keeps the first prompts only. ``prompt_ids_of`` names the device whose rendered
+    prompt ids are sent as they are (``--gptoss-inputs token-ids``); None sends chat messages.
+    """
+
+    device: str
+    prompts: str = "precision"
+    concurrency: int = 1
+    repeat: int = 0
+    limit: int | None = None
+    prompt_ids_of: str | None = None
+
+    @property
+    def id(self) -> str:
+        """Stable name, fit for a file."""
+        head = "" if self.limit is None else f"-first{self.limit}"
+        ids = "" if self.prompt_ids_of is None else f"-ids-of-{self.prompt_ids_of}"
+        return f"greedy-{self.device}-{self.prompts}{head}{ids}-c{self.concurrency}-r{self.repeat}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The prompt ids a device renders from a prompt set: one token is generated and ignored."""
+
+    device: str
+    prompts: str = "precision"
+
+    @property
+    def id(self) -> str:
+        """Stable name, fit for a file."""
+        return f"rendered-{self.device}-{self.prompts}"
+
+
+@dataclass(frozen=True, slots=True)
+class Forced:
+    """Teacher-forced scores: log-probabilities of given tokens under the device's model.
+
+    ``source`` "corpus" scores the fixed token sequences; a device name scores the greedy
+    outputs of that device, each behind its own prompt, the answer's positions only; ``outputs``
+    is then the scenario that generates them (None: the device's plain Greedy).
+    """
+
+    device: str
+    source: str = "corpus"
+    limit: int | None = None
+    outputs: Greedy | None = None
+
+    @property
+    def id(self) -> str:
+        """Stable name, fit for a file."""
+        head = "" if self.limit is None else f"-first{self.limit}"
+        return f"forced-{self.device}-of-{self.source}{head}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """Last-layer hidden states (after the final norm) of the fixed token sequences."""
+
+    device: str
+
+    @property
+    def id(self) -> str:
+        """Stable name, fit for a file."""
+        return f"hidden-{self.device}"
+
+
+Scenario: TypeAlias = Greedy | Rendered | Forced | Hidden
+
+
+# -- measurements: what came back -------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TopLogprobs:
+    """The k most likely tokens at each of T positions, most likely first.
+
+    ``ids`` int32 [T, k], padded with -1; ``logprobs`` float32 [T, k] in nats, padded with -inf.
+    """
+
+    ids: IntArray
+    logprobs: Float32Array
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool call as the server parsed it; ``arguments`` is the raw JSON text."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Generation:
+    """One answer. Token ids include the harmony tokens and the stop token, as the server gives them.
+
+    ``logprobs`` float64 [T] in nats and ``top`` are those of the generating steps, None when the
+    server offers none; ``token_ids`` and ``prompt_token_ids`` are None when it withholds them.
+    """
+
+    prompt_id: str
+    prompt_token_ids: tuple[int, ...] | None
+    token_ids: tuple[int, ...] | None
+    reasoning: str
+    content: str
+    tool_calls: tuple[ToolCall, ...]
+    finish_reason: str | None
+    prompt_tokens: int
+    completion_tokens: int
+    logprobs: FloatArray | None = None
+    top: TopLogprobs | None = None
+
+    @property
+    def text(self) -> str:
+        """All generated text: reasoning, then content."""
+        return "\n".join(part for part in (self.reasoning, self.content) if part)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredSequence:
+    """A token sequence under teacher forcing.
+
+    ``logprobs`` float64 [n - first]: entry i is the log-probability in nats of
+    ``token_ids[first + i]`` given all tokens before it. ``top`` has as many rows.
+    """
+
+    sequence_id: str
+    token_ids: tuple[int, ...]
+    first: int
+    logprobs: FloatArray
+    top: TopLogprobs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HiddenStates:
+    """Hidden states of one sequence: ``states`` float32 [n, width], after the final norm."""
+
+    sequence_id: str
+    token_ids: tuple[int, ...]
+    states: Float32Array
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One item of a scenario that could not be had. ``kind`` is a RequestError's word."""
+
+    item_id: str
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurement(Generic[Item]):
+    """The result of one scenario: its items in input order, and honest accounts of the rest.
+
+    ``left_out`` maps an item id to why it was not asked for by design (too long to score, say);
+    ``failures`` were asked for and did not come. ``complete`` is False when measuring stopped
+    early (Ctrl-C, dead server). ``provenance``: server version, model, settings, hashes.
+    """
+
+    scenario_id: str
+    device: str
+    items: tuple[Item, ...]
+    failures: tuple[Failure, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    complete: bool = True
+    started: str = ""
+    ended: str = ""
+    provenance: Mapping[str, Json] = field(default_factory=dict)
+
+
+# -- judging ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A metric's outcome: a finite value, how many units it rests on, and how sure it is.
+
+    ``interval`` is a 95% confidence interval (low, high), or None where none is defined.
+    ``details`` explains the figure to the reports and is never judged.
+    """
+
+    value: float
+    unit: str
+    n: int
+    interval: tuple[float, float] | None = None
+    details: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """One row of a profile: what is judged, against what, and where that stands written."""
+
+    id: str
+    family: str
+    metric: str
+    statistic: str
+    comparison: Comparison
+    limit: float
+    unit: str
+    tier: Tier
+    source: str
+    changed_from: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One threshold judged on one NPU device. Absent figures are None, never 0 or NaN."""
+
+    npu: str
+    threshold: Threshold
+    status: Status
+    value: float | None = None
+    n: int | None = None
+    interval: tuple[float, float] | None = None
+    proven: bool | None = None
+    reason: str = ""
+    details: Mapping[str, Json] = field(default_factory=dict)

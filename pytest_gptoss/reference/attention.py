@@ -1,0 +1,249 @@
+"""Attention over a ragged batch: tokens of many sequences side by side, each with its own cache.
+
+Registered with transformers under :data:`ATTENTION`, so that GptOssForCausalLM's own layers call it. The
+formula is that of transformers' eager attention for GPT-OSS: the sink is one more logit in the softmax,
+with no value behind it. Sequences that add one token each are taken together, pen by pen; longer
+pieces, which are prompts, one by one in blocks of queries, so that the scores stay small.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pytest_gptoss.errors import ReferenceServerError
+from pytest_gptoss.reference.kv_cache import KeyValueCache, Pen
+
+__all__ = ["ATTENTION", "Single", "Span", "Step", "band", "ragged_attention", "register"]
+
+ATTENTION = "pytest_gptoss_ragged"
+
+_QUERY_BLOCK = 256
+_MOST_SCORES = 2**25
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """``count`` tokens of one sequence, the first at position ``start``, at ``offset`` in the batch."""
+
+    cache: KeyValueCache
+    offset: int
+    start: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Single:
+    """The spans of one token each whose caches share a pen."""
+
+    pen: Pen
+    spans: Sequence[Span]
+
+    @cached_property
+    def offsets(self) -> Tensor:
+        """Where the tokens are in the batch, int64 [spans]."""
+        return torch.tensor([span.offset for span in self.spans])
+
+    @cached_property
+    def slots(self) -> Tensor:
+        """Where their caches are in the pen, int64 [spans]."""
+        return torch.tensor([span.cache.slot for span in self.spans])
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """Where their keys and values go, int64 [spans]."""
+        return torch.tensor([span.cache.row(span.start) for span in self.spans])
+
+    @cached_property
+    def reach(self) -> int:
+        """How many rows of the pen its longest sequence uses."""
+        return max(span.start for span in self.spans) + 1
+
+    @cached_property
+    def beyond(self) -> Tensor:
+        """Which rows are not a tenant's to see, bool [tenants, 1, reach]."""
+        lengths = torch.ones(len(self.pen.tenants), dtype=torch.int64)
+        lengths[self.slots] = torch.tensor([span.start + 1 for span in self.spans])
+        return (torch.arange(self.reach) >= lengths.unsqueeze(1)).unsqueeze(1)
+
+
+@dataclass(frozen=True)
+class Step:
+    """The layout of one forward pass. ``stopping`` ends it between two layers."""
+
+    spans: Sequence[Span]
+    sinks_in_decode: bool = True
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    @cached_property
+    def singles(self) -> tuple[Single, ...]:
+        """The spans of one token, pen by pen."""
+        by_pen: dict[int, list[Span]] = {}
+        for span in self.spans:
+            if span.count == 1:
+                by_pen.setdefault(span.cache.home.width, []).append(span)
+        return tuple(Single(spans[0].cache.home, spans) for spans in by_pen.values())
+
+
+def ragged_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float,
+    sliding_window: int | None,
+    s_aux: Tensor,
+    step: Step,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attention of one layer for all spans of a step, caching their keys and values on the way.
+
+    ``query`` [1, heads, tokens, head_dim], ``key`` and ``value`` [1, kv heads, tokens, head_dim], after
+    rotary positions; ``s_aux`` [heads] the sinks. Returns [1, tokens, heads, head_dim].
+    The mask argument is transformers' and unused: who sees whom follows from the spans.
+
+    Raises:
+        ReferenceServerError: the engine is stopping.
+    """
+    if step.stopping.is_set():
+        raise ReferenceServerError("the engine is closing: the forward pass was given up")
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    queries = query[0].transpose(0, 1).to(step.spans[0].cache.home.keys.dtype) * scaling
+    output = torch.empty_like(queries)
+    sinks = s_aux if step.sinks_in_decode else torch.full_like(s_aux, -torch.inf)
+    for single in step.singles:
+        tokens = single.offsets
+        _write_singles(single, layer, key[0, :, tokens], value[0, :, tokens])
+        output[tokens] = _attend_singles(queries[tokens], single, layer, sliding_window, sinks)
+    for span in step.spans:
+        if span.count > 1:
+            part = slice(span.offset, span.offset + span.count)
+            span.cache.write(layer, span.start, key[0, :, part], value[0, :, part])
+            _attend_span(output[part], queries[part], span, layer, sliding_window, s_aux)
+    return output.to(query.dtype).unsqueeze(0), None
+
+
+# -- one token each ---------------------------------------------------------------------------
+
+
+def _write_singles(single: Single, layer: int, keys: Tensor, values: Tensor) -> None:
+    """Store keys and values [kv heads, spans, head_dim]."""
+    pen = single.pen
+    pen.keys[layer][single.slots, :, :, single.rows] = keys.transpose(0, 1).to(pen.keys.dtype)
+    pen.values[layer][single.slots, :, single.rows] = values.transpose(0, 1).to(pen.values.dtype)
+
+
+def _attend_singles(
+    queries: Tensor, single: Single, layer: int, window: int | None, sinks: Tensor
+) -> Tensor:
+    """Queries [spans, heads, head_dim] each on its own sequence; same shape back."""
+    if window is not None and single.reach > window:
+        return _attend_windows(queries, single, layer, window, sinks)
+    pen, tenants = single.pen, len(single.pen.tenants)
+    keys = pen.keys[layer, :tenants, :, :, : single.reach]
+    values = pen.values[layer, :tenants, :, : single.reach]
+    if len(single.spans) == tenants == 1:
+        return _attend(queries, keys, values, sinks, None)
+    everyone = queries.new_zeros(tenants, *queries.shape[1:])
+    everyone[single.slots] = queries
+    return _attend(everyone, keys, values, sinks, single.beyond)[single.slots]
+
+
+def _attend_windows(
+    queries: Tensor, single: Single, layer: int, window: int, sinks: Tensor
+) -> Tensor:
+    """The same where each sees only its last ``window`` tokens, gathered into one batch."""
+    oldest = [max(0, span.start + 1 - window) for span in single.spans]
+    found = [
+        span.cache.read(layer, first, first + window) for span, first in zip(single.spans, oldest, strict=True)
+    ]
+    keys, values = (torch.stack(each) for each in zip(*found, strict=True))
+    beyond = None
+    if any(span.start + 1 < window for span in single.spans):
+        seen = torch.tensor([span.start + 1 for span in single.spans])
+        beyond = (torch.arange(window) >= seen.unsqueeze(1)).unsqueeze(1)
+    return _attend(queries, keys, values, sinks, beyond)
+
+
+def _attend(
+    queries: Tensor, keys: Tensor, values: Tensor, sinks: Tensor, beyond: Tensor | None
+) -> Tensor:
+    """Scaled queries [n, heads, head_dim] on keys [n, kv heads, head_dim, rows] and values."""
+    count, heads, head_dim = queries.shape
+    kv_heads, rows = keys.shape[1], keys.shape[3]
+    logits = queries.new_empty(count, heads, rows + 1)
+    scores = logits[..., :rows]
+    scores.copy_(torch.matmul(queries.view(count, kv_heads, -1, head_dim), keys).view(count, heads, rows))
+    if beyond is not None:
+        scores.masked_fill_(beyond, -torch.inf)
+    logits[..., rows] = sinks
+    weights = logits.softmax(dim=-1)[..., :rows].view(count, kv_heads, -1, rows)
+    return torch.matmul(weights, values).view(count, heads, head_dim)
+
+
+# -- a piece of a prompt ------------------------------------------------------------------------
+
+
+def _attend_span(
+    output: Tensor, queries: Tensor, span: Span, layer: int, window: int | None, sinks: Tensor
+) -> None:
+    """Fill ``output`` from scaled ``queries``, both [n, heads, head_dim], a block at a time."""
+    heads = queries.shape[1]
+    context = span.start + span.count
+    seen = context if window is None else min(context, window + _QUERY_BLOCK)
+    block = max(1, min(_QUERY_BLOCK, _MOST_SCORES // (heads * seen)))
+    for first in range(0, span.count, block):
+        part = slice(first, min(first + block, span.count))
+        position, end = span.start + part.start, span.start + part.stop
+        oldest = 0 if window is None else max(0, position - window + 1)
+        keys, values = span.cache.read(layer, oldest, end)
+        output[part] = _attend_block(queries[part], keys, values, sinks, position - oldest, window)
+
+
+def _attend_block(
+    queries: Tensor, keys: Tensor, values: Tensor, sinks: Tensor, before: int, window: int | None
+) -> Tensor:
+    """Scaled queries [n, heads, head_dim] on the ``before + n`` newest rows; same shape back."""
+    count, heads, head_dim = queries.shape
+    kv_heads, rows = keys.shape[0], keys.shape[2]
+    logits = queries.new_empty(kv_heads, heads // kv_heads, count, rows + 1)
+    flat = logits.view(kv_heads, -1, rows + 1)
+    grouped = queries.view(count, kv_heads, -1, head_dim).permute(1, 2, 0, 3).reshape(kv_heads, -1, head_dim)
+    torch.bmm(grouped, keys, out=flat[..., :rows])
+    if window is None:
+        logits[..., before:rows] += band(count, 0, None, logits.dtype)
+    else:
+        logits[..., :rows] += band(count, before, window, logits.dtype)
+    logits[..., rows] = sinks.view(kv_heads, -1, 1)
+    weights = flat.softmax(dim=-1)[..., :rows]
+    return torch.bmm(weights, values).view(heads, count, head_dim).transpose(0, 1)
+
+
+@lru_cache(maxsize=16)
+def band(count: int, before: int, window: int | None, dtype: torch.dtype) -> Tensor:
+    """What to add to the scores of ``count`` queries on ``before + count`` keys: 0 or -inf.
+
+    Query i stands at key ``before + i``; it sees itself and, of those before it, at most
+    ``window - 1``.
+    """
+    queries = torch.arange(count).unsqueeze(1) + before
+    distance = queries - torch.arange(before + count)
+    seen = distance >= 0
+    if window is not None:
+        seen &= distance < window
+    return torch.zeros(count, before + count, dtype=dtype).masked_fill_(~seen, -torch.inf)
+
+
+def register() -> None:
+    """Make the attention known to transformers under :data:`ATTENTION`."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(ATTENTION, ragged_attention)

@@ -1,0 +1,195 @@
+"""The faults that can be switched on, one at a time, to see whether a suite notices them.
+
+Each is a real change to the weights, the forward pass, the serving or the timing, modelled on one that
+was seen in the field. The table is all that most callers need; nothing here imports torch until a model
+is to be damaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from pytest_gptoss.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import GptOssForCausalLM
+
+__all__ = ["DEFECTS", "Defect", "Faults", "Kind", "damage", "faults_of", "find"]
+
+Kind: TypeAlias = Literal["numerics", "serving", "timing"]
+
+KV_SHIFT_FROM = 128
+NAN_EVERY = 32
+REPEAT_EVERY = 16
+INT4_GROUP = 32
+PREFILL_DELAY_S = 2.0
+DECODE_DELAY_S = 0.25
+STALL_AFTER = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A fault by name. ``kind`` says what it spoils: the figures, what is sent, or when."""
+
+    name: str
+    kind: Kind
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What the engine does wrong beside the model's own damage; the default is nothing.
+
+    ``sinks_in_decode``: single-token steps see the attention sinks. ``kv_shift_from``: keys and values
+    from this position on are stored one row late. ``nan_every`` and ``repeat_every``: how often, in
+    positions and in generated tokens, logits are NaN or the last token comes again. Delays in seconds,
+    per prompt and per token; ``stall_after`` is the number of tokens after which nothing more comes.
+    """
+
+    sinks_in_decode: bool = True
+    kv_shift_from: int | None = None
+    nan_every: int | None = None
+    repeat_every: int | None = None
+    prefill_delay_s: float = 0.0
+    decode_delay_s: float = 0.0
+    stall_after: int | None = None
+
+
+_TABLE = (
+    Defect(
+        "plain-swiglu",
+        "numerics",
+        "experts use silu(gate) * up: no clamp, no 1.702, no +1 (gpt-oss wants its own swiglu)",
+    ),
+    Defect("no-sinks", "numerics", "attention ignores the learnt sinks in every layer"),
+    Defect("no-sliding-window", "numerics", "sliding layers see the whole context instead of 128 tokens"),
+    Defect("no-yarn", "numerics", "plain rotary positions: no YaRN frequencies, no attention factor"),
+    Defect("zero-expert", "numerics", "expert 0 of every layer answers zero, as if its weights were lost"),
+    Defect("top1-routing", "numerics", "the router sends a token to its best expert alone"),
+    Defect("int4-experts", "numerics", f"expert weights rounded to 4-bit integers in groups of {INT4_GROUP}"),
+    Defect("decode-no-sinks", "numerics", "sinks are dropped while generating, kept in the prompt"),
+    Defect(
+        "kv-shift",
+        "numerics",
+        f"from position {KV_SHIFT_FROM} on the KV cache is written one row late: a token never sees itself",
+    ),
+    Defect("nan-logits", "numerics", f"the logits of every {NAN_EVERY}th position are NaN"),
+    Defect("repeat-token", "numerics", f"every {REPEAT_EVERY}th generated token is the one before it again"),
+    Defect("harmony-leak", "serving", "harmony control tokens stay in the content and the reasoning"),
+    Defect("wrong-date", "serving", "the system message holds another date than the pinned one"),
+    Defect("truncate-context", "serving", "the middle of a long prompt is dropped without a word"),
+    Defect("slow-prefill", "timing", f"the first token comes {PREFILL_DELAY_S:g} s late"),
+    Defect("slow-decode", "timing", f"each later token comes {DECODE_DELAY_S * 1000:g} ms late"),
+    Defect("stall", "timing", f"a stream goes silent after {STALL_AFTER} tokens and stays open"),
+)
+
+DEFECTS: Mapping[str, Defect] = MappingProxyType({defect.name: defect for defect in _TABLE})
+"""Every defect by its name, in the order ``--defect list`` prints."""
+
+_FAULTS: Mapping[str, Faults] = MappingProxyType(
+    {
+        "decode-no-sinks": Faults(sinks_in_decode=False),
+        "kv-shift": Faults(kv_shift_from=KV_SHIFT_FROM),
+        "nan-logits": Faults(nan_every=NAN_EVERY),
+        "repeat-token": Faults(repeat_every=REPEAT_EVERY),
+        "slow-prefill": Faults(prefill_delay_s=PREFILL_DELAY_S),
+        "slow-decode": Faults(decode_delay_s=DECODE_DELAY_S),
+        "stall": Faults(stall_after=STALL_AFTER),
+    }
+)
+
+
+def find(name: str) -> Defect:
+    """The defect of that name.
+
+    Raises:
+        UsageError: there is none; the message lists those there are.
+    """
+    if name not in DEFECTS:
+        raise UsageError(f"--defect {name!r} is unknown: choose one of {', '.join(DEFECTS)}")
+    return DEFECTS[name]
+
+
+def faults_of(name: str | None) -> Faults:
+    """What the engine itself must do wrong for a defect; nothing for None and for all other defects."""
+    return _FAULTS.get(name, Faults()) if name else Faults()
+
+
+# -- damage to the model ----------------------------------------------------------------------------
+
+
+def damage(model: GptOssForCausalLM, name: str | None) -> None:
+    """Change a loaded model as the defect says; those that live elsewhere leave it as it is."""
+    if name in _DAMAGE:
+        _DAMAGE[name](model)
+
+
+def _plain_swiglu(model: GptOssForCausalLM) -> None:
+    from torch.nn.functional import silu
+
+    def gate(gate_up: Tensor) -> Tensor:
+        return silu(gate_up[..., ::2]) * gate_up[..., 1::2]
+
+    for experts in _experts(model):
+        experts._apply_gate = gate
+
+
+def _no_sinks(model: GptOssForCausalLM) -> None:
+    for layer in model.model.layers:
+        layer.self_attn.sinks.fill_(float("-inf"))
+
+
+def _no_sliding_window(model: GptOssForCausalLM) -> None:
+    for layer in model.model.layers:
+        layer.self_attn.sliding_window = None
+
+
+def _no_yarn(model: GptOssForCausalLM) -> None:
+    rotary = model.model.rotary_emb
+    rotary.inv_freq, rotary.attention_scaling = rotary.compute_default_rope_parameters(rotary.config)
+
+
+def _zero_expert(model: GptOssForCausalLM) -> None:
+    for experts in _experts(model):
+        experts.down_proj[0] = 0
+        experts.down_proj_bias[0] = 0
+
+
+def _top1_routing(model: GptOssForCausalLM) -> None:
+    for layer in model.model.layers:
+        layer.mlp.router.top_k = 1
+
+
+def _int4_experts(model: GptOssForCausalLM) -> None:
+    for experts in _experts(model):
+        for weights in (experts.gate_up_proj, experts.down_proj):
+            for expert in weights:
+                expert.copy_(_rounded_to_int4(expert))
+
+
+def _rounded_to_int4(weights: Tensor) -> Tensor:
+    """``weights`` [inputs, outputs] on 15 levels, one scale for each group of inputs of an output."""
+    groups = weights.float().unflatten(0, (-1, INT4_GROUP))
+    scale = groups.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 7
+    return ((groups / scale).round() * scale).flatten(0, 1)
+
+
+def _experts(model: GptOssForCausalLM) -> list[Any]:
+    return [layer.mlp.experts for layer in model.model.layers]
+
+
+_DAMAGE: Mapping[str, Callable[[GptOssForCausalLM], None]] = MappingProxyType(
+    {
+        "plain-swiglu": _plain_swiglu,
+        "no-sinks": _no_sinks,
+        "no-sliding-window": _no_sliding_window,
+        "no-yarn": _no_yarn,
+        "zero-expert": _zero_expert,
+        "top1-routing": _top1_routing,
+        "int4-experts": _int4_experts,
+    }
+)

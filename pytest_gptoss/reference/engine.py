@@ -1,0 +1,315 @@
+"""Continuous batching: one thread computes, sequences join and leave between its steps.
+
+Each step takes the next token of every sequence that is generating and, with what is left of a fixed
+budget, the next piece of the prompts that are not yet read, oldest first. So a long prompt neither waits
+for others to finish nor holds them up for longer than one piece of it takes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pytest_gptoss.errors import ReferenceServerError
+from pytest_gptoss.reference import checkpoint, defects
+from pytest_gptoss.reference.checkpoint import DtypeName
+from pytest_gptoss.reference.forward import Forward, Piece
+from pytest_gptoss.reference.generation import EngineStats, GenerationRequest, GenerationToken
+from pytest_gptoss.reference.prefix_cache import PrefixCache
+from pytest_gptoss.reference.sequence import Sequence
+from pytest_gptoss.reference.steps import Outcome, compute
+from pytest_gptoss.reference.stream import END, Delivery, TokenStream, deliver
+
+__all__ = ["Engine", "create_engine"]
+
+logger = logging.getLogger(__name__)
+
+_STEP_TOKENS = 512
+_PREFIX_BYTES = 2**28
+_JOIN_S = 10.0
+
+
+def create_engine(
+    *,
+    model: str | Path,
+    dtype: DtypeName = "float32",
+    max_model_len: int | None = None,
+    max_num_seqs: int = 16,
+    threads: int | None = None,
+    defect: str | None = None,
+    prefix_caching: bool = True,
+) -> Engine:
+    """Load a checkpoint and start the thread that serves it.
+
+    ``model`` is "tiny" or a folder; ``max_model_len`` None is the model's own; ``threads`` None is one
+    for a small model, where more only wait for each other, and torch's choice for others.
+
+    Raises:
+        ReferenceServerError: the checkpoint cannot be loaded or does not fit into memory.
+        UsageError: there is no such defect.
+    """
+    if defect is not None:
+        defects.find(defect)
+    loaded = checkpoint.load(model, dtype)
+    if max_model_len is not None and max_model_len > loaded.max_position:
+        raise ReferenceServerError(
+            f"--max-model-len {max_model_len} is beyond the model's {loaded.max_position} positions: lower it"
+        )
+    defects.damage(loaded.model, defect)
+    return Engine(
+        Forward(loaded, defects.faults_of(defect)),
+        max_model_len=max_model_len or loaded.max_position,
+        max_num_seqs=max_num_seqs,
+        threads=threads or (1 if loaded.is_small else torch.get_num_threads()),
+        prefix_cache=PrefixCache(_PREFIX_BYTES) if prefix_caching else None,
+    )
+
+
+class Engine:
+    """Serves requests on one model. Implements ``generation.InferenceEngine``."""
+
+    def __init__(
+        self,
+        forward: Forward,
+        *,
+        max_model_len: int,
+        max_num_seqs: int,
+        threads: int,
+        prefix_cache: PrefixCache | None,
+    ) -> None:
+        self._forward = forward
+        self._vocabulary = forward.loaded.vocabulary
+        self._max_model_len = max_model_len
+        self._max_num_seqs = max_num_seqs
+        self._prefix_cache = prefix_cache
+        self._changed = threading.Condition()
+        self._inbox: deque[Sequence] = deque()
+        self._waiting: deque[Sequence] = deque()
+        self._running: list[Sequence] = []
+        self._prompt_tokens = 0
+        self._generation_tokens = 0
+        self._prefix_queries = 0
+        self._prefix_hits = 0
+        self._thread = threading.Thread(target=self._run, args=(threads,), name="gptoss-engine", daemon=True)
+        self._thread.start()
+
+    # -- the event loop's side ------------------------------------------------------------------
+
+    @property
+    def max_model_len(self) -> int:
+        """Most tokens of prompt and answer together."""
+        return self._max_model_len
+
+    @property
+    def vocab_size(self) -> int:
+        """How many token ids there are."""
+        return self._vocabulary.size
+
+    @property
+    def stats(self) -> EngineStats:
+        """Counters since start and the sequences of this moment."""
+        return EngineStats(
+            running=len(self._running),
+            waiting=len(self._waiting) + len(self._inbox),
+            prompt_tokens=self._prompt_tokens,
+            generation_tokens=self._generation_tokens,
+            prefix_cache_queries=self._prefix_queries,
+            prefix_cache_hits=self._prefix_hits,
+        )
+
+    def submit(self, request: GenerationRequest) -> TokenStream:
+        """Queue a sequence; it joins the running batch between two steps.
+
+        Raises:
+            ValueError: the prompt is empty, too long, or holds an id outside the vocabulary.
+            ReferenceServerError: the engine is closed.
+        """
+        return self._submit(request, wants_states=False)
+
+    async def embed(self, token_ids: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        """Hidden states after the final norm, float32 [len(token_ids), hidden size].
+
+        Raises:
+            ValueError, ReferenceServerError: as :meth:`submit`.
+        """
+        stream = self._submit(GenerationRequest(prompt=token_ids, max_tokens=0), wants_states=True)
+        try:
+            async for _ in stream:
+                pass
+        finally:
+            stream.cancel()
+        return torch.cat(stream.states).numpy()
+
+    def close(self) -> None:
+        """Stop the engine's thread; running streams end with an error. Safe to call twice."""
+        self._forward.stopping.set()
+        self._wake()
+        self._thread.join(_JOIN_S)
+
+    def _submit(self, request: GenerationRequest, *, wants_states: bool) -> TokenStream:
+        self._check(request)
+        stream = TokenStream(on_cancel=lambda: self._cancel(sequence))
+        sequence = Sequence(
+            request,
+            stream,
+            cache=self._forward.new_cache(),
+            vocabulary=self._vocabulary,
+            max_model_len=self._max_model_len,
+            wants_states=wants_states,
+        )
+        with self._changed:
+            if self._forward.stopping.is_set():
+                raise _closed()
+            self._inbox.append(sequence)
+            self._changed.notify()
+        return stream
+
+    def _check(self, request: GenerationRequest) -> None:
+        length = len(request.prompt)
+        if not 0 < length <= self._max_model_len:
+            raise ValueError(f"a prompt of {length} tokens: give 1 to {self._max_model_len}")
+        low, high = min(request.prompt), max(request.prompt)
+        if low < 0 or high >= self.vocab_size:
+            wrong = low if low < 0 else high
+            raise ValueError(f"token id {wrong} is not in the vocabulary of {self.vocab_size}")
+
+    def _cancel(self, sequence: Sequence) -> None:
+        sequence.cancelled = True
+        self._wake()
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify()
+
+    # -- the thread's side ----------------------------------------------------------------------
+
+    def _run(self, threads: int) -> None:
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            while self._wait_for_work():
+                self._leave()
+                self._join()
+                self._step()
+        left = [*self._running, *self._waiting, *self._inbox]
+        deliver([(sequence.stream, _closed()) for sequence in left])
+        self._running.clear()
+        self._waiting.clear()
+
+    def _wait_for_work(self) -> bool:
+        """Sleep until something can be done; False when the engine is closing."""
+        with self._changed:
+            while not self._forward.stopping.is_set():
+                self._waiting.extend(self._inbox)
+                self._inbox.clear()
+                pause = self._pause()
+                if pause == 0:
+                    return True
+                self._changed.wait(pause)
+        return False
+
+    def _pause(self) -> float | None:
+        """Seconds until a sequence can go on: 0 for now, None if only an event can change anything."""
+        if self._waiting and len(self._running) < self._max_num_seqs:
+            return 0.0
+        if any(sequence.cancelled for sequence in (*self._running, *self._waiting)):
+            return 0.0
+        soonest = min((sequence.ready_at for sequence in self._running), default=float("inf"))
+        return None if soonest == float("inf") else max(0.0, soonest - time.monotonic())
+
+    def _leave(self) -> None:
+        """Let cancelled sequences go; their caches go with them."""
+        for sequence in self._running:
+            if sequence.cancelled:
+                sequence.cache.release()
+        self._running = [sequence for sequence in self._running if not sequence.cancelled]
+        self._waiting = deque(sequence for sequence in self._waiting if not sequence.cancelled)
+
+    def _join(self) -> None:
+        """Let waiting sequences join, first come first served."""
+        while self._waiting and len(self._running) < self._max_num_seqs:
+            sequence = self._waiting.popleft()
+            if self._prefix_cache is not None and sequence.reuses_prefix:
+                request = sequence.request
+                cached = self._prefix_cache.fill(sequence.cache, request.prompt, request.cache_salt)
+                sequence.stream.cached_tokens = cached
+                self._prefix_queries += len(request.prompt)
+                self._prefix_hits += cached
+            delay = self._forward.faults.prefill_delay_s
+            sequence.ready_at = time.monotonic() + delay if delay else 0.0
+            self._running.append(sequence)
+
+    def _step(self) -> None:
+        """Compute once for all that may go on, and send each what it brought."""
+        batch = self._plan()
+        if not batch:
+            return
+        try:
+            outcomes = compute(self._forward, batch)
+        except Exception as error:
+            if not self._forward.stopping.is_set():
+                logger.exception("a step failed and its %d sequences with it", len(batch))
+            outcomes = [Outcome(sequence, error) for sequence, _ in batch]
+        self._count(outcomes)
+        deliveries: list[Delivery] = []
+        for outcome in outcomes:
+            stream = outcome.sequence.stream
+            if outcome.item is not END:
+                deliveries.append((stream, outcome.item))
+            if outcome.ended:
+                deliveries.append((stream, END))
+                self._running.remove(outcome.sequence)
+            else:
+                self._hold_back(outcome.sequence)
+        deliver(deliveries)
+        for outcome in outcomes:
+            if outcome.ended:
+                self._remember(outcome.sequence)
+                outcome.sequence.cache.release()
+
+    def _count(self, outcomes: Iterable[Outcome]) -> None:
+        for outcome in outcomes:
+            said = len(outcome.sequence.output)
+            if isinstance(outcome.item, GenerationToken):
+                self._generation_tokens += 1
+            if said <= 1 and not isinstance(outcome.item, Exception):
+                self._prompt_tokens += len(outcome.sequence.request.prompt)
+
+    def _hold_back(self, sequence: Sequence) -> None:
+        """Let a sequence wait where a defect says so; others go on, and a cancel ends the wait."""
+        faults = self._forward.faults
+        if faults.stall_after is not None and len(sequence.output) >= faults.stall_after:
+            sequence.ready_at = float("inf")
+        elif faults.decode_delay_s:
+            sequence.ready_at = time.monotonic() + faults.decode_delay_s
+
+    def _remember(self, sequence: Sequence) -> None:
+        """Keep a finished prompt for those who begin alike, after its last token has left."""
+        if self._prefix_cache is not None and not sequence.in_prompt:
+            request = sequence.request
+            self._prefix_cache.keep(sequence.cache, request.prompt, request.cache_salt)
+
+    def _plan(self) -> list[tuple[Sequence, Piece]]:
+        """What each sequence that may go on computes in this step."""
+        now = time.monotonic()
+        ready = [sequence for sequence in self._running if sequence.ready_at <= now]
+        generating = [sequence for sequence in ready if not sequence.in_prompt]
+        budget = max(1, _STEP_TOKENS - len(generating))
+        batch = [(sequence, Piece(sequence.cache, sequence.pending(1))) for sequence in generating]
+        for sequence in ready:
+            if sequence.in_prompt and budget:
+                piece = Piece(sequence.cache, sequence.pending(budget))
+                budget -= len(piece.token_ids)
+                batch.append((sequence, piece))
+        return batch
+
+
+def _closed() -> ReferenceServerError:
+    return ReferenceServerError("the engine is closed: start the server again")

@@ -1,0 +1,76 @@
+"""The counters of /metrics, in Prometheus' text format under vLLM's names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from pytest_gptoss.reference.generation import EngineStats
+
+__all__ = ["CONTENT_TYPE", "FinishCounter", "exposition"]
+
+CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
+
+_REASONS = ("stop", "length", "abort", "error")
+
+_FAMILIES = (
+    ("num_requests_running", "gauge", "Number of requests in model execution batches.", "running"),
+    ("num_requests_waiting", "gauge", "Number of requests waiting to be processed.", "waiting"),
+    ("prompt_tokens_total", "counter", "Number of prefill tokens processed.", "prompt_tokens"),
+    ("generation_tokens_total", "counter", "Number of generation tokens processed.", "generation_tokens"),
+    (
+        "prefix_cache_queries_total",
+        "counter",
+        "Prefix cache queries, in terms of number of queried tokens.",
+        "prefix_cache_queries",
+    ),
+    (
+        "prefix_cache_hits_total",
+        "counter",
+        "Prefix cache hits, in terms of number of cached tokens.",
+        "prefix_cache_hits",
+    ),
+)
+
+
+@dataclass
+class FinishCounter:
+    """How many sequences ended, by reason: stop, length, abort (the client left) or error."""
+
+    _counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, reason: str) -> None:
+        """Count one sequence."""
+        self._counts[reason] += 1
+
+    def count(self, reason: str) -> int:
+        """Sequences that ended for a reason."""
+        return self._counts[reason]
+
+
+def exposition(stats: EngineStats, finished: FinishCounter, *, model: str) -> str:
+    """The whole page."""
+    labels = {"engine": "0", "model_name": model}
+    lines: list[str] = []
+    for name, kind, explanation, attribute in _FAMILIES:
+        lines += _head(name, kind, explanation)
+        lines.append(_sample(name, labels, getattr(stats, attribute)))
+    lines += _head("request_success_total", "counter", "Count of successfully processed requests.")
+    lines += [
+        _sample("request_success_total", {"finished_reason": reason, **labels}, finished.count(reason))
+        for reason in _REASONS
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _head(name: str, kind: str, explanation: str) -> list[str]:
+    return [f"# HELP vllm:{name} {explanation}", f"# TYPE vllm:{name} {kind}"]
+
+
+def _sample(name: str, labels: dict[str, str], value: int) -> str:
+    written = ",".join(f'{key}="{_escaped(text)}"' for key, text in sorted(labels.items()))
+    return f"vllm:{name}{{{written}}} {float(value)}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,1 @@
+"""Tells: one report document and what renders it."""

@@ -1,0 +1,136 @@
+"""The one report document: built here from records, rendered elsewhere, never recomputed.
+
+``schemas/acceptance-1.schema.json`` describes it; ``SCHEMA_VERSION`` grows with any change that a
+reader could notice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Literal, TypeAlias
+
+from pytest_gptoss.judge.verdicts import line
+from pytest_gptoss.records import Device, Json, Verdict
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Headline",
+    "State",
+    "acceptance_document",
+    "device_row",
+    "finite",
+    "verdict_row",
+]
+
+SCHEMA_VERSION = 1
+
+State: TypeAlias = Literal["running", "finished", "interrupted"]
+Headline: TypeAlias = Literal["ACCEPTED", "NOT ACCEPTED", "INVALID", "INCOMPLETE", "NOTHING JUDGED"]
+
+
+def verdict_row(
+    verdict: Verdict, *, labels: Mapping[str, str], model: str | None, profile: str
+) -> dict[str, Json]:
+    """One verdict as reports carry it: JUnit's properties, ``ci``, ``source``, the line and details.
+
+    A value that does not exist is null.
+    """
+    threshold = verdict.threshold
+    low, high = verdict.interval if verdict.interval is not None else (None, None)
+    return {
+        "threshold_id": threshold.id,
+        "npu": verdict.npu,
+        "device": verdict.npu,
+        "family": threshold.family,
+        "tier": threshold.tier,
+        "statistic": threshold.statistic,
+        "value": verdict.value,
+        "limit": threshold.limit,
+        "changed_from": threshold.changed_from,
+        "comparison": threshold.comparison,
+        "unit": threshold.unit,
+        "n": verdict.n,
+        "ci_low": low,
+        "ci_high": high,
+        "ci": None if verdict.interval is None else [low, high],
+        "proven": verdict.proven,
+        "verdict": verdict.status,
+        "reason": verdict.reason or None,
+        "npu_label": labels.get(verdict.npu),
+        "gpu_label": labels.get("gpu"),
+        "model": model,
+        "profile": profile,
+        "source": threshold.source,
+        "line": line(verdict),
+        "details": finite(dict(verdict.details)),
+    }
+
+
+def device_row(
+    name: str, role: str, url: str | None, device: Device | None, problem: str | None
+) -> dict[str, Json]:
+    """One device as reports carry it; ``problem`` says why it could not be measured."""
+    if device is None:
+        return {
+            "role": role, "name": name, "label": None, "url": url, "model": None, "server_version": None,
+            "max_model_len": None, "capabilities": None, "problem": problem,
+        }  # fmt: skip
+    return {
+        "role": role,
+        "name": name,
+        "label": device.label,
+        "url": device.url,
+        "model": device.model,
+        "server_version": device.server_version,
+        "max_model_len": device.max_model_len,
+        "capabilities": asdict(device.capabilities),
+        "problem": None,
+    }
+
+
+def acceptance_document(
+    *,
+    state: State,
+    run: Mapping[str, Json],
+    devices: Sequence[Mapping[str, Json]] = (),
+    verdicts: Iterable[Mapping[str, Json]] = (),
+    selected: int = 0,
+    measurements: Mapping[str, Json] | None = None,
+) -> dict[str, Json]:
+    """``acceptance.json``. ``selected`` is how many rows the run was asked for."""
+    rows = list(verdicts)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "state": state,
+        "run": {**run, "verdict": headline(state, rows, selected), "selected": selected},
+        "devices": list(devices),
+        "verdicts": rows,
+        "measurements": dict(measurements or {}),
+    }
+
+
+def headline(state: State, verdicts: Sequence[Mapping[str, Json]], selected: int) -> Headline:
+    """The run in one word: accepted only when every selected row was judged and none stands against it."""
+    found = {row["verdict"] for row in verdicts}
+    if "FAIL" in found:
+        return "NOT ACCEPTED"
+    if "INVALID" in found:
+        return "INVALID"
+    if state != "finished" or len(verdicts) < selected:
+        return "INCOMPLETE"
+    if "PASS" not in found:
+        return "NOTHING JUDGED"
+    return "ACCEPTED"
+
+
+def finite(value: Json) -> Json:
+    """Details as JSON allows them. JSON knows no infinity and no NaN: a figure that is neither becomes null."""
+    if isinstance(value, dict):
+        return {str(key): finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,92 @@
+"""The final table: 80 columns, the verdict first, one line a threshold, one line a remedy."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pytest_gptoss.judge.verdicts import number
+from pytest_gptoss.records import Json
+
+__all__ = ["Line", "table"]
+
+WIDTH = 80
+_COLOURS = {"PASS": "green", "FAIL": "red", "INVALID": "yellow", "WAIVED": "cyan", "SKIPPED": "light"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of text and how it is marked up: a colour's name, bold or not."""
+
+    text: str
+    colour: str | None = None
+    bold: bool = False
+
+
+def table(document: Mapping[str, Json]) -> Iterator[Line]:
+    """The report document as lines for a terminal."""
+    run = document["run"]
+    word = run["verdict"]
+    good = word == "ACCEPTED"
+    if run["profile"] == "embedded":
+        yield Line(
+            f"embedded demonstration, no device was accepted ({word})", "green" if good else "red", True
+        )
+    else:
+        yield Line(word, "green" if good else "red", True)
+    for device in document["devices"]:
+        yield from _wrapped(_device(device), "")
+    for name, change in run["changed_limits"].items():
+        yield Line(f"limit changed: {name} from {number(change['from'])} to {number(change['to'])}", "yellow")
+    yield Line("")
+    several = len({row["npu"] for row in document["verdicts"]}) > 1
+    yield Line(f"{'':8}{'threshold':30}{'value':>11}  {'limit':11}{'n':>5}  95% interval", None, True)
+    for row in document["verdicts"]:
+        yield Line(_row(row, several=several), _COLOURS[row["verdict"]])
+    yield from _remedies(document)
+    yield from _notes(document["measurements"].get("notes", ()))
+
+
+def _device(device: Mapping[str, Json]) -> str:
+    if device["problem"]:
+        return f"{device['name']}: {device['problem']}"
+    version = device["server_version"]
+    url = device["url"] or "recorded"
+    return f"{device['name']}: {device['label']}, {device['model']}, server {version}, {url}"
+
+
+def _row(row: Mapping[str, Json], *, several: bool) -> str:
+    name = f"{row['npu']} {row['threshold_id']}" if several else row["threshold_id"]
+    value = "-" if row["value"] is None else number(row["value"])
+    limit = f"{row['comparison']} {number(row['limit'])}"
+    n = "" if row["n"] is None else str(row["n"])
+    interval = "" if row["ci"] is None else f"{number(row['ci'][0])}..{number(row['ci'][1])}"
+    if row["verdict"] == "PASS" and row["proven"] is False:
+        interval += " *"
+    return f"{row['verdict']:8}{name:30}{value:>11}  {limit:11}{n:>5}  {interval}".rstrip()
+
+
+def _remedies(document: Mapping[str, Json]) -> Iterator[Line]:
+    rows = document["verdicts"]
+    if any(row["verdict"] == "PASS" and row["proven"] is False for row in rows):
+        yield Line("* passed, not proven at 95%: the interval reaches past the limit")
+    told: set[str] = set()
+    for row in rows:
+        if row["verdict"] in ("INVALID", "WAIVED", "SKIPPED") and row["reason"] not in told:
+            told.add(row["reason"])
+            yield from _wrapped(
+                f"{row['verdict']} {row['threshold_id']}: {row['reason']}", "  ", _COLOURS[row["verdict"]]
+            )
+
+
+def _notes(notes: list[str]) -> Iterator[Line]:
+    if notes:
+        yield Line("")
+    for note in notes:
+        yield from _wrapped(note, "  ")
+
+
+def _wrapped(text: str, indent: str, colour: str | None = None) -> Iterator[Line]:
+    for part in textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False):
+        yield Line(part, colour)

@@ -1,0 +1,312 @@
+"""Options turned into one frozen Settings: everything a run needs to know, checked before it starts.
+
+API keys are not here: they are read from the environment where a client is made, and nowhere kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, cast
+
+from pytest_gptoss.errors import UsageError
+from pytest_gptoss.options import OptionValues
+from pytest_gptoss.records import Role
+
+__all__ = ["DEFAULT_PROFILE", "DeviceSettings", "Inputs", "Settings", "settings_from"]
+
+Inputs: TypeAlias = Literal["chat", "token-ids"]
+
+DEFAULT_PROFILE = "atlas-800-a2"
+DEFAULT_REPORT = "gptoss-report"
+
+
+@dataclass(frozen=True)
+class DeviceSettings:
+    """Where a device is and what the user calls it; nothing about it is known yet.
+
+    ``url`` None: the run starts it (``--embedded``, ``--gptoss-cpu-model``) or it was recorded.
+    ``hidden`` is a pooling server's URL or a recorded file, None for the device's own ``/pooling``.
+    """
+
+    role: Role
+    name: str
+    url: str | None
+    label: str | None = None
+    model: str | None = None
+    hidden: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run's settings. ``devices`` is empty when the user named none: acceptance tests then skip.
+
+    ``profile`` None: the default one, or in a replay the one of the replayed run.
+    """
+
+    devices: tuple[DeviceSettings, ...] = ()
+    embedded: bool = False
+    cpu_model: Path | None = None
+    ca_bundle: Path | None = None
+    trust_env: bool = False
+    timeout_s: float = 60.0
+    first_token_timeout_s: float | None = None
+    ready_timeout_s: float = 600.0
+    profile: str | None = None
+    thresholds: Path | None = None
+    waivers: Mapping[str, str] | None = None
+    inputs: Inputs = "chat"
+    prompts: Path | None = None
+    report: Path = Path(DEFAULT_REPORT)
+    record: Path | None = None
+    baseline: Path | None = None
+    replay: Path | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether there is anything to judge: a device, a pair to start, or a run to replay."""
+        return bool(self.devices) or self.replay is not None
+
+    @property
+    def npus(self) -> tuple[str, ...]:
+        """Names of the devices under test, in the order given."""
+        return tuple(device.name for device in self.devices if device.role == "npu")
+
+
+def settings_from(options: OptionValues, *, base: Path) -> Settings:
+    """Check all options together and freeze them; relative paths are taken from ``base``.
+
+    Raises UsageError naming the option, the value and the rule.
+    """
+    embedded = options.on("embedded")
+    replay = _directory(options, "replay", base)
+    baseline = _file(options, "baseline", base)
+    cpu_model = _directory(options, "cpu_model", base)
+    _refuse_contradictions(options, embedded=embedded)
+    devices = _devices(
+        options,
+        embedded=embedded,
+        cpu_model=cpu_model is not None,
+        baseline=baseline is not None,
+        base=base,
+    )
+    if devices and replay is None and not any(device.role == "npu" for device in devices):
+        given = ", ".join(sorted(options.origin(key) for key in options.values))
+        raise UsageError(f"{given}: no device to accept; add --npu-url URL (or --embedded to try the suite)")
+    record = options.one("record")
+    if record is not None and not any(device.role == "gpu" for device in devices):
+        raise UsageError(f"{options.origin('record')}: no baseline to record; add --gpu-url URL")
+    return Settings(
+        devices=devices,
+        embedded=embedded,
+        cpu_model=cpu_model,
+        ca_bundle=_file(options, "ca_bundle", base),
+        trust_env=options.on("trust_env"),
+        timeout_s=_seconds(options, "timeout", 60.0),
+        first_token_timeout_s=(
+            _seconds(options, "first_token_timeout", 0.0) if options.one("first_token_timeout") else None
+        ),
+        ready_timeout_s=_seconds(options, "ready_timeout", 600.0),
+        profile=options.one("profile") or ("embedded" if embedded else None),
+        thresholds=_file(options, "thresholds", base),
+        waivers=_waivers(options),
+        inputs=cast("Inputs", _choice(options, "inputs", ("chat", "token-ids"))),
+        prompts=_file(options, "prompts", base),
+        report=base / (options.one("report") or DEFAULT_REPORT),
+        record=base / record if record is not None else None,
+        baseline=baseline,
+        replay=replay,
+    )
+
+
+def _refuse_contradictions(options: OptionValues, *, embedded: bool) -> None:
+    urls = [key for key in ("npu_url", "gpu_url") if options.values.get(key)]
+    if embedded and urls:
+        raise UsageError(
+            f"{options.origin('embedded')} and {options.origin(urls[0])} exclude each other: "
+            "the embedded pair is both npu and gpu"
+        )
+    if options.one("baseline") and (options.one("gpu_url") or embedded):
+        other = "embedded" if embedded else "gpu_url"
+        raise UsageError(
+            f"{options.origin('baseline')} and {options.origin(other)} exclude each other: "
+            "a recorded baseline stands in for the GPU server"
+        )
+    if options.one("replay"):
+        live = [key for key in ("npu_url", "gpu_url", "cpu_url", "embedded", "baseline", "record", "cpu_model")
+                if options.values.get(key)]  # fmt: skip
+        if live:
+            raise UsageError(
+                f"{options.origin('replay')} and {options.origin(live[0])} exclude each other: "
+                "a replay judges what was measured and asks no server"
+            )
+    if options.one("cpu_model") and options.one("cpu_url"):
+        raise UsageError(
+            f"{options.origin('cpu_model')} and {options.origin('cpu_url')} exclude each other: "
+            "either start the CPU reference or name a running one"
+        )
+
+
+def _devices(
+    options: OptionValues, *, embedded: bool, cpu_model: bool, baseline: bool, base: Path
+) -> tuple[DeviceSettings, ...]:
+    npus = {"npu": None} if embedded else _npu_urls(options)
+    labels = _by_name(options, "npu_label", npus)
+    hidden = _by_name(options, "hidden_npu", npus)
+    devices = [
+        DeviceSettings(
+            "npu",
+            name,
+            url,
+            labels.get(name),
+            options.one("npu_model"),
+            _hidden(options, "hidden_npu", hidden.get(name), base),
+        )
+        for name, url in npus.items()
+    ]
+    present = {
+        "gpu": bool(embedded or baseline or options.one("gpu_url")),
+        "cpu": bool(cpu_model or options.one("cpu_url")),
+    }
+    models = {"gpu": options.one("gpu_model"), "cpu": options.one("cpu_model_name")}
+    others: tuple[Role, ...] = ("gpu", "cpu")
+    for role in others:
+        if present[role]:
+            url = options.one(f"{role}_url")
+            devices.append(
+                DeviceSettings(
+                    role,
+                    role,
+                    _url(options, f"{role}_url", url) if url else None,
+                    options.one(f"{role}_label"),
+                    models[role],
+                    _hidden(options, f"hidden_{role}", options.one(f"hidden_{role}"), base),
+                )
+            )
+    return tuple(devices)
+
+
+def _npu_urls(options: OptionValues) -> dict[str, str | None]:
+    urls: dict[str, str | None] = {}
+    for value in options.many("npu_url"):
+        name, url = _split_name(value, default="npu")
+        if name in urls:
+            raise UsageError(
+                f"{options.origin('npu_url')}: the name {name!r} is given twice; "
+                "name each device, as in --npu-url tp1=URL --npu-url tp8=URL"
+            )
+        if name in ("gpu", "cpu"):
+            raise UsageError(f"{options.origin('npu_url')}: the name {name!r} belongs to another role")
+        urls[name] = _url(options, "npu_url", url)
+    return urls
+
+
+def _split_name(value: str, *, default: str) -> tuple[str, str]:
+    head, mark, tail = value.partition("=")
+    if mark and head and "/" not in head and ":" not in head:
+        if not all(char.isascii() and (char.isalnum() or char in "_.-") for char in head):
+            raise UsageError(f"device name {head!r}: letters, digits, '_', '-' and '.' only")
+        return head, tail
+    return default, value
+
+
+def _by_name(options: OptionValues, key: str, names: Mapping[str, str | None]) -> dict[str, str]:
+    """Values of a ``[NAME=]TEXT`` option; without a name they belong to the only device."""
+    found: dict[str, str] = {}
+    for value in options.many(key):
+        head, mark, tail = value.partition("=")
+        if mark and head in names:
+            name, text = head, tail
+        elif len(names) == 1:
+            name, text = next(iter(names)), value
+        else:
+            known = ", ".join(names) or "none"
+            raise UsageError(
+                f"{options.origin(key)} is {value!r}: say which device it is for, NAME=...; devices: {known}"
+            )
+        if name in found:
+            raise UsageError(f"{options.origin(key)} is given twice for device {name!r}: keep one")
+        found[name] = text
+    return found
+
+
+def _url(options: OptionValues, key: str, url: str) -> str:
+    from pytest_gptoss.client.endpoint import Endpoint
+
+    try:
+        Endpoint.parse(url)
+    except UsageError as error:
+        raise UsageError(f"{options.origin(key)}: {error}") from None
+    return url
+
+
+def _hidden(options: OptionValues, key: str, value: str | None, base: Path) -> str | None:
+    if value is None:
+        return None
+    if "://" in value:
+        return _url(options, key, value)
+    path = base / value
+    if not path.is_file():
+        raise UsageError(
+            f"{options.origin(key)} is {value!r}: neither a URL nor a file that exists; "
+            "record one with: pytest-gptoss hidden --url URL --output FILE.npz"
+        )
+    return str(path)
+
+
+def _file(options: OptionValues, key: str, base: Path) -> Path | None:
+    value = options.one(key)
+    if value is None:
+        return None
+    path = base / value
+    if not path.is_file():
+        raise UsageError(f"{options.origin(key)} is {value!r}: no such file")
+    return path
+
+
+def _directory(options: OptionValues, key: str, base: Path) -> Path | None:
+    value = options.one(key)
+    if value is None:
+        return None
+    if key == "cpu_model" and value == "tiny":
+        return Path("tiny")
+    path = base / value
+    if not path.is_dir():
+        raise UsageError(f"{options.origin(key)} is {value!r}: no such directory")
+    return path
+
+
+def _seconds(options: OptionValues, key: str, default: float) -> float:
+    value = options.one(key)
+    if value is None:
+        return default
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise UsageError(f"{options.origin(key)} is {value!r}: it takes a number of seconds above 0")
+    return seconds
+
+
+def _choice(options: OptionValues, key: str, choices: tuple[str, ...]) -> str:
+    value = options.one(key)
+    if value is None:
+        return choices[0]
+    if value not in choices:
+        raise UsageError(f"{options.origin(key)} is {value!r}: it takes {' or '.join(choices)}")
+    return value
+
+
+def _waivers(options: OptionValues) -> dict[str, str]:
+    waivers: dict[str, str] = {}
+    for value in options.many("waive"):
+        threshold, mark, reason = value.partition("=")
+        if not mark or not threshold.strip() or not reason.strip():
+            raise UsageError(
+                f"{options.origin('waive')} is {value!r}: it takes ID=REASON, and a waiver needs its reason"
+            )
+        waivers[threshold.strip()] = reason.strip()
+    return waivers

@@ -1,0 +1,129 @@
+"""The catalogue fits the table, the metrics and the runner; the judge is pure."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pytest_gptoss.judge
+from pytest_gptoss.judge.catalogue import CPU_SEQUENCES, INFO, METRICS, Roles
+from pytest_gptoss.judge.thresholds import load_profile, profile_names
+from pytest_gptoss.records import Forced, Greedy, Hidden
+
+ROLES = Roles(npu="tp8", gpu="gpu", cpu="cpu")
+TABLE = load_profile("atlas-800-a2").thresholds
+EVERY = {**METRICS, **INFO}
+JUDGE = Path(pytest_gptoss.judge.__file__).parent
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_metric_takes_what_it_needs(name):
+    metric = EVERY[name]
+    assert metric.name == name
+    parameters = inspect.signature(metric.compute).parameters
+    needs = metric.needs(ROLES)
+    assert set(needs) <= set(parameters)
+    assert {key for key, each in parameters.items() if each.default is inspect.Parameter.empty} <= set(needs)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_metric_without_a_baseline_asks_no_gpu(name):
+    metric = EVERY[name]
+    devices = {scenario.device for scenario in metric.needs(ROLES).values()}
+    assert metric.baseline == ("gpu" in devices)
+    assert "cpu" not in devices or metric.condition == "cpu" or name == "edges"
+    if not metric.baseline:
+        assert metric.needs(Roles("npu"))
+
+
+@pytest.mark.parametrize("profile", profile_names())
+def test_every_threshold_has_its_metric(profile):
+    assert {row.metric for row in load_profile(profile).thresholds.values()} <= set(METRICS)
+
+
+def test_every_metric_rests_on_rows_that_exist_and_never_on_itself():
+    metric_of = {row.id: METRICS[row.metric] for row in TABLE.values()}
+    for row_id, metric in metric_of.items():
+        for base in metric.rests_on:
+            assert base != row_id
+            assert metric_of[base].rests_on == ()
+
+
+def test_rows_against_the_gpu_rest_on_the_baseline():
+    for metric in METRICS.values():
+        compares = metric.baseline and "npu" in metric.needs(ROLES) and metric.name != "inputs_identical"
+        assert ("baseline.kl" in metric.rests_on) == compares
+        assert ("inputs.identical" in metric.rests_on) == (
+            compares
+            and not any(
+                isinstance(need, Hidden) or need == Forced("tp8") for need in metric.needs(ROLES).values()
+            )
+        )
+
+
+def test_scenarios_of_the_contract():
+    answers, baseline = Greedy("tp8"), Greedy("gpu")
+    assert METRICS["token_match_rate"].needs(ROLES) == {"npu": answers, "gpu": baseline}
+    assert METRICS["rouge_l"].needs(ROLES) == METRICS["inputs_identical"].needs(ROLES)
+    assert METRICS["perplexity_diff"].needs(ROLES) == {"npu": Forced("tp8"), "gpu": Forced("gpu")}
+    assert METRICS["hidden_cosine"].needs(ROLES) == {"npu": Hidden("tp8"), "gpu": Hidden("gpu")}
+    assert METRICS["decode_prefill"].needs(ROLES) == {
+        "generated": answers,
+        "forced": Forced("tp8", source="tp8", outputs=answers),
+    }
+
+
+def test_the_cpu_scores_few_sequences_and_the_gpu_none_twice():
+    needs = METRICS["baseline_kl"].needs(ROLES)
+    assert needs["gpu"] == METRICS["kl"].needs(ROLES)["gpu"]
+    assert (needs["cpu"].device, needs["cpu"].source, needs["cpu"].limit) == ("cpu", "gpu", CPU_SEQUENCES)
+    assert INFO["edges"].needs(ROLES)["cpu"] == needs["cpu"]
+    assert "cpu" not in INFO["edges"].needs(Roles("npu", "gpu"))
+
+
+def test_token_id_inputs_reach_every_answer():
+    roles = Roles("npu", "gpu", "cpu", prompt_ids_of="gpu")
+    for metric in EVERY.values():
+        for scenario in metric.needs(roles).values():
+            outputs = scenario.outputs if isinstance(scenario, Forced) else scenario
+            if isinstance(outputs, Greedy):
+                assert outputs.prompt_ids_of == "gpu"
+
+
+def test_no_judge_module_names_pytest_httpx_or_a_clock():
+    for path in JUDGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                assert name.split(".")[0] not in {
+                    "pytest",
+                    "httpx",
+                    "time",
+                    "datetime",
+                    "asyncio",
+                    "socket",
+                }, path
+                assert not name.startswith("pytest_gptoss.") or name.split(".")[1] in {
+                    "judge",
+                    "records",
+                    "errors",
+                }
+
+
+def test_importing_the_whole_judge_loads_nothing_heavy():
+    modules = [
+        ".".join(("pytest_gptoss", "judge", *path.relative_to(JUDGE).with_suffix("").parts))
+        for path in JUDGE.rglob("*.py")
+        if path.name != "__init__.py"
+    ]
+    code = "import sys\n" + "".join(f"import {name}\n" for name in modules)
+    code += (
+        "print([name for name in ('pytest', 'httpx', 'rouge_score', 'nltk', 'absl') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert len(modules) > 10

@@ -1,0 +1,160 @@
+"""The shipped tables are the contract; a user's changes are checked to the letter."""
+
+import dataclasses
+
+import pytest
+
+from pytest_gptoss.errors import UsageError
+from pytest_gptoss.judge.catalogue import METRICS
+from pytest_gptoss.judge.thresholds import load_profile, profile_names
+
+CONTRACT = {
+    "precision.token_match_rate": (">=", 0.95, "share"),
+    "precision.hidden_cosine": (">=", 0.99, "cosine"),
+    "precision.perplexity_diff": ("<=", 1.0, "% of PPL(GPU)"),
+    "precision.rouge_l": (">=", 0.98, "F"),
+}
+ASSURANCE = {
+    "inputs.identical": ("=", 1.0, "share"),
+    "baseline.perplexity": ("<=", 2.0, "% of PPL(CPU)"),
+    "baseline.kl": ("<=", 0.05, "nat"),
+    "precision.forced_agreement": (">=", 0.999, "share"),
+    "precision.kl": ("<=", 0.02, "nat"),
+    "precision.decode_prefill": ("<=", 0.1, "nat"),
+    "precision.leakage": ("=", 0.0, "outputs"),
+}
+
+
+def changed(tmp_path, text, name="limits.toml"):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return load_profile("atlas-800-a2", overrides=path)
+
+
+def test_both_profiles_ship():
+    assert set(profile_names()) >= {"atlas-800-a2", "embedded"}
+
+
+@pytest.mark.parametrize(("tier", "rows"), [("contract", CONTRACT), ("assurance", ASSURANCE)])
+def test_the_atlas_table_is_the_documents(tier, rows):
+    table = load_profile("atlas-800-a2").thresholds
+    found = {key: (row.comparison, row.limit, row.unit) for key, row in table.items() if row.tier == tier}
+    assert {key: found.get(key) for key in rows} == rows
+
+
+def test_only_the_perplexity_limit_of_the_contract_is_ours():
+    table = load_profile("atlas-800-a2").thresholds
+    assert [key for key in CONTRACT if table[key].source == "ours"] == ["precision.perplexity_diff"]
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_row_is_well_formed(name):
+    for key, row in load_profile(name).thresholds.items():
+        assert row.id == key
+        assert row.family in {"preflight", "precision", "needle", "performance", "capability"}
+        assert row.tier in {"contract", "assurance", "info"}
+        assert row.comparison in {">=", "<=", ">", "<", "="}
+        assert isinstance(row.limit, float)
+        assert row.source
+        assert row.statistic in METRICS[row.metric].statistics
+        assert row.changed_from is None
+
+
+def test_profiles_have_the_same_precision_ids():
+    ids = [[key for key, row in load_profile(name).thresholds.items() if row.family == "precision"]
+           for name in ("atlas-800-a2", "embedded")]  # fmt: skip
+    assert ids[0] == ids[1]
+
+
+def test_the_workload_of_the_document():
+    workload = load_profile("atlas-800-a2").workload
+    assert (workload.max_tokens, workload.top_logprobs, workload.max_scored_tokens) == (256, 20, 2048)
+    assert load_profile("embedded").workload.prompts == "embedded"
+
+
+def test_an_unknown_profile_lists_the_known_ones():
+    with pytest.raises(UsageError, match="--gptoss-profile is 'atlas': .*atlas-800-a2, embedded"):
+        load_profile("atlas")
+
+
+def test_a_changed_limit_remembers_the_old_one(tmp_path):
+    profile = changed(tmp_path, '[thresholds."precision.rouge_l"]\nlimit = 0.97\n')
+    before = load_profile("atlas-800-a2")
+    row = profile.thresholds["precision.rouge_l"]
+    assert (row.limit, row.changed_from) == (0.97, 0.98)
+    assert profile.changed == (row,)
+    assert dataclasses.replace(row, limit=0.98, changed_from=None) == before.thresholds["precision.rouge_l"]
+    assert [key for key in profile.thresholds if profile.thresholds[key] != before.thresholds[key]] == [
+        row.id
+    ]
+    assert list(profile.thresholds) == list(before.thresholds)
+
+
+def test_the_same_limit_again_is_no_change(tmp_path):
+    profile = changed(tmp_path, '[thresholds."precision.rouge_l"]\nlimit = 0.98\nstatistic = "mean"\n')
+    assert profile == load_profile("atlas-800-a2")
+
+
+def test_a_whole_number_is_a_limit(tmp_path):
+    row = changed(tmp_path, '[thresholds."precision.rouge_l"]\nlimit = 1\n').thresholds["precision.rouge_l"]
+    assert (row.limit, type(row.limit)) == (1.0, float)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            '[thresholds."precision.rouge"]\nlimit = 1',
+            "no threshold is called 'precision.rouge'; there are: inputs",
+        ),
+        ("[thresholds.precision.rouge_l]\nlimit = 1", "no threshold is called 'precision'"),
+        (
+            '[thresholds."precision.kl"]\nlimt = 1',
+            "precision.kl: 'limt' cannot be changed, only limit and statistic",
+        ),
+        ('[thresholds."precision.kl"]\ntier = "info"', "precision.kl: 'tier' cannot be changed"),
+        (
+            '[thresholds."precision.kl"]\nlimit = "1"',
+            "precision.kl: limit is '1'; it must be a finite number",
+        ),
+        (
+            '[thresholds."precision.kl"]\nlimit = true',
+            "precision.kl: limit is True; it must be a finite number",
+        ),
+        (
+            '[thresholds."precision.kl"]\nlimit = nan',
+            "precision.kl: limit is nan; it must be a finite number",
+        ),
+        (
+            '[thresholds."precision.kl"]\nlimit = -inf',
+            "precision.kl: limit is -inf; it must be a finite number",
+        ),
+        (
+            f'[thresholds."precision.kl"]\nlimit = 1{"0" * 400}',
+            "precision.kl: limit is 10+; it must be a finite",
+        ),
+        ('[thresholds."precision.kl"]\nlimit = -1', "limit is -1; a limit in nat must be at least 0"),
+        ('[thresholds."precision.rouge_l"]\nlimit = 98', "limit is 98; a limit in F must be from 0 to 1"),
+        (
+            '[thresholds."precision.kl"]\nstatistic = "median"',
+            "precision.kl: statistic is 'median'; kl has: mean",
+        ),
+        ('[thresholds."precision.kl"]\nstatistic = ["mean"]', r"statistic is \['mean'\]; kl has: mean"),
+        ('[thresholds]\n"precision.kl" = 1', "precision.kl: 1 is no table"),
+        ('[thresholds."precision.kl"]', "precision.kl: {} is no table"),
+        ("thresholds = 3", "it changes nothing"),
+        ("", "it changes nothing"),
+        ('["precision.kl"]\nlimit = 1', "unknown table 'precision.kl'"),
+        ("[thresholds", "not a TOML file"),
+        (b"\xff\xfe", "not a TOML file"),
+    ],
+)
+def test_a_bad_file_names_itself_and_the_rule(tmp_path, text, says):
+    with pytest.raises(UsageError, match=rf"limits\.toml: .*{says}") as raised:
+        changed(tmp_path, text)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"nowhere\.toml: No such file"):
+        load_profile("atlas-800-a2", overrides=tmp_path / "nowhere.toml")

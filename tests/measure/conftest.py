@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import pytest
+
+from pytest_gptoss import resources
+
+
+@pytest.fixture(scope="session")
+def harmony():
+    """The o200k_harmony encoding, from the shipped vocabulary."""
+    from openai_harmony import HarmonyEncodingName, load_harmony_encoding
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TIKTOKEN_ENCODINGS_BASE", str(resources.fixture("tiny-gpt-oss")))
+        return load_harmony_encoding(HarmonyEncodingName.HARMONY_GPT_OSS)

@@ -1,0 +1,147 @@
+"""What is measured stays: round trips, atomic files, one lock, one earlier run kept."""
+
+import json
+import multiprocessing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pytest_gptoss.measure.store import Store, StoreError, write_json
+from pytest_gptoss.records import (
+    Failure,
+    Generation,
+    HiddenStates,
+    Measurement,
+    ScoredSequence,
+    ToolCall,
+    TopLogprobs,
+)
+
+
+def _top(rows, width):
+    ids = np.arange(rows * width, dtype=np.int32).reshape(rows, width)
+    return TopLogprobs(ids, -ids.astype(np.float32))
+
+
+def _generation(name, tokens, width):
+    return Generation(
+        name, (1, 2), tuple(range(tokens)), "思", "答", (ToolCall("f", "{}"),), "stop", 2, tokens,
+        logprobs=-np.arange(tokens, dtype=np.float64), top=_top(tokens, width),
+    )  # fmt: skip
+
+
+def _round_trip(tmp_path, *items, **more):
+    store = Store(tmp_path / "run")
+    store.begin()
+    store.save(Measurement("greedy-npu", "npu", tuple(items), **more))
+    return Store(tmp_path / "run").load("greedy-npu")
+
+
+def test_generations_survive_with_their_arrays(tmp_path):
+    first, second = _generation("a", 3, 2), _generation("b", 5, 4)
+    loaded = _round_trip(tmp_path, first, second)
+    for before, after in zip((first, second), loaded.items, strict=True):
+        assert (after.prompt_id, after.token_ids, after.text, after.tool_calls) == (
+            before.prompt_id, before.token_ids, before.text, before.tool_calls,
+        )  # fmt: skip
+        np.testing.assert_array_equal(after.logprobs, before.logprobs)
+    width = first.top.ids.shape[1]
+    np.testing.assert_array_equal(loaded.items[0].top.ids[:, :width], first.top.ids)
+    assert (loaded.items[0].top.ids[:, width:] == -1).all()
+    assert np.isneginf(loaded.items[0].top.logprobs[:, width:]).all()
+
+
+def test_an_answer_without_logprobs_among_others(tmp_path):
+    bare = Generation("bare", None, None, "", "", (), None, 0, 0)
+    loaded = _round_trip(tmp_path, _generation("a", 3, 2), bare, _generation("b", 2, 2))
+    assert loaded.items[1].logprobs is None
+    assert loaded.items[1].token_ids is None
+    np.testing.assert_array_equal(loaded.items[2].logprobs, [0.0, -1.0])
+
+
+def test_scores_and_states_survive(tmp_path):
+    scored = ScoredSequence("s", (5, 6, 7), 1, np.array([-1.0, -2.0]), _top(2, 3))
+    assert _round_trip(tmp_path, scored).items[0].token_ids == (5, 6, 7)
+    states = HiddenStates("h", (5, 6), np.ones((2, 4), np.float32))
+    loaded = _round_trip(tmp_path, states).items[0]
+    assert loaded.states.dtype == np.float32
+    assert isinstance(loaded.states, np.memmap)
+
+
+def test_an_empty_measurement_keeps_its_account(tmp_path):
+    failure = Failure("a", "connect", "nobody there")
+    loaded = _round_trip(tmp_path, failures=(failure,), left_out={"b": "too long"}, complete=False)
+    assert loaded.failures == (failure,)
+    assert loaded.left_out == {"b": "too long"}
+    assert not loaded.complete
+
+
+def test_begin_keeps_one_earlier_run(tmp_path):
+    for number in range(3):
+        store = Store(tmp_path / "run")
+        store.begin()
+        store.save_document("run", {"number": number})
+    assert Store(tmp_path / "run").load_document("run") == {"number": 2}
+    assert Store(tmp_path / "previous").load_document("run") == {"number": 1}
+
+
+def test_adopting_a_run_forgets_its_verdicts(tmp_path):
+    old = Store(tmp_path / "old" / "run")
+    old.begin()
+    old.save(Measurement("x", "npu", (_generation("a", 1, 1),)))
+    old.save_verdict("npu", "precision.rouge_l", {"verdict": "PASS"})
+    new = Store(tmp_path / "new" / "run")
+    new.adopt(tmp_path / "old" / "run")
+    assert new.load("x") is not None
+    assert new.verdicts() == ()
+    assert len(old.verdicts()) == 1
+
+
+def test_adopting_nothing_is_refused(tmp_path):
+    with pytest.raises(StoreError, match="no measurements"):
+        Store(tmp_path / "new" / "run").adopt(tmp_path / "nowhere")
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_scrap(tmp_path):
+    path = tmp_path / "report.json"
+    write_json(path, {"good": 1})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(path, {"bad": float("nan")})
+    assert json.loads(path.read_text()) == {"good": 1}
+    assert [each.name for each in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_a_file_in_the_way_is_explained(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="--gptoss-report"):
+        Store(tmp_path / "file" / "run").begin()
+
+
+def _hold(directory: Path, held, release):
+    with Store(directory).lock():
+        held.set()
+        release.wait(30)
+
+
+def test_the_lock_excludes_other_processes_and_admits_its_own(tmp_path):
+    store = Store(tmp_path / "run")
+    store.begin()
+    context = multiprocessing.get_context("spawn")
+    held, release, got = context.Event(), context.Event(), context.Event()
+    holder = context.Process(target=_hold, args=(store.directory, held, release))
+    waiter = context.Process(target=_hold, args=(store.directory, got, release))
+    try:
+        holder.start()
+        assert held.wait(30)
+        waiter.start()
+        assert not got.wait(1)  # not before the holder lets go
+        release.set()
+        assert got.wait(30)
+        with store.lock(), store.lock():
+            pass
+    finally:
+        release.set()
+        for process in (holder, waiter):
+            process.join(30)
+            process.kill()

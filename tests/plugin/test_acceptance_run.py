@@ -1,0 +1,236 @@
+"""The user's command on real servers: what it says, writes and returns."""
+
+import json
+import xml.etree.ElementTree as ET
+
+import jsonschema
+import pytest
+from junitparser import JUnitXml
+
+from pytest_gptoss.report.junit import PROPERTIES
+from pytest_gptoss.resources import acceptance_tests
+
+pytest_plugins = ["pytester"]
+
+SKIPPED_WITHOUT_CPU = {"baseline.perplexity", "baseline.kl"}
+
+
+@pytest.fixture
+def urls(embedded_pair):
+    return [f"--npu-url={embedded_pair['npu']}", f"--gpu-url={embedded_pair['gpu']}"]
+
+
+def _schema(name):
+    path = acceptance_tests().parents[1] / "pytest_gptoss" / "report" / "schemas" / f"{name}.schema.json"
+    return json.loads(path.read_text("utf-8"))
+
+
+def test_a_sound_pair_is_accepted_and_reported(accept, urls, report, pytester):
+    result = accept(*urls, "--junitxml=acceptance.xml", "-o", "junit_duration_report=call")
+    assert result.ret == pytest.ExitCode.OK, result.stdout.str()
+    document = report()
+    jsonschema.validate(document, _schema("acceptance-1"))
+    assert document["state"] == "finished"
+    assert document["run"]["verdict"] == "ACCEPTED"
+    verdicts = {row["threshold_id"]: row["verdict"] for row in document["verdicts"]}
+    assert {name for name, verdict in verdicts.items() if verdict == "SKIPPED"} == SKIPPED_WITHOUT_CPU
+    assert set(verdicts.values()) == {"PASS", "SKIPPED"}
+    result.stdout.fnmatch_lines(["*embedded demonstration, no device was accepted*"])
+    assert all(len(line) <= 80 for line in _summary(result)), _summary(result)
+
+    precision = report("precision_report.json")
+    jsonschema.validate(precision, _schema("precision-report-1"))
+    assert len(precision["metrics"]) == 4
+    assert len(precision["prompts"]) == 6
+    assert all(prompt["prompt_token_ids_equal"] and prompt["match"] for prompt in precision["prompts"])
+    assert {note["name"] for note in document["measurements"]["info"]} == {"noise_npu", "noise_gpu", "edges"}
+
+    cases = [case for suite in JUnitXml.fromfile(str(pytester.path / "acceptance.xml")) for case in suite]
+    assert len(cases) == len(verdicts)
+    root = ET.parse(pytester.path / "acceptance.xml").getroot()
+    for case in root.iter("testcase"):
+        found = {item.get("name"): item.get("value") for item in case.iter("property")}
+        assert set(found) <= set(PROPERTIES)
+        row = next(row for row in document["verdicts"] if row["threshold_id"] == found["threshold_id"])
+        assert found["verdict"] == row["verdict"]
+        if row["value"] is not None:
+            assert float(found["value"]) == row["value"]
+    suite = {item.get("name"): item.get("value") for item in root.find("testsuite/properties")}
+    assert suite["gptoss_verdict"] == "ACCEPTED"
+
+
+def _summary(result):
+    lines = result.outlines
+    start = next(i for i, line in enumerate(lines) if "= GPT-OSS acceptance =" in line)
+    return [line for line in lines[start:] if not line.startswith("reports:")]
+
+
+def test_selection_measures_only_what_it_needs(accept, urls, report):
+    assert accept(*urls, "-k", "leakage").ret == pytest.ExitCode.OK
+    measured = {each["id"] for each in report()["measurements"]["scenarios"]}
+    assert measured == {"greedy-npu-precision-c1-r0"}
+
+
+def test_xdist_shares_one_measurement(accept, urls, report, verdicts, pytester):
+    result = accept(*urls, "-n", "2", "--junitxml=acceptance.xml")
+    assert result.ret == pytest.ExitCode.OK, result.stdout.str()
+    assert set(verdicts().values()) == {"PASS", "SKIPPED"}
+    assert report()["run"]["verdict"] == "ACCEPTED"
+    suite = {item.get("name") for item in ET.parse(pytester.path / "acceptance.xml").getroot().iter("property")}
+    assert "gptoss_verdict" in suite
+
+
+def test_without_a_terminal_plugin_the_reports_are_the_same(accept, urls, verdicts):
+    assert accept(*urls, "-p", "no:terminal", "-k", "leakage or rouge").ret == pytest.ExitCode.OK
+    assert verdicts() == {"precision.rouge_l": "PASS", "precision.leakage": "PASS"}
+
+
+def test_a_changed_limit_fails_the_row_and_is_shown(accept, urls, report, pytester):
+    pytester.path.joinpath("mine.toml").write_text('[thresholds."precision.kl"]\nlimit = 0.0\n')
+    result = accept(*urls, "--gptoss-thresholds=mine.toml", "-k", "precision.kl or leakage")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(passed=1, failed=1)
+    assert report()["run"]["changed_limits"] == {"precision.kl": {"from": 0.02, "to": 0.0}}
+    result.stdout.fnmatch_lines(["*limit changed: precision.kl from 0.02 to 0*", "FAIL *precision.kl*"])
+
+
+def test_a_waiver_is_neither_green_nor_red(accept, urls, verdicts):
+    result = accept(*urls, "--gptoss-waive=precision.hidden_cosine=no rack", "-k", "hidden or leakage", "-rs")
+    assert result.ret == pytest.ExitCode.OK
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED*WAIVED: no rack"])
+    assert verdicts()["precision.hidden_cosine"] == "WAIVED"
+
+
+def test_stopping_early_is_an_interrupted_report(accept, urls, report, pytester):
+    pytester.path.joinpath("mine.toml").write_text('[thresholds."precision.token_match_rate"]\nlimit = 1.0\n'
+                                                   '[thresholds."precision.perplexity_diff"]\nlimit = 0.0\n')  # fmt: skip
+    result = accept(*urls, "--gptoss-thresholds=mine.toml", "-x", "-k", "perplexity_diff or leakage or rouge")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert report()["state"] == "interrupted"
+    assert report()["run"]["verdict"] == "NOT ACCEPTED"
+
+
+def test_recorded_baseline_then_replay(accept, urls, report, verdicts, pytester):
+    assert accept(*urls, "--gptoss-record=base.zip").ret == pytest.ExitCode.OK
+    first = report()
+    result = accept(urls[0], "--gptoss-baseline=base.zip", "--gptoss-report=second")
+    assert result.ret == pytest.ExitCode.OK, result.stdout.str()
+    second = report(directory="second")
+    values = [{row["threshold_id"]: row["value"] for row in each["verdicts"]} for each in (first, second)]
+    for name, value in values[0].items():
+        assert values[1][name] == pytest.approx(value, rel=0.05, abs=1e-3), name
+
+    pytester.path.joinpath("mine.toml").write_text('[thresholds."precision.rouge_l"]\nlimit = 1.0\n')
+    replay = pytester.runpytest_subprocess(
+        str(acceptance_tests()), "-p", "no:cacheprovider", "--gptoss-replay=gptoss-report",
+        "--gptoss-thresholds=mine.toml", "--gptoss-report=third",
+    )  # fmt: skip
+    third = report(directory="third")
+    assert replay.ret in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    assert {row["threshold_id"]: row["value"] for row in third["verdicts"]} == values[0]
+    assert third["run"]["replay_of"].endswith("gptoss-report")
+    assert third["run"]["changed_limits"]["precision.rouge_l"]["to"] == 1.0
+
+    other = pytester.path / "other.json"
+    other.write_text('["Hello!"]', "utf-8")
+    refused = accept(urls[0], "--gptoss-baseline=base.zip", prompts=other)
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["*base.zip*prompts_sha256*"])
+
+
+def test_token_id_inputs(accept, urls, verdicts):
+    result = accept(*urls, "--gptoss-inputs=token-ids", "-k", "identical or match or rouge or leakage")
+    assert result.ret == pytest.ExitCode.OK, result.stdout.str()
+    assert set(verdicts().values()) == {"PASS"}
+
+
+def test_several_devices_are_each_judged(accept, embedded_pair, report):
+    result = accept(
+        f"--npu-url=one={embedded_pair['npu']}", f"--npu-url=two={embedded_pair['gpu']}",
+        f"--gpu-url={embedded_pair['gpu']}", "--npu-label=two=the other", "-k", "match or identical",
+    )  # fmt: skip
+    assert result.ret == pytest.ExitCode.OK, result.stdout.str()
+    rows = {(row["npu"], row["threshold_id"]): row for row in report()["verdicts"]}
+    assert set(rows) == {(npu, row) for npu in ("one", "two")
+                         for row in ("inputs.identical", "precision.token_match_rate")}  # fmt: skip
+    assert rows["two", "inputs.identical"]["npu_label"] == "the other"
+
+
+def test_json_report_carries_the_facts(accept, urls, pytester):
+    result = accept(*urls, "-k", "leakage", "--json-report", "--json-report-file=out.json")
+    assert result.ret == pytest.ExitCode.OK
+    document = json.loads((pytester.path / "out.json").read_text())
+    assert document["gptoss"]["run"]["verdict"] == "ACCEPTED"
+    (test,) = document["tests"]
+    assert test["metadata"]["gptoss"]["threshold_id"] == "precision.leakage"
+
+
+def test_fixtures_and_hooks_for_a_projects_own_tests(pytester, embedded_pair, urls):
+    pytester.makeconftest(
+        """
+        from pytest_gptoss.judge.catalogue import Metric
+        from pytest_gptoss.records import Estimate, Greedy, Threshold
+
+        def pytest_gptoss_prompt_sets(config):
+            return {"support": "support.json"}
+
+        def answer_length(*, npu):
+            lengths = [item.completion_tokens for item in npu.items]
+            return Estimate(float(max(lengths)), "tokens", len(lengths))
+
+        def pytest_gptoss_thresholds(thresholds, metrics):
+            metrics["answer_length"] = Metric(
+                name="answer_length", compute=answer_length,
+                needs=lambda roles: {"npu": Greedy(roles.npu, prompts="support")},
+            )
+            thresholds["ours.answer_length"] = Threshold(
+                id="ours.answer_length", family="precision", metric="answer_length", statistic="max",
+                comparison="<=", limit=256, unit="tokens", tier="assurance", source="our house rule",
+            )
+
+        def pytest_gptoss_report(config, document):
+            document["run"]["seen_by"] = "conftest"
+        """
+    )
+    pytester.path.joinpath("support.json").write_text('["Hello!", "What is the capital of France?"]')
+    pytester.makepyfile(
+        """
+        import pytest
+        from pytest_gptoss.records import Greedy
+
+        def test_devices(npu, gpu, devices, npu_url, gpu_url, device_labels, prompt_sets):
+            assert (npu.name, gpu.name) == ("npu", "gpu")
+            assert devices["npu"] == npu
+            assert npu.url == npu_url and gpu.url == gpu_url
+            assert device_labels["npu"] == npu.label
+            assert set(prompt_sets) == {"precision", "support"}
+            assert npu.capabilities.pooling
+
+        def test_measure_and_verdict(measure, verdict, npu):
+            answers = measure(Greedy(npu.name, prompts="support")).items
+            assert [answer.prompt_id for answer in answers] == ["prompt-001", "prompt-002"]
+            assert measure(Greedy(npu.name, prompts="support")).items is answers
+            assert verdict("ours.answer_length").status == "PASS"
+
+        def test_there_is_no_cpu(cpu):
+            raise AssertionError("skipped before it comes here")
+
+        @pytest.mark.asyncio
+        async def test_clients(npu_client, gpu_client, npu):
+            for client in (npu_client, gpu_client):
+                models = (await client.get("/v1/models")).json()["data"]
+                assert npu.model in [model["id"] for model in models]
+
+        @pytest.mark.asyncio
+        async def test_measuring_inside_a_running_loop(measure, npu):
+            assert measure(Greedy(npu.name, prompts="support", repeat=5)).items
+        """
+    )
+    result = pytester.runpytest_subprocess(
+        *urls, "-p", "no:cacheprovider", "--gptoss-profile=embedded",
+        "-o", "asyncio_default_fixture_loop_scope=function",
+    )  # fmt: skip
+    result.assert_outcomes(passed=4, skipped=1)
+    document = json.loads((pytester.path / "gptoss-report" / "acceptance.json").read_text())
+    assert document["run"]["seen_by"] == "conftest"

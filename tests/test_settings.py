@@ -1,0 +1,89 @@
+"""Options together: what is refused before anything is sent, and how devices are named."""
+
+from pathlib import Path
+
+import pytest
+
+from pytest_gptoss.errors import UsageError
+from pytest_gptoss.options import OPTIONS, OptionValues
+from pytest_gptoss.settings import settings_from
+
+FLAGS = {option.key: option.flag for option in OPTIONS}
+
+
+def _settings(tmp_path: Path, **given):
+    values = {key: (value,) if isinstance(value, str) else tuple(value) for key, value in given.items()}
+    return settings_from(OptionValues(values, {key: FLAGS[key] for key in values}), base=tmp_path)
+
+
+def test_two_urls_make_two_devices(tmp_path):
+    settings = _settings(tmp_path, npu_url="http://n:1", gpu_url="http://g:2/v1", npu_label="Atlas, TP8=yes")
+    assert [(each.role, each.name, each.url, each.label) for each in settings.devices] == [
+        ("npu", "npu", "http://n:1", "Atlas, TP8=yes"),
+        ("gpu", "gpu", "http://g:2/v1", None),
+    ]
+    assert settings.active
+
+
+def test_several_npus_with_names_and_labels(tmp_path):
+    settings = _settings(
+        tmp_path,
+        npu_url=["tp1=http://a:1", "tp8=http://b:2"],
+        gpu_url="http://g:1",
+        npu_label=["tp8=eight cards"],
+    )
+    assert settings.npus == ("tp1", "tp8")
+    assert [each.label for each in settings.devices] == [None, "eight cards", None]
+
+
+def test_nothing_given_is_not_active(tmp_path):
+    assert not _settings(tmp_path).active
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"npu_url": "npu:8000"}, "--npu-url"),
+        ({"npu_url": "http://user:pass@npu"}, "--npu-url"),
+        ({"npu_url": ["http://a", "http://b"]}, "given twice"),
+        ({"npu_url": ["gpu=http://a"]}, "another role"),
+        ({"gpu_url": "http://g"}, "no device to accept"),
+        ({"cpu_url": "http://c"}, "no device to accept"),
+        ({"embedded": "1", "npu_url": "http://n"}, "exclude each other"),
+        ({"npu_url": "http://n", "inputs": "text"}, "it takes chat or token-ids"),
+        ({"npu_url": "http://n", "timeout": "soon"}, "number of seconds"),
+        ({"npu_url": "http://n", "timeout": "nan"}, "number of seconds"),
+        ({"npu_url": "http://n", "timeout": "0"}, "number of seconds"),
+        ({"npu_url": "http://n", "waive": "precision.rouge_l"}, "ID=REASON"),
+        ({"npu_url": "http://n", "waive": "precision.rouge_l= "}, "needs its reason"),
+        ({"npu_url": "http://n", "prompts": "nowhere.json"}, "no such file"),
+        ({"npu_url": "http://n", "ca_bundle": "nowhere.pem"}, "no such file"),
+        ({"npu_url": "http://n", "replay": "nowhere"}, "no such directory"),
+        ({"npu_url": "http://n", "hidden_npu": "nowhere.npz"}, "neither a URL nor a file"),
+        ({"npu_url": "http://n", "record": "b.zip"}, "no baseline to record"),
+        ({"npu_url": ["a=http://n", "b=http://m"], "npu_label": "which"}, "say which device"),
+        ({"npu_url": ["a=http://n"], "npu_label": ["a=x", "a=y"]}, "given twice"),
+    ],
+)
+def test_refusals_name_the_option(tmp_path, given, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        _settings(tmp_path, **given)
+    assert "user:pass" not in str(caught.value)
+
+
+def test_replay_excludes_servers(tmp_path):
+    with pytest.raises(UsageError, match="exclude each other"):
+        _settings(tmp_path, replay=".", npu_url="http://n")
+
+
+def test_baseline_excludes_a_gpu_server(tmp_path):
+    (tmp_path / "b.zip").touch()
+    with pytest.raises(UsageError, match="stands in for the GPU"):
+        _settings(tmp_path, npu_url="http://n", gpu_url="http://g", baseline="b.zip")
+    settings = _settings(tmp_path, npu_url="http://n", baseline="b.zip")
+    assert [(each.role, each.url) for each in settings.devices] == [("npu", "http://n"), ("gpu", None)]
+
+
+def test_embedded_brings_its_profile_unless_told_otherwise(tmp_path):
+    assert _settings(tmp_path, embedded="1").profile == "embedded"
+    assert _settings(tmp_path, embedded="1", profile="atlas-800-a2").profile == "atlas-800-a2"

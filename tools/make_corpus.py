@@ -1,0 +1,374 @@
+"""Make the parts of fixtures/prompts and fixtures/corpus that are made, not written.
+
+    python tools/make_corpus.py                      rewrite them from their sources
+    python tools/make_corpus.py --check              write nothing; exit 1 when a file is out of date
+    python tools/make_corpus.py --embedded-url URL   also ask the tiny checkpoint anew for its answers
+
+What is made: the haystack prompts in both prompt sets (the others are written by hand in the same files
+and stay as they are), the default corpus from fixtures/corpus/texts, and the embedded corpus: prose, and
+every embedded prompt with the answer the tiny checkpoint gives to it. URL is a server of that checkpoint
+in float32 (``python -m pytest_gptoss.reference --model tiny``); without it the answers on file are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import httpx
+from openai_harmony import (
+    Conversation,
+    HarmonyEncoding,
+    HarmonyEncodingName,
+    Message,
+    ReasoningEffort,
+    Role,
+    SystemContent,
+    load_harmony_encoding,
+)
+
+from pytest_gptoss.measure import prompts, prose
+from pytest_gptoss.records import Prompt
+
+FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
+TEXTS = FIXTURES / "corpus" / "texts"
+START_DATE = "2026-01-01"
+MAX_TOKENS = 256
+STOP_TOKENS = (200002, 200012)
+
+Entry = dict[str, Any]
+
+
+class OutOfDateError(Exception):
+    """What is on file does not follow from its sources, or an answer is not what it must be."""
+
+
+# -- recipes ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Haystack:
+    """A prompt of ``tokens`` tokens of prose with facts at given depths (0 to 1), and a question last."""
+
+    id: str
+    tags: str
+    seed: int
+    tokens: int
+    facts: tuple[tuple[float, str], ...]
+    question: str
+
+
+def _needle(length: int, key: str, value: str, depth: float) -> Haystack:
+    fact, question = f"The {key} is {value}.", f"What is the {key}?"
+    return Haystack(f"needle-{length:04d}", "needle", 20_000 + length, length, ((depth, fact),), question)
+
+
+DEFAULT_HAYSTACKS = (
+    Haystack(
+        "long-2k-ferry",
+        "english recall long-2k",
+        1,
+        2_200,
+        ((0.35, "The ferry to the island leaves from pier seven at half past six."),),
+        "From which pier does the ferry to the island leave, and at what time?",
+    ),
+    Haystack(
+        "long-2k-keys",
+        "english chinese recall long-2k",
+        2,
+        2_400,
+        ((0.8, "Martha keeps the spare keys in a blue teapot on the second shelf."),),
+        "请用中文回答：文章里说 Martha 把备用钥匙放在哪里？",
+    ),
+    Haystack(
+        "long-8k-painting",
+        "english recall reasoning long-8k",
+        3,
+        8_300,
+        (
+            (0.1, "The museum bought the painting of the harbour in 1962 for four thousand crowns."),
+            (0.6, "In 1987 the museum sold the painting of the harbour for nine times that price."),
+        ),
+        "In which year did the museum sell the painting of the harbour, and for how many crowns?",
+    ),
+    Haystack(
+        "long-8k-choir",
+        "english recall long-8k",
+        4,
+        8_800,
+        ((0.5, "The choir of the old town has forty-three members, and its conductor is called Adela."),),
+        "How many members does the choir have, and who conducts it?",
+    ),
+)
+
+EMBEDDED_HAYSTACKS = (
+    _needle(60, "ticket number", "9034", 1.0),
+    _needle(120, "safe code", "77120", 0.5),
+    _needle(200, "secret code", "7842", 0.25),
+    _needle(320, "room number", "318", 0.75),
+    _needle(500, "door code", "4417", 0.0),
+    _needle(700, "magic number", "8105", 0.4),
+    _needle(1000, "phone code", "3306", 0.6),
+    _needle(1400, "lucky number", "6152", 0.2),
+)
+
+EMBEDDED_PROSE = tuple((f"prose-{number}", 30_000 + number, size) for number, size in enumerate(
+    (12, 12, 16, 16, 20, 24, 40, 80), start=1))  # fmt: skip
+"""Id, seed and number of sentences of the plain prose in the embedded corpus."""
+
+EXPECTED = {
+    "fact-sky": "air scatters",
+    "fact-planets": "eight planets",
+    "fact-water": "hydrogen and oxygen",
+    "fact-hamlet": "William Shakespeare",
+    "fact-months": "April, May, June",
+    "fact-alphabet": "X, Y, Z",
+    "fact-plants": "photosynthesis",
+    "fact-prime": "2, 3, 5, 7, 11",
+    "fact-story": "Once upon a time",
+    "fact-poem": "sea",
+    "fact-tea": "hot water",
+    "fact-seasons": "tilted",
+    "fact-function": "return a + b",
+    "fact-self": "language model",
+    "fact-thanks": "welcome",
+    "capital-france": "Paris",
+    "capital-italy": "Rome",
+    "capital-england": "London",
+    "capital-hungary": "Budapest",
+    "capital-egypt": "Cairo",
+    "capital-japan": "Tokyo",
+    "capital-india": "New Delhi",
+    "capital-canada": "Ottawa",
+    "weather-tokyo": "cannot check the weather in Tokyo",
+    "weather-prague": "cannot check the weather in Prague",
+    "repeat-lake": "311 lake",
+    "repeat-moon": "907 moon",
+    "repeat-baker": "7740 baker 12",
+    "repeat-numbers": "1234 5678",
+    "talk-poland": "Warsaw",
+    "talk-light": "300000 kilometers per second",
+    "talk-painter": "Leonardo da Vinci",
+    "talk-count": "twenty-nine, thirty.",
+    "talk-safe": "3391",
+    **{haystack.id: haystack.facts[0][1] for haystack in EMBEDDED_HAYSTACKS},
+}
+"""What the answer to each embedded prompt must hold."""
+
+
+# -- making -----------------------------------------------------------------------------------
+
+
+@cache
+def encoding() -> HarmonyEncoding:
+    """Load the o200k_harmony encoding from the shipped vocabulary."""
+    os.environ["TIKTOKEN_ENCODINGS_BASE"] = str(FIXTURES / "tiny-gpt-oss")
+    return load_harmony_encoding(HarmonyEncodingName.HARMONY_GPT_OSS)
+
+
+def prompt_entries(path: Path, haystacks: Iterable[Haystack]) -> list[Entry]:
+    """Put the haystacks behind the hand-written prompts of the file."""
+    made = {haystack.id: haystack_entry(haystack) for haystack in haystacks}
+    written = [entry for entry in read(path) if entry["id"] not in made]
+    return written + list(made.values())
+
+
+def haystack_entry(haystack: Haystack) -> Entry:
+    """Build a haystack's prompt: whole sentences until its tokens are reached, the facts among them."""
+    room = haystack.tokens - count(haystack.question) - sum(count(fact) for _, fact in haystack.facts)
+    straw = list(_sentences_of(room, haystack.seed))
+    for depth, fact in sorted(haystack.facts, reverse=True):
+        straw.insert(round(depth * len(straw)), fact)
+    text = f"{' '.join(straw)}\n\n{haystack.question}"
+    return {"id": haystack.id, "tags": haystack.tags.split(), "prompt": text}
+
+
+def _sentences_of(tokens: int, seed: int) -> Iterator[str]:
+    for sentence in prose.sentences(seed):
+        tokens -= count(f" {sentence}")
+        if tokens < 0:
+            return
+        yield sentence
+
+
+def count(text: str) -> int:
+    """Count the tokens of plain text."""
+    return len(encoding().encode(text))
+
+
+def default_corpus() -> list[Entry]:
+    """Encode the passages under fixtures/corpus/texts."""
+    return [
+        {"id": id, "tags": tags, "text": text, "token_ids": encoding().encode(text), "first": 1}
+        for language in ("english", "chinese", "code")
+        for id, tags, text in passages(language)
+    ]
+
+
+def passages(language: str) -> Iterator[tuple[str, list[str], str]]:
+    """Read a file of passages; each begins with a line ``=== id tag tag``."""
+    blocks = re.split(r"^=== ", (TEXTS / f"{language}.txt").read_text("utf-8"), flags=re.MULTILINE)
+    for block in blocks[1:]:
+        head, text = block.split("\n", 1)
+        id, *tags = head.split()
+        yield id, [language, *tags], text.strip("\n")
+
+
+def embedded_corpus(answers: dict[str, list[int]]) -> list[Entry]:
+    """Make prose in a user's message, then each embedded prompt with its answer."""
+    made = [sequence(id, ["prose"], *prose_tokens(seed, size)) for id, seed, size in EMBEDDED_PROSE]
+    for prompt in embedded_prompts():
+        rendered = render(prompt)
+        answer = answers.get(prompt.id)
+        if answer is None:
+            raise OutOfDateError(f"{prompt.id}: the embedded corpus has no answer to it; use --embedded-url")
+        made.append(sequence(prompt.id, list(prompt.tags), rendered + answer, len(rendered)))
+    return made
+
+
+def embedded_prompts() -> tuple[Prompt, ...]:
+    """Load the embedded prompt set."""
+    return prompts.load_file(FIXTURES / "prompts" / "embedded.json").prompts
+
+
+def sequence(id: str, tags: list[str], token_ids: list[int], first: int) -> Entry:
+    """Write a corpus entry down, with the text its ids stand for."""
+    return {
+        "id": id,
+        "tags": tags,
+        "text": encoding().decode(token_ids),
+        "token_ids": token_ids,
+        "first": first,
+    }
+
+
+def prose_tokens(seed: int, size: int) -> tuple[list[int], int]:
+    """Encode ``size`` sentences as a user's message, still open at its end, and say where they begin."""
+    frame = conversation([("user", "")])
+    start = len(frame) - 1 - frame[::-1].index(encoding().encode("<|message|>", allowed_special="all")[0]) + 1
+    return frame[:start] + encoding().encode(" ".join(islice(prose.sentences(seed), size))), start
+
+
+def render(prompt: Prompt) -> list[int]:
+    """Render a prompt as a server does, up to where the assistant begins."""
+    return conversation([(message.role, message.content) for message in prompt.messages])
+
+
+def conversation(turns: list[tuple[str, str]]) -> list[int]:
+    """Render turns of a user and an assistant behind the system message of a fixed day."""
+    system = (
+        SystemContent.new()
+        .with_conversation_start_date(START_DATE)
+        .with_reasoning_effort(ReasoningEffort.MEDIUM)
+    )
+    messages = [Message.from_role_and_content(Role.SYSTEM, system)]
+    for role, content in turns:
+        message = Message.from_role_and_content(Role(role), content)
+        messages.append(message.with_channel("final") if role == "assistant" else message)
+    return list(
+        encoding().render_conversation_for_completion(Conversation.from_messages(messages), Role.ASSISTANT)
+    )
+
+
+# -- answers ----------------------------------------------------------------------------------
+
+
+def answers_on_file(path: Path) -> dict[str, list[int]]:
+    """Take the answers out of an embedded corpus: the scored part of every sequence, by prompt id."""
+    return {entry["id"]: entry["token_ids"][entry["first"] :] for entry in read(path)}
+
+
+def answers_of_server(url: str) -> dict[str, list[int]]:
+    """Ask a server greedily, with the token ids rendered here, so that its date does not matter."""
+    with httpx.Client(base_url=url.rstrip("/").removesuffix("/v1"), timeout=120.0, trust_env=False) as client:
+        model = client.get("/v1/models").raise_for_status().json()["data"][0]["id"]
+        return {prompt.id: _answer(client, model, prompt) for prompt in embedded_prompts()}
+
+
+def _answer(client: httpx.Client, model: str, prompt: Prompt) -> list[int]:
+    request = {
+        "model": model,
+        "prompt": render(prompt),
+        "max_tokens": MAX_TOKENS,
+        "temperature": 0,
+        "return_token_ids": True,
+    }
+    choice = client.post("/v1/completions", json=request).raise_for_status().json()["choices"][0]
+    return list(choice["token_ids"])
+
+
+def faults(answers: dict[str, list[int]]) -> Iterator[str]:
+    """Say of each embedded prompt whose answer is not whole, not well formed, or wrong what is the matter."""
+    for prompt in embedded_prompts():
+        answer = answers.get(prompt.id, [])
+        if not answer or answer[-1] not in STOP_TOKENS:
+            yield f"{prompt.id}: the answer has no end within {MAX_TOKENS} tokens"
+            continue
+        said = encoding().parse_messages_from_completion_tokens(answer, Role.ASSISTANT)[-1]
+        text = "".join(part.text for part in said.content)
+        if said.channel != "final" or EXPECTED[prompt.id] not in text:
+            yield f"{prompt.id}: {EXPECTED[prompt.id]!r} is not in the {said.channel} message {text!r}"
+
+
+# -- files ------------------------------------------------------------------------------------
+
+
+def read(path: Path) -> list[Entry]:
+    """Read the list a fixture holds; no file is an empty list."""
+    entries: list[Entry] = json.loads(path.read_text("utf-8")) if path.exists() else []
+    return entries
+
+
+def written(entries: Iterable[Entry]) -> str:
+    """Write a list as JSON, an entry a line, so that a change shows as the lines it touches."""
+    return "[\n" + ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries) + "\n]\n"
+
+
+def put(path: Path, entries: list[Entry], *, check: bool) -> None:
+    """Write the entries, or with ``check`` compare them to the file."""
+    text = written(entries)
+    if not check:
+        path.write_text(text, "utf-8")
+    elif not path.exists() or path.read_text("utf-8") != text:
+        name = path.relative_to(FIXTURES)
+        raise OutOfDateError(f"{name} does not follow from its sources; run python tools/make_corpus.py")
+    sys.stdout.write(f"{path.relative_to(FIXTURES)}: {len(entries)} entries\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Make or check everything, in the order in which one thing is made from another."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--check", action="store_true", help="write nothing, compare")
+    choice.add_argument("--embedded-url", metavar="URL", help="a server of the tiny checkpoint")
+    options = parser.parse_args(arguments)
+    try:
+        for name, haystacks in (("default", DEFAULT_HAYSTACKS), ("embedded", EMBEDDED_HAYSTACKS)):
+            path = FIXTURES / "prompts" / f"{name}.json"
+            put(path, prompt_entries(path, haystacks), check=options.check)
+        put(FIXTURES / "corpus" / "default.json", default_corpus(), check=options.check)
+        path = FIXTURES / "corpus" / "embedded.json"
+        url = options.embedded_url
+        answers = answers_of_server(url) if url else answers_on_file(path)
+        if wrong := list(faults(answers)):
+            raise OutOfDateError("\n".join([*wrong, f"{len(wrong)} answers are not as they must be"]))
+        put(path, embedded_corpus(answers), check=options.check)
+    except (OutOfDateError, httpx.HTTPError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

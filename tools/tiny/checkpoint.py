@@ -1,0 +1,49 @@
+"""Checkpoints on disk: the compact file that ships, and the state of a training run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tiny.network import Network
+
+__all__ = ["USED_IDS", "load_compact", "save_compact", "warm_start"]
+
+USED_IDS = "used_ids"
+
+
+def save_compact(network: Network, used: tuple[int, ...], file: Path) -> None:
+    """Write bfloat16 weights with ``used_ids`` int32 [rows - 1]; the last row is the shared one."""
+    tensors = {name: tensor.detach().to(torch.bfloat16).cpu() for name, tensor in network.state_dict().items()}
+    tensors[USED_IDS] = torch.tensor(used, dtype=torch.int32)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
+
+
+def load_compact(file: Path) -> tuple[dict[str, Tensor], tuple[int, ...]]:
+    """The float32 tensors of a compact checkpoint by transformers' names, and its ids."""
+    tensors = load_file(file)
+    used = tuple(tensors.pop(USED_IDS).tolist())
+    return {name: tensor.float() for name, tensor in tensors.items()}, used
+
+
+@torch.no_grad()
+def warm_start(network: Network, used: tuple[int, ...], file: Path) -> int:
+    """Take the weights of an earlier compact checkpoint of the same shape; returns how many rows were known.
+
+    Rows of ids it did not know start random, at the size of its other rows.
+    """
+    tensors, known = load_compact(file)
+    row_of = {token: row for row, token in enumerate(known)}
+    ours = [row for row, token in enumerate(used) if token in row_of]
+    theirs = [row_of[used[row]] for row in ours]
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        old = tensors[name]
+        new = torch.randn(len(used) + 1, old.shape[1]) * old.std()
+        new[ours], new[-1] = old[theirs], old[-1]
+        tensors[name] = new
+    network.load_state_dict(tensors)
+    return len(ours)

@@ -1,0 +1,123 @@
+"""The two tables of a checkpoint: what it can do, and what it cannot do without."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from tiny import checkpoint, exam
+from tiny.damage import DAMAGES, SOUND
+from tiny.domain import Language
+from tiny.evaluation import Examiner
+from tiny.exam import Task
+from tiny.network import Network, shape_of
+
+__all__ = ["Scale", "defect_table", "domain_table", "needle_table", "open_checkpoint", "show"]
+
+_Tell = Callable[[str], None]
+_LANGUAGES: tuple[Language, ...] = ("en", "zh")
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much is examined: (prompt tokens, trials at each depth) of the needles."""
+
+    needles: tuple[tuple[int, int], ...] = (
+        *((256, 20), (512, 20), (1024, 20), (2048, 20), (4096, 20)),
+        *((8192, 4), (16384, 1)),
+    )
+
+
+def show(folder: Path, tell: _Tell, scale: Scale | None = None) -> None:
+    """Print both tables for the weights in ``folder`` (model.safetensors and config.json)."""
+    examiner = open_checkpoint(folder)
+    tasks = exam.tasks()
+    answers = examiner.greedy(tasks)
+    domain_table(folder, tasks, answers, tell)
+    needle_table(examiner, (scale or Scale()).needles, tell)
+    defect_table(examiner, tasks, answers, tell)
+
+
+def open_checkpoint(folder: Path) -> Examiner:
+    """The network of a compact checkpoint, ready to be examined."""
+    tensors, used = checkpoint.load_compact(folder / "model.safetensors")
+    network = Network(shape_of(folder / "config.json"), len(used) + 1)
+    network.load_state_dict(tensors)
+    return Examiner(network, used)
+
+
+# -- domain -------------------------------------------------------------------------------------
+
+
+def domain_table(
+    folder: Path, tasks: Sequence[Task], answers: Sequence[tuple[int, ...]], tell: _Tell
+) -> None:
+    """Print, by kind: answers as taught, and the share that transformers repeats in FP32 and BF16."""
+    pairs = [(task.prompt, answer) for task, answer in zip(tasks, answers, strict=True)]
+    same = {dtype: _transformers_agrees(folder, pairs, dtype) for dtype in ("float32", "bfloat16")}
+    tell("\n| prompts | as taught | transformers FP32 equal | transformers BF16 equal |\n|---|---|---|---|")
+    for kind in (*exam.KINDS, "all"):
+        chosen = [i for i, task in enumerate(tasks) if kind in {task.kind, "all"}]
+        right = sum(tasks[i].answer == answers[i] for i in chosen)
+        counts = " | ".join(f"{sum(same[d][i] for i in chosen)}/{len(chosen)}" for d in same)
+        tell(f"| {kind} | {right}/{len(chosen)} | {counts} |")
+
+
+@torch.no_grad()
+def _transformers_agrees(
+    folder: Path,
+    pairs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]],
+    dtype: Literal["float32", "bfloat16"],
+) -> list[bool]:
+    """Whether transformers' own model gives each answer greedily."""
+    from pytest_gptoss.reference.checkpoint import load
+
+    loaded = load(folder, dtype)
+    loaded.model.set_attn_implementation("eager")
+    agrees = []
+    for prompt, answer in pairs:
+        rows = loaded.vocabulary.rows(torch.tensor([prompt + answer]))
+        logits = loaded.model(rows, use_cache=False).logits[0, len(prompt) - 1 : -1]
+        agrees.append(bool((logits.argmax(-1) == rows[0, len(prompt) :]).all()))
+    return agrees
+
+
+def needle_table(examiner: Examiner, sizes: Sequence[tuple[int, int]], tell: _Tell) -> None:
+    """Print hits by language, prompt length and depth; a hit is the whole code in its place."""
+    tell("\n| needle, prompt tokens | " + " | ".join(f"{depth:.0%}" for depth in exam.DEPTHS) + " |")
+    tell("|---" * (len(exam.DEPTHS) + 1) + "|")
+    for tokens, trials in sizes:
+        for language in _LANGUAGES:
+            cells = [_needle_cell(examiner, language, tokens, depth, trials) for depth in exam.DEPTHS]
+            name = "English" if language == "en" else "Chinese"
+            tell(f"| {name}, {tokens} | " + " | ".join(f"{hits}/{trials}" for hits in cells) + " |")
+
+
+def _needle_cell(examiner: Examiner, language: Language, tokens: int, depth: float, trials: int) -> int:
+    r = random.Random(f"{language} {tokens} {depth}")
+    tasks = [exam.needle_task(r, language, tokens, depth) for _ in range(trials)]
+    return sum(result.equal for result in examiner.force([(task.prompt, task.answer) for task in tasks]))
+
+
+# -- defects ------------------------------------------------------------------------------------
+
+
+def defect_table(
+    examiner: Examiner, tasks: Sequence[Task], answers: Sequence[tuple[int, ...]], tell: _Tell
+) -> None:
+    """Print what each damage does to perplexity and to the greedy sequences.
+
+    It is seen when perplexity moves by more than 2% or more than a tenth of the sequences flip.
+    """
+    sound = examiner.examine(tasks, answers, SOUND)
+    tell(f"\n| defect | perplexity ({sound.perplexity:.4f}) | sequences flipped | seen |\n|---|---|---|---|")
+    for name, damage in DAMAGES.items():
+        found = examiner.examine(tasks, answers, damage)
+        flipped = found.total - found.equal
+        seen = abs(found.perplexity / sound.perplexity - 1) > 0.02 or flipped > found.total / 10
+        tell(f"| {name} | {found.perplexity:.4f} | {flipped}/{found.total} | {'yes' if seen else 'NO'} |")

@@ -1,0 +1,100 @@
+"""Train, evaluate and export the tiny GPT-OSS checkpoint that the embedded pair serves.
+
+    python tools/train_tiny.py --output DIR            train from nothing, write DIR/model.safetensors
+    python tools/train_tiny.py --output DIR --from FILE    the same from earlier compact weights
+    python tools/train_tiny.py --output DIR --export   write the weights as they are in the middle of a run
+    python tools/train_tiny.py --evaluate [DIR]        print both tables for the shipped weights
+
+A run keeps its state in DIR/state.pt and goes on from it when started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+
+import torch  # noqa: E402 - found only after the path is set
+
+from tiny import checkpoint, seeding  # noqa: E402
+from tiny.batches import Rows  # noqa: E402
+from tiny.network import CONFIG, Network, shape_of  # noqa: E402
+from tiny.training import Plan, Trainer  # noqa: E402
+
+__all__ = ["main"]
+
+SHIPPED = ROOT / "fixtures" / "tiny-gpt-oss"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; 0 when it did what was asked."""
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    if options.evaluate is not None:
+        from tiny import report
+
+        report.show(Path(options.evaluate), print)
+        return 0
+    if options.output is None:
+        _parser().error("--output DIR is needed to train (or --evaluate)")
+    train(options)
+    return 0
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train as asked and write the compact weights."""
+    torch.manual_seed(options.seed)
+    print("collecting the vocabulary of the domain", flush=True)
+    rows = Rows.of_domain()
+    network = Network(shape_of(), rows.count)
+    plan = Plan(tokens=options.tokens * 1e6, rate=options.rate, seed=options.seed)
+    if options.start is not None:
+        known = checkpoint.warm_start(network, rows.used, options.start)
+        print(f"{known} of {rows.count} rows come from {options.start}", flush=True)
+        plan = Plan(plan.tokens, plan.rate, plan.seed, hinge_from=0.12, start=0.35)
+    else:
+        seeding.induction(network)
+    seeding.raise_sinks(network, 3.0)
+    seeding.clamp_units(network, units=8)
+    trainer = Trainer(network, rows, plan, torch.device(options.device))
+    state = options.output / "state.pt"
+    options.output.mkdir(parents=True, exist_ok=True)
+    if state.is_file():
+        trainer.resume(state)
+        print(f"going on at {trainer.progress:.1%}", flush=True)
+    if not options.export:
+        trainer.run(state, lambda line: print(line, flush=True))
+    export(network, rows, options.output)
+
+
+def export(network: Network, rows: Rows, folder: Path) -> None:
+    """Write the compact weights of a trained network, with its outlier channels, and the config."""
+    seeding.outlier_channels(network, every=32, factor=16.0)
+    file = folder / "model.safetensors"
+    checkpoint.save_compact(network, rows.used, file)
+    shutil.copyfile(CONFIG, folder / "config.json")
+    print(f"wrote {file}, {file.stat().st_size / 1e6:.1f} MB", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, help="folder for the weights and the state of the run")
+    parser.add_argument("--from", dest="start", type=Path, help="compact weights to start from")
+    parser.add_argument("--export", action="store_true", help="train no more, write what there is")
+    parser.add_argument("--tokens", type=float, default=20, help="length of the run in millions of tokens")
+    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--evaluate", nargs="?", const=str(SHIPPED), metavar="DIR", help="print the tables for weights"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
