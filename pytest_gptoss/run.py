@@ -5,6 +5,7 @@ This is the whole suite without pytest: the plugin asks it for verdicts, the com
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -283,8 +284,7 @@ class AcceptanceRun:
             return invalid(threshold, npu, str(error))
         except GptossError as error:
             return invalid(threshold, npu, f"{type(error).__name__}: {error}")
-        for name in metric.beside:
-            self._note(npu, name, roles)
+        self._note_beside(npu, metric, roles)
         return verdict
 
     def _estimate(self, metric: Metric, roles: Roles) -> Estimate:
@@ -292,11 +292,17 @@ class AcceptanceRun:
         measured = dict(zip(needs, self.measure(*needs.values()), strict=True))
         return metric.compute(**measured)
 
-    def _note(self, npu: str, name: str, roles: Roles) -> None:
-        """Measure and keep an info metric; what it could not have is said, and nothing else happens."""
-        metric = INFO[name]
-        if metric.baseline and roles.gpu is None:
-            return
+    def _note_beside(self, npu: str, metric: Metric, roles: Roles) -> None:
+        """Measure what is printed beside a metric, all devices side by side, and keep it."""
+        beside = {name: INFO[name] for name in metric.beside if roles.gpu or not INFO[name].baseline}
+        scenarios = [scenario for each in beside.values() for scenario in each.needs(roles).values()]
+        with contextlib.suppress(GptossError):  # told below, by the figure that it leaves unknown
+            self.measure(*scenarios)
+        for name, each in beside.items():
+            self._note(npu, name, each, roles)
+
+    def _note(self, npu: str, name: str, metric: Metric, roles: Roles) -> None:
+        """Keep an info metric; what it could not have is said, and nothing else happens."""
         try:
             estimate = self._estimate(metric, roles)
         except GptossError as error:

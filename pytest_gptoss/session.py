@@ -28,7 +28,7 @@ from pytest_gptoss.replay import replayed
 from pytest_gptoss.report.document import State, acceptance_document, device_row, verdict_row
 from pytest_gptoss.report.junit import properties
 from pytest_gptoss.report.precision import precision_report
-from pytest_gptoss.report.terminal import table
+from pytest_gptoss.report.terminal import named, table
 from pytest_gptoss.run import AcceptanceRun
 from pytest_gptoss.settings import Settings, settings_from
 
@@ -336,10 +336,8 @@ def _device_line(probed: ProbedDevice) -> str:
     names = ("chat", "token_ids", "logprobs", "prompt_logprobs", "pooling", "tokenize", "metrics")
     can = [name.replace("_", " ") for name in names if getattr(able, name)]
     lacks = [name.replace("_", " ") for name in names if not getattr(able, name)]
-    found = (
-        f"{device.name} = {device.label}: {device.model}, server {device.server_version}, "
-        f"context {device.max_model_len}; {', '.join(can)}"
-    )
+    label = named({"label": device.label, "server_version": device.server_version})
+    found = f"{device.name}: {label}, {device.model}, context {device.max_model_len}; {', '.join(can)}"
     return f"{found}; lacks {', '.join(lacks)}" if lacks else found
 
 

@@ -20,7 +20,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from openai_harmony import (
     Conversation,
     HarmonyEncoding,
     HarmonyEncodingName,
+    HarmonyError,
     Message,
     ReasoningEffort,
     Role,
@@ -43,6 +43,7 @@ FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 TEXTS = FIXTURES / "corpus" / "texts"
 START_DATE = "2026-01-01"
 MAX_TOKENS = 256
+MESSAGE_TOKEN = 200008
 STOP_TOKENS = (200002, 200012)
 
 Entry = dict[str, Any]
@@ -121,9 +122,8 @@ EMBEDDED_HAYSTACKS = (
     _needle(1400, "lucky number", "6152", 0.2),
 )
 
-EMBEDDED_PROSE = tuple((f"prose-{number}", 30_000 + number, size) for number, size in enumerate(
-    (12, 12, 16, 16, 20, 24, 40, 80), start=1))  # fmt: skip
-"""Id, seed and number of sentences of the plain prose in the embedded corpus."""
+EMBEDDED_PROSE = (12, 12, 16, 16, 20, 24, 40, 80)
+"""Sentences in each sequence of plain prose in the embedded corpus."""
 
 EXPECTED = {
     "fact-sky": "air scatters",
@@ -202,13 +202,18 @@ def _sentences_of(tokens: int, seed: int) -> Iterator[str]:
 
 def count(text: str) -> int:
     """Count the tokens of plain text."""
-    return len(encoding().encode(text))
+    return len(tokens(text))
+
+
+def tokens(text: str) -> list[int]:
+    """Encode plain text; what looks like a special token in it stays text."""
+    return list(encoding().encode(text, disallowed_special=()))
 
 
 def default_corpus() -> list[Entry]:
     """Encode the passages under fixtures/corpus/texts."""
     return [
-        {"id": id, "tags": tags, "text": text, "token_ids": encoding().encode(text), "first": 1}
+        {"id": id, "tags": tags, "text": text, "token_ids": tokens(text), "first": 1}
         for language in ("english", "chinese", "code")
         for id, tags, text in passages(language)
     ]
@@ -225,7 +230,10 @@ def passages(language: str) -> Iterator[tuple[str, list[str], str]]:
 
 def embedded_corpus(answers: dict[str, list[int]]) -> list[Entry]:
     """Make prose in a user's message, then each embedded prompt with its answer."""
-    made = [sequence(id, ["prose"], *prose_tokens(seed, size)) for id, seed, size in EMBEDDED_PROSE]
+    made = [
+        sequence(f"prose-{number}", ["prose"], *prose_tokens(30_000 + number, size))
+        for number, size in enumerate(EMBEDDED_PROSE, start=1)
+    ]
     for prompt in embedded_prompts():
         rendered = render(prompt)
         answer = answers.get(prompt.id)
@@ -254,8 +262,8 @@ def sequence(id: str, tags: list[str], token_ids: list[int], first: int) -> Entr
 def prose_tokens(seed: int, size: int) -> tuple[list[int], int]:
     """Encode ``size`` sentences as a user's message, still open at its end, and say where they begin."""
     frame = conversation([("user", "")])
-    start = len(frame) - 1 - frame[::-1].index(encoding().encode("<|message|>", allowed_special="all")[0]) + 1
-    return frame[:start] + encoding().encode(" ".join(islice(prose.sentences(seed), size))), start
+    start = len(frame) - frame[::-1].index(MESSAGE_TOKEN)
+    return frame[:start] + tokens(prose.text(seed, size)), start
 
 
 def render(prompt: Prompt) -> list[int]:
@@ -313,7 +321,11 @@ def faults(answers: dict[str, list[int]]) -> Iterator[str]:
         if not answer or answer[-1] not in STOP_TOKENS:
             yield f"{prompt.id}: the answer has no end within {MAX_TOKENS} tokens"
             continue
-        said = encoding().parse_messages_from_completion_tokens(answer, Role.ASSISTANT)[-1]
+        try:
+            said = encoding().parse_messages_from_completion_tokens(answer, Role.ASSISTANT)[-1]
+        except HarmonyError as error:
+            yield f"{prompt.id}: the answer is no harmony ({error})"
+            continue
         text = "".join(part.text for part in said.content)
         if said.channel != "final" or EXPECTED[prompt.id] not in text:
             yield f"{prompt.id}: {EXPECTED[prompt.id]!r} is not in the {said.channel} message {text!r}"

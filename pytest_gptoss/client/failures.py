@@ -7,6 +7,7 @@ print the API key.
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import ssl
@@ -82,6 +83,11 @@ class Interpreter:
         if any(isinstance(cause, socket.gaierror) for cause in causes):
             return ConnectError(f"{where}: the host's name is not known ({reason}): check {self.url_option}")
         if isinstance(error, httpx.ConnectError):
+            # The error of the system call lies below "All connection attempts failed".
+            number = next(
+                (cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno), None
+            )
+            reason = reason if number is None else os.strerror(number)
             return ConnectError(
                 f"{where}: no server answers there ({reason}): is it started, and is {self.url_option} right?"
             )

@@ -34,12 +34,17 @@ async def probe(
         role=role,
         name=name,
         url=client.endpoint.root,
-        label=label or (f"vLLM {version}" if version else name),
+        label=label or _label(version) or name,
         model=served.id,
         server_version=version,
         max_model_len=served.max_model_len,
         capabilities=await _capabilities(client),
     )
+
+
+def _label(version: str | None) -> str | None:
+    """Name the version: vLLM tells a bare number, another server's words stand for themselves."""
+    return f"vLLM {version}" if version and version[0].isdigit() else version
 
 
 def _chosen(client: VllmClient, listed: tuple[ServedModel, ...], wanted: str | None) -> ServedModel:

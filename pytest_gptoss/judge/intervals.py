@@ -22,7 +22,7 @@ FloatArray: TypeAlias = npt.NDArray[np.float64]
 Statistic: TypeAlias = Callable[[FloatArray], FloatArray]
 
 _RESAMPLES = 10_000
-_DRAWS_AT_ONCE = 2_000_000
+_DRAWS_AT_ONCE = 100_000
 _NORMAL = NormalDist()
 
 
@@ -112,8 +112,9 @@ def _resampled(
     values = np.empty(resamples)
     for start in range(0, resamples, block):
         stop = min(start + block, resamples)
-        counts = rng.multinomial(n, np.full(n, 1 / n), size=stop - start)
-        values[start:stop] = statistic(counts @ rows)
+        drawn = rng.integers(n, size=(stop - start, n))
+        sums = np.stack([column[drawn].sum(axis=1) for column in rows.T], axis=1)
+        values[start:stop] = statistic(sums)
     return values
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -24,7 +24,7 @@ __all__ = ["ATTENTION", "Single", "Span", "Step", "band", "ragged_attention", "r
 
 ATTENTION = "pytest_gptoss_ragged"
 
-_QUERY_BLOCK = 256
+_QUERY_BLOCK = 128
 _MOST_SCORES = 2**25
 
 
@@ -66,11 +66,25 @@ class Single:
         return max(span.start for span in self.spans) + 1
 
     @cached_property
+    def lengths(self) -> Tensor:
+        """How many rows each sees, itself included, int64 [spans]."""
+        return torch.tensor([span.start + 1 for span in self.spans])
+
+    @cached_property
     def beyond(self) -> Tensor:
-        """Which rows are not a tenant's to see, bool [tenants, 1, reach]."""
+        """Which rows are not a tenant's to see, bool [tenants, 1, reach]; one for tenants at rest."""
         lengths = torch.ones(len(self.pen.tenants), dtype=torch.int64)
-        lengths[self.slots] = torch.tensor([span.start + 1 for span in self.spans])
-        return (torch.arange(self.reach) >= lengths.unsqueeze(1)).unsqueeze(1)
+        lengths[self.slots] = self.lengths
+        return _from(lengths, self.reach)
+
+    def beyond_window(self, window: int) -> Tensor | None:
+        """Which of the first ``window`` rows are not there yet, None where all are."""
+        return _from(self.lengths, window) if int(self.lengths.min()) < window else None
+
+
+def _from(lengths: Tensor, rows: int) -> Tensor:
+    """Whether a row lies at or beyond each of ``lengths`` [n]: bool [n, 1, rows]."""
+    return (torch.arange(rows) >= lengths.unsqueeze(1)).unsqueeze(1)
 
 
 @dataclass(frozen=True)
@@ -89,6 +103,15 @@ class Step:
             if span.count == 1:
                 by_pen.setdefault(span.cache.home.width, []).append(span)
         return tuple(Single(spans[0].cache.home, spans) for spans in by_pen.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """What differs from layer to layer: its place in the cache, its window, its sinks [heads]."""
+
+    index: int
+    window: int | None
+    sinks: Tensor
 
 
 def ragged_attention(
@@ -115,75 +138,74 @@ def ragged_attention(
     """
     if step.stopping.is_set():
         raise ReferenceServerError("the engine is closing: the forward pass was given up")
-    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    layer = _Layer(int(module.layer_idx), sliding_window, s_aux)  # type: ignore[arg-type]
     queries = query[0].transpose(0, 1).to(step.spans[0].cache.home.keys.dtype) * scaling
     output = torch.empty_like(queries)
-    sinks = s_aux if step.sinks_in_decode else torch.full_like(s_aux, -torch.inf)
     for single in step.singles:
         tokens = single.offsets
         _write_singles(single, layer, key[0, :, tokens], value[0, :, tokens])
-        output[tokens] = _attend_singles(queries[tokens], single, layer, sliding_window, sinks)
+        decoding = layer if step.sinks_in_decode else _without_sinks(layer)
+        output[tokens] = _attend_singles(queries[tokens], single, decoding)
     for span in step.spans:
         if span.count > 1:
             part = slice(span.offset, span.offset + span.count)
-            span.cache.write(layer, span.start, key[0, :, part], value[0, :, part])
-            _attend_span(output[part], queries[part], span, layer, sliding_window, s_aux)
+            span.cache.write(layer.index, span.start, key[0, :, part], value[0, :, part])
+            _attend_span(output[part], queries[part], span, layer)
     return output.to(query.dtype).unsqueeze(0), None
+
+
+def _without_sinks(layer: _Layer) -> _Layer:
+    return replace(layer, sinks=torch.full_like(layer.sinks, -torch.inf))
 
 
 # -- one token each ---------------------------------------------------------------------------
 
 
-def _write_singles(single: Single, layer: int, keys: Tensor, values: Tensor) -> None:
+def _write_singles(single: Single, layer: _Layer, keys: Tensor, values: Tensor) -> None:
     """Store keys and values [kv heads, spans, head_dim]."""
     pen = single.pen
-    pen.keys[layer][single.slots, :, :, single.rows] = keys.transpose(0, 1).to(pen.keys.dtype)
-    pen.values[layer][single.slots, :, single.rows] = values.transpose(0, 1).to(pen.values.dtype)
+    pen.keys[layer.index][single.slots, :, :, single.rows] = keys.transpose(0, 1).to(pen.keys.dtype)
+    pen.values[layer.index][single.slots, :, single.rows] = values.transpose(0, 1).to(pen.values.dtype)
 
 
-def _attend_singles(
-    queries: Tensor, single: Single, layer: int, window: int | None, sinks: Tensor
-) -> Tensor:
+def _attend_singles(queries: Tensor, single: Single, layer: _Layer) -> Tensor:
     """Queries [spans, heads, head_dim] each on its own sequence; same shape back."""
-    if window is not None and single.reach > window:
-        return _attend_windows(queries, single, layer, window, sinks)
+    if layer.window is not None and single.reach > layer.window:
+        return _attend_windows(queries, single, layer, layer.window)
     pen, tenants = single.pen, len(single.pen.tenants)
-    keys = pen.keys[layer, :tenants, :, :, : single.reach]
-    values = pen.values[layer, :tenants, :, : single.reach]
-    if len(single.spans) == tenants == 1:
-        return _attend(queries, keys, values, sinks, None)
+    keys = pen.keys[layer.index, :tenants, :, :, : single.reach]
+    values = pen.values[layer.index, :tenants, :, : single.reach]
+    if tenants == 1:
+        return _attend(queries, keys, values, layer.sinks)
     everyone = queries.new_zeros(tenants, *queries.shape[1:])
     everyone[single.slots] = queries
-    return _attend(everyone, keys, values, sinks, single.beyond)[single.slots]
+    return _attend(everyone, keys, values, layer.sinks, hidden=single.beyond)[single.slots]
 
 
-def _attend_windows(
-    queries: Tensor, single: Single, layer: int, window: int, sinks: Tensor
-) -> Tensor:
+def _attend_windows(queries: Tensor, single: Single, layer: _Layer, window: int) -> Tensor:
     """The same where each sees only its last ``window`` tokens, gathered into one batch."""
-    oldest = [max(0, span.start + 1 - window) for span in single.spans]
-    found = [
-        span.cache.read(layer, first, first + window) for span, first in zip(single.spans, oldest, strict=True)
-    ]
+    found = []
+    for span in single.spans:
+        oldest = max(0, span.start + 1 - window)
+        found.append(span.cache.read(layer.index, oldest, oldest + window))
     keys, values = (torch.stack(each) for each in zip(*found, strict=True))
-    beyond = None
-    if any(span.start + 1 < window for span in single.spans):
-        seen = torch.tensor([span.start + 1 for span in single.spans])
-        beyond = (torch.arange(window) >= seen.unsqueeze(1)).unsqueeze(1)
-    return _attend(queries, keys, values, sinks, beyond)
+    return _attend(queries, keys, values, layer.sinks, hidden=single.beyond_window(window))
 
 
 def _attend(
-    queries: Tensor, keys: Tensor, values: Tensor, sinks: Tensor, beyond: Tensor | None
+    queries: Tensor, keys: Tensor, values: Tensor, sinks: Tensor, *, hidden: Tensor | None = None
 ) -> Tensor:
-    """Scaled queries [n, heads, head_dim] on keys [n, kv heads, head_dim, rows] and values."""
+    """Scaled queries [n, heads, head_dim] on keys [n, kv heads, head_dim, rows] and values.
+
+    ``hidden`` bool [n, 1, rows]: which rows a query must not see.
+    """
     count, heads, head_dim = queries.shape
     kv_heads, rows = keys.shape[1], keys.shape[3]
     logits = queries.new_empty(count, heads, rows + 1)
     scores = logits[..., :rows]
     scores.copy_(torch.matmul(queries.view(count, kv_heads, -1, head_dim), keys).view(count, heads, rows))
-    if beyond is not None:
-        scores.masked_fill_(beyond, -torch.inf)
+    if hidden is not None:
+        scores.masked_fill_(hidden, -torch.inf)
     logits[..., rows] = sinks
     weights = logits.softmax(dim=-1)[..., :rows].view(count, kv_heads, -1, rows)
     return torch.matmul(weights, values).view(count, heads, head_dim)
@@ -192,11 +214,9 @@ def _attend(
 # -- a piece of a prompt ------------------------------------------------------------------------
 
 
-def _attend_span(
-    output: Tensor, queries: Tensor, span: Span, layer: int, window: int | None, sinks: Tensor
-) -> None:
+def _attend_span(output: Tensor, queries: Tensor, span: Span, layer: _Layer) -> None:
     """Fill ``output`` from scaled ``queries``, both [n, heads, head_dim], a block at a time."""
-    heads = queries.shape[1]
+    heads, window = queries.shape[1], layer.window
     context = span.start + span.count
     seen = context if window is None else min(context, window + _QUERY_BLOCK)
     block = max(1, min(_QUERY_BLOCK, _MOST_SCORES // (heads * seen)))
@@ -204,25 +224,27 @@ def _attend_span(
         part = slice(first, min(first + block, span.count))
         position, end = span.start + part.start, span.start + part.stop
         oldest = 0 if window is None else max(0, position - window + 1)
-        keys, values = span.cache.read(layer, oldest, end)
-        output[part] = _attend_block(queries[part], keys, values, sinks, position - oldest, window)
+        keys, values = span.cache.read(layer.index, oldest, end)
+        output[part] = _attend_block(queries[part], keys, values, layer)
 
 
-def _attend_block(
-    queries: Tensor, keys: Tensor, values: Tensor, sinks: Tensor, before: int, window: int | None
-) -> Tensor:
-    """Scaled queries [n, heads, head_dim] on the ``before + n`` newest rows; same shape back."""
+def _attend_block(queries: Tensor, keys: Tensor, values: Tensor, layer: _Layer) -> Tensor:
+    """Scaled queries [n, heads, head_dim] of the newest n of all ``rows``; same shape back.
+
+    ``keys`` [kv heads, head_dim, rows], ``values`` [kv heads, rows, head_dim].
+    """
     count, heads, head_dim = queries.shape
     kv_heads, rows = keys.shape[0], keys.shape[2]
+    before = rows - count
     logits = queries.new_empty(kv_heads, heads // kv_heads, count, rows + 1)
     flat = logits.view(kv_heads, -1, rows + 1)
     grouped = queries.view(count, kv_heads, -1, head_dim).permute(1, 2, 0, 3).reshape(kv_heads, -1, head_dim)
     torch.bmm(grouped, keys, out=flat[..., :rows])
-    if window is None:
+    if layer.window is None:
         logits[..., before:rows] += band(count, 0, None, logits.dtype)
     else:
-        logits[..., :rows] += band(count, before, window, logits.dtype)
-    logits[..., rows] = sinks.view(kv_heads, -1, 1)
+        logits[..., :rows] += band(count, before, layer.window, logits.dtype)
+    logits[..., rows] = layer.sinks.view(kv_heads, -1, 1)
     weights = flat.softmax(dim=-1)[..., :rows]
     return torch.bmm(weights, values).view(heads, count, head_dim).transpose(0, 1)
 

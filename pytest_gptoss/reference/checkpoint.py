@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -25,9 +24,18 @@ from pytest_gptoss.reference.vocabulary import Vocabulary
 from pytest_gptoss.resources import fixture
 
 if TYPE_CHECKING:
-    from transformers import GptOssConfig, GptOssForCausalLM
+    from transformers import GptOssForCausalLM
 
-__all__ = ["TINY", "DtypeName", "LoadedModel", "check_memory", "load", "parameter_bytes", "resolve"]
+__all__ = [
+    "TINY",
+    "DtypeName",
+    "LoadedModel",
+    "check_memory",
+    "full_tensors",
+    "load",
+    "parameter_bytes",
+    "resolve",
+]
 
 TINY = "tiny"
 DtypeName: TypeAlias = Literal["float32", "bfloat16"]
@@ -80,10 +88,10 @@ def load(model: str | Path, dtype: DtypeName) -> LoadedModel:
     check_memory(size, available_bytes(), f"{model} in {dtype}")
     attention.register()
     small.register()
-    compact = _is_compact(files)
-    loaded, vocabulary = (
-        _load_compact(files[0], config, _DTYPES[dtype]) if compact else _load_ordinary(directory, dtype, config)
-    )
+    if _is_compact(files):
+        loaded, vocabulary = _load_compact(files[0], config, _DTYPES[dtype])
+    else:
+        loaded, vocabulary = _load_ordinary(directory, config, _DTYPES[dtype])
     loaded.eval().requires_grad_(False)
     loaded.set_attn_implementation(attention.ATTENTION)
     is_small = size <= _SMALL_BYTES
@@ -100,10 +108,11 @@ def load(model: str | Path, dtype: DtypeName) -> LoadedModel:
 
 
 def _read_config(directory: Path) -> dict[str, Any]:
+    file = directory / "config.json"
     try:
-        config: dict[str, Any] = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ReferenceServerError(f"{directory / 'config.json'} is no JSON ({error}): fetch it again") from error
+        raise ReferenceServerError(f"{file} is no JSON ({error}): fetch it again") from error
     if config.get("model_type") != "gpt_oss":
         raise ReferenceServerError(
             f"{directory} holds a {config.get('model_type')!r} model, the reference runs 'gpt_oss' alone: "
@@ -140,14 +149,18 @@ def parameter_bytes(files: list[Path], dtype: torch.dtype) -> int:
     )
 
 
-def _tensor_sizes(files: list[Path]) -> Iterator[tuple[str, int]]:
-    for file in files:
-        try:
-            with safe_open(file, framework="pt") as tensors:
-                for name in tensors.keys():  # noqa: SIM118 - the handle is no mapping
-                    yield name, math.prod(tensors.get_slice(name).get_shape())
-        except (OSError, SafetensorError) as error:
-            raise ReferenceServerError(f"{file} is not readable as safetensors ({error}): fetch it again") from error
+def _tensor_sizes(files: list[Path]) -> list[tuple[str, int]]:
+    return [entry for file in files for entry in _sizes_in(file)]
+
+
+def _sizes_in(file: Path) -> list[tuple[str, int]]:
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            return [(name, math.prod(tensors.get_slice(name).get_shape())) for name in tensors.keys()]  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ReferenceServerError(
+            f"{file} is not readable as safetensors ({error}): fetch it again"
+        ) from error
 
 
 def available_bytes() -> int | None:
@@ -204,22 +217,28 @@ def _restore_buffers(model: GptOssForCausalLM) -> None:
 
 
 def _load_ordinary(
-    directory: Path, dtype: DtypeName, config: dict[str, Any]
+    directory: Path, config: dict[str, Any], dtype: torch.dtype
 ) -> tuple[GptOssForCausalLM, Vocabulary]:
     from transformers import GptOssForCausalLM, Mxfp4Config
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     options = {"quantization_config": Mxfp4Config(dequantize=True)} if "quantization_config" in config else {}
-    model = GptOssForCausalLM.from_pretrained(
-        directory, dtype=_DTYPES[dtype], local_files_only=True, **options
-    )
+    model = GptOssForCausalLM.from_pretrained(directory, dtype=dtype, local_files_only=True, **options)
     return model, Vocabulary.full(int(config["vocab_size"]))
 
 
 def full_tensors(directory: Path) -> dict[str, Tensor]:
-    """The tensors of a compact checkpoint with its tables expanded to the whole vocabulary."""
+    """The tensors of a compact checkpoint with its tables expanded to the whole vocabulary.
+
+    Raises:
+        ReferenceServerError: it is not compact.
+    """
     config, files = _read_config(directory), _weight_files(directory)
+    if not _is_compact(files):
+        raise ReferenceServerError(
+            f"{directory} is no compact checkpoint ({_USED_IDS} is missing): use it as it is"
+        )
     tensors = load_file(files[0])
     vocabulary = Vocabulary.compact(int(config["vocab_size"]), tensors.pop(_USED_IDS))
     return {

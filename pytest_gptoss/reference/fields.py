@@ -62,9 +62,9 @@ class Fields:
         """A field that must be there.
 
         Raises:
-            ApiError: it is not.
+            ApiError: it is not, or is null.
         """
-        if name not in self._values:
+        if self._values.get(name) is None:
             raise invalid("missing", self._at(name), "Field required", given=dict(self._values))
         return self._values[name]
 

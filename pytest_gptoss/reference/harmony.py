@@ -61,7 +61,6 @@ def render(messages: Sequence[Fields], tools: Sequence[Fields], *, effort: str |
         ApiError: a message or a tool is not what a chat request may hold.
     """
     from openai_harmony import Conversation, HarmonyError, RenderConversationConfig, Role
-    from pydantic import ValidationError
 
     instructions, turns = _split_instructions(messages)
     try:
@@ -76,7 +75,7 @@ def render(messages: Sequence[Fields], tools: Sequence[Fields], *, effort: str |
             Role.ASSISTANT,
             config=RenderConversationConfig(auto_drop_analysis=False),
         )
-    except (HarmonyError, ValidationError, UnicodeError) as error:
+    except (HarmonyError, ValueError) as error:
         raise bad_request(str(error)) from None
     return ids
 
@@ -110,14 +109,14 @@ def _developer_message(instructions: str | None, tools: Sequence[Fields]) -> Any
 def _tool(tool: Fields) -> Any:
     from openai_harmony import ToolDescription
 
-    if tool.text("type") not in {None, "function"}:
+    if tool.text("type") not in (None, "function"):
         raise bad_request(f"tool type {tool.text('type')} not supported")
     function = tool.part("function")
     if function is None:
         tool.required("function")
         raise bad_request("a tool needs a 'function'", param="tools")
     function.required("name")
-    function.part("parameters")
+    function.part("parameters")  # checked here: the library takes any JSON
     return ToolDescription.new(
         name=function.text("name") or "",
         description=function.text("description") or "",
@@ -176,7 +175,8 @@ def _tool_result(turn: Fields, names: Mapping[str, str]) -> Any:
         raise bad_request(text, param="messages")
     author = Author.new(Role.TOOL, f"functions.{names[call_id]}")
     message = Message.from_author_and_content(author, "".join(_texts(turn)))
-    return message.with_channel("commentary").with_recipient("assistant")
+    # vLLM 0.32 names the recipient of a result behind the channel; the library's own place is before it.
+    return message.with_channel("commentary to=assistant")
 
 
 def _message(role: Json, texts: Sequence[str]) -> Any:
@@ -199,7 +199,7 @@ def _text(part: Json) -> str:
     if isinstance(part, str):
         return part
     kind = part.get("type") if isinstance(part, dict) else None
-    if not isinstance(part, dict) or kind not in {None, "text", "input_text", "output_text"}:
+    if not isinstance(part, dict) or kind not in (None, "text", "input_text", "output_text"):
         raise _unsupported_part(kind)
     text = part.get("text", "")
     if not isinstance(text, str):

@@ -78,7 +78,7 @@ def _check_task(fields: Fields) -> None:
     if task == "embed":
         message = "Try switching the model's pooling_task via --pooler-config.task embed."
         raise bad_value(message, param="task")
-    if task not in {None, "token_embed"}:
+    if task not in (None, "token_embed"):
         message = f"Unsupported task: {task!r} Supported tasks: ['token_embed', 'embed']"
         raise bad_value(message, param="task")
 

@@ -28,9 +28,7 @@ def score(logits: Tensor, actual: Tensor, top: int, vocabulary: Vocabulary) -> l
     ]
 
 
-def _most_likely(
-    logprobs: Tensor, top: int, vocabulary: Vocabulary
-) -> list[tuple[tuple[int, float], ...]]:
+def _most_likely(logprobs: Tensor, top: int, vocabulary: Vocabulary) -> list[tuple[tuple[int, float], ...]]:
     """The ``top`` ids of each position with their log-probabilities."""
     if not top:
         return [()] * len(logprobs)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence as Many
+from collections.abc import Iterator
+from collections.abc import Sequence as Many
 from dataclasses import dataclass
 
 import torch
@@ -137,13 +138,14 @@ def _records(
         top = speaker.request.logprobs
         if top is None:
             continue
-        own = logits[index : index + 1]
+        own = slice(index, index + 1)
         try:
-            _demand_numbers(own)
+            _demand_numbers(logits[own])
         except ReferenceServerError as error:
             records[index] = error
         else:
-            records[index] = score(own, torch.tensor(tokens[index : index + 1]), top, forward.loaded.vocabulary)[0]
+            chosen = torch.tensor(tokens[own])
+            records[index] = score(logits[own], chosen, top, forward.loaded.vocabulary)[0]
     return records
 
 

@@ -62,6 +62,10 @@ class TokenStream:
             self._items.put_nowait(END)
         self._on_cancel()
 
+    def abandon(self) -> None:
+        """Free the slot where no loop is left that could read; for the engine's thread."""
+        self._on_cancel()
+
 
 def deliver(deliveries: Iterable[Delivery]) -> None:
     """Hand items over to their loops, one wake-up per loop; a loop that is closed gets none."""
@@ -69,11 +73,15 @@ def deliver(deliveries: Iterable[Delivery]) -> None:
     for stream, item in deliveries:
         by_loop.setdefault(stream.loop, []).append((stream, item))
     for loop, batch in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_put_all, batch)
-        except RuntimeError:
-            for stream, _ in batch:
-                stream.cancel()
+        _deliver_to(loop, batch)
+
+
+def _deliver_to(loop: asyncio.AbstractEventLoop, batch: list[Delivery]) -> None:
+    try:
+        loop.call_soon_threadsafe(_put_all, batch)
+    except RuntimeError:
+        for stream, _ in batch:
+            stream.abandon()
 
 
 def _put_all(batch: list[Delivery]) -> None:

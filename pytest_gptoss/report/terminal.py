@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pytest_gptoss.judge.verdicts import number
 from pytest_gptoss.records import Json
 
-__all__ = ["Line", "table"]
+__all__ = ["Line", "named", "table"]
 
 WIDTH = 80
 _COLOURS = {"PASS": "green", "FAIL": "red", "INVALID": "yellow", "WAIVED": "cyan", "SKIPPED": "light"}
@@ -51,9 +51,14 @@ def table(document: Mapping[str, Json]) -> Iterator[Line]:
 def _device(device: Mapping[str, Json]) -> str:
     if device["problem"]:
         return f"{device['name']}: {device['problem']}"
+    return f"{device['name']}: {named(device)}, {device['model']}, {device['url'] or 'recorded'}"
+
+
+def named(device: Mapping[str, Json]) -> str:
+    """A device's label, with the server's version unless the label tells it already."""
     version = device["server_version"]
-    url = device["url"] or "recorded"
-    return f"{device['name']}: {device['label']}, {device['model']}, server {version}, {url}"
+    known = version is None or version in device["label"]
+    return str(device["label"]) if known else f"{device['label']}, server {version}"
 
 
 def _row(row: Mapping[str, Json], *, several: bool) -> str:

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import failure, measurement, scored
 
@@ -95,6 +95,7 @@ LOGPROBS = st.lists(st.floats(-20, 0), min_size=1, max_size=5)
 SEQUENCES = st.lists(LOGPROBS, min_size=1, max_size=6)
 
 
+@settings(max_examples=30)
 @given(SEQUENCES, st.floats(-0.5, 0.5))
 def test_a_uniform_shift_is_found_exactly_in_any_order(sequences, shift):
     gpu = [scored(f"s{index}", row) for index, row in enumerate(sequences)]

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import answer, measurement
 from rouge_score.rouge_scorer import RougeScorer
@@ -69,6 +69,7 @@ def test_ascii_is_split_as_rouge_score_splits_it(text):
 TEXT = st.text(st.sampled_from("ab 北京.1"), max_size=12)
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=5))
 def test_bounds_and_symmetry(pairs):
     try:

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import answer, failure, measurement, top
 
@@ -139,6 +139,7 @@ def test_an_npu_that_always_says_the_same_is_measured():
 ANSWER = st.lists(st.integers(0, 3), max_size=6).map(tuple)
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(ANSWER, ANSWER), min_size=1, max_size=8), st.randoms(use_true_random=False))
 def test_bounds_symmetry_and_order(pairs, random):
     def measured(pairs, npu, gpu):

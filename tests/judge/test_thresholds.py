@@ -73,7 +73,7 @@ def test_the_workload_of_the_document():
 
 
 def test_an_unknown_profile_lists_the_known_ones():
-    with pytest.raises(UsageError, match="--gptoss-profile is 'atlas': .*atlas-800-a2, embedded"):
+    with pytest.raises(UsageError, match=r"--gptoss-profile is 'atlas': .*atlas-800-a2, embedded"):
         load_profile("atlas")
 
 

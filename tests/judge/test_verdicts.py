@@ -12,10 +12,17 @@ from pytest_gptoss.records import Capabilities, Device, Estimate, Threshold
 
 
 def threshold(comparison=">=", limit=0.95, unit="share", **fields):
-    row = dict(
-        id="precision.token_match_rate", family="precision", metric="token_match_rate", statistic="rate",
-        comparison=comparison, limit=limit, unit=unit, tier="contract", source="the guide",
-    )  # fmt: skip
+    row = {
+        "id": "precision.token_match_rate",
+        "family": "precision",
+        "metric": "token_match_rate",
+        "statistic": "rate",
+        "comparison": comparison,
+        "limit": limit,
+        "unit": unit,
+        "tier": "contract",
+        "source": "the guide",
+    }
     return Threshold(**{**row, **fields})
 
 
@@ -25,8 +32,8 @@ def device(name, label=""):
 
 @pytest.mark.parametrize(
     ("comparison", "below", "at", "above"),
-    [(">=", False, True, True), ("<=", True, True, False), (">", False, False, True), ("<", True, False, False),
-     ("=", False, True, False)],
+    [(">=", False, True, True), ("<=", True, True, False), (">", False, False, True),
+     ("<", True, False, False), ("=", False, True, False)],
 )  # fmt: skip
 def test_comparisons_at_the_limit(comparison, below, at, above):
     values = (math.nextafter(0.95, 0), 0.95, math.nextafter(0.95, 1))
@@ -115,7 +122,8 @@ def test_a_failing_line_ends_with_the_finding():
         threshold(), "tp8", Estimate(0.9, "share", 60, (0.8, 0.95), {"finding": "6 of 60 answers fork"})
     )
     assert line(verdict) == (
-        "FAIL tp8-precision.token_match_rate: 0.9, required >= 0.95; n 60; 95% 0.8 to 0.95; 6 of 60 answers fork"
+        "FAIL tp8-precision.token_match_rate: 0.9, required >= 0.95; n 60; 95% 0.8 to 0.95; "
+        "6 of 60 answers fork"
     )
 
 
@@ -124,14 +132,15 @@ def test_our_limits_changed_limits_and_units_are_shown():
         "<=", 1.5, "% of PPL(GPU)", source="ours", changed_from=1.0, id="precision.perplexity_diff"
     )
     assert line(judge(ours, "npu", Estimate(0.3, "% of PPL(GPU)", 60))) == (
-        "PASS npu-precision.perplexity_diff: 0.3, required <= 1.5 % of PPL(GPU) (our limit, changed from 1); n 60"
+        "PASS npu-precision.perplexity_diff: 0.3, required <= 1.5 % of PPL(GPU) "
+        "(our limit, changed from 1); n 60"
     )
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0, "0"), (1.0, "1"), (0.96666, "0.9667"), (20480.0, "20480"), (1234567.8, "1.235e+06"), (1e-9, "1e-09"),
-     (3.2e300, "3.2e+300"), (-0.5, "-0.5")],
+    [(0.0, "0"), (1.0, "1"), (0.96666, "0.9667"), (20480.0, "20480"), (1234567.8, "1.235e+06"),
+     (1e-9, "1e-09"), (3.2e300, "3.2e+300"), (-0.5, "-0.5")],
 )  # fmt: skip
 def test_numbers_are_short(value, text):
     assert number(value) == text

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_gptoss import resources
 from pytest_gptoss.errors import GptossError, UsageError
 from pytest_gptoss.measure import prompts
 from pytest_gptoss.records import Message, Prompt, PromptSet
@@ -77,7 +78,10 @@ USER = {"role": "user", "content": "Hi"}
         ({"id": 3, "prompt": "Hi"}, "entry 2: id: 3 is not text"),
         ({"id": "", "prompt": "Hi"}, 'entry 2 (id ""): id: the text is empty'),
         ({"id": "a\tb", "prompt": "Hi"}, 'entry 2 (id "a\\tb"): id: "a\\tb" holds a character that cannot'),
-        ({"id": "a", "prompt": "Hi", "tokens": 3}, 'entry 2 (id "a"): unknown key "tokens"; the keys are id, '),
+        (
+            {"id": "a", "prompt": "Hi", "tokens": 3},
+            'entry 2 (id "a"): unknown key "tokens"; the keys are id, ',
+        ),
         ({"id": "a"}, "prompt, messages: neither is there; write exactly one"),
         ({"id": "a", "prompt": "Hi", "messages": [USER]}, "prompt, messages: both are there; write exactly"),
         ({"id": "a", "prompt": ""}, "prompt: the text is empty"),
@@ -88,7 +92,10 @@ USER = {"role": "user", "content": "Hi"}
         ({"id": "a", "messages": [{"role": "user"}]}, "messages[0].content: it is missing"),
         ({"id": "a", "messages": [{"content": "Hi"}]}, "messages[0].role: it is missing"),
         ({"id": "a", "messages": [{**USER, "name": "x"}]}, 'messages[0]: unknown key "name"'),
-        ({"id": "a", "messages": [{**USER, "role": "tool"}]}, 'messages[0].role: "tool" is no role; the roles'),
+        (
+            {"id": "a", "messages": [{**USER, "role": "tool"}]},
+            'messages[0].role: "tool" is no role; the roles',
+        ),
         ({"id": "a", "messages": [{**USER, "role": ["user"]}]}, "messages[0].role: a list is no role"),
         ({"id": "a", "messages": [{**USER, "content": None}]}, "messages[0].content: null is not text"),
         ({"id": "a", "messages": [{**USER, "content": " "}]}, "messages[0].content: the text is empty"),
@@ -112,7 +119,7 @@ def test_a_fault_is_named_with_file_entry_and_field(entry, fault):
 
 
 def test_a_strings_own_id_must_be_free_too():
-    with pytest.raises(UsageError, match="\"prompt-002\" is entry 1's already"):
+    with pytest.raises(UsageError, match='"prompt-002" is entry 1\'s already'):
         parse([{"id": "prompt-002", "prompt": "Hi"}, "Ho"])
 
 
@@ -121,7 +128,9 @@ json_values = st.recursive(
     lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(), children, max_size=4),
     max_leaves=20,
 )
-message_like = st.dictionaries(st.sampled_from(["role", "content"]), json_values | st.sampled_from(prompts.ROLES))
+message_like = st.dictionaries(
+    st.sampled_from(["role", "content"]), json_values | st.sampled_from(prompts.ROLES)
+)
 entry_like = st.fixed_dictionaries(
     {},
     optional={
@@ -134,14 +143,21 @@ entry_like = st.fixed_dictionaries(
 )
 
 
+def outcome(load):
+    try:
+        return load()
+    except UsageError as error:
+        return error
+
+
 @settings(deadline=None)
 @given(json_values | st.lists(st.text() | entry_like | json_values, max_size=4))
 def test_any_json_is_a_prompt_set_or_a_usage_error(value):
-    try:
-        loaded = parse(value)
-    except UsageError as error:
-        assert str(error).startswith("set.json: ")
-        assert str(error).isprintable()
+    loaded = outcome(lambda: parse(value))
+
+    if isinstance(loaded, UsageError):
+        assert str(loaded).startswith("set.json: ")
+        assert str(loaded).isprintable()
     else:
         assert isinstance(loaded, PromptSet)
         assert len(loaded.prompts) == len(value)
@@ -149,17 +165,14 @@ def test_any_json_is_a_prompt_set_or_a_usage_error(value):
 
 
 @settings(deadline=None)
-@given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: json.dumps([text]).encode()))
+@given(content=st.binary(max_size=60) | st.text(max_size=60).map(lambda text: json.dumps([text]).encode()))
 def test_any_bytes_are_a_prompt_set_or_a_usage_error(content, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "any.json"
     path.write_bytes(content)
 
-    try:
-        loaded = prompts.load_file(path)
-    except UsageError as error:
-        assert str(error).startswith(str(path))
-    else:
-        assert isinstance(loaded, PromptSet)
+    loaded = outcome(lambda: prompts.load_file(path))
+
+    assert isinstance(loaded, PromptSet) or str(loaded).startswith(str(path))
 
 
 words = st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip)
@@ -168,7 +181,9 @@ well_formed = st.lists(
     st.builds(
         Prompt,
         names,
-        st.lists(st.builds(Message, st.sampled_from(prompts.ROLES), words), min_size=1, max_size=3).map(tuple),
+        st.lists(st.builds(Message, st.sampled_from(prompts.ROLES), words), min_size=1, max_size=3).map(
+            tuple
+        ),
         max_tokens=st.none() | st.integers(min_value=1),
         tags=st.lists(names, max_size=2).map(tuple),
     ),
@@ -231,7 +246,9 @@ def test_the_default_set_covers_what_it_must(default):
 
 
 def test_no_shipped_prompt_holds_what_vllm_generations_render_differently(default, embedded):
-    roles = {message.role for each in (default, embedded) for prompt in each.prompts for message in prompt.messages}
+    roles = {
+        message.role for each in (default, embedded) for prompt in each.prompts for message in prompt.messages
+    }
 
     assert roles == {"user", "assistant"}
     assert all(prompt.messages[-1].role == "user" for each in (default, embedded) for prompt in each.prompts)
@@ -247,8 +264,11 @@ def test_default_dialogues_have_several_turns(default):
 def test_default_prompts_cross_the_lengths_that_matter(default, harmony):
     lengths = {prompt.id: len(harmony.encode(asked(prompt))) for prompt in default.prompts}
 
-    assert sum(128 < length for length in lengths.values()) >= 8
-    assert {id for id, length in lengths.items() if 2_048 < length < 8_192} == {"long-2k-ferry", "long-2k-keys"}
+    assert sum(length > 128 for length in lengths.values()) >= 8
+    assert {id for id, length in lengths.items() if 2_048 < length < 8_192} == {
+        "long-2k-ferry",
+        "long-2k-keys",
+    }
     assert {id for id, length in lengths.items() if length > 8_192} == {"long-8k-painting", "long-8k-choir"}
 
 
@@ -266,8 +286,7 @@ def test_the_embedded_set_stays_short_and_in_the_checkpoints_domain(embedded, ha
 
 
 def known_tokens() -> set[int]:
-    from safetensors.numpy import load_file
+    from safetensors import safe_open
 
-    from pytest_gptoss import resources
-
-    return set(load_file(resources.fixture("tiny-gpt-oss", "model.safetensors"))["used_ids"].tolist())
+    with safe_open(resources.fixture("tiny-gpt-oss", "model.safetensors"), framework="np") as weights:
+        return set(weights.get_tensor("used_ids").tolist())

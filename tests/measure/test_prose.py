@@ -17,7 +17,7 @@ def taken(seed: int, count: int) -> list[str]:
     return list(islice(prose.sentences(seed), count))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seeds)
 def test_no_sentence_comes_twice(seed):
     said = taken(seed, 20_000)
@@ -48,7 +48,7 @@ def test_neighbouring_seeds_begin_differently():
 def test_a_seed_means_the_same_text_on_every_python_and_machine():
     digest = hashlib.sha256(prose.text(0, 2_000).encode()).hexdigest()
 
-    assert digest == "FILL"
+    assert digest == "25c3de403614597d38f786b9c12c6cdec96cd533ab1980475a73bb9b9735d37d"
 
 
 @given(seeds)

@@ -62,7 +62,8 @@ def test_a_sound_pair_is_accepted_and_reported(accept, urls, report, pytester):
 def _summary(result):
     lines = result.outlines
     start = next(i for i, line in enumerate(lines) if "= GPT-OSS acceptance =" in line)
-    return [line for line in lines[start:] if not line.startswith("reports:")]
+    end = next(i for i, line in enumerate(lines) if line.startswith("reports:"))
+    return lines[start:end]
 
 
 def test_selection_measures_only_what_it_needs(accept, urls, report):
@@ -76,7 +77,9 @@ def test_xdist_shares_one_measurement(accept, urls, report, verdicts, pytester):
     assert result.ret == pytest.ExitCode.OK, result.stdout.str()
     assert set(verdicts().values()) == {"PASS", "SKIPPED"}
     assert report()["run"]["verdict"] == "ACCEPTED"
-    suite = {item.get("name") for item in ET.parse(pytester.path / "acceptance.xml").getroot().iter("property")}
+    suite = {
+        item.get("name") for item in ET.parse(pytester.path / "acceptance.xml").getroot().iter("property")
+    }
     assert "gptoss_verdict" in suite
 
 

@@ -25,7 +25,9 @@ MAY = {
 
 
 @pytest.mark.parametrize("defect", sorted(EXPECTED))
-def test_a_defect_is_red_where_expected_and_nowhere_else(defect, accept, embedded_pair, reference_server, verdicts):
+def test_a_defect_is_red_where_expected_and_nowhere_else(
+    defect, accept, embedded_pair, reference_server, verdicts
+):
     npu = reference_server(defect=defect, dtype="bfloat16")
     result = accept(f"--npu-url={npu.url}", f"--gpu-url={embedded_pair['gpu']}", prompts=None)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
@@ -40,5 +42,7 @@ def test_nan_logits_make_rows_invalid_and_say_so(accept, embedded_pair, referenc
     npu = reference_server(defect="nan-logits", dtype="bfloat16")
     result = accept(f"--npu-url={npu.url}", f"--gpu-url={embedded_pair['gpu']}")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert "PASS" not in {verdicts()[row] for row in ("precision.token_match_rate", "precision.perplexity_diff")}
+    assert "PASS" not in {
+        verdicts()[row] for row in ("precision.token_match_rate", "precision.perplexity_diff")
+    }
     result.stdout.fnmatch_lines(["*INVALID*precision.perplexity_diff*"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 import vllm_cpu
 
+from pytest_gptoss.embedded import start_reference
 from pytest_gptoss.measure import prompts
 from pytest_gptoss.records import Json
 
@@ -32,7 +32,6 @@ DATE = "2026-01-01"
 MODEL = "gpt-oss-20b"
 EXACT_SHARE = 0.95
 NEAR_TIE_NATS = 0.5
-REFERENCE = (sys.executable, "-m", "pytest_gptoss.reference")
 PATIENCE = httpx.Timeout(120.0)
 
 
@@ -54,7 +53,8 @@ class Answer:
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
-    subprocess.run([*REFERENCE, "export", str(folder)], check=True, timeout=120)
+    command = [sys.executable, "-m", "pytest_gptoss.reference", "export", str(folder)]
+    subprocess.run(command, check=True, timeout=300)
     return folder
 
 
@@ -70,15 +70,11 @@ def vllm_server(checkpoint: Path, *, pooling: bool) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def reference() -> Iterator[httpx.Client]:
-    command = [*REFERENCE, "--model", "tiny", "--dtype", "bfloat16", "--port", "0"]
-    environment = {**os.environ, "VLLM_SYSTEM_START_DATE": DATE}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            with client(json.loads(server.stdout.readline())["url"]) as ask:
-                yield ask
-        finally:
-            server.terminate()
+    with (
+        start_reference("tiny", "bfloat16", environment={"VLLM_SYSTEM_START_DATE": DATE}) as server,
+        client(server.url) as ask,
+    ):
+        yield ask
 
 
 def client(url: str) -> httpx.Client:
@@ -234,7 +230,6 @@ def test_equal_tokens_are_told_as_equal_text(
 def test_hidden_states_agree(
     reference: httpx.Client, vllm_answers: Mapping[str, Answer], checkpoint: Path
 ) -> None:
-    # Not asked of the generating server: vLLM pools or generates, and one at a time fits in memory.
     sequences = [[*a.prompt_token_ids, *a.token_ids] for a in list(vllm_answers.values())[:5]]
     with vllm_server(checkpoint, pooling=True) as vllm:
         theirs = [states(vllm, ids) for ids in sequences]

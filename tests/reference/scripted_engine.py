@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -32,7 +32,7 @@ class ScriptedStream:
         self.request = request
         self.prompt_logprobs = None
         self.cached_tokens = 0
-        self.cancelled = asyncio.Event()
+        self.cancelled = threading.Event()
         self.sent = 0
         self._script = script
 

@@ -33,6 +33,7 @@ NOT_SERVED = {
     "tools_stream_n1_continuous_usage": "recorded from a server started without a tool parser",
     "error_negative_token": "pydantic lists every alternative that does not fit, here one",
     "error_pooling_task_unknown": "as above",
+    "error_prompt_plus_max_tokens_too_long": "recorded without its tokens; see test_protocol.py",
     "version": "names the server itself",
     "auth_version_without_key": "names the server itself",
     "auth_metrics_without_key": "recorded without its body",
@@ -69,7 +70,7 @@ def ask(monkeypatch):
                 request["method"],
                 request["path"],
                 headers=request["headers"],
-                content=content if content is not None else body and json.dumps(body),
+                content=json.dumps(body) if content is None and body is not None else content,
             )
 
     return send
@@ -78,9 +79,7 @@ def ask(monkeypatch):
 def settled(value):
     """An answer with what differs from run to run replaced by what kind of thing it is."""
     if isinstance(value, dict):
-        return {
-            key: type(item).__name__ if key in VOLATILE else settled(item) for key, item in value.items()
-        }
+        return {key: type(item).__name__ if key in VOLATILE else settled(item) for key, item in value.items()}
     if isinstance(value, list):
         return [settled(item) for item in value]
     if isinstance(value, str):

@@ -91,15 +91,22 @@ def needle_task(
     value = "".join(r.choice("0123456789") for _ in range(4))
     turn = domain.ask_needle(language, keys[0], value, "medium")
     sentences = domain.haystack(r.getrandbits(32), language, tokens // 6)
-    room = tokens - len(harmony.encode(_frame("medium", tools=False) + harmony.user(turn.question)))
-    room -= len(harmony.encode(turn.final)) + 4
-    kept = 0
-    while kept < len(sentences) and room >= (size := len(harmony.encode(" " + sentences[kept]))):
-        room, kept = room - size, kept + 1
+    frame = _frame("medium", tools=False)
+    room = tokens - len(harmony.encode(frame + harmony.user(turn.question) + turn.final)) - 4
+    kept = _fitting(sentences, room, language)
     text = domain.hide(sentences[:kept], [(depth, turn.final)], language)
     joint = " " if language == "en" else ""
-    prompt = _frame("medium", tools=False) + harmony.user(f"{text}{joint}{turn.question}")
+    prompt = frame + harmony.user(f"{text}{joint}{turn.question}")
     return _encoded(kind, prompt, turn, code=value)
+
+
+def _fitting(sentences: list[str], room: int, language: Language) -> int:
+    """How many of the sentences fit into ``room`` tokens."""
+    kept, size = len(sentences), room + 1
+    while kept and size > room:
+        size = len(harmony.encode(domain.hide(sentences[:kept], [], language)))
+        kept = kept if size <= room else min(kept - 1, kept * room // size)
+    return kept
 
 
 def _task(kind: str, turns: list[Turn], *, effort: Effort = "medium", tools: bool = False) -> Task:

@@ -132,7 +132,8 @@ class Trainer:
             torch.arange(1, batch.rows.shape[1], device=self.device) >= _REACH.get(name, 0)
         )
         counts = said.sum(1)
-        keep = counts >= 4
+        # Half of the sequences are enough for a direction, and cost half.
+        keep = (counts >= 4) & (torch.rand(len(counts), device=self.device) < 0.5)
         if not keep.any():
             return None
         said, rows = said[keep], batch.rows[keep]
