@@ -193,15 +193,23 @@ class Engine:
 
     def _run(self, threads: int) -> None:
         torch.set_num_threads(threads)
-        with torch.inference_mode():
-            while self._wait_for_work():
-                self._leave()
-                self._join()
-                self._step()
-        left = [*self._running, *self._waiting, *self._inbox]
+        try:
+            with torch.inference_mode():
+                while self._wait_for_work():
+                    self._leave()
+                    self._join()
+                    self._step()
+        finally:
+            self._end_all()
+
+    def _end_all(self) -> None:
+        """Tell everybody that nothing more comes, and let nobody in any more."""
+        with self._changed:
+            self._forward.stopping.set()
+            left = [*self._running, *self._waiting, *self._inbox]
+            self._running, self._waiting = [], deque()
+            self._inbox.clear()
         deliver([(sequence.stream, _closed()) for sequence in left])
-        self._running.clear()
-        self._waiting.clear()
 
     def _wait_for_work(self) -> bool:
         """Sleep until something can be done; False when the engine is closing."""
