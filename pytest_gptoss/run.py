@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from pytest_gptoss.client.connection import ignored_proxy_variables
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.errors import GptossError, InsufficientData, MeasurementError
 from pytest_gptoss.findings import info_name
@@ -132,6 +133,13 @@ class AcceptanceRun:
         if url is None:
             raise MeasurementError(f"{name} was recorded: there is no server to ask")
         return url
+
+    def ignored_proxies(self) -> tuple[str, ...]:
+        """Names of proxy variables in the environment that this run does not use."""
+        roots = (each.device.url for each in self.probed().values() if each.device is not None)
+        trust = self.settings.trust_env
+        names = {name for root in roots if root for name in ignored_proxy_variables(root, trust_env=trust)}
+        return tuple(sorted(names))
 
     def access(self) -> Access:
         """How this run reaches servers."""

@@ -175,17 +175,7 @@ class Session:
 
     def http_client(self, device: Device) -> httpx.AsyncClient:
         """An httpx client for a project's own requests to a device."""
-        import httpx
-
-        access = self.run.access()
-        key = access.api_key(device.role)
-        return httpx.AsyncClient(
-            base_url=self.run.url(device.name),
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=access.timeout_s,
-            verify=str(access.ca_bundle) if access.ca_bundle else True,
-            trust_env=access.trust_env,
-        )
+        return self.run.access().http_client(device.role, self.run.url(device.name))
 
     def _devices_or_none(self) -> dict[str, Device]:
         try:
@@ -209,7 +199,11 @@ class Session:
             probed = self.run.probed()
         except GptossError as error:
             return [f"gptoss: {error}"]
-        return [f"gptoss: {_device_line(each)}" for each in probed.values()]
+        lines = [f"gptoss: {_device_line(each)}" for each in probed.values()]
+        ignored = self.run.ignored_proxies()
+        if ignored:
+            lines.append(f"gptoss: proxies of {', '.join(ignored)} are ignored; --gptoss-trust-env uses them")
+        return lines
 
     def write_summary(self, terminal: Any) -> None:
         """The final table."""

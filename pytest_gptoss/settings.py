@@ -135,8 +135,8 @@ def _refuse_contradictions(options: OptionValues, *, embedded: bool) -> None:
             "a recorded baseline stands in for the GPU server"
         )
     if options.one("replay"):
-        live = [key for key in ("npu_url", "gpu_url", "cpu_url", "embedded", "baseline", "record", "cpu_model")
-                if options.values.get(key)]  # fmt: skip
+        servers = ("npu_url", "gpu_url", "cpu_url", "embedded", "baseline", "record", "cpu_model")
+        live = [key for key in servers if options.values.get(key)]
         if live:
             raise UsageError(
                 f"{options.origin('replay')} and {options.origin(live[0])} exclude each other: "

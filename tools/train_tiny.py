@@ -23,7 +23,7 @@ import torch  # noqa: E402 - found only after the path is set
 from tiny import checkpoint, seeding  # noqa: E402
 from tiny.batches import Rows  # noqa: E402
 from tiny.network import CONFIG, Network, shape_of  # noqa: E402
-from tiny.training import Plan, Trainer  # noqa: E402
+from tiny.training import Plan, Trainer, saved_ids  # noqa: E402
 
 __all__ = ["main"]
 
@@ -48,8 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
 def train(options: argparse.Namespace) -> None:
     """Train as asked and write the compact weights."""
     torch.manual_seed(options.seed)
-    print("collecting the vocabulary of the domain", flush=True)
-    rows = Rows.of_domain()
+    state = options.output / "state.pt"
+    rows = Rows.of(saved_ids(state)) if state.is_file() else Rows.of_domain()
     network = Network(shape_of(), rows.count)
     plan = Plan(tokens=options.tokens * 1e6, rate=options.rate, seed=options.seed)
     if options.start is not None:
@@ -61,7 +61,6 @@ def train(options: argparse.Namespace) -> None:
     seeding.raise_sinks(network, 3.0)
     seeding.clamp_units(network, units=8)
     trainer = Trainer(network, rows, plan, torch.device(options.device))
-    state = options.output / "state.pt"
     options.output.mkdir(parents=True, exist_ok=True)
     if state.is_file():
         trainer.resume(state)

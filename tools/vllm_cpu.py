@@ -230,11 +230,13 @@ def serving(
             stderr=output,
             start_new_session=True,  # a process group of its own, so that its workers end with it
         )
+        guard = _guard(server)
         try:
             _wait_until_healthy(server, url, ready_timeout, log)
             yield url
         finally:
             _end(server)
+            guard.communicate()
 
 
 def _environment(start_date: str | None) -> Mapping[str, str]:
@@ -271,6 +273,20 @@ def _healthy(url: str) -> bool:
             return bool(answer.status == 200)
     except (OSError, urllib.error.URLError):
         return False
+
+
+def _guard(server: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    """Start a process that kills the server's group once its standard input closes.
+
+    That happens however this process ends, be it by SIGKILL: gigabytes of server must not outlive it.
+    """
+    return subprocess.Popen(
+        ["sh", "-c", 'read -r _; kill -KILL -- "-$0"', str(server.pid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # out of reach of a terminal's Ctrl-C
+    )
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:

@@ -17,6 +17,7 @@ from pytest_gptoss.judge.metrics import (
     leakage,
     noise,
     perplexity,
+    prefill,
     rouge,
     tokens,
 )
@@ -217,7 +218,7 @@ METRICS: Mapping[str, Metric] = _by_name(
         statistics=("mean",),
         beside=("edges",),
     ),
-    Metric("decode_prefill", forced.decode_prefill, _npu_on_itself, statistics=("worst prompt mean",)),
+    Metric("decode_prefill", prefill.decode_prefill, _npu_on_itself, statistics=("worst prompt mean",)),
     Metric("leakage", leakage.leakage, _own_chat_answers, statistics=("count",)),
 )
 """Metrics that thresholds gate."""

@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import httpx
+
+from pytest_gptoss.client.connection import bound_http_client
 from pytest_gptoss.client.endpoint import Endpoint, Secret
 from pytest_gptoss.client.http import Timeouts, VllmClient
 from pytest_gptoss.client.probe import probe
@@ -47,15 +50,27 @@ class Access:
 
         ``url_option`` is the option that gave the URL, for messages (default: the role's own).
         """
-        key = self.api_key(role)
         return VllmClient(
-            Endpoint.parse(url, model=model, api_key=Secret(key) if key else None),
+            self._endpoint(role, url, model),
             role=role,
             timeouts=Timeouts(first_token=self.first_token_timeout_s, between_tokens=self.timeout_s),
             ca_bundle=self.ca_bundle,
             trust_env=self.trust_env,
             url_option=url_option,
         )
+
+    def http_client(self, role: Role, url: str) -> httpx.AsyncClient:
+        """A bare httpx client bound to a server, for requests of a project's own."""
+        return bound_http_client(
+            self._endpoint(role, url, None),
+            timeout=httpx.Timeout(self.timeout_s),
+            ca_bundle=self.ca_bundle,
+            trust_env=self.trust_env,
+        )
+
+    def _endpoint(self, role: Role, url: str, model: str | None) -> Endpoint:
+        key = self.api_key(role)
+        return Endpoint.parse(url, model=model, api_key=Secret(key) if key else None)
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,7 @@ def _load(options: argparse.Namespace) -> Service:
     from pytest_gptoss.reference.service import Service
     from pytest_gptoss.reference.tokens import encoding
 
+    encoding()
     logger.info("loading %s in %s", options.model, options.dtype)
     engine = create_engine(
         model=options.model,
@@ -115,7 +116,6 @@ def _load(options: argparse.Namespace) -> Service:
         threads=options.threads,
         defect=options.defect,
     )
-    encoding()
     if options.defect:
         logger.warning("DEFECT %s is on: %s", options.defect, defects.find(options.defect).explanation)
     return Service(

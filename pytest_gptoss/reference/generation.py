@@ -95,13 +95,16 @@ class InferenceEngine(Protocol):
     """The engine as the HTTP face sees it; every method is called on the event loop's thread."""
 
     @property
-    def max_model_len(self) -> int: ...
+    def max_model_len(self) -> int:
+        """Longest sequence, prompt and answer together, in tokens."""
 
     @property
-    def vocab_size(self) -> int: ...
+    def vocab_size(self) -> int:
+        """Size of the vocabulary; token ids are below it."""
 
     @property
-    def stats(self) -> EngineStats: ...
+    def stats(self) -> EngineStats:
+        """Counters so far."""
 
     def submit(self, request: GenerationRequest) -> GenerationStream:
         """Queue a sequence; it joins the running batch between two steps."""

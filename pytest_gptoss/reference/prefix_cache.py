@@ -26,7 +26,7 @@ class PrefixCache:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
-        self._held = 0
+        self.held_bytes = 0
         self._blocks: OrderedDict[bytes, Block] = OrderedDict()
 
     def fill(self, cache: KeyValueCache, prompt: Sequence[int], salt: str | None) -> int:
@@ -53,11 +53,11 @@ class PrefixCache:
             if key not in self._blocks:
                 block = cache.copy(index * BLOCK, (index + 1) * BLOCK)
                 self._blocks[key] = block
-                self._held += _size(block)
+                self.held_bytes += _size(block)
             self._blocks.move_to_end(key)
-        while self._held > self._limit:
+        while self.held_bytes > self._limit:
             _, dropped = self._blocks.popitem(last=False)
-            self._held -= _size(dropped)
+            self.held_bytes -= _size(dropped)
 
 
 def _size(block: Block) -> int:

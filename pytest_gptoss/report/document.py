@@ -126,7 +126,7 @@ def headline(state: State, verdicts: Sequence[Mapping[str, Json]], selected: int
 
 
 def finite(value: Json) -> Json:
-    """Details as JSON allows them. JSON knows no infinity and no NaN: a figure that is neither becomes null."""
+    """Details as JSON allows them: it knows no infinity and no NaN, so these become null."""
     if isinstance(value, dict):
         return {str(key): finite(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -39,6 +39,7 @@ IDS = (976, 4853, 19705, 68347)
 PATIENT = Timeouts(connect=20, first_token=20, between_tokens=20)
 """For what must not run out: far beyond any pause of a busy machine."""
 SHORT = 0.3
+NEVER = 600
 TOKEN = {"choices": [{"delta": {"content": "x"}, "token_ids": [5]}]}
 END = (
     {"choices": [{"delta": {}, "finish_reason": "stop", "token_ids": []}]},
@@ -62,7 +63,7 @@ async def asking(routes, **kwargs):
 async def failure(request, kind):
     """The message of the error that a request must end in: of that very class, one line, and short."""
     with pytest.raises(RequestError) as caught:
-        await request
+        await asyncio.wait_for(request, NEVER / 10)
     assert type(caught.value) is kind, repr(caught.value)
     message = str(caught.value)
     assert len(message.splitlines()) == 1
@@ -172,7 +173,7 @@ async def test_a_first_token_that_does_not_come_is_its_own_error():
 
 async def test_a_gap_between_tokens_is_its_own_error():
     never = asyncio.Event()
-    timeouts = Timeouts(first_token=20, between_tokens=SHORT)
+    timeouts = Timeouts(first_token=NEVER, between_tokens=SHORT)
     async with asking({CHAT: stream(events(TOKEN, done=False), never)}, timeouts=timeouts) as client:
         message = await failure(client.chat(PROMPT, max_tokens=9), RequestTimeout)
     assert "no further token or end after 1 events with tokens within 0.3 s" in message

@@ -193,7 +193,9 @@ class TestServing:
 
 
 class TestServeCommand:
-    @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+    @pytest.mark.parametrize(
+        ("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)]
+    )
     def test_prints_the_url_and_ends_everything_on_a_signal(
         self, model: Path, venv: Path, life: Life, number: signal.Signals, exit_code: int
     ) -> None:

@@ -32,7 +32,7 @@ class LiveServer(uvicorn.Server):
 
     async def startup(self, sockets=None):
         await super().startup(sockets)
-        self.url = "http://127.0.0.1:{}".format(self.servers[0].sockets[0].getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.servers[0].sockets[0].getsockname()[1]}"
         self._ready.set()
 
     def __enter__(self):

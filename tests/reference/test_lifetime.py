@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import httpx
@@ -21,6 +22,17 @@ CHAT = {"messages": [{"role": "user", "content": "What is the capital of France?
 def connect(url):
     address = httpx.URL(url)
     return socket.create_connection((address.host, address.port), timeout=BOUND_S)
+
+
+def refuses(url):
+    """Whether nothing listens any more; the kernel takes its time to close the sockets of the dead."""
+    deadline = time.monotonic() + BOUND_S
+    while time.monotonic() < deadline:
+        try:
+            connect(url).close()
+        except (ConnectionRefusedError, ConnectionResetError):
+            return True
+    return False
 
 
 def command(*arguments):
@@ -98,7 +110,7 @@ def test_defect_list_explains_every_defect():
 
 
 def test_a_server_that_does_not_start_says_why():
-    with pytest.raises(ReferenceServerError, match="error: .*no/such/folder"):
+    with pytest.raises(ReferenceServerError, match="error: --model 'no/such/folder'"):
         start_reference("no/such/folder", "float32")
 
 
@@ -137,19 +149,10 @@ def test_it_ends_when_its_parent_is_killed():
                 assert connection.recv(1) == b""
         finally:
             parent.kill()
-    with pytest.raises(ConnectionRefusedError):
-        connect(url)
+    assert refuses(url)
 
 
-def test_it_belongs_to_its_parent_and_not_to_the_terminal(reference_server):
-    server = reference_server()
-    assert os.getpgid(server.process.pid) == server.process.pid
-    server.stop()
-    server.stop()
-    assert server.process.returncode == -signal.SIGTERM
-
-
-def test_a_key_in_the_environment_guards_v1_and_shows_nowhere(tmp_path, reference_server):
+def test_a_key_in_the_environment_guards_v1_and_shows_nowhere(tmp_path):
     key = "sesame-opens-4711"
     log = tmp_path / "server.log"
     with start_reference("tiny", "float32", environment={"VLLM_API_KEY": key}, log_file=log) as server:
@@ -182,15 +185,14 @@ def test_the_ready_line_is_all_it_prints():
     assert "DEFECT wrong-date is on" in log
 
 
-def test_a_server_started_from_a_thread_outlives_the_thread():
-    import threading
-
+def test_it_belongs_to_its_parent_not_to_the_thread_or_the_terminal_that_started_it():
     started = []
     thread = threading.Thread(target=lambda: started.append(start_reference("tiny", "float32")))
     thread.start()
     thread.join()
     (server,) = started
     with server:
-        deadline = time.monotonic() + 1
-        while time.monotonic() < deadline:
-            assert httpx.get(f"{server.url}/health").status_code == 200
+        assert os.getpgid(server.process.pid) == server.process.pid
+        assert httpx.get(f"{server.url}/health").status_code == 200
+    assert server.process.returncode == -signal.SIGTERM
+    server.stop()

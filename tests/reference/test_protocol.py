@@ -164,9 +164,13 @@ JSON = st.recursive(
     max_leaves=4,
 )
 FIELDS = st.sampled_from(
-    "messages tools tool_choice stream stream_options logprobs top_logprobs prompt_logprobs stop n seed model "
-    "stop_token_ids max_tokens min_tokens reasoning_effort cache_salt request_id top_p prompt echo input task "
-    "encoding_format embed_dtype endianness tokens truncate_prompt_tokens response_format".split()
+    [
+        *("messages", "tools", "tool_choice", "reasoning_effort", "response_format", "request_id", "model"),
+        *("stream", "stream_options", "logprobs", "top_logprobs", "prompt_logprobs", "stop", "n", "seed"),
+        *("stop_token_ids", "max_tokens", "min_tokens", "cache_salt", "top_p", "temperature", "top_k"),
+        *("prompt", "echo", "truncate_prompt_tokens", "input", "task", "encoding_format", "embed_dtype"),
+        *("endianness", "tokens"),
+    ]
 )
 
 

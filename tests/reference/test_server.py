@@ -64,13 +64,13 @@ def next_event(lines):
 def test_a_token_leaves_when_it_is_computed():
     gate = Gate()
     engine = ScriptedEngine([Script([976, 4853, 19705], gate=gate)])
-    with LiveServer(engine) as server:
-        with streaming(server, TEXT, {"prompt": "x", "max_tokens": 3, "return_token_ids": True}) as response:
-            lines = response.iter_lines()
-            for token_id in (976, 4853, 19705):
-                gate.open()
-                assert next_event(lines)["choices"][0]["token_ids"] == [token_id]
-                assert engine.streams[0].sent == [976, 4853, 19705].index(token_id) + 1
+    body = {"prompt": "x", "max_tokens": 3, "return_token_ids": True}
+    with LiveServer(engine) as server, streaming(server, TEXT, body) as response:
+        lines = response.iter_lines()
+        for count, token_id in enumerate((976, 4853, 19705), start=1):
+            gate.open()
+            assert next_event(lines)["choices"][0]["token_ids"] == [token_id]
+            assert engine.streams[0].sent == count
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,8 @@ def test_metrics_count_how_sequences_ended():
         response = server.client.get("/metrics")
     assert response.headers["content-type"] == "text/plain; version=1.0.0; charset=utf-8"
     for reason in ("stop", "length", "error"):
-        sample = f'vllm:request_success_total{{engine="0",finished_reason="{reason}",model_name="gpt-oss-20b"}} 1.0'
-        assert sample in response.text
+        labels = f'engine="0",finished_reason="{reason}",model_name="gpt-oss-20b"'
+        assert f"vllm:request_success_total{{{labels}}} 1.0" in response.text
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tiny.conversations import FRAME, PROSE, Example, conversation, passage, used_ids
+from tiny.conversations import FRAME, PROSE, Example, conversation, number_ids, passage, used_ids
 from tiny.harmony import VOCABULARY_SIZE
 
 __all__ = ["Batch", "Rows", "Stage", "batches", "stage"]
@@ -20,7 +20,7 @@ _LARGEST_JUMP = 3000
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """From token ids to rows. ``others`` is how many ids the shared last row stands for."""
+    """From token ids to rows. ``others`` ids share the last row; ``digits`` bool [rows] are numbers."""
 
     used: tuple[int, ...]
     row_of: Tensor
@@ -30,25 +30,21 @@ class Rows:
     @classmethod
     def of_domain(cls) -> Rows:
         """The rows of every id that occurs in the domain, and one for all others."""
-        used = used_ids()
+        return cls.of(used_ids())
+
+    @classmethod
+    def of(cls, used: tuple[int, ...]) -> Rows:
+        """The rows of these ids, ascending, and one for all others."""
         row_of = torch.full((VOCABULARY_SIZE,), len(used))
         row_of[torch.tensor(used)] = torch.arange(len(used))
-        return cls(used, row_of, VOCABULARY_SIZE - len(used), _digit_rows(row_of))
+        digits = torch.zeros(len(used) + 1, dtype=torch.bool)
+        digits[row_of[torch.tensor(sorted(number_ids()))]] = True
+        return cls(used, row_of, VOCABULARY_SIZE - len(used), digits)
 
     @property
     def count(self) -> int:
         """Rows, the shared one included."""
         return len(self.used) + 1
-
-
-def _digit_rows(row_of: Tensor) -> Tensor:
-    """Which rows are numbers, bool [rows]."""
-    from tiny.harmony import encode
-
-    numbers = [encode(form.format(n)) for n in range(1000) for form in ("{}", "{:02d}", "{:03d}")]
-    mask = torch.zeros(int(row_of.max()) + 1, dtype=torch.bool)
-    mask[row_of[torch.tensor([ids[0] for ids in numbers if len(ids) == 1])]] = True
-    return mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +64,10 @@ def stage(progress: float) -> Stage:
     if progress < 0.35:
         return Stage((128, 256, 256), 3072, 0.5, 0.3)
     if progress < 0.6:
-        return Stage((192, 256, 320, 512), 4096, 0.55, 0.15)
+        return Stage((192, 256, 320, 512), 2304, 0.55, 0.15)
     if progress < 0.8:
-        return Stage((192, 256, 320, 512, 1024), 5120, 0.55, 0.1)
-    return Stage((192, 256, 320, 512, 1024, 2048), 5120, 0.55, 0.08)
+        return Stage((192, 256, 320, 512, 1024), 3072, 0.55, 0.1)
+    return Stage((192, 256, 320, 512, 1024, 2048), 4096, 0.55, 0.08)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from tiny import domain, harmony
 from tiny.domain import Language
 from tiny.harmony import Effort, Turn
 
-__all__ = ["FRAME", "PROSE", "SAID", "Example", "conversation", "passage", "used_ids"]
+__all__ = ["FRAME", "PROSE", "SAID", "Example", "certain_ids", "conversation", "number_ids", "passage", "used_ids"]
 
 FRAME, SAID, PROSE = 0, 1, 2
 """Weight classes: no loss, the assistant's own tokens, text of others (a light loss)."""
@@ -167,25 +167,34 @@ def _add_call(r: random.Random, example: Example, city: str, language: Language,
 
 @lru_cache(maxsize=1)
 def used_ids() -> tuple[int, ...]:
-    """Every id that can occur in the domain, ascending: control tokens, numbers, and what samples show."""
+    """Every id that can occur in the domain, ascending: what must be there, and what samples show."""
     r = random.Random(12345)
-    used = set(_CONTROL_IDS)
-    for form in ("{}", "{:02d}", "{:03d}"):
-        for value in range(1000):
-            used.update(harmony.encode(form.format(value)))
+    used = set(certain_ids())
     for language in ("en", "zh"):
-        for effort in ("low", "medium", "high"):
-            for turn in domain.question_turns(language, effort):
-                used.update(harmony.encode(harmony.user(turn.question) + harmony.answer(turn)))
-                used.update(harmony.encode(f"{turn.question}\n{turn.final}"))
         for seed in range(40):
             used.update(harmony.encode(domain.hide(domain.haystack(seed, language, 400), [], language)))
-        for city in domain.CITIES if language == "en" else domain.CITIES_ZH:
-            for tool in (True, False):
-                turn = domain.weather_turn(city, city, language, "high", tool=tool)
-                used.update(harmony.encode(harmony.user(f"{city} {city}") + harmony.answer(turn)))
-    for word in _words():
-        used.update(harmony.encode(f"{word} {word} {word.capitalize()}"))
     for _ in range(6000):
         used.update(conversation(r, 200, needle_share=0.5, repeat_share=0.2).ids)
     return tuple(sorted(used))
+
+
+def certain_ids() -> frozenset[int]:
+    """The ids of control tokens, numbers, words, cities, questions and answers."""
+    used = {*_CONTROL_IDS, *number_ids()}
+    for language in ("en", "zh"):
+        texts = [f"{word} {word} {word.capitalize()}" for word in _words()]
+        for effort in ("low", "medium", "high"):
+            for turn in domain.question_turns(language, effort):
+                texts += [harmony.user(turn.question) + harmony.answer(turn), f"{turn.question}\n{turn.final}"]
+        for city in domain.CITIES if language == "en" else domain.CITIES_ZH:
+            for tool in (True, False):
+                turn = domain.weather_turn(city, city, language, "high", tool=tool)
+                texts.append(harmony.user(f"{city} {city}") + harmony.answer(turn))
+        used.update(harmony.encode("<|end|>".join(texts)))
+    return frozenset(used)
+
+
+def number_ids() -> frozenset[int]:
+    """The ids that are numbers: o200k has one for every group of up to three digits."""
+    forms = (form.format(value) for value in range(1000) for form in ("{}", "{:02d}", "{:03d}"))
+    return frozenset(harmony.encode("<|end|>".join(forms))) - {*_CONTROL_IDS}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,11 +21,11 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody gives it
 from torch import Tensor
 
 from tiny.batches import Batch, Rows, batches, stage
-from tiny.conversations import FRAME, SAID
+from tiny.conversations import FRAME, SAID, certain_ids
 from tiny.damage import SOUND, Damage
 from tiny.network import Network
 
-__all__ = ["HINGES", "Plan", "Trainer"]
+__all__ = ["HINGES", "Plan", "Trainer", "saved_ids"]
 
 HINGES: dict[str, Damage] = {
     "no sinks": Damage(sinks=False),
@@ -78,7 +79,7 @@ class Trainer:
     def __init__(self, network: Network, rows: Rows, plan: Plan, device: torch.device) -> None:
         self.network, self.rows, self.plan, self.device = network.to(device), rows, plan, device
         self.random = random.Random(plan.seed)
-        self.steps, self.tokens = 0, 0
+        self.steps, self.tokens, self.stopping = 0, 0, False
         self.figures = _Figures()
         self.survived = dict.fromkeys(HINGES, plan.margin)
         self.optimizer = torch.optim.AdamW(_groups(network), lr=plan.rate, betas=(0.9, 0.98), eps=1e-9)
@@ -167,10 +168,11 @@ class Trainer:
 
     # -- a whole run ------------------------------------------------------------------------
 
-    def run(self, state: Path, tell: Callable[[str], None], *, every: int = 25, save_every: int = 100) -> None:
-        """Train to the end, telling a line now and then and keeping the state on disk."""
+    def run(self, state: Path, tell: Callable[[str], None], *, every: int = 25, save_every: int = 50) -> None:
+        """Train to the end, or until SIGTERM, telling a line now and then and keeping the state on disk."""
+        signal.signal(signal.SIGTERM, lambda *_: setattr(self, "stopping", True))
         began, tokens = time.monotonic(), self.tokens
-        while self.progress < 1:
+        while self.progress < 1 and not self.stopping:
             self.step()
             if self.steps % every == 0:
                 speed = (self.tokens - tokens) / (time.monotonic() - began)
@@ -208,16 +210,22 @@ class Trainer:
         part.replace(file)
 
     def resume(self, file: Path) -> None:
-        """Go on where a run was saved. Its vocabulary must be this one's."""
+        """Go on where a run was saved, with the vocabulary it was saved with (:func:`saved_ids`)."""
         saved: dict[str, Any] = torch.load(file, weights_only=False)
-        if tuple(saved["used"]) != self.rows.used:
-            raise SystemExit(f"{file} was trained on another vocabulary: the domain has changed, start anew")
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.steps, self.tokens = saved["steps"], saved["tokens"]
         self.survived.update({name: value for name, value in saved["survived"].items() if name in HINGES})
         self.random.setstate(saved["random"])
         torch.set_rng_state(saved["torch"])
+
+
+def saved_ids(file: Path) -> tuple[int, ...]:
+    """The vocabulary of a saved run. Exits where the domain has since got ids that it lacks."""
+    used = tuple(torch.load(file, weights_only=False)["used"])
+    if missing := certain_ids() - set(used):
+        raise SystemExit(f"{file} was trained without {len(missing)} ids that the domain has now: start anew")
+    return used
 
 
 def _groups(network: Network) -> list[dict[str, Any]]:

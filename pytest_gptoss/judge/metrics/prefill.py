@@ -1,0 +1,98 @@
+"""One server against itself: what it computes while generating against what it computes at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_gptoss.errors import InsufficientData
+from pytest_gptoss.judge.evidence import answer_ids, cut_to, pair
+from pytest_gptoss.records import Estimate, Generation, Json, Measurement, ScoredSequence
+
+__all__ = ["WINDOW", "decode_prefill"]
+
+FloatArray = npt.NDArray[np.float64]
+
+WINDOW = 128
+"""GPT-OSS's sliding window: faults of window, sinks and cache show only behind it."""
+
+
+def decode_prefill(*, generated: Measurement[Generation], forced: Measurement[ScoredSequence]) -> Estimate:
+    """One server against itself: log-probabilities while generating against those of a prefill.
+
+    The figure is the worst prompt's mean |difference| over the same token ids, in nats; no interval.
+    Raises InsufficientData when no answer reaches past position WINDOW of its sequence: then the row
+    would not show what it is for. Details: ``worst``, ``prompts`` (id -> mean, tokens), ``within`` and
+    ``past`` the window (positions, mean, max, worst prompt), ``left_out``.
+    """
+    pairs = _own_pairs(generated, forced)
+    gaps = {
+        item.sequence_id: np.abs(_logprobs(answer, generated.device) - item.logprobs)
+        for answer, item in pairs
+    }
+    behind = {item.sequence_id: np.arange(item.first, len(item.token_ids)) >= WINDOW for _, item in pairs}
+    if not any(mask.any() for mask in behind.values()):
+        raise InsufficientData(
+            f"{generated.device}: none of {len(pairs)} answers reaches past {WINDOW} tokens, where the "
+            "sliding window begins to matter: use longer prompts or more max_tokens"
+        )
+    means = {key: float(gap.mean()) for key, gap in gaps.items()}
+    worst = max(means, key=lambda key: means[key])
+    details: dict[str, Json] = {
+        "worst": worst,
+        "prompts": {key: {"mean": means[key], "tokens": len(gap)} for key, gap in gaps.items()},
+        "within": _side({key: gap[~behind[key]] for key, gap in gaps.items()}),
+        "past": _side({key: gap[behind[key]] for key, gap in gaps.items()}),
+        "left_out": dict(forced.left_out),
+        "finding": f"worst {worst}, largest difference {gaps[worst].max():.3g} nat at answer token "
+        f"{int(gaps[worst].argmax())}",
+    }
+    return Estimate(means[worst], "nat", len(pairs), details=details)
+
+
+def _own_pairs(
+    generated: Measurement[Generation], forced: Measurement[ScoredSequence]
+) -> list[tuple[Generation, ScoredSequence]]:
+    """Answers with the scores of the same ids; those the scoring left out by design are left out."""
+    pairs = pair(cut_to(generated, forced), forced, "answers")
+    accounted = {item.sequence_id for _, item in pairs} | forced.left_out.keys()
+    missing = [item.prompt_id for item in generated.items if item.prompt_id not in accounted]
+    if missing:
+        raise InsufficientData(
+            f"{generated.device}: {len(missing)} answers were not scored again, first {missing[0]}: "
+            "measure again, to the end"
+        )
+    for answer, item in pairs:
+        if item.token_ids[item.first :] != answer_ids(answer, generated.device):
+            raise InsufficientData(
+                f"{generated.device}: {item.sequence_id} was scored on other tokens than it generated: "
+                "measure again"
+            )
+    return pairs
+
+
+def _logprobs(answer: Generation, device: str) -> FloatArray:
+    if answer.logprobs is None or len(answer.logprobs) != len(answer_ids(answer, device)):
+        raise InsufficientData(
+            f"{device} tells no log-probability for every generated token (first {answer.prompt_id}): "
+            "serve with logprobs allowed (--max-logprobs above 0)"
+        )
+    if not np.isfinite(answer.logprobs).all():
+        raise InsufficientData(
+            f"{device}: log-probabilities of {answer.prompt_id} are not finite: look for NaN in its log"
+        )
+    return answer.logprobs
+
+
+def _side(gaps: dict[str, FloatArray]) -> Json:
+    """Differences on one side of the window, all prompts together; None when no position lies there."""
+    there = {key: gap for key, gap in gaps.items() if len(gap)}
+    if not there:
+        return None
+    values = np.concatenate(list(there.values()))
+    return {
+        "positions": len(values),
+        "mean": float(values.mean()),
+        "max": float(values.max()),
+        "worst": max(there, key=lambda key: float(there[key].mean())),
+    }

@@ -1,0 +1,43 @@
+"""Recorded hidden states: what is written is what is read, and another corpus is refused."""
+
+import numpy as np
+import pytest
+
+from pytest_gptoss.errors import MeasurementError
+from pytest_gptoss.measure.hidden_file import read_hidden, write_hidden
+from pytest_gptoss.records import HiddenStates
+
+FACTS = {"corpus_sha256": "a" * 64, "server_version": "0.32.0"}
+
+
+def _items():
+    rng = np.random.default_rng(1)
+    return [
+        HiddenStates(name, tuple(range(n)), rng.normal(size=(n, 4)).astype(np.float32))
+        for name, n in (("first", 3), ("second", 5))
+    ]
+
+
+def test_round_trip(tmp_path):
+    path = tmp_path / "states.npz"
+    write_hidden(path, _items(), FACTS)
+    read = read_hidden(path, scenario_id="hidden-npu", device="npu", corpus_sha256="a" * 64)
+    for before, after in zip(_items(), read.items, strict=True):
+        assert (after.sequence_id, after.token_ids) == (before.sequence_id, before.token_ids)
+        np.testing.assert_array_equal(after.states, before.states)
+    assert read.provenance["server_version"] == "0.32.0"
+
+
+def test_another_corpus_is_refused(tmp_path):
+    path = tmp_path / "states.npz"
+    write_hidden(path, _items(), FACTS)
+    with pytest.raises(MeasurementError, match=r"states.npz: recorded from corpus aaaa"):
+        read_hidden(path, scenario_id="hidden-npu", device="npu", corpus_sha256="b" * 64)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04broken"])
+def test_something_else_is_refused_with_the_way_out(tmp_path, content):
+    path = tmp_path / "states.npz"
+    path.write_bytes(content)
+    with pytest.raises(MeasurementError, match="pytest-gptoss hidden"):
+        read_hidden(path, scenario_id="hidden-npu", device="npu", corpus_sha256="a" * 64)

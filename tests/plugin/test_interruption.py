@@ -1,0 +1,126 @@
+"""Ctrl-C and a full disk: what was measured stays, nothing is left running, no traceback."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from altering_proxy import altering_proxy
+
+from pytest_gptoss.resources import acceptance_tests
+
+pytest_plugins = ["pytester"]
+
+
+def _start(pytester, *arguments, **more):
+    return subprocess.Popen(
+        [sys.executable, "-m", "pytest", str(acceptance_tests()), "-p", "no:cacheprovider", *arguments],
+        cwd=pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more,
+    )  # fmt: skip
+
+
+def test_ctrl_c_keeps_what_was_measured(pytester, embedded_pair, few_prompts, report):
+    reached, count, lock = threading.Event(), [0], threading.Lock()
+
+    def count_chats(path, body):
+        if path == "/v1/chat/completions" and body["max_tokens"] > 1:
+            with lock:
+                count[0] += 1
+                if count[0] == 3:
+                    reached.set()
+        return body
+
+    with altering_proxy(embedded_pair["npu"], request=count_chats) as npu:
+        process = _start(
+            pytester, f"--npu-url={npu}", f"--gpu-url={embedded_pair['gpu']}", "--gptoss-profile=embedded",
+            f"--gptoss-prompts={few_prompts}",
+        )  # fmt: skip
+        try:
+            assert reached.wait(120)
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+            process.wait()
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    document = report()
+    assert document["state"] == "interrupted"
+    assert document["run"]["verdict"] == "INCOMPLETE"
+    greedy = {each["device"]: each for each in document["measurements"]["scenarios"]}
+    assert 1 <= greedy["npu"]["items"] < 6
+    assert not greedy["npu"]["complete"]
+
+
+def test_ctrl_c_ends_the_servers_that_were_started(pytester):
+    process = _start(pytester, "--embedded")
+    try:
+        for line in process.stdout:
+            if "npu:" in line:
+                break
+        children = _children(process.pid)
+        assert len(children) == 2
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert not [child for child in children if _alive(child)]
+
+
+def test_a_report_says_running_until_it_is_finished(pytester, embedded_pair, few_prompts):
+    seen = []
+
+    def look(path, body):
+        if path == "/v1/chat/completions" and body["max_tokens"] > 1:
+            document = pytester.path / "gptoss-report" / "acceptance.json"
+            seen.append(json.loads(document.read_text("utf-8"))["state"])
+        return body
+
+    (pytester.path / "gptoss-report").mkdir()
+    (pytester.path / "gptoss-report" / "acceptance.json").write_text('{"state": "finished"}')
+    with altering_proxy(embedded_pair["npu"], request=look) as npu:
+        process = _start(
+            pytester, f"--npu-url={npu}", f"--gpu-url={embedded_pair['gpu']}", "--gptoss-profile=embedded",
+            f"--gptoss-prompts={few_prompts}", "-k", "leakage",
+        )  # fmt: skip
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert set(seen) == {"running"}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="this system knows no limit on file sizes")
+def test_a_full_disk_is_said_in_a_line(pytester, embedded_pair, few_prompts):
+    import resource
+
+    # Room for the small documents, none for the arrays of a measurement.
+    limit = 40_000
+    process = _start(
+        pytester, f"--npu-url={embedded_pair['npu']}", f"--gpu-url={embedded_pair['gpu']}",
+        "--gptoss-profile=embedded", f"--gptoss-prompts={few_prompts}", "-k", "match",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )  # fmt: skip
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "--gptoss-report" in output
+    assert "Traceback" not in output
+    assert "INTERNALERROR" not in output
+
+
+def _children(pid):
+    done = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    )
+    return [int(child) for child in done.stdout.split()]
+
+
+def _alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with Path(f"/proc/{pid}/stat").open() as stat:
+        return stat.read().split()[2] != "Z"

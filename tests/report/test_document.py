@@ -1,0 +1,85 @@
+"""The one document: its headline, its rows, and what JSON cannot hold."""
+
+import itertools
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_gptoss.records import Threshold, Verdict
+from pytest_gptoss.report.document import acceptance_document, finite, headline, verdict_row
+from pytest_gptoss.report.junit import PROPERTIES, properties
+from pytest_gptoss.report.terminal import table
+
+THRESHOLD = Threshold(
+    "precision.rouge_l", "precision", "rouge_l", "mean", ">=", 0.98, "F", "contract", "precision criteria"
+)
+
+
+def _row(status="PASS", **figures):
+    verdict = Verdict("npu", THRESHOLD, status, **figures)
+    return verdict_row(verdict, labels={"npu": "Atlas"}, model="gpt-oss-20b", profile="atlas-800-a2")
+
+
+@pytest.mark.parametrize(
+    ("state", "statuses", "selected", "word"),
+    [
+        ("finished", ["PASS", "WAIVED", "SKIPPED"], 3, "ACCEPTED"),
+        ("finished", ["PASS"], 2, "INCOMPLETE"),
+        ("interrupted", ["PASS"], 1, "INCOMPLETE"),
+        ("running", [], 0, "INCOMPLETE"),
+        ("finished", ["WAIVED", "SKIPPED"], 2, "NOTHING JUDGED"),
+        ("finished", [], 0, "NOTHING JUDGED"),
+        ("finished", ["PASS", "INVALID"], 2, "INVALID"),
+        ("interrupted", ["PASS", "INVALID", "FAIL"], 9, "NOT ACCEPTED"),
+    ],
+)
+def test_the_headline_is_accepted_only_when_all_was_judged(state, statuses, selected, word):
+    assert headline(state, [{"verdict": status} for status in statuses], selected) == word
+
+
+def test_no_failure_and_no_invalid_is_ever_accepted():
+    for statuses in itertools.product(["PASS", "FAIL", "INVALID", "WAIVED", "SKIPPED"], repeat=3):
+        word = headline("finished", [{"verdict": status} for status in statuses], 3)
+        assert (word == "ACCEPTED") == (
+            "PASS" in statuses and "FAIL" not in statuses and "INVALID" not in statuses
+        )
+
+
+def test_junit_properties_are_builtin_and_absent_when_there_is_none():
+    found = dict(properties(_row("INVALID", reason="nobody there")))
+    assert found["verdict"] == "INVALID"
+    assert not {"value", "n", "ci_low", "ci_high", "proven", "gpu_label"} & set(found)
+    full = dict(properties(_row(value=0.99, n=60, interval=(0.97, 1.0), proven=False)))
+    assert full["proven"] == "false"
+    assert set(full) == set(PROPERTIES) - {"reason", "gpu_label"}
+    assert {type(value) for value in full.values()} <= {str, int, float}
+
+
+@given(
+    st.recursive(
+        st.floats() | st.text() | st.none() | st.booleans() | st.integers(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_details_are_always_strict_json(details):
+    json.dumps(finite(details), allow_nan=False)
+
+
+@pytest.mark.parametrize("label", ["Atlas 800 A2, TP8, ACLGraph", "x" * 300])
+def test_the_table_fits_80_columns(label):
+    rows = [
+        _row(value=0.9812345, n=60, interval=(0.97, 1.0), proven=False),
+        _row("INVALID", reason="npu: 3 of 60 prompts failed; " + "why " * 60),
+        _row("FAIL", value=0.1234567, n=60, interval=(0.1, 0.2), proven=False),
+    ]
+    device = {"name": "npu", "label": label, "model": "gpt-oss-20b", "url": "http://npu:8000",
+              "server_version": "0.18.0", "problem": None}  # fmt: skip
+    run = {"profile": "atlas-800-a2", "changed_limits": {"precision.rouge_l": {"from": 0.98, "to": 0.9}}}
+    document = acceptance_document(state="finished", run=run, devices=[device], verdicts=rows, selected=3)
+    lines = [each.text for each in table(document)]
+    assert lines[0] == "NOT ACCEPTED"
+    assert max(map(len, lines)) <= 80
+    assert any("limit changed: precision.rouge_l from 0.98 to 0.9" in line for line in lines)
+    assert any("not proven at 95%" in line for line in lines)
