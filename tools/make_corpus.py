@@ -376,8 +376,11 @@ def main(arguments: list[str] | None = None) -> int:
         if wrong := list(faults(answers)):
             raise OutOfDateError("\n".join([*wrong, f"{len(wrong)} answers are not as they must be"]))
         put(path, embedded_corpus(answers), check=options.check)
-    except (OutOfDateError, httpx.HTTPError) as error:
+    except OutOfDateError as error:
         sys.stderr.write(f"{error}\n")
+        return 1
+    except httpx.HTTPError as error:
+        sys.stderr.write(f"{options.embedded_url}: {error}; it must be a reference server's address\n")
         return 1
     return 0
 

@@ -281,7 +281,7 @@ def _guard(server: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
     That happens however this process ends, be it by SIGKILL: gigabytes of server must not outlive it.
     """
     return subprocess.Popen(
-        ["sh", "-c", 'read -r _; kill -KILL -- "-$0"', str(server.pid)],
+        ["sh", "-c", 'read -r _; kill -s KILL -- "-$0"', str(server.pid)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

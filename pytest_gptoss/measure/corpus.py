@@ -36,7 +36,7 @@ class Corpus:
 def load_shipped(name: str) -> Corpus:
     """Load a corpus that comes with the package: "default" or "embedded".
 
-    Raises UsageError when there is none of that name.
+    Raises GptossError when there is none of that name.
     """
     return load_file(resources.fixture("corpus", f"{name}.json"), name=name)
 

@@ -44,11 +44,11 @@ def read_hidden(
     """
     again = "record it again with: pytest-gptoss hidden --url URL --output FILE.npz"
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             states, lengths, ids = archive["states"], archive["lengths"], archive["token_ids"]
             facts = json.loads(str(archive["facts"]))
         sequence_ids = facts["sequence_ids"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise MeasurementError(f"{path.name}: not a file of hidden states ({error}); {again}") from error
     if facts.get("corpus_sha256") != corpus_sha256:
         raise MeasurementError(

@@ -30,7 +30,7 @@ _MESSAGE_KEYS = ("role", "content")
 def load_shipped(name: str) -> PromptSet:
     """Load a prompt set that comes with the package: "default" or "embedded".
 
-    Raises UsageError when there is none of that name.
+    Raises GptossError when there is none of that name.
     """
     return load_file(resources.fixture("prompts", f"{name}.json"), name=name)
 

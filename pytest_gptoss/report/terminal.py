@@ -40,10 +40,13 @@ def table(document: Mapping[str, Json]) -> Iterator[Line]:
     for name, change in run["changed_limits"].items():
         yield Line(f"limit changed: {name} from {number(change['from'])} to {number(change['to'])}", "yellow")
     yield Line("")
-    several = len({row["npu"] for row in document["verdicts"]}) > 1
-    yield Line(f"{'':8}{'threshold':30}{'value':>11}  {'limit':11}{'n':>5}  95% interval", None, True)
-    for row in document["verdicts"]:
-        yield Line(_row(row, several=several), _COLOURS[row["verdict"]])
+    npus = list(dict.fromkeys(row["npu"] for row in document["verdicts"]))
+    for npu in npus:
+        head = "threshold" if len(npus) == 1 else f"threshold ({npu})"
+        yield Line(f"{'':8}{head:27}{'value':>10} {'limit':10}{'n':>5} 95% interval", None, True)
+        for row in document["verdicts"]:
+            if row["npu"] == npu:
+                yield Line(_row(row), _COLOURS[row["verdict"]])
     yield from _remedies(document)
     yield from _notes(document["measurements"].get("notes", ()))
 
@@ -61,20 +64,22 @@ def named(device: Mapping[str, Json]) -> str:
     return str(device["label"]) if known else f"{device['label']}, server {version}"
 
 
-def _row(row: Mapping[str, Json], *, several: bool) -> str:
-    name = f"{row['npu']} {row['threshold_id']}" if several else row["threshold_id"]
+def _row(row: Mapping[str, Json]) -> str:
+    word = f"{row['verdict']}*" if _unproven(row) else row["verdict"]
     value = "-" if row["value"] is None else number(row["value"])
     limit = f"{row['comparison']} {number(row['limit'])}"
     n = "" if row["n"] is None else str(row["n"])
-    interval = "" if row["ci"] is None else f"{number(row['ci'][0])}..{number(row['ci'][1])}"
-    if row["verdict"] == "PASS" and row["proven"] is False:
-        interval += " *"
-    return f"{row['verdict']:8}{name:30}{value:>11}  {limit:11}{n:>5}  {interval}".rstrip()
+    interval = "" if row["ci"] is None else "..".join(f"{end:.3g}" for end in row["ci"])
+    return f"{word:8}{row['threshold_id']:27}{value:>10} {limit:10}{n:>5} {interval}".rstrip()
+
+
+def _unproven(row: Mapping[str, Json]) -> bool:
+    return row["verdict"] == "PASS" and row["proven"] is False
 
 
 def _remedies(document: Mapping[str, Json]) -> Iterator[Line]:
     rows = document["verdicts"]
-    if any(row["verdict"] == "PASS" and row["proven"] is False for row in rows):
+    if any(_unproven(row) for row in rows):
         yield Line("* passed, not proven at 95%: the interval reaches past the limit")
     told: set[str] = set()
     for row in rows:

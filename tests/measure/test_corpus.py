@@ -137,9 +137,9 @@ def test_the_text_is_what_the_ids_stand_for(name, harmony):
 # -- the tool that makes them -----------------------------------------------------------------
 
 
-def check(root: Path) -> subprocess.CompletedProcess[str]:
+def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, root / "tools" / "make_corpus.py", "--check"],
+        [sys.executable, root / "tools" / "make_corpus.py", *arguments],
         check=False,
         capture_output=True,
         text=True,
@@ -157,7 +157,7 @@ def workshop(tmp_path):
 
 
 def test_the_fixtures_follow_from_their_sources():
-    done = check(ROOT)
+    done = run(ROOT, "--check")
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("entries") == 4
@@ -178,7 +178,29 @@ def test_the_check_finds_what_was_changed(workshop, file, old, new, named):
     assert old in text
     path.write_text(text.replace(old, new), "utf-8")
 
-    done = check(workshop)
+    done = run(workshop, "--check")
 
     assert done.returncode == 1
     assert named in done.stderr
+
+
+def test_the_embedded_answers_are_those_of_the_checkpoint(workshop, embedded_pair):
+    remade = workshop / "fixtures" / "corpus" / "embedded.json"
+    remade.unlink()
+
+    done = run(workshop, "--embedded-url", embedded_pair["gpu"])
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(remade.read_text("utf-8")) == json.loads(
+        resources.fixture("corpus", "embedded.json").read_text("utf-8")
+    )
+
+
+def test_a_server_that_is_not_there_is_named(workshop, unused_tcp_port):
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+
+    done = run(workshop, "--embedded-url", url)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{url}: ")
+    assert done.stderr.count("\n") == 1

@@ -140,7 +140,8 @@ def test_prompt_logprobs_are_those_of_the_whole_vocabulary():
         stream, tokens = asyncio.run(scored(greedy(prompt, 0, prompt_logprobs=5)))
         assert tokens == []
         assert stream.cached_tokens == 0
-    whole = plain_logits(prompt)[:, tiny().vocabulary.row_of].log_softmax(dim=-1)
+    # In float64: the float32 sum over 201,088 terms is itself wrong by more than the tolerance.
+    whole = plain_logits(prompt).double()[:, tiny().vocabulary.row_of].log_softmax(dim=-1)
     records = stream.prompt_logprobs
     assert records[0] is None
     assert len(records) == len(prompt)

@@ -196,3 +196,16 @@ def test_it_belongs_to_its_parent_not_to_the_thread_or_the_terminal_that_started
         assert httpx.get(f"{server.url}/health").status_code == 200
     assert server.process.returncode == -signal.SIGTERM
     server.stop()
+
+
+def test_export_writes_a_checkpoint_and_says_where(tmp_path):
+    folder = tmp_path / "exported"
+    done = command("export", str(folder))
+    assert (done.returncode, done.stdout.strip()) == (0, str(folder)), done.stderr
+    assert json.loads((folder / "config.json").read_text())["model_type"] == "gpt_oss"
+
+
+def test_export_cannot_write_into_a_file(tmp_path):
+    file = tmp_path / "taken"
+    file.touch()
+    assert "taken" in refusal(command("export", str(file)))
