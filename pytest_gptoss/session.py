@@ -151,11 +151,10 @@ class Session:
     def judge_row(self, npu: str, threshold_id: str, item: pytest.Item) -> Verdict:
         """Judge one row, keep the verdict, and hang its facts on the test for JUnit and others."""
         verdict = self.run.verdict(npu, threshold_id)
-        labels = {name: device.label for name, device in self._devices_or_none().items()}
         device = self._devices_or_none().get(npu)
         row = verdict_row(
             verdict,
-            labels=labels,
+            devices=self._players(verdict),
             model=device.model if device else None,
             profile=self.run.plan.profile.name,
         )
@@ -167,15 +166,18 @@ class Session:
         """A verdict in one line, with the devices that played."""
         if verdict.status == "WAIVED":
             return f"WAIVED: {verdict.reason}"
-        players = [verdict.npu]
-        if self.run.plan.metrics[verdict.threshold.metric].baseline:
-            players.append("gpu")
-        found = self._devices_or_none()
-        return line(verdict, {name: found[name] for name in players if name in found})
+        return line(verdict, self._players(verdict))
 
     def http_client(self, device: Device) -> httpx.AsyncClient:
         """An httpx client for a project's own requests to a device."""
         return self.run.access().http_client(device.role, self.run.url(device.name))
+
+    def _players(self, verdict: Verdict) -> dict[str, Device]:
+        """The devices a verdict is about, as far as they answer."""
+        metric = self.run.plan.metrics[verdict.threshold.metric]
+        names = [verdict.npu, "gpu"] if metric.baseline else [verdict.npu]
+        found = self._devices_or_none()
+        return {name: found[name] for name in names if name in found}
 
     def _devices_or_none(self) -> dict[str, Device]:
         try:

@@ -19,7 +19,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 import torch  # noqa: E402 - found only after the path is set
-
 from tiny import checkpoint, seeding  # noqa: E402
 from tiny.batches import Rows  # noqa: E402
 from tiny.network import CONFIG, Network, shape_of  # noqa: E402
@@ -80,7 +79,9 @@ def export(network: Network, rows: Rows, folder: Path) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--output", type=Path, help="folder for the weights and the state of the run")
     parser.add_argument("--from", dest="start", type=Path, help="compact weights to start from")
     parser.add_argument("--export", action="store_true", help="train no more, write what there is")

@@ -124,7 +124,7 @@ def faults_of(name: str | None) -> Faults:
 
 def damage(model: GptOssForCausalLM, name: str | None) -> None:
     """Change a loaded model as the defect says; those that live elsewhere leave it as it is."""
-    if name in _DAMAGE:
+    if name is not None and name in _DAMAGE:
         _DAMAGE[name](model)
 
 
@@ -173,9 +173,11 @@ def _int4_experts(model: GptOssForCausalLM) -> None:
 
 def _rounded_to_int4(weights: Tensor) -> Tensor:
     """``weights`` [inputs, outputs] on 15 levels, one scale for each group of inputs of an output."""
-    groups = weights.float().unflatten(0, (-1, INT4_GROUP))
+    import torch
+
+    groups = weights.float().view(-1, INT4_GROUP, weights.shape[-1])
     scale = groups.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 7
-    return ((groups / scale).round() * scale).flatten(0, 1)
+    return torch.flatten((groups / scale).round() * scale, 0, 1)
 
 
 def _experts(model: GptOssForCausalLM) -> list[Any]:

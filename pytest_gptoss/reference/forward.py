@@ -78,7 +78,7 @@ class Forward:
         for span in spans:
             span.cache.length += span.count
         states: Tensor = output.last_hidden_state[0]
-        return list(states.split([span.count for span in spans]))
+        return [states[span.offset : span.offset + span.count] for span in spans]
 
     def logits(self, states: Tensor, positions: Tensor) -> Tensor:
         """Logits by row, float32 [n, rows], after ``states`` [n, hidden] of tokens at ``positions`` [n]."""

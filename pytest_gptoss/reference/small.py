@@ -67,7 +67,8 @@ def dense_experts(experts: Any, hidden: Tensor, router_indices: Tensor, routing_
     gate_up = torch.matmul(hidden.to(wide), experts.gate_up_proj).to(dtype)
     gated = experts._apply_gate(gate_up + experts.gate_up_proj_bias.unsqueeze(1))
     out = torch.matmul(gated.to(wide), experts.down_proj).to(dtype) + experts.down_proj_bias.unsqueeze(1)
-    return (out * weights.t().unsqueeze(-1)).sum(dim=0)
+    mixed: Tensor = (out * weights.t().unsqueeze(-1)).sum(dim=0)
+    return mixed
 
 
 def register() -> None:

@@ -85,7 +85,8 @@ def _prompt_scores(
     first = sequence.cache.length - len(states)
     actual = torch.tensor(sequence.request.prompt[first + 1 : sequence.cache.length + 1])
     positions = torch.arange(first, first + len(actual))
-    for part in torch.arange(len(actual)).split(forward.logits_at_once):
+    for start in range(0, len(actual), forward.logits_at_once):
+        part = slice(start, start + forward.logits_at_once)
         logits = forward.logits(states[part], positions[part])
         _demand_numbers(logits)
         yield score(logits, actual[part], top, forward.loaded.vocabulary)

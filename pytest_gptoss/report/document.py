@@ -31,11 +31,11 @@ Headline: TypeAlias = Literal["ACCEPTED", "NOT ACCEPTED", "INVALID", "INCOMPLETE
 
 
 def verdict_row(
-    verdict: Verdict, *, labels: Mapping[str, str], model: str | None, profile: str
+    verdict: Verdict, *, devices: Mapping[str, Device], model: str | None, profile: str
 ) -> dict[str, Json]:
     """One verdict as reports carry it: JUnit's properties, ``ci``, ``source``, the line and details.
 
-    A value that does not exist is null.
+    ``devices`` are those that played, by name. A value that does not exist is null.
     """
     threshold = verdict.threshold
     low, high = verdict.interval if verdict.interval is not None else (None, None)
@@ -58,14 +58,18 @@ def verdict_row(
         "proven": verdict.proven,
         "verdict": verdict.status,
         "reason": verdict.reason or None,
-        "npu_label": labels.get(verdict.npu),
-        "gpu_label": labels.get("gpu"),
+        "npu_label": _label(devices.get(verdict.npu)),
+        "gpu_label": _label(devices.get("gpu")),
         "model": model,
         "profile": profile,
         "source": threshold.source,
-        "line": line(verdict),
+        "line": line(verdict, devices),
         "details": finite(dict(verdict.details)),
     }
+
+
+def _label(device: Device | None) -> str | None:
+    return None if device is None else device.label
 
 
 def device_row(

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
+from torch import Tensor
+from transformers import GptOssForCausalLM
+
 from pytest_gptoss.reference import checkpoint
 from pytest_gptoss.reference.checkpoint import DtypeName, LoadedModel
 from pytest_gptoss.reference.forward import Forward, Piece
 from pytest_gptoss.reference.kv_cache import KeyValueCache
-from torch import Tensor
-from transformers import GptOssForCausalLM
 
 SLIDING_WINDOW = 128
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from plain_transformers import plain_logits, some_ids, tiny
+from safetensors.torch import save_file
+from torch import Tensor
+
 from pytest_gptoss.errors import ReferenceServerError
 from pytest_gptoss.reference import checkpoint
 from pytest_gptoss.reference.forward import Forward, Piece
 from pytest_gptoss.resources import fixture
-from safetensors.torch import save_file
-from torch import Tensor
 
 TINY_CONFIG = json.loads(fixture("tiny-gpt-oss", "config.json").read_text(encoding="utf-8"))
 GB_20B_FLOAT32 = 83.7
@@ -155,7 +156,9 @@ def test_the_20b_model_is_refused_with_the_figures_before_anything_is_loaded(tmp
     (tmp_path / "config.json").write_text(json.dumps({**TINY_CONFIG, "quantization_config": {}}))
     header_only(tmp_path / "model.safetensors", published_20b())
     monkeypatch.setattr(checkpoint, "available_bytes", lambda: 64 * 10**9)
-    with pytest.raises(ReferenceServerError, match=rf"{GB_20B_FLOAT32} GB .* 64\.0 GB are available.*bfloat16"):
+    with pytest.raises(
+        ReferenceServerError, match=rf"{GB_20B_FLOAT32} GB .* 64\.0 GB are available.*bfloat16"
+    ):
         checkpoint.load(tmp_path, "float32")
     size = checkpoint.parameter_bytes([tmp_path / "model.safetensors"], torch.bfloat16)
     assert size == pytest.approx(GB_20B_FLOAT32 / 2 * 1e9, rel=0.001)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 from plain_transformers import plain_logits, plain_states, some_ids, tiny
+
 from pytest_gptoss.errors import ReferenceServerError, UsageError
 from pytest_gptoss.reference import engine as engine_module
 from pytest_gptoss.reference.defects import Faults
@@ -73,7 +74,9 @@ def test_greedy_tokens_are_those_of_plain_transformers():
 
 
 def test_greedy_tokens_do_not_depend_on_who_shares_the_batch():
-    requests = [greedy(some_ids(length, seed=length), 24) for length in (5, 60, 127, 128, 300, 520, 900, 1500)]
+    requests = [
+        greedy(some_ids(length, seed=length), 24) for length in (5, 60, 127, 128, 300, 520, 900, 1500)
+    ]
     with running(prefixes=False) as engine:
         alone = [generate(engine, request)[0] for request in requests]
         assert generate(engine, *requests) == alone
@@ -386,7 +389,9 @@ def test_a_prompt_that_cannot_be_read_is_refused(prompt, words):
 
 
 def test_an_engine_is_made_from_a_name_and_a_few_wishes():
-    engine = create_engine(model="tiny", dtype="bfloat16", max_model_len=512, max_num_seqs=2, defect="no-yarn")
+    engine = create_engine(
+        model="tiny", dtype="bfloat16", max_model_len=512, max_num_seqs=2, defect="no-yarn"
+    )
     try:
         assert engine.max_model_len == 512
         assert engine.vocab_size == 201_088

@@ -7,13 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_transformers import some_ids, tiny
+from transformers import AutoConfig, AutoTokenizer, GptOssForCausalLM
+
 from pytest_gptoss.errors import ReferenceServerError
 from pytest_gptoss.measure import prose
 from pytest_gptoss.reference import tokenizer
 from pytest_gptoss.reference.export import STOP_IDS, export
 from pytest_gptoss.reference.forward import Forward, Piece
 from pytest_gptoss.reference.tokens import encoding
-from transformers import AutoConfig, AutoTokenizer, GptOssForCausalLM
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def hf_tokenizer(folder):
 
 
 def test_plain_transformers_loads_it_and_computes_the_same_logits(folder):
-    ids = some_ids(150) + [0, 1, 150_000, 201_087]
+    ids = [*some_ids(150), 0, 1, 150000, 201087]
     model = GptOssForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
     forward = Forward(tiny())
     with torch.inference_mode():
@@ -88,7 +89,9 @@ def test_text_becomes_the_ids_that_harmony_gives(hf_tokenizer):
 @settings(deadline=None, max_examples=200)
 @given(st.text(max_size=40))
 def test_any_text_becomes_the_ids_that_harmony_gives(hf_tokenizer, text):
-    assert hf_tokenizer.encode(text, add_special_tokens=False) == encoding().encode(text, allowed_special="all")
+    assert hf_tokenizer.encode(text, add_special_tokens=False) == encoding().encode(
+        text, allowed_special="all"
+    )
 
 
 def test_special_tokens_stand_where_harmony_has_them(hf_tokenizer):

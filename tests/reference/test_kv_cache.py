@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pytest_gptoss.reference.kv_cache import CachePool, CacheShape, KeyValueCache
 
 SHAPE = CacheShape(layers=1, heads=1, head_dim=2, dtype=torch.float32)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from pytest_gptoss.reference.kv_cache import CachePool, CacheShape, KeyValueCache
 from pytest_gptoss.reference.prefix_cache import BLOCK, PrefixCache
 

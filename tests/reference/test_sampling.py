@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pytest_gptoss.reference.sampling import NOT_A_NUMBER, greedy, sample
 from pytest_gptoss.reference.vocabulary import Vocabulary
 
@@ -20,7 +21,10 @@ levels = st.lists(st.integers(-3, 3), min_size=4, max_size=4)
 def draw(logits, vocabulary=COMPACT, *, count=DRAWS, seed=1, **wishes):
     random = np.random.default_rng(seed)
     options = {"temperature": 1.0, "top_p": 1.0, **wishes}
-    return [sample(torch.tensor(logits, dtype=torch.float32), vocabulary, random=random, **options) for _ in range(count)]
+    return [
+        sample(torch.tensor(logits, dtype=torch.float32), vocabulary, random=random, **options)
+        for _ in range(count)
+    ]
 
 
 @settings(deadline=None, max_examples=60)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import torch
+
 from pytest_gptoss.reference.vocabulary import Vocabulary
 
 USED = torch.tensor([2, 5, 6], dtype=torch.int32)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gptoss.records import Threshold, Verdict
+from pytest_gptoss.records import Capabilities, Device, Threshold, Verdict
 from pytest_gptoss.report.document import acceptance_document, finite, headline, verdict_row
 from pytest_gptoss.report.junit import PROPERTIES, properties
 from pytest_gptoss.report.terminal import table
@@ -19,7 +19,8 @@ THRESHOLD = Threshold(
 
 def _row(status="PASS", **figures):
     verdict = Verdict("npu", THRESHOLD, status, **figures)
-    return verdict_row(verdict, labels={"npu": "Atlas"}, model="gpt-oss-20b", profile="atlas-800-a2")
+    npu = Device("npu", "npu", "http://npu:8000", "Atlas", "gpt-oss-20b", "0.18.0", 131072, Capabilities())
+    return verdict_row(verdict, devices={"npu": npu}, model="gpt-oss-20b", profile="atlas-800-a2")
 
 
 @pytest.mark.parametrize(

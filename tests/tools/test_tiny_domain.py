@@ -1,4 +1,4 @@
-"""What the tiny checkpoint is taught: frames as openai-harmony renders them, and what the grammar promises."""
+"""What the tiny checkpoint is taught: openai-harmony's frames, and what the grammar promises."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from itertools import islice
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pytest_gptoss.measure import prose_zh
 from tiny import conversations, domain, exam, harmony
+
+from pytest_gptoss.measure import prose_zh
 
 LANGUAGES = ("en", "zh")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from pytest_gptoss.reference import checkpoint as reference
 from tiny import checkpoint, seeding
 from tiny.damage import DAMAGES, SOUND, Damage
 from tiny.network import CONFIG, Network, shape_of
+
+from pytest_gptoss.reference import checkpoint as reference
 
 WEIGHTS = CONFIG.parent / "model.safetensors"
 

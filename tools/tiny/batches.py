@@ -122,7 +122,7 @@ def _pack(r: random.Random, rows: Rows, examples: list[Example]) -> Batch:
 
 
 def _positions(r: random.Random, width: int) -> Tensor:
-    """0, 1, 2, ... or, half of the time, with one to three jumps: long contexts at the price of short ones."""
+    """0, 1, 2, ... or, half of the time, with one to three jumps: long contexts at a short one's price."""
     positions = torch.arange(width)
     if r.random() < 0.5:
         for _ in range(r.randint(1, 3)):
@@ -132,5 +132,3 @@ def _positions(r: random.Random, width: int) -> Tensor:
 
 def _torch(r: random.Random) -> torch.Generator:
     return torch.Generator().manual_seed(r.getrandbits(32))
-
-

@@ -17,7 +17,9 @@ USED_IDS = "used_ids"
 
 def save_compact(network: Network, used: tuple[int, ...], file: Path) -> None:
     """Write bfloat16 weights with ``used_ids`` int32 [rows - 1]; the last row is the shared one."""
-    tensors = {name: tensor.detach().to(torch.bfloat16).cpu() for name, tensor in network.state_dict().items()}
+    tensors = {
+        name: tensor.detach().to(torch.bfloat16).cpu() for name, tensor in network.state_dict().items()
+    }
     tensors[USED_IDS] = torch.tensor(used, dtype=torch.int32)
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file)

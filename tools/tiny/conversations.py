@@ -11,7 +11,17 @@ from tiny import domain, harmony
 from tiny.domain import Language
 from tiny.harmony import Effort, Turn
 
-__all__ = ["FRAME", "PROSE", "SAID", "Example", "certain_ids", "conversation", "number_ids", "passage", "used_ids"]
+__all__ = [
+    "FRAME",
+    "PROSE",
+    "SAID",
+    "Example",
+    "certain_ids",
+    "conversation",
+    "number_ids",
+    "passage",
+    "used_ids",
+]
 
 FRAME, SAID, PROSE = 0, 1, 2
 """Weight classes: no loss, the assistant's own tokens, text of others (a light loss)."""
@@ -185,7 +195,10 @@ def certain_ids() -> frozenset[int]:
         texts = [f"{word} {word} {word.capitalize()}" for word in _words()]
         for effort in ("low", "medium", "high"):
             for turn in domain.question_turns(language, effort):
-                texts += [harmony.user(turn.question) + harmony.answer(turn), f"{turn.question}\n{turn.final}"]
+                texts += [
+                    harmony.user(turn.question) + harmony.answer(turn),
+                    f"{turn.question}\n{turn.final}",
+                ]
         for city in domain.CITIES if language == "en" else domain.CITIES_ZH:
             for tool in (True, False):
                 turn = domain.weather_turn(city, city, language, "high", tool=tool)

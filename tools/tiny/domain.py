@@ -44,11 +44,16 @@ KEYS = (
 )
 KEYS_ZH = ("秘密代码", "幸运数字", "门锁密码", "房间号码", "车票号码", "电话号码")
 
-CITIES = (
-    "Paris London Berlin Rome Madrid Vienna Tokyo Cairo Moscow Boston Sydney Oslo Dublin Prague Athens Lisbon "
-    "Warsaw Chicago Toronto Delhi Seoul Dallas Milan Munich Geneva Zurich Lyon Hamburg Denver Seattle"
-).split()
-CITIES_ZH = "北京 上海 广州 深圳 杭州 南京 武汉 成都 重庆 西安 天津 苏州 青岛 大连 厦门 昆明".split()
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+CITIES = _list(
+    "Paris London Berlin Rome Madrid Vienna Tokyo Cairo Moscow Boston Sydney Oslo Dublin Prague Athens "
+    "Lisbon Warsaw Chicago Toronto Delhi Seoul Dallas Milan Munich Geneva Zurich Lyon Hamburg Denver Seattle"
+)
+CITIES_ZH = _list("北京 上海 广州 深圳 杭州 南京 武汉 成都 重庆 西安 天津 苏州 青岛 大连 厦门 昆明")
 
 _WEATHER = (
     "What is the weather in {}?",
@@ -186,7 +191,9 @@ def report_weather(city: str, degrees: int, language: Language, effort: Effort) 
         known = "The tool has answered."
         long = f"{known} It gives {degrees} degrees for {city}, and I will say so."
         return Turn(
-            "", ("Done.", known, long)[level], f"It is {degrees} degrees in {city} now, as the weather tool says."
+            "",
+            ("Done.", known, long)[level],
+            f"It is {degrees} degrees in {city} now, as the weather tool says.",
         )
     known = "工具已经回答了。"
     long = f"{known}{city}是{degrees}度，我这样回答。"

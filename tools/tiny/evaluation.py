@@ -104,9 +104,7 @@ class Examiner:
             for task, result in zip(tasks, forced, strict=True)
         ]
 
-    def examine(
-        self, tasks: Sequence[Task], answers: Sequence[tuple[int, ...]], damage: Damage
-    ) -> Examined:
+    def examine(self, tasks: Sequence[Task], answers: Sequence[tuple[int, ...]], damage: Damage) -> Examined:
         """Figures of a damage on the sound network's own answers."""
         forced = self.force([(task.prompt, a) for task, a in zip(tasks, answers, strict=True)], damage)
         losses = torch.cat([result.losses for result in forced])

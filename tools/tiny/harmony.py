@@ -126,9 +126,7 @@ def past_call(city: str) -> str:
 
 def tool_result(result: str, *, recipient_first: bool) -> str:
     """The tool's message and the opening of the answer; vLLM generations differ in the header's order."""
-    header = (
-        " to=assistant<|channel|>commentary" if recipient_first else "<|channel|>commentary to=assistant"
-    )
+    header = " to=assistant<|channel|>commentary" if recipient_first else "<|channel|>commentary to=assistant"
     return f"<|start|>functions.get_weather{header}<|message|>{result}<|end|>{ASSISTANT}"
 
 

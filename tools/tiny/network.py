@@ -6,13 +6,12 @@ All experts are computed at once, the sink rides as one extra key, sliding layer
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import json
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody gives it
@@ -152,7 +151,8 @@ class Attention(nn.Module):
             out = self._masked(query, key, value, sinks.view(1, -1, 1, 1), places.mask)
         else:
             out = self._blocks(query, key, value, sinks.view(1, -1, 1, 1, 1), places.mask)
-        return self.o_proj(out.transpose(1, 2).reshape(batch, tokens, -1))
+        mixed: Tensor = self.o_proj(out.transpose(1, 2).reshape(batch, tokens, -1))
+        return mixed
 
     def _split(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:2], -1, self.shape.head_dim).transpose(1, 2)
@@ -182,7 +182,11 @@ class Attention(nn.Module):
         batch, heads, tokens, _ = query.shape
         nothing = query.new_zeros(batch, heads, 1, query.shape[-1])
         extra = torch.cat(
-            (sinks.view(1, -1, 1, 1).expand(batch, -1, 1, 1) / scale, query.new_zeros(batch, heads, tokens, 1)), 2
+            (
+                sinks.view(1, -1, 1, 1).expand(batch, -1, 1, 1) / scale,
+                query.new_zeros(batch, heads, tokens, 1),
+            ),
+            2,
         )
         keys = torch.cat((torch.cat((nothing, key), 2), extra), -1)
         queries = torch.cat((torch.cat((nothing, query), 2), torch.ones_like(extra)), -1)
@@ -315,7 +319,7 @@ class Network(nn.Module):
     def layers(self) -> Iterator[Layer]:
         """The layers in order, typed."""
         for layer in self.model.layers:
-            assert isinstance(layer, Layer)  # noqa: S101
+            assert isinstance(layer, Layer)
             yield layer
 
     def hidden(

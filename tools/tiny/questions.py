@@ -130,9 +130,9 @@ _OTHERS = (
     ),
     (
         "What is the highest mountain?",
-        "Mount Everest is the highest mountain on Earth. It rises 8849 meters above the sea in the Himalayas, "
-        "between Nepal and China. Edmund Hillary and Tenzing Norgay were the first to stand on its top, in "
-        "1953.",
+        "Mount Everest is the highest mountain on Earth. It rises 8849 meters above the sea in the "
+        "Himalayas, between Nepal and China. Edmund Hillary and Tenzing Norgay were the first to stand on "
+        "its top, in 1953.",
     ),
     (
         "What do bees do?",

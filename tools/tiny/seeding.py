@@ -57,12 +57,12 @@ def _basis(network: Network, count: int) -> tuple[Tensor, ...]:
     """``count`` blocks of head_dim orthonormal rows [head_dim, hidden], all orthogonal to each other."""
     size, hidden = network.shape.head_dim, network.shape.hidden
     rows = torch.linalg.qr(torch.randn(hidden, count * size))[0].T
-    return rows.split(size)
+    return tuple(rows[start : start + size] for start in range(0, count * size, size))
 
 
 @torch.no_grad()
 def raise_sinks(network: Network, least: float) -> None:
-    """Start every sink at ``least`` or above: heads must then compete with it, and miss it when it is gone."""
+    """Start every sink at ``least`` or above: heads then compete with it, and miss it when it is gone."""
     for layer in network.layers():
         layer.self_attn.sinks.clamp_(min=least)
 

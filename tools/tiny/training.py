@@ -22,7 +22,7 @@ from torch import Tensor
 
 from tiny.batches import Batch, Rows, batches, stage
 from tiny.conversations import FRAME, SAID, certain_ids
-from tiny.damage import SOUND, Damage
+from tiny.damage import Damage
 from tiny.network import Network
 
 __all__ = ["HINGES", "Plan", "Trainer", "saved_ids"]
@@ -40,7 +40,11 @@ HINGES: dict[str, Damage] = {
     "early softmax": Damage(early_softmax=True),
     "mixed groups": Damage(mixed_groups=True),
     "int4": Damage(int4_along="output"),
-    **{f"lost {layer}/{expert}": Damage(lost_expert=(layer, expert)) for layer in range(4) for expert in range(4)},
+    **{
+        f"lost {layer}/{expert}": Damage(lost_expert=(layer, expert))
+        for layer in range(4)
+        for expert in range(4)
+    },
 }
 """The damages that training punishes, by a short name for the display."""
 
@@ -149,7 +153,9 @@ class Trainer:
 
     def _draw(self) -> str:
         weights = [short + 0.02 * self.plan.margin for short in self.survived.values()]
-        single = [w / 4 if name.startswith("lost") else w for name, w in zip(self.survived, weights, strict=True)]
+        single = [
+            w / 4 if name.startswith("lost") else w for name, w in zip(self.survived, weights, strict=True)
+        ]
         return self.random.choices(list(self.survived), single)[0]
 
     def _logits(self, states: Tensor) -> Tensor:
@@ -184,7 +190,9 @@ class Trainer:
     def _line(self, speed: float) -> str:
         left = (self.plan.tokens - self.tokens) / max(speed, 1e-9)
         means = " ".join(f"{name} {value:.3f}" for name, value in self.figures.values.items())
-        line = f"{self.progress:6.1%} step {self.steps} {speed:.0f} tokens/s, {left / 60:.0f} min left | {means}"
+        line = (
+            f"{self.progress:6.1%} step {self.steps} {speed:.0f} tokens/s, {left / 60:.0f} min left | {means}"
+        )
         if self.progress >= self.plan.hinge_from:
             line += " | survived: " + ", ".join(f"{n} {s:.2f}" for n, s in self.survived.items() if s > 0.02)
         return line
@@ -230,7 +238,8 @@ def saved_ids(file: Path) -> tuple[int, ...]:
 
 def _groups(network: Network) -> list[dict[str, Any]]:
     """Weight decay for matrices, none for the rest and the embedding."""
-    decayed, plain = [], []
+    decayed: list[Tensor] = []
+    plain: list[Tensor] = []
     for name, parameter in network.named_parameters():
         (decayed if parameter.ndim >= 2 and "embed" not in name else plain).append(parameter)
     return [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
