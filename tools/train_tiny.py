@@ -21,6 +21,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 import torch  # noqa: E402 - found only after the path is set
 from tiny import checkpoint, seeding  # noqa: E402
 from tiny.batches import Rows  # noqa: E402
+from tiny.guards import Guards  # noqa: E402
 from tiny.network import CONFIG, Network, shape_of  # noqa: E402
 from tiny.training import Plan, Trainer, saved_ids  # noqa: E402
 
@@ -53,13 +54,15 @@ def train(options: argparse.Namespace) -> None:
     plan = Plan(tokens=options.tokens * 1e6, rate=options.rate, seed=options.seed)
     if options.start is not None:
         known = checkpoint.warm_start(network, rows.used, options.start)
+        seeding.outlier_channels(network, undo=True)
         print(f"{known} of {rows.count} rows come from {options.start}", flush=True)
-        plan = Plan(plan.tokens, plan.rate, plan.seed, hinge_from=0.12, start=0.35)
+        plan = Plan(plan.tokens, plan.rate, plan.seed, hinge_from=0.05, start=0.35)
     else:
         seeding.induction(network)
     seeding.raise_sinks(network, 3.0)
     seeding.clamp_units(network, units=8)
-    trainer = Trainer(network, rows, plan, torch.device(options.device))
+    network.to(options.device)
+    trainer = Trainer(network, rows, plan, torch.device(options.device), Guards.of(network))
     options.output.mkdir(parents=True, exist_ok=True)
     if state.is_file():
         trainer.resume(state)
@@ -71,7 +74,7 @@ def train(options: argparse.Namespace) -> None:
 
 def export(network: Network, rows: Rows, folder: Path) -> None:
     """Write the compact weights of a trained network, with its outlier channels, and the config."""
-    seeding.outlier_channels(network, every=32, factor=16.0)
+    seeding.outlier_channels(network)
     file = folder / "model.safetensors"
     checkpoint.save_compact(network, rows.used, file)
     shutil.copyfile(CONFIG, folder / "config.json")

@@ -208,16 +208,8 @@ def serving(
         raise VllmCpuError(f"{model} is no model folder: it holds no config.json")
     command = [
         *(str(venv / "bin" / "vllm"), "serve", str(model), "--served-model-name", served_model_name),
-        *(
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--dtype",
-            dtype,
-            "--max-model-len",
-            str(max_model_len),
-        ),
+        *("--host", "127.0.0.1", "--port", str(port)),
+        *("--dtype", dtype, "--max-model-len", str(max_model_len)),
         *("--max-num-seqs", "16", "--enforce-eager"),
         *(POOLING_FLAGS if pooling else CHAT_FLAGS),
     ]

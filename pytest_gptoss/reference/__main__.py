@@ -61,8 +61,7 @@ def _serve(argv: Sequence[str]) -> int:
         raise UsageError("--model is missing: give the folder of a GPT-OSS checkpoint, or 'tiny'")
     if options.defect is not None:
         defects.find(options.defect)
-    if options.parent_pid is not None:
-        lifetime.end_with_parent(options.parent_pid)
+    lifetime.end_with_parent(options.parent_pid)
     with _bound_socket(options.host, options.port) as listener:
         _run(options, listener, began)
     return 0
@@ -208,7 +207,13 @@ def _serve_parser() -> argparse.ArgumentParser:
     add("--max-num-seqs", type=_positive, default=16, metavar="N", help="sequences in one batch")
     add("--threads", type=_positive, metavar="N")
     add("--defect", metavar="NAME", help="spoil it on purpose; 'list' explains every defect")
-    add("--parent-pid", type=_positive, metavar="PID", help="end when this process is no longer the parent")
+    add(
+        "--parent-pid",
+        type=_positive,
+        default=os.getppid(),
+        metavar="PID",
+        help="end when this process is no longer the parent; default: the one that started it",
+    )
     return parser
 
 

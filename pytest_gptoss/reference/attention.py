@@ -56,9 +56,14 @@ class Single:
         return torch.tensor([span.cache.slot for span in self.spans])
 
     @cached_property
-    def rows(self) -> Tensor:
-        """Where their keys and values go, int64 [spans]."""
-        return torch.tensor([span.cache.row(span.start) for span in self.spans])
+    def key_rows(self) -> Tensor:
+        """Where their keys go, int64 [spans]."""
+        return torch.tensor([span.start for span in self.spans])
+
+    @cached_property
+    def value_rows(self) -> Tensor:
+        """Where their values go, int64 [spans]."""
+        return torch.tensor([span.cache.value_row(span.start) for span in self.spans])
 
     @cached_property
     def reach(self) -> int:
@@ -164,8 +169,8 @@ def _without_sinks(layer: _Layer) -> _Layer:
 def _write_singles(single: Single, layer: _Layer, keys: Tensor, values: Tensor) -> None:
     """Store keys and values [kv heads, spans, head_dim]."""
     pen = single.pen
-    pen.keys[layer.index][single.slots, :, :, single.rows] = keys.transpose(0, 1).to(pen.keys.dtype)
-    pen.values[layer.index][single.slots, :, single.rows] = values.transpose(0, 1).to(pen.values.dtype)
+    pen.keys[layer.index][single.slots, :, :, single.key_rows] = keys.transpose(0, 1).to(pen.keys.dtype)
+    pen.values[layer.index][single.slots, :, single.value_rows] = values.transpose(0, 1).to(pen.values.dtype)
 
 
 def _attend_singles(queries: Tensor, single: Single, layer: _Layer) -> Tensor:

@@ -44,8 +44,8 @@ class Defect:
 class Faults:
     """What the engine does wrong beside the model's own damage; the default is nothing.
 
-    ``sinks_in_decode``: single-token steps see the attention sinks. ``kv_shift_from``: keys and values
-    from this position on are stored one row late. ``nan_every`` and ``repeat_every``: how often, in
+    ``sinks_in_decode``: single-token steps see the attention sinks. ``kv_shift_from``: values from
+    this position on are stored one row late. ``nan_every`` and ``repeat_every``: how often, in
     positions and in generated tokens, logits are NaN or the last token comes again. Delays in seconds,
     per prompt and per token; ``stall_after`` is the number of tokens after which nothing more comes.
     """
@@ -75,7 +75,7 @@ _TABLE = (
     Defect(
         "kv-shift",
         "numerics",
-        f"from position {KV_SHIFT_FROM} on the KV cache is written one row late: a token never sees itself",
+        f"from position {KV_SHIFT_FROM} on values are cached one row late: keys answer with a neighbour's",
     ),
     Defect("nan-logits", "numerics", f"the logits of every {NAN_EVERY}th position are NaN"),
     Defect("repeat-token", "numerics", f"every {REPEAT_EVERY}th generated token is the one before it again"),

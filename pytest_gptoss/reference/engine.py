@@ -262,8 +262,9 @@ class Engine:
         try:
             outcomes = compute(self._forward, batch)
         except Exception as error:
-            if not self._forward.stopping.is_set():
-                logger.exception("a step failed and its %d sequences with it", len(batch))
+            if self._forward.stopping.is_set():
+                return
+            logger.exception("a step failed and its %d sequences with it", len(batch))
             outcomes = [Outcome(sequence, error) for sequence, _ in batch]
         self._count(outcomes)
         deliveries: list[Delivery] = []

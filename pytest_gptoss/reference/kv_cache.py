@@ -78,8 +78,8 @@ class Pen:
 class CachePool:
     """All pens of one engine. Not safe for two threads.
 
-    ``shift_from`` is the kv-shift defect: positions from there on are stored one row late, while
-    readers go on looking where they always did.
+    ``shift_from`` is the kv-shift defect: from there on values, but not keys, are stored one row late,
+    while readers go on looking where they always did.
     """
 
     def __init__(self, shape: CacheShape, *, shift_from: int | None = None) -> None:
@@ -127,7 +127,7 @@ class KeyValueCache:
         pen = self._pool.pen(needed)
         slot = pen.admit(self)
         if self.pen is not None:
-            kept = self.row(self.length)
+            kept = self.value_row(self.length)
             pen.keys[:, slot, :, :, :kept] = self.pen.keys[:, self.slot, :, :, :kept]
             pen.values[:, slot, :, :kept] = self.pen.values[:, self.slot, :, :kept]
             self.release()
@@ -141,24 +141,21 @@ class KeyValueCache:
             self._pool.drop_if_empty(self.pen)
             self.pen = None
 
-    def row(self, position: int) -> int:
-        """Where the keys and values of a position are stored."""
+    def value_row(self, position: int) -> int:
+        """Where the value of a position is stored; its key is at the position itself."""
         shift_from = self._pool.shift_from
         return position if shift_from is None or position < shift_from else position + 1
 
     def write(self, layer: int, start: int, keys: Tensor, values: Tensor) -> None:
         """Store ``keys`` and ``values`` [heads, n, head_dim] of positions ``start`` to ``start + n``."""
-        count, shift_from = keys.shape[1], self._pool.shift_from
-        before = count if shift_from is None else min(count, max(0, shift_from - start))
-        for part in (slice(0, before), slice(before, count)):
-            if part.start < part.stop:
-                row = self.row(start + part.start)
-                self._write_rows(layer, row, keys[:, part], values[:, part])
-
-    def _write_rows(self, layer: int, row: int, keys: Tensor, values: Tensor) -> None:
-        pen, rows = self.home, slice(row, row + keys.shape[1])
-        pen.keys[layer, self.slot, :, :, rows] = keys.mT
-        pen.values[layer, self.slot, :, rows] = values
+        pen, end = self.home, start + keys.shape[1]
+        pen.keys[layer, self.slot, :, :, start:end] = keys.mT
+        first, last = self.value_row(start), self.value_row(end - 1)
+        if last - first == end - 1 - start:
+            pen.values[layer, self.slot, :, first : last + 1] = values
+        else:
+            rows = [self.value_row(position) for position in range(start, end)]
+            pen.values[layer, self.slot, :, torch.tensor(rows)] = values
 
     def read(self, layer: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Views of the keys [heads, head_dim, n] and values [heads, n, head_dim] of some rows."""

@@ -51,24 +51,30 @@ def widen(model: GptOssForCausalLM) -> None:
                 setattr(module, name, WideLinear.of(child))
     for layer in model.model.layers:
         experts = layer.mlp.experts
-        experts.gate_up_proj = _float32(experts.gate_up_proj)
-        experts.down_proj = _float32(experts.down_proj)
+        for name, parameter in list(experts.named_parameters(recurse=False)):
+            setattr(experts, name, _float32(parameter))
 
 
 def dense_experts(experts: Any, hidden: Tensor, router_indices: Tensor, routing_weights: Tensor) -> Tensor:
     """Every expert on every token, weighted by the router; the same sum as the loop over experts.
 
     ``hidden`` [tokens, hidden], ``router_indices`` and ``routing_weights`` [tokens, top k]. Matrices may
-    be wider than ``hidden``; each product is rounded to its dtype, as the loop does.
+    be wider than ``hidden``; each product, bias included, is rounded to its dtype.
     """
-    dtype, wide = hidden.dtype, experts.gate_up_proj.dtype
+    dtype = hidden.dtype
     weights = hidden.new_zeros(hidden.shape[0], experts.num_experts)
     weights.scatter_(1, router_indices, routing_weights)
-    gate_up = torch.matmul(hidden.to(wide), experts.gate_up_proj).to(dtype)
-    gated = experts._apply_gate(gate_up + experts.gate_up_proj_bias.unsqueeze(1))
-    out = torch.matmul(gated.to(wide), experts.down_proj).to(dtype) + experts.down_proj_bias.unsqueeze(1)
-    mixed: Tensor = (out * weights.t().unsqueeze(-1)).sum(dim=0)
+    gate_up = _product(
+        hidden.expand(experts.num_experts, -1, -1), experts.gate_up_proj, experts.gate_up_proj_bias
+    )
+    out = _product(experts._apply_gate(gate_up.to(dtype)), experts.down_proj, experts.down_proj_bias)
+    mixed: Tensor = (out.to(dtype) * weights.t().unsqueeze(-1)).sum(dim=0)
     return mixed
+
+
+def _product(states: Tensor, matrices: Tensor, biases: Tensor) -> Tensor:
+    """``states`` [experts, tokens, in] by ``matrices`` [experts, in, out] plus ``biases`` [experts, out]."""
+    return torch.baddbmm(biases.unsqueeze(1), states.to(matrices.dtype), matrices)
 
 
 def register() -> None:

@@ -86,7 +86,7 @@ def _prompt_scores(
     actual = torch.tensor(sequence.request.prompt[first + 1 : sequence.cache.length + 1])
     positions = torch.arange(first, first + len(actual))
     for start in range(0, len(actual), forward.logits_at_once):
-        part = slice(start, start + forward.logits_at_once)
+        part = slice(start, min(start + forward.logits_at_once, len(actual)))
         logits = forward.logits(states[part], positions[part])
         _demand_numbers(logits)
         yield score(logits, actual[part], top, forward.loaded.vocabulary)

@@ -480,6 +480,7 @@ async def test_a_generating_server_says_where_hidden_states_come_from(version):
     recorded = response_body(version, "pooling_on_generate_server")
     async with asking({"POST /pooling": answer(recorded, 404)}, role="gpu") as client:
         message = await failure(client.hidden(IDS, "fox"), StatusError)
+        assert len(client.server.requests) == 1
     assert "--runner pooling" in message
     assert "--gptoss-hidden-gpu" in message
 

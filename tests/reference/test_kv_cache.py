@@ -58,12 +58,15 @@ def test_memory_follows_what_is_held_not_the_longest_sequence():
     assert pool.held_bytes <= (2 * 5000 + 2 * 4 * 256) * SHAPE.bytes_per_token
 
 
-def test_a_shifted_cache_leaves_a_row_empty_and_stores_what_follows_one_late():
+def test_a_shifted_cache_stores_values_one_row_late_and_keys_where_they_belong():
     cache = KeyValueCache(CachePool(SHAPE, shift_from=4))
     append(cache, [1.0, 2.0])
     append(cache, [3.0, 4.0, 5.0, 6.0])
     append(cache, [7.0])
-    assert cache.read(0, 0, 8)[1][0, :, 0].neg().tolist() == [1, 2, 3, 4, 0, 5, 6, 7]
+    append(cache, [8.0] * 300)
+    keys, values = cache.read(0, 0, 9)
+    assert keys[0, 0].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 8]
+    assert values[0, :, 0].neg().tolist() == [1, 2, 3, 4, 0, 5, 6, 7, 8]
 
 
 def test_a_cache_without_room_says_so():

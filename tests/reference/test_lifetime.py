@@ -134,13 +134,18 @@ def test_a_signal_ends_it_while_it_is_answering(reference_server, number):
     assert server.process.wait(BOUND_S) == -number
 
 
-def test_it_ends_when_its_parent_is_killed():
-    script = (
-        "from pytest_gptoss.embedded import start_reference\n"
-        "import threading\n"
-        "print(start_reference('tiny', 'float32').url, flush=True)\n"
-        "threading.Event().wait()\n"
-    )
+EMBEDDED = "from pytest_gptoss.embedded import start_reference; print(start_reference('tiny', 'float32').url"
+BY_HAND = (
+    "import json, subprocess, sys; "
+    "command = [sys.executable, '-m', 'pytest_gptoss.reference', '--model', 'tiny']; "
+    "server = subprocess.Popen(command, stdout=subprocess.PIPE); "
+    "print(json.loads(server.stdout.readline())['url']"
+)
+
+
+@pytest.mark.parametrize("start", [EMBEDDED, BY_HAND], ids=["embedded", "by hand"])
+def test_it_ends_when_its_parent_is_killed(start):
+    script = f"{start}, flush=True); import threading; threading.Event().wait()"
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
         try:
             url = parent.stdout.readline().strip()

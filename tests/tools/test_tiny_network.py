@@ -6,17 +6,19 @@ import pytest
 import torch
 from tiny import checkpoint, seeding
 from tiny.damage import DAMAGES, SOUND, Damage
-from tiny.network import CONFIG, Network, shape_of
+from tiny.guards import Guards
+from tiny.network import Network, shape_of
 
 from pytest_gptoss.reference import checkpoint as reference
+from pytest_gptoss.resources import fixture
 
-WEIGHTS = CONFIG.parent / "model.safetensors"
+SHIPPED = fixture("tiny-gpt-oss")
 
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    tensors, used = checkpoint.load_compact(WEIGHTS)
-    network = Network(shape_of(), len(used) + 1)
+    tensors, used = checkpoint.load_compact(SHIPPED / "model.safetensors")
+    network = Network(shape_of(SHIPPED / "config.json"), len(used) + 1)
     network.load_state_dict(tensors)
     return network.eval()
 
@@ -63,12 +65,74 @@ def test_outlier_channels_change_nothing_but_what_4_bits_can_hold(network):
     rows = some_rows(100)
     changed = Network(network.shape, network.lm_head.out_features)
     changed.load_state_dict(network.state_dict())
-    seeding.outlier_channels(changed, every=32, factor=16.0)
+    seeding.outlier_channels(network, undo=True)
+    seeding.outlier_channels(changed)
     sound = logits(network, rows)
     assert torch.allclose(logits(changed, rows), sound, atol=1e-3)
     int4 = Damage(int4_along="input")
     error = (logits(network, rows, int4) - sound).abs().mean()
     assert (logits(changed, rows, int4) - sound).abs().mean() > 2 * error
+
+
+def test_outlier_channels_are_made_once_and_unmade(network):
+    changed = Network(network.shape, network.lm_head.out_features)
+    changed.load_state_dict(network.state_dict())
+    seeding.outlier_channels(changed)
+    once = {name: tensor.clone() for name, tensor in changed.state_dict().items()}
+    seeding.outlier_channels(changed)
+    assert all(torch.equal(tensor, once[name]) for name, tensor in changed.state_dict().items())
+    seeding.outlier_channels(changed, undo=True)
+    seeding.outlier_channels(network, undo=True)
+    assert all(
+        torch.equal(tensor, network.state_dict()[name]) for name, tensor in changed.state_dict().items()
+    )
+
+
+def said_by_guards(damage: Damage) -> torch.Tensor:
+    """How much the watch and the far head attend [tokens, 2] in an otherwise mute first layer."""
+    network = Network(shape_of(), 50)
+    guards = Guards.of(network)
+    attention = next(network.layers()).self_attn
+    with torch.no_grad():
+        attention.o_proj.weight[:, :128] = 0
+        attention.o_proj.bias.zero_()
+        places = network._places(torch.arange(300) + 1000, damage)
+        out = attention(torch.randn(1, 300, network.shape.hidden), places, damage)[0]
+    vectors = guards.kept[6][2].view(network.shape.hidden, 2, -1).sum(-1)
+    return out @ vectors / vectors.square().sum(0)
+
+
+def test_sound_attention_lets_the_watch_rest_and_the_far_head_speak():
+    watch, far = said_by_guards(SOUND).T
+    assert watch.abs().max() < 0.001
+    assert far[:60].abs().max() < 0.01
+    assert far[75:].min() > 0.99
+
+
+@pytest.mark.parametrize(
+    ("name", "since"),
+    [("no sinks", 0), ("no sliding window", 136), ("no YaRN", 80), ("YaRN scale missing", 80)],
+)
+def test_wrong_attention_wakes_the_watch(name, since):
+    watch = said_by_guards(DAMAGES[name])[:, 0]
+    assert watch[since:].min() > 0.5
+
+
+def test_half_a_window_silences_the_far_head():
+    assert said_by_guards(DAMAGES["window 64"])[:, 1].abs().max() < 0.01
+
+
+def test_training_does_not_move_the_guards():
+    network = Network(shape_of(), 50)
+    guards = Guards.of(network)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(1)
+    guards.hold()
+    attention = next(network.layers()).self_attn
+    assert attention.sinks[-2:].tolist() == pytest.approx([-12.0, 2.0])
+    assert attention.q_proj.weight[128:].abs().max() == 0
+    assert attention.q_proj.weight[:128].min() > 0.5
 
 
 def test_a_compact_file_comes_back_as_it_was(network, tmp_path):
@@ -83,9 +147,10 @@ def test_a_compact_file_comes_back_as_it_was(network, tmp_path):
 def test_a_warm_start_keeps_the_rows_it_knows(network, tmp_path):
     rows = network.lm_head.out_features
     checkpoint.save_compact(network, tuple(range(rows - 1)), tmp_path / "old.safetensors")
-    grown = Network(network.shape, rows + 2)
+    grown = Network(shape_of(), rows + 2)
     known = checkpoint.warm_start(grown, tuple(range(2, rows + 3)), tmp_path / "old.safetensors")
     assert known == rows - 3
     old, new = network.lm_head.weight, grown.lm_head.weight
     assert torch.equal(new[0], old[2].to(torch.bfloat16).float())
     assert torch.equal(new[-1], old[-1].to(torch.bfloat16).float())
+    assert grown.model.layers[1].self_attn.o_proj.weight[:, 128:].abs().max() == 0

@@ -13,6 +13,7 @@ from tiny.network import Network
 __all__ = ["USED_IDS", "load_compact", "save_compact", "warm_start"]
 
 USED_IDS = "used_ids"
+_TABLES = ("model.embed_tokens.weight", "lm_head.weight")
 
 
 def save_compact(network: Network, used: tuple[int, ...], file: Path) -> None:
@@ -34,18 +35,28 @@ def load_compact(file: Path) -> tuple[dict[str, Tensor], tuple[int, ...]]:
 
 @torch.no_grad()
 def warm_start(network: Network, used: tuple[int, ...], file: Path) -> int:
-    """Take the weights of an earlier compact checkpoint of the same shape; returns how many rows were known.
+    """Take the weights of an earlier compact checkpoint; returns how many of its rows were of use.
 
-    Rows of ids it did not know start random, at the size of its other rows.
+    Its shape may have fewer heads: those it lacks start silent. Rows of ids it did not know start random,
+    at the size of its other rows.
     """
     tensors, known = load_compact(file)
     row_of = {token: row for row, token in enumerate(known)}
     ours = [row for row, token in enumerate(used) if token in row_of]
     theirs = [row_of[used[row]] for row in ours]
-    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+    for name in _TABLES:
         old = tensors[name]
         new = torch.randn(len(used) + 1, old.shape[1]) * old.std()
         new[ours], new[-1] = old[theirs], old[-1]
         tensors[name] = new
+    for name, tensor in network.state_dict().items():
+        tensors[name] = _grown(tensors[name], tensor, silent=name.endswith("o_proj.weight"))
     network.load_state_dict(tensors)
     return len(ours)
+
+
+def _grown(old: Tensor, new: Tensor, *, silent: bool) -> Tensor:
+    """``old`` in the low corner of a tensor like ``new``; what is left over is zero if it must be silent."""
+    grown = torch.zeros_like(new) if silent else new.clone()
+    grown[tuple(slice(size) for size in old.shape)] = old
+    return grown

@@ -28,6 +28,7 @@ FRAME, SAID, PROSE = 0, 1, 2
 
 _INSTRUCTIONS = ("You are helpful.", "You are a helpful assistant.", "Answer briefly.", "请用中文回答。")
 _CONTROL_IDS = range(199_998, 200_020)
+_EFFORTS: tuple[Effort, ...] = ("low", "medium", "high")
 
 
 @dataclass
@@ -127,7 +128,7 @@ def _short_turn(
     choice = r.random()
     if choice < repeat_share:
         return domain.ask_repeat(r, _words(), effort)
-    if choice < repeat_share + (0.35 if tools else 0.12):
+    if choice < repeat_share + (0.45 if tools else 0.15):
         return domain.ask_weather(r, language, effort, tool=tools)
     if choice < 0.88:
         return domain.ask_question(r, language, effort)
@@ -162,7 +163,7 @@ def _add_turn(
 
 
 def _add_call(r: random.Random, example: Example, city: str, language: Language, effort: Effort) -> Turn:
-    degrees = r.randint(-20, 45)
+    degrees = r.randint(0, 45)
     result = r.choice(('{{"temp":{}}}', '{{"temperature":{}}}', '{{"temp":{},"sky":"clear"}}'))
     if r.random() < 0.5:
         example.add(harmony.past_call(city), FRAME)
@@ -193,8 +194,8 @@ def certain_ids() -> frozenset[int]:
     used = {*_CONTROL_IDS, *number_ids()}
     for language in ("en", "zh"):
         texts = [f"{word} {word} {word.capitalize()}" for word in _words()]
-        for effort in ("low", "medium", "high"):
-            for turn in domain.question_turns(language, effort):
+        for effort in _EFFORTS:
+            for turn in _plain_turns(language, effort):
                 texts += [
                     harmony.user(turn.question) + harmony.answer(turn),
                     f"{turn.question}\n{turn.final}",
@@ -205,6 +206,16 @@ def certain_ids() -> frozenset[int]:
                 texts.append(harmony.user(f"{city} {city}") + harmony.answer(turn))
         used.update(harmony.encode("<|end|>".join(texts)))
     return frozenset(used)
+
+
+def _plain_turns(language: Language, effort: Effort) -> list[Turn]:
+    keys = domain.KEYS if language == "en" else domain.KEYS_ZH
+    return [
+        *domain.question_turns(language, effort),
+        *(domain.ask_needle(language, key, "7842", effort) for key in keys),
+        domain.report_weather("Paris", 7, language, effort),
+        domain.ask_repeat(random.Random(0), _words(), effort),
+    ]
 
 
 def number_ids() -> frozenset[int]:

@@ -49,20 +49,16 @@ def _list(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-CITIES = _list(
-    "Paris London Berlin Rome Madrid Vienna Tokyo Cairo Moscow Boston Sydney Oslo Dublin Prague Athens "
-    "Lisbon Warsaw Chicago Toronto Delhi Seoul Dallas Milan Munich Geneva Zurich Lyon Hamburg Denver Seattle"
-)
-CITIES_ZH = _list("北京 上海 广州 深圳 杭州 南京 武汉 成都 重庆 西安 天津 苏州 青岛 大连 厦门 昆明")
+CITIES = _list("Paris London Berlin Rome Madrid Vienna Tokyo Cairo Moscow Boston Sydney Oslo")
+CITIES_ZH = _list("北京 上海 广州 深圳 杭州 南京 武汉 成都")
 
 _WEATHER = (
     "What is the weather in {}?",
     "How is the weather in {}?",
-    "What's the weather in {}?",
     "Tell me the weather in {}.",
-    "What is the weather like in {} today?",
+    "What is the weather in {} today?",
 )
-_WEATHER_ZH = ("{}的天气怎么样？", "今天{}天气怎么样？", "请告诉我{}的天气。")
+_WEATHER_ZH = ("{}的天气怎么样？", "{}今天天气怎么样？")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +169,15 @@ def weather_turn(question: str, city: str, language: Language, effort: Effort, *
         final = f"I cannot look up the weather in {city} because I was given no weather tool. " + (
             "Please declare one and ask me again."
         )
-        thought = f"I need the weather tool for {city}." if tool else f"There is no tool for {city}."
-        long = f"The user asks for the weather in {city}. {thought} So I know what to do next."
+        thought = f"The weather in {city} needs " + (
+            "the weather tool." if tool else "the weather tool, and I was given no weather tool."
+        )
+        thoughts = ("Weather.", thought, f"{thought} So I know what to do next.")
     else:
-        final = f"没有天气工具，我查不到{city}的天气。请先提供工具，然后再问我一次。"
-        thought = f"我要用天气工具查{city}。" if tool else f"没有工具可以查{city}。"
-        long = f"用户想知道{city}的天气。{thought}现在我知道该怎么做了。"
-    short = "Weather." if language == "en" else "天气。"
-    analysis = (short, thought, long)[level]
-    return Turn(question, analysis, final, city if tool else None)
+        final = f"{city}的天气我查不到。没有天气工具，请先提供工具，然后再问我一次。"
+        thought = f"{city}的天气" + ("要用天气工具查。" if tool else "没有工具可以查。")
+        thoughts = ("天气。", thought, f"{thought}现在我知道该怎么做了。")
+    return Turn(question, thoughts[level], final, city if tool else None)
 
 
 def report_weather(city: str, degrees: int, language: Language, effort: Effort) -> Turn:
@@ -189,15 +185,14 @@ def report_weather(city: str, degrees: int, language: Language, effort: Effort) 
     level = _EFFORTS.index(effort)
     if language == "en":
         known = "The tool has answered."
-        long = f"{known} It gives {degrees} degrees for {city}, and I will say so."
+        thoughts = ("Done.", known, f"{known} I will answer with the weather in {city}.")
         return Turn(
-            "",
-            ("Done.", known, long)[level],
-            f"It is {degrees} degrees in {city} now, as the weather tool says.",
+            "", thoughts[level], f"The weather in {city}: {degrees} degrees, as the weather tool says."
         )
     known = "工具已经回答了。"
-    long = f"{known}{city}是{degrees}度，我这样回答。"
-    return Turn("", ("好了。", known, long)[level], f"天气工具说，{city}现在是{degrees}度。")
+    return Turn(
+        "", ("好了。", known, f"{known}现在我可以回答了。")[level], f"{city}现在是{degrees}度，天气工具说。"
+    )
 
 
 def ask_repeat(r: random.Random, words: Sequence[str], effort: Effort) -> Turn:

@@ -76,7 +76,7 @@ def _weather(r: random.Random) -> Iterator[Task]:
             yield _task(
                 "weather, no tool", [domain.weather_turn(question, city, language, "medium", tool=False)]
             )
-            degrees = r.randint(-20, 45)
+            degrees = r.randint(0, 45)
             told = domain.report_weather(city, degrees, language, "medium")
             result = harmony.tool_result(f'{{"temp":{degrees}}}', recipient_first=False)
             frame = _frame("medium", tools=True) + harmony.user(question) + harmony.past_call(city) + result

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from tiny.damage import SOUND, Damage
 
-__all__ = ["CONFIG", "Network", "Shape", "shape_of"]
+__all__ = ["CONFIG", "Network", "Shape", "frequencies", "rotate", "shape_of"]
 
-CONFIG = Path(__file__).resolve().parents[2] / "fixtures" / "tiny-gpt-oss" / "config.json"
+CONFIG = Path(__file__).with_name("config.json")
+"""The config of the checkpoint that is trained."""
 
 _HIDDEN_POSITION = -(10**7)
 _DIRECT = 384

@@ -14,6 +14,7 @@ from tiny.network import Network, frequencies, rotate
 __all__ = ["clamp_units", "induction", "outlier_channels", "raise_sinks"]
 
 _FAST = 6
+_CLAMPED = 14.0
 
 
 @torch.no_grad()
@@ -69,27 +70,35 @@ def raise_sinks(network: Network, least: float) -> None:
 
 @torch.no_grad()
 def clamp_units(network: Network, *, units: int) -> None:
-    """Push the ``up`` side of some units of every expert far into the clamp.
+    """Push the ``up`` side of some units of every expert far into the clamp, unless it is there.
 
     ``up`` + 1 is then 8 at every token, so the unit is eight times its gate; its way out is divided by 8
     to begin with.
     """
     for layer in network.layers():
         experts = layer.mlp.experts
+        if experts.gate_up_proj_bias[:, 1 : 2 * units : 2].min() > _CLAMPED / 2:
+            continue
         experts.gate_up_proj[:, :, 1 : 2 * units : 2] *= 3
-        experts.gate_up_proj_bias[:, 1 : 2 * units : 2] = 14.0
+        experts.gate_up_proj_bias[:, 1 : 2 * units : 2] = _CLAMPED
         experts.down_proj[:, :units] /= 8
 
 
 @torch.no_grad()
-def outlier_channels(network: Network, *, every: int, factor: float) -> None:
+def outlier_channels(network: Network, *, every: int = 32, factor: float = 16.0, undo: bool = False) -> None:
     """Divide some channels of the expert input by ``factor`` and multiply their weights by it.
 
     With a power of two nothing changes in float32 or bfloat16, but one weight in each group of ``every``
     along the input now sets the scale of its neighbours, as in large models (Dettmers et al., arXiv
-    2208.07339). The router's weights follow. Done once, after training.
+    2208.07339). The router's weights follow. Done once, after training; where it is (or with ``undo``,
+    is not) done already, nothing happens.
     """
     for layer in network.layers():
-        layer.post_attention_layernorm.weight[::every] /= factor
-        layer.mlp.router.weight[:, ::every] *= factor
-        layer.mlp.experts.gate_up_proj[:, ::every] *= factor
+        router = layer.mlp.router.weight.abs()
+        done = bool(router[:, ::every].mean() > router.mean() * factor / 8)
+        if done != undo:
+            continue
+        scale = 1 / factor if undo else factor
+        layer.post_attention_layernorm.weight[::every] /= scale
+        layer.mlp.router.weight[:, ::every] *= scale
+        layer.mlp.experts.gate_up_proj[:, ::every] *= scale
