@@ -1,0 +1,39 @@
+"""The README keeps its word: its threshold table is the shipped one, its options exist."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_gptoss.options import OPTIONS
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_threshold_table_is_current():
+    tool = ROOT / "tools" / "make_threshold_table.py"
+    done = subprocess.run([sys.executable, str(tool), "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_option_it_names_is_built():
+    built = {option.flag for option in OPTIONS if option.built}
+    named = set(
+        re.findall(r"--(?:gptoss-[a-z-]+|npu-(?:url|label)|gpu-(?:url|label)|cpu-url|embedded)", README)
+    )
+    assert named
+    assert named <= built
+
+
+def test_no_machine_and_no_development_is_in_the_tracked_files():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("not a clone: there is no list of tracked files")
+    suspicious = re.compile(rb"(?<![\w.])/(?:root|work|farm)/|file:///")
+    for name in listed.stdout.decode().split("\0"):
+        path = ROOT / name
+        if name and path.is_file() and name != "tests/test_readme.py":
+            assert not suspicious.search(path.read_bytes()), name
