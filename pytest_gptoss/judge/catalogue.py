@@ -172,6 +172,7 @@ METRICS: Mapping[str, Metric] = _by_name(
         condition="cpu",
         baseline=True,
         statistics=("mean",),
+        beside=("edges",),
     ),
     Metric(
         "token_match_rate",

@@ -90,7 +90,9 @@ class CachePool:
     def pen(self, tokens: int) -> Pen:
         """The narrowest pen that holds so many tokens."""
         width = max(_FIRST_WIDTH, 1 << (tokens - 1).bit_length())
-        return self._pens.setdefault(width, Pen(self.shape, width))
+        if width not in self._pens:
+            self._pens[width] = Pen(self.shape, width)
+        return self._pens[width]
 
     def drop_if_empty(self, pen: Pen) -> None:
         """Give a pen's memory back once nobody lives in it."""
