@@ -139,5 +139,6 @@ def _hidden(known: argparse.Namespace, rest: Sequence[str]) -> int:
     print(f"recorded the hidden states of {count} sequences in {output}")
     return 0
 
+
 if __name__ == "__main__":
     sys.exit(main())
