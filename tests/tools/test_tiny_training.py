@@ -74,9 +74,10 @@ def test_the_hinge_asks_for_loss_under_damage_until_the_margin(rows, monkeypatch
     batch = next(run._stream)
     assert run._damaged(batch) is None  # an untrained network is bad enough
     run.plan = dataclasses.replace(run.plan, margin=50.0)
-    short = run._damaged(batch)
-    assert short is not None
-    short.backward()
+    # Each pass takes a random half of the sequences, which can be none of so few.
+    shorts = [short for _ in range(8) if (short := run._damaged(batch)) is not None]
+    assert shorts
+    shorts[0].backward()
     assert run.network.lm_head.weight.grad is not None
 
 

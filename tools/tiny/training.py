@@ -61,7 +61,7 @@ class Plan:
     rate: float = 2e-3
     seed: int = 0
     hinge_from: float = 0.4
-    hinge_weight: float = 0.4
+    hinge_weight: float = 1.0
     margin: float = 0.25
     start: float = 0.0
     noise: float = 0.01
