@@ -201,9 +201,10 @@ def certain_ids() -> frozenset[int]:
                     f"{turn.question}\n{turn.final}",
                 ]
         for city in domain.CITIES if language == "en" else domain.CITIES_ZH:
-            for tool in (True, False):
-                turn = domain.weather_turn(city, city, language, "high", tool=tool)
-                texts.append(harmony.user(f"{city} {city}") + harmony.answer(turn))
+            for effort in _EFFORTS:
+                for tool in (True, False):
+                    turn = domain.weather_turn(city, city, language, effort, tool=tool)
+                    texts.append(harmony.user(f"{city} {city}") + harmony.answer(turn))
         used.update(harmony.encode("<|end|>".join(texts)))
     return frozenset(used)
 
