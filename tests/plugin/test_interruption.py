@@ -16,10 +16,17 @@ from pytest_gptoss.resources import acceptance_tests
 pytest_plugins = ["pytester"]
 
 
-def _start(pytester, *arguments, **more):
+def _start(pytester, *arguments, before=""):
+    """Start pytest as a terminal does: a shell's background job ignores Ctrl-C, and so would its child."""
+    script = (
+        "import signal, sys, pytest\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"{before}\n"
+        "sys.exit(pytest.main(sys.argv[1:]))\n"
+    )
     return subprocess.Popen(
-        [sys.executable, "-m", "pytest", str(acceptance_tests()), "-p", "no:cacheprovider", *arguments],
-        cwd=pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more,
+        [sys.executable, "-c", script, str(acceptance_tests()), "-p", "no:cacheprovider", *arguments],
+        cwd=pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
 
@@ -94,14 +101,12 @@ def test_a_report_says_running_until_it_is_finished(pytester, embedded_pair, few
 
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="this system knows no limit on file sizes")
 def test_a_full_disk_is_said_in_a_line(pytester, embedded_pair, few_prompts):
-    import resource
-
     # Room for the small documents, none for the arrays of a measurement.
-    limit = 40_000
+    limit = 8_000
     process = _start(
         pytester, f"--npu-url={embedded_pair['npu']}", f"--gpu-url={embedded_pair['gpu']}",
         "--gptoss-profile=embedded", f"--gptoss-prompts={few_prompts}", "-k", "match",
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        before=f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))",
     )  # fmt: skip
     output, _ = process.communicate(timeout=120)
     assert process.returncode == pytest.ExitCode.TESTS_FAILED
