@@ -42,10 +42,14 @@ ANSWER_TOKENS = 256
 """Room for the final answer."""
 RESERVE = REASONING_TOKENS + ANSWER_TOKENS
 
-MAX_COUNTS = 24
+MAX_COUNTS = 40
 """Counts of one prompt before it is given up; sound tokenizers take about six."""
+FAR_OFF = 64
+"""A third count that is wrong by more tokens than this, and by a tenth, will not come right."""
 MAX_FILL = 24
 """Most words that one sentence of the haystack is made longer by."""
+TURNS = 6
+"""Wordings of that sentence."""
 SAMPLE = 40
 """Sentences that tell how many tokens a unit of text has."""
 
@@ -128,8 +132,8 @@ class _Stock:
     def size(self, text: str) -> int:
         return len(text) if self.chinese else len(text.split()) + 1
 
-    def filler(self, words: int) -> str:
-        return prose_zh.filler(words) if self.chinese else prose.filler(words)
+    def filler(self, words: int, turn: int = 0) -> str:
+        return (prose_zh if self.chinese else prose).filler(words, turn)
 
     def join(self, *parts: str) -> str:
         return ("" if self.chinese else " ").join(parts)
@@ -145,10 +149,14 @@ class _Stock:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """``kept`` sentences and a filler of ``words`` words, the needle before sentence ``place``."""
+    """``kept`` sentences and a filler of ``words`` words, the needle before sentence ``place``.
+
+    Where no number of words gives the length, one of the filler's ``turn`` may.
+    """
 
     kept: int
     words: int
+    turn: int
     place: int
 
 
@@ -156,8 +164,8 @@ class _Layout:
 class _Fit:
     """The search for a layout of exactly so many tokens, and what has been learnt on the way.
 
-    ``rate`` is tokens a unit; ``known`` tokens of frame, needle and question; ``shift`` and ``drift``
-    are by how much the last estimate of the whole prompt and of the needle's place was wrong.
+    ``rate`` is tokens a unit; ``known`` tokens of frame, needle and question; ``counted`` what has been
+    tried; ``drift`` by how much the last estimate of the needle's place was wrong.
     """
 
     stock: _Stock
@@ -165,9 +173,8 @@ class _Fit:
     known: int
     rate: float
     depth: float
-    shift: float = 0.0
     drift: float = 0.0
-    tried: set[_Layout] = field(default_factory=set)
+    counted: dict[_Layout, int] = field(default_factory=dict)
 
     @property
     def haystack(self) -> int:
@@ -175,33 +182,50 @@ class _Fit:
         return self.tokens - self.known
 
     def estimate(self, layout: _Layout) -> float:
-        units = self.stock.reach[layout.kept] + self.stock.size(self.stock.filler(0))
-        return self.known + self.rate * units + layout.words + self.shift
+        """Expected tokens, by the difference to what was counted of the most similar layout."""
+        plain = self._plain(layout)
+        if not self.counted:
+            return plain
+        nearest = min(
+            self.counted,
+            key=lambda tried: (
+                abs(tried.kept - layout.kept),
+                abs(tried.words - layout.words),
+                tried.turn != layout.turn,
+            ),
+        )
+        return plain + self.counted[nearest] - self._plain(nearest)
+
+    def _plain(self, layout: _Layout) -> float:
+        units = self.stock.reach[layout.kept] + self.stock.size(self.stock.filler(0)) + layout.words
+        return self.known + self.rate * units
 
     def next(self) -> _Layout:
         """The untried layout whose estimate is nearest to the wanted length.
 
         Raises DialectError when none is left.
         """
-        room = (self.haystack - self.shift) / self.rate - self.stock.size(self.stock.filler(0))
+        last = next(reversed(self.counted), None)
+        wrong = 0.0 if last is None else self.counted[last] - self._plain(last)
+        room = (self.haystack - wrong) / self.rate - self.stock.size(self.stock.filler(0))
         most = self.stock.within(room)
         candidates = [
-            _Layout(kept, words, self._place(kept))
+            _Layout(kept, words, turn, self.place(kept))
+            for turn in range(TURNS)
             for kept in range(most, max(-1, most - 6), -1)
             for words in range(MAX_FILL + 1)
         ]
-        fresh = [each for each in candidates if each not in self.tried]
+        fresh = [each for each in candidates if each not in self.counted]
         if not fresh:
             raise DialectError(f"no text of exactly {self.tokens} tokens was found: {_ADVICE}")
-        chosen = min(fresh, key=lambda each: (abs(self.estimate(each) - self.tokens), each.words))
-        self.tried.add(chosen)
-        return chosen
+        return min(fresh, key=lambda each: (abs(self.estimate(each) - self.tokens), each.turn, each.words))
 
     def start(self, place: int) -> float:
         """Estimated tokens of the haystack before sentence ``place``."""
         return self.rate * self.stock.reach[place] + self.drift
 
-    def _place(self, kept: int) -> int:
+    def place(self, kept: int) -> int:
+        """Before which sentence the needle comes nearest to its depth."""
         if self.depth in (0, 1):
             return 0 if self.depth == 0 else kept + 1
         target = self.depth * self.haystack
@@ -234,26 +258,30 @@ async def bury(
             f"{_ADVICE if rate <= 0 else 'use shorter ones'}"
         )
     fit = _Fit(stock, tokens, known, rate, depth)
+    measured: set[int] = set()
     exact_depth = needle is None or depth in (0, 1)
     for _ in range(MAX_COUNTS):
         layout = fit.next()
         text = _text(stock, layout, needle, question)
         counted = await count(text)
+        fit.counted[layout] = counted
+        if len(fit.counted) > 2 and abs(counted - tokens) > max(FAR_OFF, tokens / 10):
+            raise DialectError(f"{counted} tokens were counted in a text made for {tokens}: {_ADVICE}")
         if counted != tokens:
-            fit.shift += counted - fit.estimate(layout)
             continue
         if exact_depth:
             return Buried(text, tokens, depth)
         before = stock.join(*stock.first(layout.place), question)
         start = await count(before) - frame if layout.place else 0
         fit.drift += start - fit.start(layout.place)
-        if fit._place(layout.kept) == layout.place:
+        measured.add(layout.place)
+        if fit.place(layout.kept) in measured:  # where boundaries merge, the nearest may have no rest
             return Buried(text, tokens, start / fit.haystack)
     raise DialectError(f"no text of exactly {tokens} tokens was found in {MAX_COUNTS} steps: {_ADVICE}")
 
 
 def _text(stock: _Stock, layout: _Layout, needle: str | None, question: str) -> str:
-    parts = [*stock.first(layout.kept), stock.filler(layout.words)]
+    parts = [*stock.first(layout.kept), stock.filler(layout.words, layout.turn)]
     if needle is not None:
         parts.insert(layout.place, needle)
     return stock.join(*parts, question)

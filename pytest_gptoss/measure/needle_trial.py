@@ -126,9 +126,7 @@ class NeedleTrials:
         return self._frame + len(await self._client.tokenize(text))
 
     async def _used(self, text: str) -> int:
-        answer = await self._client.chat(
-            _prompt(text), max_tokens=1, top_logprobs=None, cache_salt=_salt()
-        )
+        answer = await self._client.chat(_prompt(text), max_tokens=1, top_logprobs=None, cache_salt=_salt())
         return answer.prompt_tokens
 
     async def _cache_hits(self) -> int | None:

@@ -109,10 +109,13 @@ def text(seed: int, sentences: int, language: str = "en") -> str:
     return " ".join(islice(_walk(seed, _grammar(language)), sentences))
 
 
-def filler(words: int) -> str:
-    """One English sentence made longer by ``words`` adjectives: it fits a text to a length in tokens."""
+def filler(words: int, turn: int = 0) -> str:
+    """One English sentence made longer by ``words`` adjectives: it fits a text to a length in tokens.
+
+    ``turn`` says it of another being, whose name may have another length.
+    """
     chosen = "".join(f"{_TRAITS[number % len(_TRAITS)]} " for number in range(words))
-    return f"The {chosen}dog sits near the river."
+    return f"The {chosen}{_BEINGS[turn % len(_BEINGS)]} sits near the river."
 
 
 def capacity(language: str = "en") -> int:

@@ -45,9 +45,9 @@ def text(seed: int, sentences: int) -> str:
     return "".join(islice(_walk(seed, _GRAMMAR), sentences))
 
 
-def filler(words: int) -> str:
-    """One sentence made longer by ``words`` characters: it fits a text to a length in tokens."""
-    return f"小狗在河边{'很' * words}安静。"
+def filler(words: int, turn: int = 0) -> str:
+    """One sentence made longer by ``words`` characters, of the being whose ``turn`` it is."""
+    return f"{_BEINGS[turn % len(_BEINGS)]}在河边{'很' * words}安静。"
 
 
 def capacity() -> int:

@@ -211,9 +211,7 @@ class Runner:
         if reason is not None:
             return Job((), left_out=dict.fromkeys(ids, reason))
         trials = NeedleTrials(client, able=device.capabilities, task=task)
-        return Job(
-            tuple((item_id, _bind(trials.ask, scenario, trial)) for trial, item_id in enumerate(ids))
-        )
+        return Job(tuple((item_id, _bind(trials.ask, scenario, trial)) for trial, item_id in enumerate(ids)))
 
     def _budget(self, prompt: Prompt) -> int:
         return prompt.max_tokens or self._workload.max_tokens

@@ -56,7 +56,8 @@ def needle_recall(*, npu: Measurement[NeedleAnswer]) -> Estimate:
     missed = next((answer for answer in answers if outcome_of(answer) == "miss"), None)
     if missed is not None:
         details["finding"] = (
-            f"{len(answers) - hits} of {len(answers)} needles missed, first trial {missed.trial}: {_said(missed)}"
+            f"{len(answers) - hits} of {len(answers)} needles missed, first trial {missed.trial}: "
+            f"{_said(missed)}"
         )
     return Estimate(hits / len(answers), "share", len(answers), wilson(hits, len(answers)), details)
 
@@ -118,8 +119,8 @@ def _tested(measurement: Measurement[NeedleAnswer]) -> Sequence[NeedleAnswer]:
         outcome = outcome_of(answer)
         if outcome in _ADVICE:
             raise InsufficientData(
-                f"{measurement.device}: {outcome.replace('_', ' ')} in trial {answer.trial}, {_what(answer)}: "
-                f"{_ADVICE[outcome]}"
+                f"{measurement.device}: {outcome.replace('_', ' ')} in trial {answer.trial}, "
+                f"{_what(answer)}: {_ADVICE[outcome]}"
             )
     return answers
 
