@@ -133,7 +133,7 @@ class _Stock:
         return len(text) if self.chinese else len(text.split()) + 1
 
     def filler(self, words: int, turn: int = 0) -> str:
-        return (prose_zh if self.chinese else prose).filler(words, turn)
+        return prose_zh.filler(words, turn) if self.chinese else prose.filler(words, turn)
 
     def join(self, *parts: str) -> str:
         return ("" if self.chinese else " ").join(parts)
