@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from statistics import median
 from typing import Any
 
-from pytest_gptoss.judge.catalogue import METRICS, NEEDLE_CELLS
+from pytest_gptoss.judge.catalogue import NEEDLE_CELLS
 from pytest_gptoss.judge.metrics.needle import outcome_of
 from pytest_gptoss.measure.needle import planned_tokens
 from pytest_gptoss.measure.store import Store
@@ -31,7 +31,7 @@ def _of_device(store: Store, device: str, ids: dict[str, str]) -> Iterator[dict[
             scenario = Needle(device, depth, length, control)
             measurement = store.load(scenario.id)
             if measurement is not None:
-                metric = METRICS[f"needle_{'control' if control else 'recall'}.{cell}"].name
+                metric = f"needle_{'control' if control else 'recall'}.{cell}"
                 yield _row(measurement, scenario, ids.get(metric))
 
 

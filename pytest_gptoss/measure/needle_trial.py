@@ -6,7 +6,14 @@ import re
 import secrets
 
 from pytest_gptoss.client.http import VllmClient
-from pytest_gptoss.errors import ConnectError, RequestError, RequestTimeout, StatusError, StreamError
+from pytest_gptoss.errors import (
+    ConnectError,
+    DialectError,
+    RequestError,
+    RequestTimeout,
+    StatusError,
+    StreamError,
+)
 from pytest_gptoss.measure.needle import (
     ANSWER_TOKENS,
     RESERVE,
@@ -78,6 +85,7 @@ class NeedleTrials:
             if self._frame is not None and 0 < abs(slip) <= SMALL_SLIP:
                 self._frame += slip
                 answer = await self._answer(await self._bury(scenario, trial, code), code, trial)
+            _refuse_longer(answer)
         except RequestError as error:
             trouble = _trouble(error)
             if trouble is None:
@@ -135,6 +143,14 @@ class NeedleTrials:
             return None
         found = _HITS.findall(await self._client.metrics_text())
         return round(sum(float(value) for value in found)) if found else None
+
+
+def _refuse_longer(answer: NeedleAnswer) -> None:
+    if (answer.prompt_tokens or 0) > answer.planned_tokens:
+        raise DialectError(
+            f"the server counts {answer.prompt_tokens} tokens in a prompt made for {answer.planned_tokens}: "
+            "its /tokenize and its chat disagree, or something adds to prompts on the way"
+        )
 
 
 def _prompt(text: str) -> Prompt:

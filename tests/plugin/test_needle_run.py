@@ -219,3 +219,16 @@ def test_the_documents_command(embedded_pair, pytester):
     report = json.loads((pytester.path / "long_context_report.json").read_text("utf-8"))
     assert [cell["outcome"] for cell in report["cells"]] == ["hit", "hit"]
     assert not (pytester.path / "gptoss-report").exists()
+
+
+def test_a_prompt_that_grows_on_the_way_is_refused(seek, embedded_pair, verdicts):
+    def fewer(path, body):
+        if path == "/tokenize" and len(body["tokens"]) > 100:
+            del body["tokens"][-40:]
+        return body
+
+    with altering_proxy(embedded_pair["npu"], answer=fewer) as url:
+        result = seek(url, "-k", "recall.d025")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert verdicts() == {"needle.recall.d025-512": "INVALID"}
+    _words(result, "counts 552 tokens in a prompt made for 512")
