@@ -9,7 +9,7 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,6 +19,8 @@ from pytest_gptoss.errors import GptossError, UsageError
 __all__ = ["main"]
 
 USAGE, INTERRUPTED = 4, 130
+
+_PASSED_ON = "Options that are not listed here are pytest's and the plugin's, and are passed on."
 
 
 class _Parser(argparse.ArgumentParser):
@@ -35,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if known.command == "hidden":
             return _hidden(known, rest)
+        if known.command == "long-context":
+            return _long_context(known, rest)
         return _verify_precision(known, rest)
     except UsageError as error:
         print(f"pytest-gptoss: {error}", file=sys.stderr)
@@ -53,12 +57,22 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser(
         "verify-precision",
         help="judge the precision thresholds of an NPU against a GPU",
-        description="Options that are not listed here are pytest's and the plugin's, and are passed on.",
+        description=_PASSED_ON,
     )
     verify.add_argument("--npu-url", required=True, metavar="URL", help="server under test")
     verify.add_argument("--gpu-url", metavar="URL", help="baseline server (or --gptoss-baseline FILE)")
     verify.add_argument("--test-prompts", metavar="FILE", help="prompts: a JSON list (default: shipped set)")
     verify.add_argument("--output", metavar="FILE", default="precision_report.json", help="the JSON report")
+    needle = commands.add_parser(
+        "long-context", help="judge an NPU's recall of a needle in long texts", description=_PASSED_ON
+    )
+    needle.add_argument("--api-url", required=True, metavar="URL", help="server under test")
+    needle.add_argument("--max-context-len", metavar="N", help="longest context to test, tokens")
+    needle.add_argument("--needle", metavar="TEXT", help="the sentence to find")
+    needle.add_argument("--question", metavar="TEXT", help="the question about it")
+    needle.add_argument(
+        "--output", metavar="FILE", default="long_context_report.json", help="the JSON report"
+    )
     hidden = commands.add_parser("hidden", help="record hidden states of the fixed sequences from /pooling")
     hidden.add_argument("--url", required=True, metavar="URL", help="pooling server")
     hidden.add_argument("--output", required=True, metavar="FILE.npz", help="file to write")
@@ -71,27 +85,43 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _verify_precision(known: argparse.Namespace, rest: Sequence[str]) -> int:
+    given = {"--npu-url": known.npu_url, "--gpu-url": known.gpu_url, "--gptoss-prompts": known.test_prompts}
+    return _accept("precision", "precision_report.json", given, rest, output=Path(known.output))
+
+
+def _long_context(known: argparse.Namespace, rest: Sequence[str]) -> int:
+    given = {
+        "--npu-url": known.api_url,
+        "--gptoss-max-context-len": known.max_context_len,
+        "--gptoss-needle": known.needle,
+        "--gptoss-question": known.question,
+    }
+    return _accept("needle", "long_context_report.json", given, rest, output=Path(known.output))
+
+
+def _accept(
+    family: str, report_name: str, given: Mapping[str, str | None], rest: Sequence[str], *, output: Path
+) -> int:
+    """Run one family's acceptance tests and keep one of its reports; returns the exit status."""
     import pytest
 
     from pytest_gptoss.resources import acceptance_tests
 
-    output = Path(known.output)
     _refuse_unwritable(output)
-    given = {"--npu-url": known.npu_url, "--gpu-url": known.gpu_url, "--gptoss-prompts": known.test_prompts}
     options = [f"{flag}={value}" for flag, value in given.items() if value is not None]
     with tempfile.TemporaryDirectory(prefix="gptoss-") as scratch:
         report = Path(scratch)
         status = pytest.main(
             [
                 str(acceptance_tests()),
-                "-m", "precision",
+                "-m", family,
                 "-p", "no:cacheprovider",
                 f"--gptoss-report={report}",
                 *options,
                 *rest,
             ]
         )  # fmt: skip
-        written = _report_of(rest, report) / "precision_report.json"
+        written = _report_of(rest, report) / report_name
         if written.is_file():
             shutil.copyfile(written, output)
             print(f"report: {output}")

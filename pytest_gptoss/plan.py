@@ -41,7 +41,11 @@ def make_plan(settings: Settings, extend: Callable[[Extensions], None] = lambda 
 
     Raises UsageError for anything wrong with a file or a name.
     """
-    profile = load_profile(settings.profile or DEFAULT_PROFILE, overrides=settings.thresholds)
+    profile = load_profile(
+        settings.profile or DEFAULT_PROFILE,
+        overrides=settings.thresholds,
+        full_needle_grid=settings.needle_grid == "full",
+    )
     extensions = Extensions(thresholds=dict(profile.thresholds), metrics=dict(METRICS))
     extend(extensions)
     _check(extensions, settings)
@@ -63,6 +67,7 @@ def make_plan(settings: Settings, extend: Callable[[Extensions], None] = lambda 
         max_tokens=work.max_tokens,
         top_logprobs=work.top_logprobs,
         max_scored_tokens=work.max_scored_tokens,
+        needle=settings.needle,
     )
     return Plan(profile, extensions.thresholds, extensions.metrics, workload)
 

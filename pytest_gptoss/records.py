@@ -27,6 +27,10 @@ __all__ = [
     "Json",
     "Measurement",
     "Message",
+    "Needle",
+    "NeedleAnswer",
+    "NeedleTask",
+    "NeedleTrouble",
     "Prompt",
     "PromptSet",
     "Rendered",
@@ -49,6 +53,7 @@ Role: TypeAlias = Literal["npu", "gpu", "cpu"]
 Tier: TypeAlias = Literal["contract", "assurance", "info"]
 Status: TypeAlias = Literal["PASS", "FAIL", "INVALID", "WAIVED", "SKIPPED"]
 Comparison: TypeAlias = Literal[">=", "<=", ">", "<", "="]
+NeedleTrouble: TypeAlias = Literal["rejected", "out_of_memory", "timeout"]
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
@@ -95,6 +100,23 @@ class TokenSequence:
     token_ids: tuple[int, ...]
     first: int = 1
     tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NeedleTask:
+    """What is hidden in long texts and asked for; the defaults are the acceptance guide's.
+
+    The first of ``trials`` hides ``needle`` as it is, further ones another code in the place of
+    ``expect``, drawn from ``seed`` as the haystacks are. ``max_context_len`` tokens is the longest
+    context tested.
+    """
+
+    needle: str = "The secret code is 7842."
+    question: str = "What is the secret code?"
+    expect: str = "7842"
+    trials: int = 1
+    seed: int = 0
+    max_context_len: int = 131072
 
 
 # -- devices ----------------------------------------------------------------------------------
@@ -205,7 +227,31 @@ class Hidden:
         return f"hidden-{self.device}"
 
 
-Scenario: TypeAlias = Greedy | Rendered | Forced | Hidden
+@dataclass(frozen=True, slots=True)
+class Needle:
+    """One cell of the long-context test: a needle at ``depth`` (0 to 1) of a prompt of ``length`` tokens.
+
+    ``control``: the same haystack without the needle, and the same question.
+    """
+
+    device: str
+    depth: float
+    length: int
+    control: bool = False
+
+    @property
+    def cell(self) -> str:
+        """The cell's name in threshold ids: ``d025-32k``."""
+        size = f"{self.length // 1024}k" if self.length % 1024 == 0 else str(self.length)
+        return f"d{round(self.depth * 100):03d}-{size}"
+
+    @property
+    def id(self) -> str:
+        """Stable name, fit for a file."""
+        return f"needle-{self.device}-{self.cell}{'-control' if self.control else ''}"
+
+
+Scenario: TypeAlias = Greedy | Rendered | Forced | Hidden | Needle
 
 
 # -- measurements: what came back -------------------------------------------------------------
@@ -278,6 +324,33 @@ class HiddenStates:
     sequence_id: str
     token_ids: tuple[int, ...]
     states: Float32Array
+
+
+@dataclass(frozen=True, slots=True)
+class NeedleAnswer:
+    """What came of one trial of a needle cell, not yet judged.
+
+    ``planned_tokens`` is the prompt's length as built, ``prompt_tokens`` as the server counted it;
+    ``depth`` is where the needle starts in tokens of the haystack, from 0 to 1 (the planned depth in
+    a control). ``cut``: max_tokens ended the answer before its final channel had the room that is kept
+    for it. ``first_token_ms`` counts from sending to the first token, ``cached_tokens`` those of
+    the prompt that the server took from its prefix cache; both None when not known. With ``trouble``
+    no answer came: ``message`` says why, and what belongs to an answer is empty.
+    """
+
+    trial: int
+    code: str
+    planned_tokens: int
+    depth: float
+    prompt_tokens: int | None = None
+    content: str = ""
+    reasoning: str = ""
+    finish_reason: str | None = None
+    cut: bool = False
+    first_token_ms: float | None = None
+    cached_tokens: int | None = None
+    trouble: NeedleTrouble | None = None
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 
 from pytest_gptoss.errors import UsageError
-from pytest_gptoss.records import Json
+from pytest_gptoss.records import Json, NeedleTask
 from pytest_gptoss.settings import DeviceSettings, Settings
 
 __all__ = ["replayed", "run_facts"]
@@ -21,6 +21,8 @@ def run_facts(settings: Settings, profile: str) -> dict[str, Json]:
             for each in settings.devices
         ],
         "inputs": settings.inputs,
+        "needle": dataclasses.asdict(settings.needle),
+        "needle_grid": settings.needle_grid,
         "profile": profile,
     }
 
@@ -40,6 +42,8 @@ def replayed(settings: Settings) -> Settings:
             settings,
             devices=devices,
             inputs=facts["inputs"],
+            needle=NeedleTask(**facts["needle"]),
+            needle_grid=facts["needle_grid"],
             profile=settings.profile or facts["profile"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:

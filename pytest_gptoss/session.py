@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,14 @@ from pytest_gptoss.findings import findings
 from pytest_gptoss.judge.verdicts import line
 from pytest_gptoss.measure.devices import ProbedDevice
 from pytest_gptoss.measure.store import write_json
+from pytest_gptoss.needle_cells import needle_cells
 from pytest_gptoss.options import read_options
 from pytest_gptoss.plan import Extensions, make_plan
 from pytest_gptoss.records import Device, Json, Threshold, Verdict
 from pytest_gptoss.replay import replayed
 from pytest_gptoss.report.document import State, acceptance_document, device_row, verdict_row
 from pytest_gptoss.report.junit import properties
+from pytest_gptoss.report.long_context import long_context_report
 from pytest_gptoss.report.precision import precision_report
 from pytest_gptoss.report.terminal import named, table
 from pytest_gptoss.run import AcceptanceRun
@@ -249,14 +252,20 @@ class Session:
             devices=self._device_rows(),
             verdicts=rows,
             selected=max(self._selected, len(rows)),
-            measurements=findings(
-                self.run.store, [self.run.roles(npu) for npu in self.run.settings.npus], rows
-            ),
+            measurements={
+                **findings(self.run.store, [self.run.roles(npu) for npu in self.run.settings.npus], rows),
+                "needles": needle_cells(
+                    self.run.store,
+                    [device.name for device in self.run.settings.devices],
+                    self.run.plan.thresholds.values(),
+                ),
+            },
         )
         self._config.hook.pytest_gptoss_report(config=self._config, document=document)
         self._document = document
         self._write("acceptance.json", document)
         self._write("precision_report.json", precision_report(document))
+        self._write("long_context_report.json", long_context_report(document))
         self._add_suite_properties(document)
 
     def _facts(self, ended: str | None) -> dict[str, Json]:
@@ -275,6 +284,7 @@ class Session:
             "changed_limits": changed,
             "waivers": dict(settings.waivers or {}),
             "settings": {"inputs": settings.inputs, "timeout_s": settings.timeout_s, **plan.workload.facts()},
+            "needle": {**asdict(settings.needle), "grid": settings.needle_grid},
             "prompts_sha256": plan.workload.prompt_sets["precision"].sha256,
             "replay_of": str(settings.replay) if settings.replay is not None else None,
         }  # fmt: skip

@@ -6,18 +6,20 @@ API keys are not here: they are read from the environment where a client is made
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
 from pytest_gptoss.errors import UsageError
 from pytest_gptoss.options import OptionValues
-from pytest_gptoss.records import Role
+from pytest_gptoss.records import NeedleTask, Role
 
-__all__ = ["DEFAULT_PROFILE", "DeviceSettings", "Inputs", "Settings", "settings_from"]
+__all__ = ["DEFAULT_PROFILE", "DeviceSettings", "Inputs", "NeedleGrid", "Settings", "settings_from"]
 
 Inputs: TypeAlias = Literal["chat", "token-ids"]
+NeedleGrid: TypeAlias = Literal["document", "full"]
 
 DEFAULT_PROFILE = "atlas-800-a2"
 DEFAULT_REPORT = "gptoss-report"
@@ -59,6 +61,8 @@ class Settings:
     waivers: Mapping[str, str] | None = None
     inputs: Inputs = "chat"
     prompts: Path | None = None
+    needle: NeedleTask = field(default_factory=NeedleTask)
+    needle_grid: NeedleGrid = "document"
     report: Path = Path(DEFAULT_REPORT)
     record: Path | None = None
     baseline: Path | None = None
@@ -114,6 +118,8 @@ def settings_from(options: OptionValues, *, base: Path) -> Settings:
         waivers=_waivers(options),
         inputs=cast("Inputs", _choice(options, "inputs", ("chat", "token-ids"))),
         prompts=_file(options, "prompts", base),
+        needle=_needle(options),
+        needle_grid=cast("NeedleGrid", _choice(options, "needle_grid", ("document", "full"))),
         report=base / (options.one("report") or DEFAULT_REPORT),
         record=base / record if record is not None else None,
         baseline=baseline,
@@ -289,6 +295,51 @@ def _seconds(options: OptionValues, key: str, default: float) -> float:
     if not (math.isfinite(seconds) and seconds > 0):
         raise UsageError(f"{options.origin(key)} is {value!r}: it takes a number of seconds above 0")
     return seconds
+
+
+def _number(options: OptionValues, key: str, default: int, *, least: int) -> int:
+    value = options.one(key)
+    if value is None:
+        return default
+    if not (value.isascii() and value.isdigit()) or len(value) > 18 or int(value) < least:
+        raise UsageError(f"{options.origin(key)} is {value!r}: it takes a whole number from {least} on")
+    return int(value)
+
+
+def _needle(options: OptionValues) -> NeedleTask:
+    """What is hidden and asked for; the expected answer is the needle's last number unless given."""
+    usual = NeedleTask()
+    needle = options.one("needle") or usual.needle
+    question = options.one("question") or usual.question
+    numbers = re.findall(r"[0-9]+", needle)
+    expect = options.one("expect") or (numbers[-1] if numbers else None)
+    trials = _number(options, "needle_trials", usual.trials, least=1)
+    if expect is None:
+        raise UsageError(
+            f"{options.origin('needle')} is {needle!r}, which holds no number: "
+            "say what the answer must name with --gptoss-expect TEXT"
+        )
+    if expect not in needle:
+        origin = options.origin("expect")
+        raise UsageError(f"{origin} is {expect!r}, which is no part of the needle {needle!r}: correct one")
+    if expect in question:
+        raise UsageError(
+            f"{options.origin('question')} is {question!r}, which gives the answer {expect!r} away: "
+            "ask without it"
+        )
+    if trials > 1 and not re.search(r"[0-9A-Za-z]", expect):
+        raise UsageError(
+            f"{options.origin('needle_trials')} is {trials}, and {expect!r} holds no digit or letter to draw "
+            "other codes from: expect a number"
+        )
+    return NeedleTask(
+        needle=needle,
+        question=question,
+        expect=expect,
+        trials=trials,
+        seed=_number(options, "seed", usual.seed, least=0),
+        max_context_len=_number(options, "max_context_len", usual.max_context_len, least=1),
+    )
 
 
 def _choice(options: OptionValues, key: str, choices: tuple[str, ...]) -> str:

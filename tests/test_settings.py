@@ -6,6 +6,7 @@ import pytest
 
 from pytest_gptoss.errors import UsageError
 from pytest_gptoss.options import OPTIONS, OptionValues
+from pytest_gptoss.records import NeedleTask
 from pytest_gptoss.settings import settings_from
 
 FLAGS = {option.key: option.flag for option in OPTIONS}
@@ -63,12 +64,36 @@ def test_nothing_given_is_not_active(tmp_path):
         ({"npu_url": "http://n", "record": "b.zip"}, "no baseline to record"),
         ({"npu_url": ["a=http://n", "b=http://m"], "npu_label": "which"}, "say which device"),
         ({"npu_url": ["a=http://n"], "npu_label": ["a=x", "a=y"]}, "given twice"),
+        ({"needle": "The magic word is sesame."}, "--gptoss-expect"),
+        ({"needle": "The code is 12.", "expect": "7842"}, "no part of the needle"),
+        ({"question": "Is the code 7842?"}, "gives the answer '7842' away"),
+        ({"needle_grid": "half"}, "it takes document or full"),
+        ({"needle_trials": "0"}, "--gptoss-needle-trials is '0': it takes a whole number from 1 on"),
+        ({"needle_trials": "many"}, "whole number"),
+        ({"seed": "-1"}, "--gptoss-seed is '-1'"),
+        ({"max_context_len": "128k"}, "--gptoss-max-context-len is '128k'"),
+        (
+            {"needle": "密码是芝麻。", "expect": "芝麻", "question": "？", "needle_trials": "2"},
+            "no digit or letter",
+        ),
     ],
 )
 def test_refusals_name_the_option(tmp_path, given, message):
     with pytest.raises(UsageError, match=message) as caught:
         _settings(tmp_path, **given)
     assert "user:pass" not in str(caught.value)
+
+
+def test_the_guides_needle_is_the_default_and_a_new_one_brings_its_answer(tmp_path):
+    assert _settings(tmp_path).needle == NeedleTask(
+        "The secret code is 7842.", "What is the secret code?", "7842"
+    )
+    given = _settings(
+        tmp_path, needle="Room 4 is booked under 991.", question="Which number?", needle_trials="3", seed="7"
+    )
+    assert (given.needle.expect, given.needle.trials, given.needle.seed) == ("991", 3, 7)
+    assert given.needle_grid == "document"
+    assert _settings(tmp_path, max_context_len="65536").needle.max_context_len == 65_536
 
 
 def test_replay_excludes_servers(tmp_path):

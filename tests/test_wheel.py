@@ -44,6 +44,7 @@ def test_the_wheel_ships_every_shipped_file(wheel):
         names = set(archive.namelist())
     for shipped in (
         "pytest_gptoss/py.typed",
+        "pytest_gptoss/acceptance/test_needle.py",
         "pytest_gptoss/acceptance/test_precision.py",
         "pytest_gptoss/data/tiny-gpt-oss/model.safetensors",
         "pytest_gptoss/data/tiny-gpt-oss/o200k_base.tiktoken",

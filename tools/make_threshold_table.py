@@ -36,7 +36,7 @@ def main() -> int:
 
 
 def table() -> str:
-    """The default profile's rows; the embedded profile's limit beside them where it differs."""
+    """The default profile's rows, the embedded profile's limit beside them, then its own rows."""
     default, embedded = load_profile("atlas-800-a2"), load_profile("embedded")
     lines = [
         "| threshold | figure | limit | tier | from | embedded |",
@@ -46,6 +46,11 @@ def table() -> str:
         other = embedded.thresholds.get(row.id)
         demo = "-" if other is None else "same" if other.limit == row.limit else _limit(other)
         lines.append(f"| `{row.id}` | {row.statistic} | {_limit(row)} | {row.tier} | {row.source} | {demo} |")
+    lines += [
+        f"| `{row.id}` | {row.statistic} | - | {row.tier} | {row.source} | {_limit(row)} |"
+        for row in embedded.thresholds.values()
+        if row.id not in default.thresholds
+    ]
     return "\n".join(lines)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -113,11 +115,32 @@ class VllmClient:
             chat_body(prompt.messages, max_tokens=max_tokens, top=top_logprobs),
             prompt_id=prompt.id,
             prompt_tokens=estimated_tokens(prompt.messages),
-            max_tokens=max_tokens,
+            answer=StreamedGeneration(max_tokens),
             top=top_logprobs,
             cache_salt=cache_salt,
             request_id=request_id,
         )
+
+    async def chat_timed(
+        self, prompt: Prompt, *, max_tokens: int, cache_salt: str | None = None
+    ) -> tuple[Generation, float | None]:
+        """Answer greedily, and tell the milliseconds from sending to the first token.
+
+        None when no token came. The first token is the first event that carries one; a role alone or
+        an empty delta is none. No log-probabilities are asked for.
+        """
+        watch = _Stopwatch(StreamedGeneration(max_tokens), time.perf_counter())
+        generation = await self._generate(
+            CHAT,
+            chat_body(prompt.messages, max_tokens=max_tokens, top=None),
+            prompt_id=prompt.id,
+            prompt_tokens=estimated_tokens(prompt.messages),
+            answer=watch.answer,
+            take=watch.take,
+            top=None,
+            cache_salt=cache_salt,
+        )
+        return generation, watch.first_token_ms
 
     async def complete(
         self,
@@ -139,7 +162,7 @@ class VllmClient:
             completion_body(token_ids, max_tokens=max_tokens, top=top_logprobs),
             prompt_id=prompt_id,
             prompt_tokens=len(token_ids),
-            max_tokens=max_tokens,
+            answer=StreamedGeneration(max_tokens),
             top=top_logprobs,
             cache_salt=cache_salt,
             request_id=request_id,
@@ -204,17 +227,17 @@ class VllmClient:
         *,
         prompt_id: str,
         prompt_tokens: int,
-        max_tokens: int,
+        answer: StreamedGeneration,
         top: int | None,
         cache_salt: str | None,
-        request_id: str | None,
+        take: Callable[[str], bool] | None = None,
+        request_id: str | None = None,
     ) -> Generation:
-        answer = StreamedGeneration(max_tokens)
         salt = {} if cache_salt is None else {"cache_salt": cache_salt}
         done = await self._channel.post_stream(
             path,
             self._addressed({**body, **salt}),
-            take=answer.take,
+            take=take or answer.take,
             first=self.timeouts.until_first_token(prompt_tokens),
             headers={} if request_id is None else {"X-Request-Id": request_id},
         )
@@ -242,6 +265,26 @@ class VllmClient:
 
     def _addressed(self, body: dict[str, Json]) -> dict[str, Json]:
         return body if self.model is None else {"model": self.model, **body}
+
+
+@dataclass(slots=True)
+class _Stopwatch:
+    """Notes when the first event with a token comes, in seconds of the performance counter."""
+
+    answer: StreamedGeneration
+    started: float
+    first: float | None = None
+
+    def take(self, data: str) -> bool:
+        arrived = time.perf_counter()
+        carried = self.answer.take(data)
+        if carried and self.first is None:
+            self.first = arrived
+        return carried
+
+    @property
+    def first_token_ms(self) -> float | None:
+        return None if self.first is None else (self.first - self.started) * 1000
 
 
 def _field(answer: Json, name: str) -> Json:

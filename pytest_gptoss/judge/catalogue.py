@@ -15,15 +15,27 @@ from pytest_gptoss.judge.metrics import (
     hidden,
     inputs,
     leakage,
+    needle,
     noise,
     perplexity,
     prefill,
     rouge,
     tokens,
 )
-from pytest_gptoss.records import Estimate, Forced, Greedy, Hidden, Scenario
+from pytest_gptoss.records import Estimate, Forced, Greedy, Hidden, Needle, Scenario
 
-__all__ = ["CPU_SEQUENCES", "INFO", "METRICS", "NOISE_CONCURRENCY", "NOISE_PROMPTS", "Metric", "Roles"]
+__all__ = [
+    "CPU_SEQUENCES",
+    "INFO",
+    "METRICS",
+    "NEEDLE_CELLS",
+    "NEEDLE_DEPTHS",
+    "NEEDLE_LENGTHS",
+    "NOISE_CONCURRENCY",
+    "NOISE_PROMPTS",
+    "Metric",
+    "Roles",
+]
 
 CPU_SEQUENCES = 8
 """Baseline sequences that the CPU scores: FP32 of 20B parameters is slow."""
@@ -31,6 +43,11 @@ NOISE_PROMPTS = 16
 """Prompts each device answers again, alone and batched, for its noise floor."""
 NOISE_CONCURRENCY = 8
 """Requests at once in the batched part of the noise floor."""
+
+NEEDLE_DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Where in the haystack a needle may lie."""
+NEEDLE_LENGTHS = (256, 512, 1024, 2048, 4096, 32_768, 65_536, 98_304, 131_072)
+"""Prompt lengths of needle cells in tokens."""
 
 BASELINE = ("baseline.perplexity", "baseline.kl")
 SAME_INPUTS = ("inputs.identical", *BASELINE)
@@ -151,6 +168,46 @@ def _repeats(device: str, roles: Roles) -> Mapping[str, Scenario]:
     }
 
 
+NEEDLE_CELLS: Mapping[str, tuple[float, int]] = {
+    Needle("", depth, length).cell: (depth, length) for length in NEEDLE_LENGTHS for depth in NEEDLE_DEPTHS
+}
+"""Depth and length of every cell a threshold may name."""
+
+
+def _needle_recall(cell: str) -> Metric:
+    depth, length = NEEDLE_CELLS[cell]
+    return Metric(
+        f"needle_recall.{cell}",
+        needle.needle_recall,
+        lambda roles: {"npu": Needle(roles.npu, depth, length)},
+        statistics=("rate",),
+        beside=(f"needle_edge.{cell}",),
+    )
+
+
+def _needle_control(cell: str) -> Metric:
+    depth, length = NEEDLE_CELLS[cell]
+    return Metric(
+        f"needle_control.{cell}",
+        needle.needle_control,
+        lambda roles: {"npu": Needle(roles.npu, depth, length, control=True)},
+        statistics=("count",),
+    )
+
+
+def _needle_edge(cell: str) -> Metric:
+    depth, length = NEEDLE_CELLS[cell]
+    return Metric(
+        f"needle_edge.{cell}",
+        needle.needle_edge,
+        lambda roles: {
+            "npu": Needle(roles.npu, depth, length),
+            "gpu": Needle(_baseline_of(roles), depth, length),
+        },
+        baseline=True,
+    )
+
+
 def _by_name(*metrics: Metric) -> Mapping[str, Metric]:
     return {metric.name: metric for metric in metrics}
 
@@ -221,6 +278,8 @@ METRICS: Mapping[str, Metric] = _by_name(
     ),
     Metric("decode_prefill", prefill.decode_prefill, _npu_on_itself, statistics=("worst prompt mean",)),
     Metric("leakage", leakage.leakage, _own_chat_answers, statistics=("count",)),
+    *map(_needle_recall, NEEDLE_CELLS),
+    *map(_needle_control, NEEDLE_CELLS),
 )
 """Metrics that thresholds gate."""
 
@@ -228,5 +287,6 @@ INFO: Mapping[str, Metric] = _by_name(
     Metric("noise_npu", noise.noise, lambda roles: _repeats(roles.npu, roles)),
     Metric("noise_gpu", noise.noise, lambda roles: _repeats(_baseline_of(roles), roles), baseline=True),
     Metric("edges", edges.edges, _all_on_baseline, baseline=True),
+    *map(_needle_edge, NEEDLE_CELLS),
 )
 """Metrics that are printed beside the verdicts and never judged."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gptoss.errors import UsageError
-from pytest_gptoss.judge.catalogue import METRICS
+from pytest_gptoss.judge.catalogue import METRICS, NEEDLE_CELLS
 from pytest_gptoss.records import Threshold
 
 __all__ = ["CHANGEABLE", "Profile", "ProfileWorkload", "load_profile", "profile_names"]
@@ -68,8 +68,10 @@ def profile_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _PROFILES.glob("*.toml")))
 
 
-def load_profile(name: str, *, overrides: Path | None = None) -> Profile:
+def load_profile(name: str, *, overrides: Path | None = None, full_needle_grid: bool = False) -> Profile:
     """Load a shipped profile, with the changes of ``overrides`` applied.
+
+    ``full_needle_grid``: each length of its needle cells at every depth.
 
     Raises UsageError for a name that is none, and for a file naming it, the threshold, the key
     and the rule.
@@ -80,9 +82,36 @@ def load_profile(name: str, *, overrides: Path | None = None) -> Profile:
         )
     document = _toml.loads((_PROFILES / f"{name}.toml").read_text("utf-8"))
     table = {key: Threshold(id=key, **row) for key, row in document["thresholds"].items()}
+    if full_needle_grid:
+        table = _with_all_depths(table)
     if overrides is not None:
         table = _changed(table, overrides)
     return Profile(name, table, ProfileWorkload(**document["workload"]))
+
+
+def _with_all_depths(table: Mapping[str, Threshold]) -> dict[str, Threshold]:
+    """Beside each row of needle recall the same length at the other depths, which are not the guide's."""
+    full: dict[str, Threshold] = {}
+    for row in table.values():
+        length = _needle_length(row)
+        for cell, (_, of_cell) in NEEDLE_CELLS.items():
+            metric = f"needle_recall.{cell}"
+            if of_cell == length:
+                full[f"needle.recall.{cell}"] = (
+                    row
+                    if metric == row.metric
+                    else dataclasses.replace(
+                        row, id=f"needle.recall.{cell}", metric=metric, tier="assurance", source="ours"
+                    )
+                )
+        if length is None:
+            full[row.id] = row
+    return full
+
+
+def _needle_length(row: Threshold) -> int | None:
+    metric, _, cell = row.metric.partition(".")
+    return NEEDLE_CELLS[cell][1] if metric == "needle_recall" else None
 
 
 def _changed(table: Mapping[str, Threshold], path: Path) -> dict[str, Threshold]:

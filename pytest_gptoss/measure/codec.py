@@ -19,6 +19,7 @@ from pytest_gptoss.records import (
     HiddenStates,
     Json,
     Measurement,
+    NeedleAnswer,
     ScoredSequence,
     ToolCall,
     TopLogprobs,
@@ -176,10 +177,15 @@ def _hidden(fields: Mapping[str, Json], parts: Parts) -> HiddenStates:
     return HiddenStates(fields["sequence_id"], tuple(fields["token_ids"]), parts["states"])
 
 
+def _needle(fields: Mapping[str, Json], parts: Parts) -> NeedleAnswer:
+    return NeedleAnswer(**{name: value for name, value in fields.items() if name != "lengths"})
+
+
 _FORMS: Mapping[str, _Form] = {
     "Generation": _Form(_generation_fields, _generation_parts, _generation),
     "ScoredSequence": _Form(
         _scored_fields, lambda item: {"logprobs": item.logprobs, **_top_parts(item.top)}, _scored
     ),
     "HiddenStates": _Form(_hidden_fields, lambda item: {"states": item.states}, _hidden),
+    "NeedleAnswer": _Form(asdict, lambda _: {}, _needle),
 }

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-__all__ = ["LANGUAGES", "capacity", "sentences", "text", "words"]
+__all__ = ["LANGUAGES", "capacity", "filler", "sentences", "text", "words"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,15 @@ def text(seed: int, sentences: int, language: str = "en") -> str:
             f"it has between 0 and {most} without repeating one: ask for fewer"
         )
     return " ".join(islice(_walk(seed, _grammar(language)), sentences))
+
+
+def filler(words: int, turn: int = 0) -> str:
+    """One English sentence made longer by ``words`` adjectives: it fits a text to a length in tokens.
+
+    ``turn`` says it of another being, whose name may have another length.
+    """
+    chosen = "".join(f"{_TRAITS[number % len(_TRAITS)]} " for number in range(words))
+    return f"The {chosen}{_BEINGS[turn % len(_BEINGS)]} sits near the river."
 
 
 def capacity(language: str = "en") -> int:

@@ -10,7 +10,7 @@ from itertools import islice
 
 from pytest_gptoss.measure.prose import _list, _Shape, _walk
 
-__all__ = ["capacity", "sentences", "text"]
+__all__ = ["capacity", "filler", "sentences", "text"]
 
 _TIMES = _list("早上, 中午, 晚上, 夜里, 每天, 周末, 冬天, 夏天, 春天, 秋天")
 _TRAITS = _list("年老, 年轻, 高大, 安静, 快乐, 聪明, 勇敢, 善良, 可爱, 认真")
@@ -43,6 +43,11 @@ def text(seed: int, sentences: int) -> str:
             "without repeating one: ask for fewer"
         )
     return "".join(islice(_walk(seed, _GRAMMAR), sentences))
+
+
+def filler(words: int, turn: int = 0) -> str:
+    """One sentence made longer by ``words`` characters, of the being whose ``turn`` it is."""
+    return f"{_BEINGS[turn % len(_BEINGS)]}在河边{'很' * words}安静。"
 
 
 def capacity() -> int:

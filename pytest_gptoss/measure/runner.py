@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.errors import MeasurementError, RequestError
+from pytest_gptoss.measure.needle_trial import NeedleTrials, why_left_out
 from pytest_gptoss.measure.progress import Progress
 from pytest_gptoss.measure.sequences import Sequences, corpus_sequences, output_sequences
 from pytest_gptoss.measure.store import Store
@@ -29,6 +29,7 @@ from pytest_gptoss.records import (
     Greedy,
     Hidden,
     Measurement,
+    Needle,
     Prompt,
     Rendered,
     Scenario,
@@ -49,7 +50,7 @@ class Job:
 
     asks: tuple[tuple[str, Ask], ...]
     concurrency: int = 1
-    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 class Runner:
@@ -160,6 +161,8 @@ class Runner:
                     for prompt in self._workload.prompt_sets[scenario.prompts].prompts
                 )
             )
+        if isinstance(scenario, Needle):
+            return self._needle(scenario, client)
         sequences = self._sequences(scenario)
         if isinstance(scenario, Forced):
             top = self._workload.top_logprobs
@@ -201,6 +204,15 @@ class Runner:
         )
         return Job(asks, scenario.concurrency, missing)
 
+    def _needle(self, scenario: Needle, client: VllmClient) -> Job:
+        device, task = self._devices[scenario.device], self._workload.needle
+        reason = why_left_out(scenario, task, context=device.max_model_len)
+        ids = [f"trial-{trial}" for trial in range(task.trials)]
+        if reason is not None:
+            return Job((), left_out=dict.fromkeys(ids, reason))
+        trials = NeedleTrials(client, able=device.capabilities, task=task)
+        return Job(tuple((item_id, _bind(trials.ask, scenario, trial)) for trial, item_id in enumerate(ids)))
+
     def _budget(self, prompt: Prompt) -> int:
         return prompt.max_tokens or self._workload.max_tokens
 
@@ -221,6 +233,8 @@ class Runner:
         if isinstance(scenario, Greedy | Rendered):
             limit = scenario.limit if isinstance(scenario, Greedy) else None
             return len(self._workload.prompt_sets[scenario.prompts].prompts[:limit])
+        if isinstance(scenario, Needle):
+            return self._workload.needle.trials
         return len(self._sequences(scenario).kept)
 
     def _stored(self, scenario: Scenario) -> Measurement[Any]:
@@ -231,11 +245,13 @@ class Runner:
 
     def _provenance(self, scenario: Scenario) -> dict[str, Any]:
         device = self._devices[scenario.device]
+        needle = {"needle": asdict(self._workload.needle)} if isinstance(scenario, Needle) else {}
         return {
             "server_version": device.server_version,
             "model": device.model,
-            "scenario": dataclasses.asdict(scenario),
+            "scenario": asdict(scenario),
             **self._workload.facts(),
+            **needle,
         }
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from pytest_gptoss.records import Json, PromptSet, TokenSequence
+from pytest_gptoss.records import Json, NeedleTask, PromptSet, TokenSequence
 
 __all__ = ["Workload"]
 
@@ -16,7 +16,8 @@ class Workload:
 
     ``prompt_sets`` by name; "precision" is the one the thresholds use. ``corpus`` is the fixed
     token sequences with ``corpus_sha256``. ``max_scored_tokens`` bounds every prompt_logprobs
-    request: full-vocabulary logits of long prompts can exhaust a device's memory.
+    request: full-vocabulary logits of long prompts can exhaust a device's memory. ``needle`` is what
+    the long-context cells hide; it is no part of ``facts``, its measurements carry it themselves.
     """
 
     prompt_sets: Mapping[str, PromptSet]
@@ -25,6 +26,7 @@ class Workload:
     max_tokens: int
     top_logprobs: int
     max_scored_tokens: int
+    needle: NeedleTask = field(default_factory=NeedleTask)
 
     def facts(self) -> dict[str, Json]:
         """What must be equal for two runs' measurements to be comparable."""

@@ -157,7 +157,7 @@ class KeyValueCache:
             pen.values[layer, self.slot, :, first : last + 1] = values
         else:
             rows = [self.value_row(position) for position in range(start, end)]
-            pen.values[layer, self.slot, :, torch.tensor(rows)] = values
+            pen.values[layer, self.slot, :, torch.tensor(rows)] = values.to(pen.values.dtype)
 
     def read(self, layer: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Views of the keys [heads, head_dim, n] and values [heads, n, head_dim] of some rows."""

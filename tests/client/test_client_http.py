@@ -672,3 +672,24 @@ async def test_a_channel_closes_what_it_opened():
     async with channel:
         pass
     assert channel._http.is_closed
+
+
+async def test_the_first_token_is_timed_and_a_role_is_none():
+    waited = asyncio.Event()
+    role = events({"choices": [{"delta": {"role": "assistant", "content": ""}}]}, done=False)
+    route = stream(role, waited, events(TOKEN, done=False), events(*END))
+    async with asking({CHAT: route}) as client:
+        asked = asyncio.ensure_future(client.chat_timed(PROMPT, max_tokens=4))
+        await asyncio.sleep(0)
+        started = asyncio.get_running_loop().time()
+        asyncio.get_running_loop().call_later(SHORT, waited.set)
+        generation, first_token_ms = await asked
+        elapsed_ms = (asyncio.get_running_loop().time() - started) * 1000
+    assert generation.content == "x"
+    assert SHORT * 1000 / 2 < first_token_ms <= elapsed_ms + 100
+
+
+async def test_without_a_token_there_is_no_first():
+    ended = ({**END[0]}, {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 0}})
+    async with asking({CHAT: stream(events(*ended))}) as client:
+        assert (await client.chat_timed(PROMPT, max_tokens=4))[1] is None

@@ -13,6 +13,10 @@ CONTRACT = {
     "precision.hidden_cosine": (">=", 0.99, "cosine"),
     "precision.perplexity_diff": ("<=", 1.0, "% of PPL(GPU)"),
     "precision.rouge_l": (">=", 0.98, "F"),
+    **{
+        f"needle.recall.{cell}": ("=", 1.0, "share")
+        for cell in ("d000-1k", "d025-32k", "d050-64k", "d075-96k", "d100-128k")
+    },
 }
 ASSURANCE = {
     "inputs.identical": ("=", 1.0, "share"),
@@ -22,6 +26,7 @@ ASSURANCE = {
     "precision.kl": ("<=", 0.02, "nat"),
     "precision.decode_prefill": ("<=", 0.1, "nat"),
     "precision.leakage": ("=", 0.0, "outputs"),
+    **{f"needle.control.{length}": ("=", 0.0, "answers") for length in ("1k", "32k", "64k", "96k", "128k")},
 }
 
 
@@ -64,6 +69,33 @@ def test_profiles_have_the_same_precision_ids():
     ids = [[key for key, row in load_profile(name).thresholds.items() if row.family == "precision"]
            for name in ("atlas-800-a2", "embedded")]  # fmt: skip
     assert ids[0] == ids[1]
+
+
+def test_the_embedded_profile_has_the_cells_its_checkpoint_masters():
+    rows = load_profile("embedded").thresholds
+    cells = ["d000-256", "d025-512", "d050-1k", "d075-2k", "d100-4k"]
+    assert [key for key in rows if key.startswith("needle.recall")] == [f"needle.recall.{c}" for c in cells]
+    controls = [key for key in rows if key.startswith("needle.control")]
+    assert controls == [f"needle.control.{length}" for length in ("256", "512", "1k", "2k", "4k")]
+
+
+def test_the_full_grid_is_every_depth_of_every_length():
+    table = load_profile("atlas-800-a2").thresholds
+    full = load_profile("atlas-800-a2", full_needle_grid=True).thresholds
+    recall = [key for key in full if key.startswith("needle.recall")]
+    assert len(recall) == 25
+    assert recall[:5] == [f"needle.recall.d{depth}-1k" for depth in ("000", "025", "050", "075", "100")]
+    assert {key: row for key, row in full.items() if key in table} == dict(table)
+    added = [full[key] for key in recall if key not in table]
+    assert {(row.tier, row.source, row.limit) for row in added} == {("assurance", "ours", 1.0)}
+    assert all(row.metric == f"needle_recall.{row.id.removeprefix('needle.recall.')}" for row in added)
+
+
+def test_a_row_of_the_full_grid_can_be_changed(tmp_path):
+    path = tmp_path / "limits.toml"
+    path.write_text('[thresholds."needle.recall.d000-128k"]\nlimit = 0.9\n')
+    full = load_profile("atlas-800-a2", overrides=path, full_needle_grid=True).thresholds
+    assert full["needle.recall.d000-128k"].changed_from == 1.0
 
 
 def test_the_workload_of_the_document():

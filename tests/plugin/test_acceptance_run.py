@@ -43,7 +43,10 @@ def test_a_sound_pair_is_accepted_and_reported(accept, urls, report, pytester):
     assert len(precision["metrics"]) == 4
     assert len(precision["prompts"]) == 6
     assert all(prompt["prompt_token_ids_equal"] and prompt["match"] for prompt in precision["prompts"])
-    assert {note["name"] for note in document["measurements"]["info"]} == {"noise_npu", "noise_gpu", "edges"}
+    edges = {f"needle_edge.{cell}" for cell in ("d000-256", "d025-512", "d050-1k", "d075-2k", "d100-4k")}
+    assert {note["name"] for note in document["measurements"]["info"]} == {
+        "noise_npu", "noise_gpu", "edges", *edges,
+    }  # fmt: skip
 
     cases = [case for suite in JUnitXml.fromfile(str(pytester.path / "acceptance.xml")) for case in suite]
     assert len(cases) == len(verdicts)

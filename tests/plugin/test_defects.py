@@ -1,4 +1,4 @@
-"""Teeth: each defect of the NPU's server turns the rows red that a reader would expect, and no other."""
+"""Teeth: each defect of the NPU's server turns the precision rows red that a reader expects, and no other."""
 
 import json
 import subprocess
@@ -43,7 +43,7 @@ def _accept(folder, *arguments):
     done = subprocess.run(
         [
             sys.executable, "-m", "pytest", str(acceptance_tests()), "-p", "no:cacheprovider",
-            "--gptoss-profile=embedded", "--gptoss-prompts=prompts.json", *arguments,
+            "--gptoss-profile=embedded", "--gptoss-prompts=prompts.json", "-m", "precision", *arguments,
         ],
         cwd=folder, capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip

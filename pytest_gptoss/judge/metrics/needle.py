@@ -1,0 +1,161 @@
+"""Long context: whether the code hidden in a long prompt is named, and why it is not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias
+
+from pytest_gptoss.errors import InsufficientData
+from pytest_gptoss.judge.evidence import sound_items
+from pytest_gptoss.judge.intervals import wilson
+from pytest_gptoss.records import Estimate, Json, Measurement, NeedleAnswer
+
+__all__ = ["Outcome", "names_code", "needle_control", "needle_edge", "needle_recall", "outcome_of"]
+
+Outcome: TypeAlias = Literal["hit", "miss", "truncated", "rejected", "out_of_memory", "cut", "timeout"]
+
+_ADVICE: Mapping[Outcome, str] = {
+    "truncated": "something cuts prompts short without a word: look for truncate_prompt_tokens, a proxy, "
+    "and the model's own --max-model-len",
+    "rejected": "the server refuses the prompt: serve with a --max-model-len that holds it and its answer",
+    "out_of_memory": "the server ran out of memory or died: see its log; serve with a smaller "
+    "--max-num-batched-tokens or --gpu-memory-utilization, or on more devices",
+    "cut": "max_tokens ended the answer before it was given: lower the reasoning effort",
+    "timeout": "the server did not answer in time: see its log, or allow more with "
+    "--gptoss-first-token-timeout or --gptoss-timeout",
+}
+
+
+def names_code(text: str, code: str) -> bool:
+    """Whether ``code`` stands in the text on its own: 7842 is not part of 17842, 7842.5 or a7842."""
+    before, after = r"(?<![0-9A-Za-z])(?<![0-9][.,])", r"(?![0-9A-Za-z])(?![.,][0-9])"
+    return re.search(before + re.escape(code) + after, text) is not None
+
+
+def outcome_of(answer: NeedleAnswer) -> Outcome:
+    """How one trial ended. A prompt that lost tokens on its way is no test, whatever was answered."""
+    if answer.trouble is not None:
+        return answer.trouble
+    if answer.prompt_tokens is None or answer.prompt_tokens < answer.planned_tokens:
+        return "truncated"
+    if names_code(answer.content, answer.code):
+        return "hit"
+    return "cut" if answer.cut else "miss"
+
+
+def needle_recall(*, npu: Measurement[NeedleAnswer]) -> Estimate:
+    """Share of trials whose final answer names the code, with Wilson's interval.
+
+    Raises InsufficientData when a trial was no test: not asked, truncated, rejected, out of memory, cut,
+    or timed out. Details: ``trials``, one entry each.
+    """
+    answers = _tested(npu)
+    hits = sum(outcome_of(answer) == "hit" for answer in answers)
+    details: dict[str, Json] = {"trials": [_trial(answer) for answer in answers]}
+    missed = next((answer for answer in answers if outcome_of(answer) == "miss"), None)
+    if missed is not None:
+        details["finding"] = (
+            f"{len(answers) - hits} of {len(answers)} needles missed, first trial {missed.trial}: "
+            f"{_said(missed)}"
+        )
+    return Estimate(hits / len(answers), "share", len(answers), wilson(hits, len(answers)), details)
+
+
+def needle_control(*, npu: Measurement[NeedleAnswer]) -> Estimate:
+    """Count of trials that name the code although it is not in the text; no interval, it is a census.
+
+    Raises InsufficientData as ``needle_recall`` does.
+    """
+    answers = _tested(npu)
+    named = [answer for answer in answers if outcome_of(answer) == "hit"]
+    details: dict[str, Json] = {"trials": [_trial(answer) for answer in answers]}
+    if named:
+        details["finding"] = (
+            f"{len(named)} of {len(answers)} answers name the code that is not in the text, first trial "
+            f"{named[0].trial}: {named[0].content!r}; the model guesses it or the server mixes requests: "
+            "choose another with --gptoss-needle"
+        )
+    return Estimate(float(len(named)), "answers", len(answers), details=details)
+
+
+def needle_edge(*, npu: Measurement[NeedleAnswer], gpu: Measurement[NeedleAnswer]) -> Estimate:
+    """The baseline's recall in the same cell, and whose fault a miss is. Never judged.
+
+    Raises InsufficientData as ``needle_recall`` does, and when the two were asked for different needles.
+    """
+    ours, theirs = _tested(npu), _tested(gpu)
+    if npu.provenance.get("needle") != gpu.provenance.get("needle"):
+        raise InsufficientData(
+            f"{gpu.device} was asked for other needles than {npu.device}: record the baseline again"
+        )
+    hits = {"npu": _hits(ours), "gpu": _hits(theirs)}
+    details: dict[str, Json] = {"hits": {name: len(found) for name, found in hits.items()}}
+    finding = _whose(hits["npu"], hits["gpu"], trials=len(ours), npu=npu.device, gpu=gpu.device)
+    if finding is not None:
+        details["finding"] = f"{_cell(npu)}: {finding}"
+    share = len(hits["gpu"]) / len(theirs)
+    return Estimate(share, "share", len(theirs), wilson(len(hits["gpu"]), len(theirs)), details)
+
+
+def _whose(ours: set[int], theirs: set[int], *, trials: int, npu: str, gpu: str) -> str | None:
+    both_miss = trials - len(ours | theirs)
+    parts = []
+    if both_miss:
+        parts.append(f"both miss {both_miss} of {trials}: the model's, not the device's")
+    if theirs - ours:
+        parts.append(f"only {npu} misses {len(theirs - ours)} of {trials}: the device's")
+    if ours - theirs:
+        parts.append(f"only {gpu} misses {len(ours - theirs)} of {trials}: the baseline's")
+    return "; ".join(parts) or None
+
+
+def _tested(measurement: Measurement[NeedleAnswer]) -> Sequence[NeedleAnswer]:
+    """The answers, when every trial was a test."""
+    if not measurement.items and not measurement.failures and measurement.left_out:
+        raise InsufficientData(next(iter(measurement.left_out.values())))
+    answers = sound_items(measurement, "trials")
+    for answer in answers:
+        outcome = outcome_of(answer)
+        if outcome in _ADVICE:
+            raise InsufficientData(
+                f"{measurement.device}: {outcome.replace('_', ' ')} in trial {answer.trial}, "
+                f"{_what(answer)}: {_ADVICE[outcome]}"
+            )
+    return answers
+
+
+def _what(answer: NeedleAnswer) -> str:
+    if answer.message:
+        return answer.message
+    if answer.cut:
+        thought = answer.reasoning[-60:]
+        return f"{len(answer.reasoning)} characters of analysis, no answer; it ends {thought!r}"
+    return f"the server counts {answer.prompt_tokens} of {answer.planned_tokens} prompt tokens"
+
+
+def _said(answer: NeedleAnswer) -> str:
+    quoted = answer.content if len(answer.content) <= 80 else answer.content[:80] + "..."
+    return f"asked for {answer.code}, answered {quoted!r}"
+
+
+def _hits(answers: Sequence[NeedleAnswer]) -> set[int]:
+    return {answer.trial for answer in answers if outcome_of(answer) == "hit"}
+
+
+def _cell(measurement: Measurement[NeedleAnswer]) -> str:
+    """The scenario's id without its device: ``needle d025-32k``."""
+    return f"needle {measurement.scenario_id.removeprefix(f'needle-{measurement.device}-')}"
+
+
+def _trial(answer: NeedleAnswer) -> Json:
+    return {
+        "trial": answer.trial,
+        "outcome": outcome_of(answer),
+        "code": answer.code,
+        "answer": answer.content,
+        "prompt_tokens": answer.prompt_tokens,
+        "achieved_depth": answer.depth,
+        "first_token_ms": answer.first_token_ms,
+        "cached_tokens": answer.cached_tokens,
+    }
