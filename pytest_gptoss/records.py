@@ -180,6 +180,12 @@ class Greedy:
         ids = "" if self.prompt_ids_of is None else f"-ids-of-{self.prompt_ids_of}"
         return f"greedy-{self.device}-{self.prompts}{head}{ids}-c{self.concurrency}-r{self.repeat}"
 
+    @property
+    def title(self) -> str:
+        """What is going on, for a person who waits."""
+        how = f" {self.concurrency} at once" if self.concurrency > 1 else " again" if self.repeat else ""
+        return f"{self.device} answers{how}"
+
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
@@ -192,6 +198,11 @@ class Rendered:
     def id(self) -> str:
         """Stable name, fit for a file."""
         return f"rendered-{self.device}-{self.prompts}"
+
+    @property
+    def title(self) -> str:
+        """What is going on, for a person who waits."""
+        return f"{self.device} renders prompts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +225,12 @@ class Forced:
         head = "" if self.limit is None else f"-first{self.limit}"
         return f"forced-{self.device}-of-{self.source}{head}"
 
+    @property
+    def title(self) -> str:
+        """What is going on, for a person who waits."""
+        what = "the corpus" if self.outputs is None else f"answers of {self.source}"
+        return f"{self.device} scores {what}"
+
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
@@ -225,6 +242,11 @@ class Hidden:
     def id(self) -> str:
         """Stable name, fit for a file."""
         return f"hidden-{self.device}"
+
+    @property
+    def title(self) -> str:
+        """What is going on, for a person who waits."""
+        return f"{self.device} hidden states"
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +271,11 @@ class Needle:
     def id(self) -> str:
         """Stable name, fit for a file."""
         return f"needle-{self.device}-{self.cell}{'-control' if self.control else ''}"
+
+    @property
+    def title(self) -> str:
+        """What is going on, for a person who waits."""
+        return f"{self.device} needle {self.cell}{' control' if self.control else ''}"
 
 
 Scenario: TypeAlias = Greedy | Rendered | Forced | Hidden | Needle

@@ -86,7 +86,7 @@ class Runner:
         by_device: dict[str, list[Scenario]] = {}
         for scenario in scenarios:
             by_device.setdefault(scenario.device, []).append(scenario)
-        self._progress.start({scenario.id: self._size(scenario) for scenario in scenarios})
+        self._progress.start({scenario.title: self._size(scenario) for scenario in scenarios})
         run_async(self._measure_devices(by_device))
 
     async def _measure_devices(self, by_device: Mapping[str, Sequence[Scenario]]) -> None:
@@ -111,7 +111,7 @@ class Runner:
         failures: dict[str, Failure] = {}
         finished = False
         try:
-            finished = await self._ask_all(scenario.id, job, results, failures)
+            finished = await self._ask_all(scenario.title, job, results, failures)
         finally:
             order = [item_id for item_id, _ in job.asks]
             self._store.save(

@@ -40,6 +40,7 @@ def _metric(row: Mapping[str, Json]) -> dict[str, Json]:
         "limit": row["limit"],
         "verdict": row["verdict"],
         "reason": row["reason"],
+        "source": row["source"],
         "n": row["n"],
         "ci": row["ci"],
     }

@@ -81,6 +81,9 @@ def _remedies(document: Mapping[str, Json]) -> Iterator[Line]:
     rows = document["verdicts"]
     if any(_unproven(row) for row in rows):
         yield Line("* passed, not proven at 95%: the interval reaches past the limit")
+    ours = {row["threshold_id"] for row in rows if row["tier"] == "contract" and row["source"] == "ours"}
+    for threshold_id in sorted(ours):
+        yield from _wrapped(f"{threshold_id}: the limit is ours, the guide leaves it blank", "  ")
     told: set[str] = set()
     for row in rows:
         if row["verdict"] in ("INVALID", "WAIVED", "SKIPPED") and row["reason"] not in told:

@@ -36,6 +36,7 @@ def test_a_sound_pair_is_accepted_and_reported(accept, urls, report, pytester):
     assert {name for name, verdict in verdicts.items() if verdict == "SKIPPED"} == SKIPPED_WITHOUT_CPU
     assert set(verdicts.values()) == {"PASS", "SKIPPED"}
     result.stdout.fnmatch_lines(["*embedded demonstration, no device was accepted*"])
+    result.stdout.fnmatch_lines(["precision.perplexity_diff: the limit is ours*"])
     assert all(len(line) <= 80 for line in _summary(result)), _summary(result)
 
     precision = report("precision_report.json")

@@ -122,7 +122,18 @@ def test_a_server_that_is_not_ready_in_time_is_stopped():
 # -- ending ---------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def interruptible():
+    """Children of a shell's background job inherit that Ctrl-C is ignored: undo that for ours."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.usefixtures("interruptible")
 def test_a_signal_ends_it_while_it_is_answering(reference_server, number):
     server = reference_server(defect="stall")
     with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=CHAT, timeout=BOUND_S) as response:
