@@ -230,8 +230,10 @@ class _Fit:
             return 0 if self.depth == 0 else kept + 1
         target = self.depth * self.haystack
         below = min(self.stock.within((target - self.drift) / self.rate), kept)
-        above = min(below + 1, kept)
-        return min((below, above), key=lambda place: abs(self.start(place) - target))
+        # The last place is behind the filler, where the haystack ends.
+        starts = {below: self.start(below)}
+        starts[below + 1] = self.start(below + 1) if below < kept else self.haystack
+        return min(starts, key=lambda place: abs(starts[place] - target))
 
 
 _ADVICE = "the server's counts do not follow the text; does it cut prompts short?"
@@ -271,6 +273,8 @@ async def bury(
             continue
         if exact_depth:
             return Buried(text, tokens, depth)
+        if layout.place > layout.kept:
+            return Buried(text, tokens, 1.0)
         before = stock.join(*stock.first(layout.place), question)
         start = await count(before) - frame if layout.place else 0
         fit.drift += start - fit.start(layout.place)
