@@ -55,7 +55,7 @@ def altering_proxy(
                 self._reply(error.code, dict(error.headers), error.read())
             except Refusal as refusal:
                 self._reply(refusal.status, {"content-type": refusal.content_type}, refusal.body)
-            except urllib.error.URLError:
+            except (urllib.error.URLError, ConnectionError):
                 self.close_connection = True
 
         def _reply(self, status: int, headers: dict[str, str], body: bytes) -> None:

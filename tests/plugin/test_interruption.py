@@ -44,7 +44,7 @@ def test_ctrl_c_keeps_what_was_measured(pytester, embedded_pair, few_prompts, re
     with altering_proxy(embedded_pair["npu"], request=count_chats) as npu:
         process = _start(
             pytester, f"--npu-url={npu}", f"--gpu-url={embedded_pair['gpu']}", "--gptoss-profile=embedded",
-            f"--gptoss-prompts={few_prompts}",
+            f"--gptoss-prompts={few_prompts}", "-m", "precision",
         )  # fmt: skip
         try:
             assert reached.wait(120)
