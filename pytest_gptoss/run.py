@@ -266,12 +266,15 @@ class AcceptanceRun:
 
     def verdict(self, npu: str, threshold_id: str) -> Verdict:
         """Judge one threshold on one device; never raises for what a server did."""
-        key = (npu, threshold_id)
+        threshold = self.plan.thresholds[threshold_id]
+        reason = (self.settings.waivers or {}).get(threshold_id)
+        return self._judged(npu, threshold) if reason is None else waived(threshold, npu, reason)
+
+    def _judged(self, npu: str, threshold: Threshold) -> Verdict:
+        """The verdict as measured, waived or not: others may rest on it; computed once."""
+        key = (npu, threshold.id)
         if key not in self._verdicts:
-            threshold = self.plan.thresholds[threshold_id]
-            reason = (self.settings.waivers or {}).get(threshold_id)
-            verdict = waived(threshold, npu, reason) if reason is not None else self._judge(npu, threshold)
-            self._verdicts[key] = verdict
+            self._verdicts[key] = self._judge(npu, threshold)
         return self._verdicts[key]
 
     def _judge(self, npu: str, threshold: Threshold) -> Verdict:
@@ -333,7 +336,7 @@ class AcceptanceRun:
             threshold = self.plan.thresholds.get(threshold_id)
             if threshold is None:
                 continue
-            verdict = self._judge(npu, threshold)
+            verdict = self._judged(npu, threshold)
             if verdict.status in ("FAIL", "INVALID"):
                 return f"{threshold_id} does not hold: {verdict.reason}"
         return None
