@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 
 import pytest
 
-from pytest_gptoss.embedded import PINNED_DATE, ServerProcess, start_pair, start_reference
+from pytest_gptoss.embedded import PINNED_DATE, start_pair, start_reference
+from pytest_gptoss.measure.truth import TruthServer, truth_server
+from pytest_gptoss.resources import acceptance_tests
+from pytest_gptoss.server_process import ServerProcess
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Tell hypothesis to time nothing: a property holds or not, however busy the machine is.
+
+    Only before a module of our own tests: its import takes longer than the acceptance takes to start.
+    """
+    plugins = collector.config.pluginmanager
+    own = isinstance(collector, pytest.Module) and acceptance_tests() not in collector.path.parents
+    if own and plugins.hasplugin("hypothesispytest"):
+        _time_no_property()
+
+
+@cache
+def _time_no_property() -> None:
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +41,13 @@ def embedded_pair() -> Iterator[Mapping[str, str]]:
     finally:
         for server in servers.values():
             server.stop()
+
+
+@pytest.fixture(scope="session")
+def truth() -> Iterator[TruthServer]:
+    """A ground-truth server; scripts come with the requests, stamps are told apart by their ids."""
+    with truth_server() as server:
+        yield server
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
     GptossError
     ├── UsageError             the command line, the environment or a file is wrong (exit 4)
     ├── InsufficientData       a metric has nothing sound to compute from
+    │   └── ConditionAbsent        what it looks at is no part of this run: its row is skipped
     ├── MeasurementError       a scenario could not be measured
     │   └── RequestError       one request failed
     │       ├── ConnectError       nothing answers at that address
@@ -11,7 +12,8 @@
     │       ├── StatusError        an HTTP status that is no success
     │       ├── StreamError        the stream broke, lacks its end, or carries an error event
     │       └── DialectError       a 200 whose body is not what vLLM says
-    └── ReferenceServerError   the CPU reference server cannot start
+    ├── MissingExtra           the HTML report needs packages that are not installed
+    └── ReferenceServerError   a server of ours (reference, ground truth) cannot start
 
 A message names the value, the rule and the way out, on one line, and never holds an API key.
 """
@@ -19,11 +21,13 @@ A message names the value, the rule and the way out, on one line, and never hold
 from __future__ import annotations
 
 __all__ = [
+    "ConditionAbsent",
     "ConnectError",
     "DialectError",
     "GptossError",
     "InsufficientData",
     "MeasurementError",
+    "MissingExtra",
     "ReferenceServerError",
     "RequestError",
     "RequestTimeout",
@@ -44,6 +48,10 @@ class UsageError(GptossError):
 
 class InsufficientData(GptossError):
     """A metric was asked for but the measurements do not hold what it needs."""
+
+
+class ConditionAbsent(InsufficientData):
+    """What a metric looks at does not exist here (no ``/metrics``): the row is skipped, not INVALID."""
 
 
 class MeasurementError(GptossError):
@@ -96,5 +104,14 @@ class DialectError(RequestError):
     kind = "dialect"
 
 
+class MissingExtra(GptossError):
+    """The HTML report was asked for, but ``package`` of the extra ``report`` is not installed."""
+
+    def __init__(self, package: str | None) -> None:
+        super().__init__(
+            f"{package} is not installed: pip install 'pytest-gptoss[report]', then pytest-gptoss report DIR"
+        )
+
+
 class ReferenceServerError(GptossError):
-    """The CPU reference server cannot load or serve what it was asked to."""
+    """A server of ours, the CPU reference or the ground truth, cannot start or serve what it was asked to."""

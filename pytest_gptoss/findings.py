@@ -1,4 +1,7 @@
-"""What the reports draw beside the verdicts: every prompt side by side, the edges, notes in words."""
+"""What the reports draw beside the verdicts: every prompt side by side, the edges, notes in words.
+
+Whatever a renderer shows comes from here, through ``acceptance.json``: no figure is computed twice.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,13 @@ from typing import Any
 from pytest_gptoss.judge.catalogue import INFO, METRICS, Roles
 from pytest_gptoss.measure.store import Store
 from pytest_gptoss.records import Generation, Greedy, Json, Measurement
+from pytest_gptoss.report.precision import CONTRACT_METRICS
+from pytest_gptoss.token_diffs import token_diff
 
 __all__ = ["findings", "info_name"]
+
+SAME_AS_ITSELF = 1.0
+"""What the baseline gets in a figure that compares with the baseline."""
 
 Rows = Sequence[Mapping[str, Json]]
 
@@ -24,11 +32,15 @@ def findings(store: Store, roles: Iterable[Roles], rows: Rows) -> dict[str, Json
 
     ``rows`` are the verdicts as reports carry them; nothing is measured or judged here.
     """
-    found: dict[str, Json] = {"prompts": [], "edges": [], "info": [], "notes": [], "scenarios": []}
+    found: dict[str, Json] = {
+        name: [] for name in ("precision", "prompts", "divergence", "edges", "info", "notes", "scenarios")
+    }
     for each in roles:
         info = _info(store, each.npu)
         found["info"].extend(info)
+        found["precision"].extend(_precision(each.npu, rows))
         found["prompts"].extend(_prompts(store, each, rows))
+        found["divergence"].extend(_divergence(each.npu, rows))
         found["edges"].extend(_edges(each.npu, info))
         found["notes"].extend(row["finding"] for row in info if row["finding"])
     found["scenarios"] = [_scenario(store.load(scenario_id)) for scenario_id in store.scenario_ids()]
@@ -37,7 +49,17 @@ def findings(store: Store, roles: Iterable[Roles], rows: Rows) -> dict[str, Json
 
 def _info(store: Store, npu: str) -> list[dict[str, Json]]:
     documents = ((name, store.load_document(info_name(npu, name))) for name in INFO)
-    return [{"device": npu, "name": name, **document} for name, document in documents if document is not None]
+    rows = [{"device": npu, "name": name, **document} for name, document in documents if document is not None]
+    drifts = [row for row in rows if row["name"].startswith("position_drift.")]
+    told = _longest_drift(drifts)
+    return [row for row in rows if row not in drifts or row in told]
+
+
+def _longest_drift(drifts: Rows) -> list[Mapping[str, Json]]:
+    """The longest drift that is known, which holds the shorter ones, and the first that is not."""
+    known = [row for row in drifts if row["value"] is not None]
+    unknown = [row for row in drifts if row["value"] is None]
+    return [*known[-1:], *unknown[:1]]
 
 
 def _edges(npu: str, info: Sequence[Mapping[str, Json]]) -> list[dict[str, Json]]:
@@ -47,6 +69,35 @@ def _edges(npu: str, info: Sequence[Mapping[str, Json]]) -> list[dict[str, Json]
         if row["name"] == "edges" and row["value"] is not None
         for edge, figures in row["details"]["edges"].items()
     ]
+
+
+def _precision(npu: str, rows: Rows) -> list[dict[str, Json]]:
+    """The guide's result table: the baseline's figure, the device's, and the difference."""
+    return [
+        {"device": npu, "threshold_id": row["threshold_id"], **_compared(row)}
+        for row in rows
+        if row["npu"] == npu and row["threshold_id"] in CONTRACT_METRICS
+    ]
+
+
+def _compared(row: Mapping[str, Json]) -> dict[str, Json]:
+    perplexity = row["details"].get("perplexity")
+    if perplexity is not None:
+        npu, gpu = perplexity["npu"], perplexity["gpu"]
+    else:
+        npu, gpu = row["value"], None if row["value"] is None else SAME_AS_ITSELF
+    known = npu is not None and gpu is not None
+    return {"gpu": gpu, "npu": npu, "difference": npu - gpu if known else None}
+
+
+def _divergence(npu: str, rows: Rows) -> list[dict[str, Json]]:
+    """Agreement and KL by position and by the baseline's margin, where they were measured."""
+    tables = {
+        f"{figure}_by_{key}": _details(rows, npu, metric).get(f"by_{key}")
+        for figure, metric in (("agreement", "forced_agreement"), ("kl", "kl"))
+        for key in ("position", "margin")
+    }
+    return [{"device": npu, **tables}] if any(tables.values()) else []
 
 
 def _prompts(store: Store, roles: Roles, rows: Rows) -> list[dict[str, Json]]:
@@ -69,10 +120,17 @@ def _prompts(store: Store, roles: Roles, rows: Rows) -> list[dict[str, Json]]:
             "gpu_token_ids": _ids(theirs.get(prompt_id)),
             "match": compared.get(prompt_id, {}).get("match"),
             "fork": compared.get(prompt_id, {}).get("fork"),
+            "diff": _diff(compared.get(prompt_id), ours.get(prompt_id), theirs.get(prompt_id)),
             "rouge_l": rouge.get(prompt_id),
         }
         for prompt_id in dict.fromkeys([*theirs, *ours])
     ]
+
+
+def _diff(row: Mapping[str, Json] | None, ours: Generation | None, theirs: Generation | None) -> Json:
+    if row is None or not row["fork"] or ours is None or theirs is None:
+        return None
+    return token_diff(ours, theirs, row["fork"]["index"])
 
 
 def _answers(store: Store, scenario: Any) -> dict[str, Generation]:

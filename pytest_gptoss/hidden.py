@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pytest_gptoss.client.http import VllmClient
+from pytest_gptoss.client.http import Timeouts, VllmClient
+from pytest_gptoss.client.own_loop import run_async
 from pytest_gptoss.errors import MeasurementError
 from pytest_gptoss.judge.thresholds import load_profile
 from pytest_gptoss.measure.corpus import load_shipped
 from pytest_gptoss.measure.devices import Access
 from pytest_gptoss.measure.hidden_file import write_hidden
-from pytest_gptoss.measure.runner import run_async
 from pytest_gptoss.records import HiddenStates, Role, TokenSequence
 
 __all__ = ["record_hidden"]
@@ -24,7 +24,7 @@ def record_hidden(
     role: Role,
     model: str | None,
     profile: str,
-    timeout_s: float,
+    timeouts: Timeouts,
     ca_bundle: Path | None,
     tell: Callable[[str], None],
 ) -> int:
@@ -34,9 +34,7 @@ def record_hidden(
     corpus is no measurement.
     """
     corpus = load_shipped(load_profile(profile).workload.corpus)
-    access = Access(
-        timeout_s=timeout_s, first_token_timeout_s=timeout_s, ca_bundle=ca_bundle, trust_env=False
-    )
+    access = Access(timeouts=timeouts, ca_bundle=ca_bundle, trust_env=False)
 
     async def ask_all() -> tuple[list[HiddenStates], str | None]:
         async with access.client(role, url, model) as client:

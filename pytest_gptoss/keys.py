@@ -9,9 +9,11 @@ import pytest
 if TYPE_CHECKING:
     from pytest_gptoss.session import Session
 
-__all__ = ["FAMILIES", "ROW", "SESSION", "TIERS"]
+__all__ = ["FAMILIES", "MEASURED_S", "ROW", "SESSION", "TIERS"]
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
+MEASURED_S: pytest.StashKey[float] = pytest.StashKey()
+"""On an item: seconds of its setup that went into measuring for the whole run."""
 FAMILIES = ("preflight", "precision", "needle", "performance", "capability")
 TIERS = ("contract", "assurance")
 ROW = "threshold_row"

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_gptoss.errors import UsageError
-from pytest_gptoss.judge.catalogue import METRICS, Metric
+from pytest_gptoss.judge.catalogue import METRICS, Metric, load_metrics
 from pytest_gptoss.judge.thresholds import Profile, load_profile
 from pytest_gptoss.measure import corpus, prompts
+from pytest_gptoss.measure.load_plan import planned_levels
 from pytest_gptoss.measure.workload import Workload
 from pytest_gptoss.records import Threshold
 from pytest_gptoss.settings import DEFAULT_PROFILE, Settings
@@ -45,15 +46,20 @@ def make_plan(settings: Settings, extend: Callable[[Extensions], None] = lambda 
         settings.profile or DEFAULT_PROFILE,
         overrides=settings.thresholds,
         full_needle_grid=settings.needle_grid == "full",
+        concurrency=settings.load.concurrency,
     )
-    extensions = Extensions(thresholds=dict(profile.thresholds), metrics=dict(METRICS))
+    levels = planned_levels(profile.workload.levels, settings.load)
+    metrics = {**METRICS, **{name: each for level in levels for name, each in load_metrics(level).items()}}
+    extensions = Extensions(thresholds=dict(profile.thresholds), metrics=metrics)
     extend(extensions)
     _check(extensions, settings)
     work = profile.workload
     prompt_sets = {
         "precision": (
             prompts.load_file(settings.prompts) if settings.prompts else prompts.load_shipped(work.prompts)
-        )
+        ),
+        "smoke": prompts.load_shipped("smoke"),
+        "features": prompts.load_shipped("features"),
     }
     for name, path in extensions.prompt_sets.items():
         if name in prompt_sets:
@@ -68,6 +74,7 @@ def make_plan(settings: Settings, extend: Callable[[Extensions], None] = lambda 
         top_logprobs=work.top_logprobs,
         max_scored_tokens=work.max_scored_tokens,
         needle=settings.needle,
+        levels=levels,
     )
     return Plan(profile, extensions.thresholds, extensions.metrics, workload)
 
@@ -77,6 +84,13 @@ def _check(extensions: Extensions, settings: Settings) -> None:
     for threshold_id in settings.waivers or {}:
         if threshold_id not in extensions.thresholds:
             raise UsageError(f"--gptoss-waive: no threshold is called {threshold_id!r}; there are: {known}")
+    names = [device.name for device in settings.devices]
+    for device in settings.info.of_devices:
+        if names and device not in names:
+            raise UsageError(
+                f"--gptoss-info: no device is called {device!r}; there are: {', '.join(names)}; "
+                "a fact of the run has no dot before its '='"
+            )
     for threshold_id, threshold in extensions.thresholds.items():
         if threshold_id != threshold.id:
             raise UsageError(f"threshold {threshold.id!r} is registered as {threshold_id!r}: make them equal")

@@ -8,14 +8,14 @@ asks.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_gptoss import fixtures
 from pytest_gptoss.errors import GptossError
-from pytest_gptoss.keys import FAMILIES, ROW, SESSION, TIERS
+from pytest_gptoss.keys import FAMILIES, MEASURED_S, ROW, SESSION, TIERS
 from pytest_gptoss.options import add_options, read_options
 
 if TYPE_CHECKING:
@@ -86,6 +86,21 @@ def _marks(tier: str) -> list[pytest.MarkDecorator]:
     return [getattr(pytest.mark, tier)] if tier in TIERS else []
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Among the acceptance tests preflight comes first; a feature that may kill a server comes last."""
+    places = [place for place, item in enumerate(items) if ROW in getattr(item, "fixturenames", ())]
+    rows = sorted((items[place] for place in places), key=_turn)
+    for place, item in zip(places, rows, strict=True):
+        items[place] = item
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.get_closest_marker("preflight"):
+        return 0
+    return 2 if "capability.survival" in item.name else 1
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Version, profile and where the reports go."""
     session = config.stash.get(SESSION, None)
@@ -100,6 +115,17 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
     if not any(ROW in getattr(item, "fixturenames", ()) for item in items):
         return []
     return session.devices_found()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A row's duration is its own: what was measured for the whole run while it waited is not in it."""
+    report = yield
+    if call.when == "setup":
+        report.duration = max(0.0, report.duration - item.stash.get(MEASURED_S, 0.0))
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

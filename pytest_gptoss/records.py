@@ -14,29 +14,46 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "AbortTrace",
+    "BadRequest",
     "Capabilities",
     "Comparison",
     "Device",
+    "Drift",
+    "DriftPoint",
     "Estimate",
     "Failure",
+    "Feature",
+    "FeatureName",
     "Forced",
     "Generation",
     "Greedy",
     "Hidden",
     "HiddenStates",
+    "InstrumentError",
     "Json",
+    "KnownFact",
+    "Load",
+    "LoadEndpoint",
+    "LoadLevel",
+    "LoadShape",
+    "LoadTask",
+    "LoopHealth",
     "Measurement",
     "Message",
     "Needle",
     "NeedleAnswer",
     "NeedleTask",
     "NeedleTrouble",
+    "Preflight",
     "Prompt",
     "PromptSet",
     "Rendered",
+    "RequestTiming",
     "Role",
     "Scenario",
     "ScoredSequence",
+    "ServerFacts",
     "Status",
     "Threshold",
     "Tier",
@@ -53,7 +70,12 @@ Role: TypeAlias = Literal["npu", "gpu", "cpu"]
 Tier: TypeAlias = Literal["contract", "assurance", "info"]
 Status: TypeAlias = Literal["PASS", "FAIL", "INVALID", "WAIVED", "SKIPPED"]
 Comparison: TypeAlias = Literal[">=", "<=", ">", "<", "="]
+FeatureName: TypeAlias = Literal[
+    "whole", "cut", "effort-low", "effort-high",
+    "tools-auto", "tools-required", "tools-named", "tags", "abort", "bad-requests",
+]  # fmt: skip
 NeedleTrouble: TypeAlias = Literal["rejected", "out_of_memory", "timeout"]
+LoadEndpoint: TypeAlias = Literal["chat", "completions"]
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
@@ -117,6 +139,35 @@ class NeedleTask:
     trials: int = 1
     seed: int = 0
     max_context_len: int = 131072
+
+
+@dataclass(frozen=True, slots=True)
+class LoadShape:
+    """What one load level asks: ``requests`` in all, each of exactly so many tokens in and out."""
+
+    concurrency: int
+    requests: int
+    prompt_tokens: int
+    max_tokens: int
+    endpoint: LoadEndpoint = "chat"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadTask:
+    """How load is measured where the user says so; None leaves what the profile says.
+
+    ``trials`` repeats all levels; ``gpu``: the baseline is put under load too; ``calibrate``: the
+    instrument's own error is measured first.
+    """
+
+    concurrency: tuple[int, ...] | None = None
+    requests: int | None = None
+    max_tokens: int | None = None
+    prompt_tokens: int | None = None
+    endpoint: LoadEndpoint = "chat"
+    trials: int = 1
+    gpu: bool = False
+    calibrate: bool = True
 
 
 # -- devices ----------------------------------------------------------------------------------
@@ -278,7 +329,93 @@ class Needle:
         return f"{self.device} needle {self.cell}{' control' if self.control else ''}"
 
 
-Scenario: TypeAlias = Greedy | Rendered | Forced | Hidden | Needle
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Log-probabilities of the true next token here and there in one long text.
+
+    Asked for behind prefixes longer than ``above`` and no longer than ``length`` tokens, so that the
+    scenarios of neighbouring lengths make up one sequence and nothing is measured twice.
+    """
+
+    device: str
+    above: int
+    length: int
+
+    @property
+    def id(self) -> str:
+        """Stable name, fit for a file."""
+        return f"drift-{self.device}-{self.length}"
+
+    @property
+    def title(self) -> str:
+        """What is going on, for a person who waits."""
+        return f"{self.device} drift to {self.length} tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One load level: ``concurrency`` requests in flight until the level's requests are done (closed loop).
+
+    ``trial`` numbers repetitions of all levels.
+    """
+
+    device: str
+    concurrency: int
+    trial: int = 0
+
+    @property
+    def level(self) -> str:
+        """The level's name in threshold ids: ``c16``."""
+        return f"c{self.concurrency:02d}"
+
+    @property
+    def id(self) -> str:
+        """Stable name, fit for a file."""
+        return f"load-{self.device}-{self.level}-t{self.trial}"
+
+    @property
+    def title(self) -> str:
+        """What is going on, for a person who waits."""
+        again = f" again ({self.trial + 1})" if self.trial else ""
+        return f"{self.device} under load, {self.concurrency} at once{again}"
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What a server tells about itself before anything is measured; taken while devices are probed."""
+
+    device: str
+
+    @property
+    def id(self) -> str:
+        """Stable name, fit for a file."""
+        return f"preflight-{self.device}"
+
+    @property
+    def title(self) -> str:
+        """What is going on, for a person who waits."""
+        return f"{self.device} preflight"
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One feature of a server, tried out with a handful of requests; ``measure.features`` says which."""
+
+    device: str
+    feature: FeatureName
+
+    @property
+    def id(self) -> str:
+        """Stable name, fit for a file."""
+        return f"feature-{self.device}-{self.feature}"
+
+    @property
+    def title(self) -> str:
+        """What is going on, for a person who waits."""
+        return f"{self.device} {self.feature.replace('-', ' ')}"
+
+
+Scenario: TypeAlias = Greedy | Rendered | Forced | Hidden | Needle | Drift | Load | Preflight | Feature
 
 
 # -- measurements: what came back -------------------------------------------------------------
@@ -378,6 +515,157 @@ class NeedleAnswer:
     cached_tokens: int | None = None
     trouble: NeedleTrouble | None = None
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DriftPoint:
+    """The log-probability in nats of one true token of a long text, given all ``position`` tokens before it.
+
+    Neighbouring positions share a ``spot``, the length in tokens they stand for. ``text_sha256`` is over
+    the ids (int32) of the prefix and the token: equal ones were asked for the same.
+    """
+
+    spot: int
+    position: int
+    token: int
+    text_sha256: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFact:
+    """A fact about a server that it does not have to tell: ``name`` "dtype", and where it was found."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """A server that answers, before anything is measured on it.
+
+    ``addresses`` are its host's addresses with port and path, as this machine resolves them; ``run`` is the
+    id of the run that asked. ``model`` is the served model that was chosen; None: ``problem`` says
+    why none can be used. ``clock_ahead_s``: its clock less this machine's, to the second; None without a
+    Date header. ``harmony_date`` is the date in its chat prompt, None where it cannot be seen.
+    """
+
+    run: str
+    addresses: tuple[str, ...]
+    waited_s: float
+    listed: tuple[str, ...]
+    model: str | None = None
+    problem: str = ""
+    version: str | None = None
+    max_model_len: int | None = None
+    clock_ahead_s: float | None = None
+    harmony_date: str | None = None
+    known: tuple[KnownFact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AbortTrace:
+    """A long request that its client left: the server's count of running requests around that moment.
+
+    ``before`` it was sent, ``during``: the most while it ran, ``after``: pairs of seconds since the client
+    left and the count. ``natural_s``: how long the answer would have gone on by itself, in seconds.
+    """
+
+    before: int
+    during: int
+    after: tuple[tuple[float, int], ...]
+    natural_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BadRequest:
+    """A request that is wrong, and whether the server still answers a good one after it.
+
+    ``status`` None: no HTTP answer came. ``said`` is the server's refusal, ``trouble`` what became of
+    the good request, empty when it was answered.
+    """
+
+    name: str
+    status: int | None
+    said: str
+    alive: bool
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTiming:
+    """One request under load, on the client's monotonic clock in nanoseconds.
+
+    ``id`` is the X-Request-Id that was sent. ``start_ns``: handed to the client; ``sent_ns``: its last
+    byte written to the socket, None when it never was. ``token_ns`` holds a stamp for each event that
+    carried generated tokens, taken when the bytes arrived, ``tokens`` how many each carried.
+    ``first_text_ns``: the first event with visible text, of reasoning or of the answer.
+    ``end_ns``: the stream's end, or the failure. Counts come from the server's usage, None when
+    it gave none. ``error`` is set for whatever failed, a stream that ended badly included.
+    """
+
+    id: str
+    start_ns: int
+    sent_ns: int | None
+    token_ns: tuple[int, ...]
+    tokens: tuple[int, ...]
+    first_text_ns: int | None
+    end_ns: int
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    finish_reason: str | None = None
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoopHealth:
+    """How well the client itself kept up during a level.
+
+    ``lag_p50_ms``, ``lag_p99_ms``, ``lag_max_ms``: how late a timer of the event loop fired.
+    ``cpu_share``: the process's CPU time over the level's time; near 1.0 the client is the bottleneck.
+    """
+
+    lag_p50_ms: float
+    lag_p99_ms: float
+    lag_max_ms: float
+    cpu_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoadLevel:
+    """One load level as measured: its requests, those never sent left out, and what was seen around them.
+
+    ``health`` is None when the level did not come to its end. ``rtt_ms``: round trips to the server,
+    timed before the level. ``frame_tokens``: tokens that the chat's frame adds to every prompt, which
+    prompts may share. ``server``: by how much the server's own counters grew over the level, by
+    their names without ``vllm:``, sums of seconds included; None without ``/metrics``.
+    """
+
+    shape: LoadShape
+    requests: tuple[RequestTiming, ...]
+    health: LoopHealth | None = None
+    rtt_ms: tuple[float, ...] = ()
+    frame_tokens: int = 0
+    server: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentError:
+    """How far the instrument is off at one level on this machine, against a server that stamps its writes.
+
+    Errors are measured minus true, in milliseconds, over ``requests`` requests: mean (the bias) and the
+    99th percentile. ``load_held`` is the share of the offered load that the client actually kept in flight.
+    """
+
+    concurrency: int
+    requests: int
+    ttft_bias_ms: float
+    ttft_p99_ms: float
+    tpot_bias_ms: float
+    tpot_p99_ms: float
+    load_held: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 
 from pytest_gptoss.errors import UsageError
-from pytest_gptoss.records import Json, NeedleTask
+from pytest_gptoss.records import Json, LoadTask, NeedleTask
 from pytest_gptoss.settings import DeviceSettings, Settings
 
 __all__ = ["replayed", "run_facts"]
@@ -23,6 +23,7 @@ def run_facts(settings: Settings, profile: str) -> dict[str, Json]:
         "inputs": settings.inputs,
         "needle": dataclasses.asdict(settings.needle),
         "needle_grid": settings.needle_grid,
+        "load": dataclasses.asdict(settings.load),
         "profile": profile,
     }
 
@@ -44,6 +45,7 @@ def replayed(settings: Settings) -> Settings:
             inputs=facts["inputs"],
             needle=NeedleTask(**facts["needle"]),
             needle_grid=facts["needle_grid"],
+            load=_load(facts["load"]),
             profile=settings.profile or facts["profile"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -51,3 +53,8 @@ def replayed(settings: Settings) -> Settings:
             f"--gptoss-replay {settings.replay}: no finished run there ({error}); "
             "name the directory its reports were written to"
         ) from error
+
+
+def _load(facts: Mapping[str, Json]) -> LoadTask:
+    levels = facts["concurrency"]
+    return LoadTask(**{**facts, "concurrency": None if levels is None else tuple(levels)})

@@ -6,17 +6,23 @@ This is the whole suite without pytest: the plugin asks it for verdicts, the com
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+import dataclasses
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_gptoss.client.connection import ignored_proxy_variables
-from pytest_gptoss.client.http import VllmClient
-from pytest_gptoss.errors import GptossError, InsufficientData, MeasurementError
+from pytest_gptoss.client.http import Timeouts, VllmClient
+from pytest_gptoss.errors import ConditionAbsent, GptossError, InsufficientData, MeasurementError
 from pytest_gptoss.findings import info_name
-from pytest_gptoss.judge.catalogue import INFO, Metric, Roles
+from pytest_gptoss.instrument import ensure_calibrated, instrument_errors, instrument_problem
+from pytest_gptoss.judge.catalogue import INFO, Metric, Roles, gates
+from pytest_gptoss.judge.instrument import error_at, why_too_coarse
 from pytest_gptoss.judge.verdicts import invalid, judge, skipped, waived
+from pytest_gptoss.measure.appetite import context_needed
 from pytest_gptoss.measure.baseline import Baseline, read_baseline, record_baseline
-from pytest_gptoss.measure.devices import Access, Address, ProbedDevice, probe_all
+from pytest_gptoss.measure.devices import Access, Address, ProbedDevice, Waiting, probe_all
 from pytest_gptoss.measure.hidden_file import read_hidden
 from pytest_gptoss.measure.progress import Progress
 from pytest_gptoss.measure.runner import Runner
@@ -30,7 +36,9 @@ from pytest_gptoss.records import (
     Greedy,
     Hidden,
     Json,
+    Load,
     Measurement,
+    Preflight,
     Rendered,
     Scenario,
     Threshold,
@@ -68,9 +76,14 @@ class AcceptanceRun:
         )
         if self.baseline is not None:
             self.baseline.refuse_if_different({**plan.workload.facts(), "inputs": settings.inputs})
+        self.selected: frozenset[tuple[str, str]] | None = None
+        """The rows (npu, threshold id) that the user asked for; None: any may be asked."""
+        self.measured_s = 0.0
+        """Seconds spent so far on measuring, or on waiting for another process that measures."""
         self._tell = tell
         self._probed: dict[str, ProbedDevice] = {}
         self._verdicts: dict[tuple[str, str], Verdict] = {}
+        self._expected: frozenset[Load] = frozenset()
 
     # -- beginning and end --------------------------------------------------------------------
 
@@ -82,6 +95,8 @@ class AcceptanceRun:
         else:
             self.store.adopt(replay / "run")
         self.store.save_document("run", run_facts(self.settings, self.plan.profile.name))
+        if replay is None:
+            self.store.save_document("id", uuid.uuid4().hex)
         if self.baseline is not None:
             self.baseline.fill(self.store)
 
@@ -109,7 +124,7 @@ class AcceptanceRun:
         """Every device of the run, probed once for all processes that share the store."""
         if self._probed:
             return self._probed
-        with self.store.lock():
+        with self._measuring(), self.store.lock():
             document = self.store.load_document("devices")
             if document is None:
                 document = [each.document() for each in self._probe().values()]
@@ -143,11 +158,11 @@ class AcceptanceRun:
 
     def access(self) -> Access:
         """How this run reaches servers."""
+        settings = self.settings
         return Access(
-            timeout_s=self.settings.timeout_s,
-            first_token_timeout_s=self.settings.first_token_timeout_s,
-            ca_bundle=self.settings.ca_bundle,
-            trust_env=self.settings.trust_env,
+            timeouts=Timeouts(first_token=settings.first_token_timeout_s, between_tokens=settings.timeout_s),
+            ca_bundle=settings.ca_bundle,
+            trust_env=settings.trust_env,
         )
 
     def _settings_of(self, name: str) -> DeviceSettings:
@@ -158,11 +173,15 @@ class AcceptanceRun:
 
     def _probe(self) -> dict[str, ProbedDevice]:
         addresses = [
-            Address(device.role, device.name, self.url(device.name), device.label, device.model)
+            Address(device.role, device.name, self.url(device.name), device.label, device.model, device.log)
             for device in self.settings.devices
             if not self._recorded(device.name)
         ]
-        probed = probe_all(addresses, self.access())
+        waiting = Waiting(self.settings.ready_timeout_s, self._tell, self.store.load_document("id") or "")
+        probed = {}
+        for found, preflight in probe_all(addresses, self.access(), waiting):
+            probed[found.name] = found
+            self.store.save(preflight)
         if self.baseline is not None:
             recorded = self.baseline.devices
             probed.update({name: ProbedDevice.from_document(each) for name, each in recorded.items()})
@@ -170,24 +189,42 @@ class AcceptanceRun:
 
     # -- measuring ----------------------------------------------------------------------------
 
+    def expect(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Learn which (npu, threshold id) this run will be asked for: load levels are repeated together."""
+        self._expected = frozenset(
+            level for npu, threshold_id in rows for level in self._levels_of(npu, threshold_id)
+        )
+
     def measure(self, *scenarios: Scenario) -> tuple[Measurement[Any], ...]:
         """The measurements of these scenarios, made now if they were not before.
 
         Raises MeasurementError when a device cannot be measured at all.
         """
-        with self.store.lock():
+        with self._measuring(), self.store.lock():
             self._ensure(scenarios)
         return tuple(self._stored(scenario) for scenario in scenarios)
 
+    @contextlib.contextmanager
+    def _measuring(self) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.measured_s += time.monotonic() - began
+
     def _ensure(self, scenarios: Iterable[Scenario]) -> None:
+        self.probed()  # the preflight is measured there
         missing = [each for each in dict.fromkeys(scenarios) if self.store.load(each.id) is None]
         if not missing:
             return
         for scenario in missing:
             self._refuse_unmeasurable(scenario)
         self._ensure(earlier for scenario in missing for earlier in _rests_on(scenario))
+        self._put_under_load([each for each in missing if isinstance(each, Load)])
         for_servers = []
         for scenario in missing:
+            if isinstance(scenario, Load):
+                continue
             ready = self._without_server(scenario) if isinstance(scenario, Hidden) else None
             if ready is None:
                 for_servers.append(scenario)
@@ -195,6 +232,34 @@ class AcceptanceRun:
                 self.store.save(ready)
         if for_servers:
             self._runner().measure(for_servers)
+
+    def _put_under_load(self, asked: Sequence[Load]) -> None:
+        """Measure load levels, each on one device and then on the others, so that drift hits all.
+
+        With several trials all levels of the run take part, one sweep after the other.
+        """
+        if not asked:
+            return
+        task, levels = self.settings.load, self.plan.workload.levels
+        wanted = {*asked, *(self._expected if task.trials > 1 else ())}
+        if task.gpu:
+            wanted |= {dataclasses.replace(each, device="gpu") for each in wanted}
+        if task.calibrate:
+            shapes = {each.concurrency: levels[each.concurrency] for each in {*wanted, *self._expected}}
+            ensure_calibrated(self.store, [shapes[level] for level in sorted(shapes)], tell=self._tell)
+        order = [name for name, probed in self.probed().items() if probed.device is not None]
+        missing = [each for each in wanted if each.device in order and self.store.load(each.id) is None]
+        missing.sort(key=lambda each: (each.trial, each.concurrency, order.index(each.device)))
+        self._runner().measure(missing)
+
+    def _levels_of(self, npu: str, threshold_id: str) -> tuple[Load, ...]:
+        """The load levels that a threshold needs and that this run has."""
+        threshold, roles = self.plan.thresholds[threshold_id], self.roles(npu)
+        metric = self.plan.metrics[threshold.metric]
+        if threshold.family != "performance" or (metric.baseline and roles.gpu is None):
+            return ()
+        needs = (each for each in metric.needs(roles).values() if isinstance(each, Load))
+        return tuple(each for each in needs if each.concurrency in self.plan.workload.levels)
 
     def _stored(self, scenario: Scenario) -> Measurement[Any]:
         measurement = self.store.load(scenario.id)
@@ -205,7 +270,8 @@ class AcceptanceRun:
     def _refuse_unmeasurable(self, scenario: Scenario) -> None:
         if self.settings.replay is not None:
             raise MeasurementError(f"the replayed run did not measure {scenario.id}: measure it in a new run")
-        self.device(scenario.device)
+        if not isinstance(scenario, Preflight):
+            self.device(scenario.device)
         if self._recorded(scenario.device) and not (
             isinstance(scenario, Hidden) and self._settings_of(scenario.device).hidden
         ):
@@ -243,6 +309,7 @@ class AcceptanceRun:
             workload=self.plan.workload,
             store=self.store,
             progress=Progress(self._tell),
+            ca_bundle=self.settings.ca_bundle,
         )
 
     def _hidden_client(self, device: Device) -> VllmClient:
@@ -257,11 +324,14 @@ class AcceptanceRun:
     def roles(self, npu: str) -> Roles:
         """The devices that play in a verdict about ``npu``."""
         present = {device.role for device in self.settings.devices}
+        first = self.settings.npus[0] if self.settings.npus else None
         return Roles(
             npu=npu,
             gpu="gpu" if "gpu" in present else None,
             cpu="cpu" if "cpu" in present else None,
             prompt_ids_of="gpu" if self.settings.inputs == "token-ids" and "gpu" in present else None,
+            trials=self.settings.load.trials,
+            first=None if first == npu else first,
         )
 
     def verdict(self, npu: str, threshold_id: str) -> Verdict:
@@ -280,17 +350,28 @@ class AcceptanceRun:
     def _judge(self, npu: str, threshold: Threshold) -> Verdict:
         metric = self.plan.metrics[threshold.metric]
         roles = self.roles(npu)
-        if metric.condition == "cpu" and roles.cpu is None:
-            return skipped(threshold, npu, "no CPU reference: add --cpu-url URL or --gptoss-cpu-model DIR")
+        absent = _absent(metric, roles)
+        if absent is not None:
+            return skipped(threshold, npu, absent)
         if metric.baseline and roles.gpu is None:
             return invalid(
                 threshold, npu, "no baseline to compare with: add --gpu-url URL or --gptoss-baseline FILE"
             )
+        absent = self._absent_level(metric, roles)
+        if absent is not None:
+            without = invalid if threshold.tier == "contract" else skipped
+            return without(threshold, npu, absent)
         try:
-            blocked = self._blocked_by(npu, metric)
+            blocked = self._blocked_by(npu, threshold, metric)
             if blocked is not None:
-                return invalid(threshold, npu, blocked)
-            verdict = judge(threshold, npu, self._estimate(metric, roles))
+                return blocked
+            estimate = self._estimate(metric, roles, threshold.statistic)
+            doubt = self._doubt(threshold, metric, roles)
+            if doubt is not None:
+                return invalid(threshold, npu, doubt)
+            verdict = judge(threshold, npu, estimate)
+        except ConditionAbsent as error:
+            return skipped(threshold, npu, str(error))
         except (InsufficientData, MeasurementError) as error:
             return invalid(threshold, npu, str(error))
         except GptossError as error:
@@ -298,10 +379,63 @@ class AcceptanceRun:
         self._note_beside(npu, metric, roles)
         return verdict
 
-    def _estimate(self, metric: Metric, roles: Roles) -> Estimate:
+    def _estimate(self, metric: Metric, roles: Roles, statistic: str | None = None) -> Estimate:
         needs = metric.needs(roles)
         measured = dict(zip(needs, self.measure(*needs.values()), strict=True))
-        return metric.compute(**measured)
+        given = {name: self._given(name, roles) for name in metric.given}
+        if len(metric.statistics) > 1:
+            given["statistic"] = statistic
+        return metric.compute(**measured, **given)
+
+    def _given(self, name: str, roles: Roles) -> Json:
+        """What the run knows by itself and a metric asks for."""
+        if name == "stated":
+            return self.settings.info.of_devices
+        if name == "context_needed":
+            return max((self._context_of(each, roles) for each in self._selected_on(roles.npu)), default=0)
+        raise MeasurementError(f"a metric asks for {name!r}, which no run knows")
+
+    def _selected_on(self, npu: str) -> Iterable[Threshold]:
+        table = self.plan.thresholds
+        if self.selected is None:
+            return table.values()
+        return [table[threshold_id] for name, threshold_id in self.selected if name == npu]
+
+    def _context_of(self, threshold: Threshold, roles: Roles) -> int:
+        metric = self.plan.metrics[threshold.metric]
+        if _absent(metric, roles) is not None or (metric.baseline and roles.gpu is None):
+            return 0
+        needs = metric.needs(roles).values()
+        return max((context_needed(each, self.plan.workload) for each in needs), default=0)
+
+    def _absent_level(self, metric: Metric, roles: Roles) -> str | None:
+        """Why a metric's load level is not in this run, in a line; None when it is, or needs none."""
+        levels = self.plan.workload.levels
+        needs = () if metric.baseline else metric.needs(roles).values()
+        for each in needs:
+            if isinstance(each, Load) and each.concurrency not in levels:
+                run = ",".join(map(str, levels))
+                return (
+                    f"load level {each.level} is not in this run, which has --gptoss-concurrency {run}: add "
+                    f"{each.concurrency} to it, or deselect its rows with -k 'not {each.level}'"
+                )
+        return None
+
+    def _doubt(self, threshold: Threshold, metric: Metric, roles: Roles) -> str | None:
+        """Why the instrument cannot tell whether a latency keeps its limit; None when it can."""
+        if metric.clock is None or not self.settings.load.calibrate:
+            return None
+        problem = instrument_problem(self.store)
+        if problem is not None:
+            return (
+                f"the instrument could not be calibrated ({problem}): --gptoss-no-calibration judges without"
+            )
+        errors = instrument_errors(self.store)
+        for each in metric.needs(roles).values():
+            error = error_at(errors, each.concurrency) if isinstance(each, Load) else None
+            if error is not None:
+                return why_too_coarse(threshold, metric.clock, error)
+        return "the instrument was not calibrated at this level: measure again in a new run"
 
     def _note_beside(self, npu: str, metric: Metric, roles: Roles) -> None:
         """Measure what is printed beside a metric, all devices side by side, and keep it."""
@@ -330,16 +464,46 @@ class AcceptanceRun:
             }
         self.store.save_document(info_name(npu, name), document)
 
-    def _blocked_by(self, npu: str, metric: Metric) -> str | None:
-        """Why a metric means nothing: the first threshold it rests on that does not hold."""
-        for threshold_id in metric.rests_on:
+    def judge_finished_levels(self, rows: Iterable[tuple[str, str]]) -> Iterator[Verdict]:
+        """After an interruption: verdicts on load levels that were measured to the end and not yet judged."""
+        for npu, threshold_id in rows:
+            levels = self._levels_of(npu, threshold_id)
+            stored = [self.store.load(each.id) for each in levels]
+            finished = bool(stored) and all(each is not None and each.complete for each in stored)
+            if finished and (npu, threshold_id) not in self._verdicts:
+                yield self.verdict(npu, threshold_id)
+
+    def _blocked_by(self, npu: str, judged: Threshold, metric: Metric) -> Verdict | None:
+        """INVALID when a metric means nothing: by the first threshold it rests on that does not hold."""
+        for threshold_id in (*gates(judged, metric), *metric.rests_on):
             threshold = self.plan.thresholds.get(threshold_id)
             if threshold is None:
                 continue
             verdict = self._judged(npu, threshold)
             if verdict.status in ("FAIL", "INVALID"):
-                return f"{threshold_id} does not hold: {verdict.reason}"
+                blocked = invalid(judged, npu, _cause(threshold_id, verdict))
+                return dataclasses.replace(blocked, details={"blocked_by": threshold_id})
         return None
+
+
+def _cause(threshold_id: str, verdict: Verdict) -> str:
+    """One reason for all that rest on the same row, however many rows lie between."""
+    if "blocked_by" in verdict.details:
+        return verdict.reason
+    return f"{threshold_id} does not hold: {verdict.reason}"
+
+
+def _absent(metric: Metric, roles: Roles) -> str | None:
+    """Why a metric's condition does not hold in this run; None when it does."""
+    if metric.condition == "cpu" and roles.cpu is None:
+        return "no CPU reference: add --cpu-url URL or --gptoss-cpu-model DIR"
+    if metric.condition in ("gpu", "gpu chat") and roles.gpu is None:
+        return "no baseline to look at: add --gpu-url URL"
+    if metric.condition == "gpu chat" and roles.prompt_ids_of is not None:
+        return "the baseline's own prompt ids are sent to every device (--gptoss-inputs token-ids)"
+    if metric.condition == "first" and roles.first is None:
+        return "the first device under test is what the others are compared with"
+    return None
 
 
 def _rests_on(scenario: Scenario) -> tuple[Scenario, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pytest_gptoss.embedded import ServerProcess, start_pair, start_reference
+from pytest_gptoss.embedded import start_pair, start_reference
+from pytest_gptoss.server_process import ServerProcess
 from pytest_gptoss.settings import Settings
 
 __all__ = ["Servers"]

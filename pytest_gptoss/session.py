@@ -17,23 +17,36 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gptoss import __version__
-from pytest_gptoss.errors import GptossError, MeasurementError, UsageError
+from pytest_gptoss.client.endpoint import Endpoint
+from pytest_gptoss.diagnosis import Diagnosis
+from pytest_gptoss.errors import GptossError, MeasurementError, MissingExtra, UsageError
 from pytest_gptoss.findings import findings
+from pytest_gptoss.judge.configurations import configuration_matrix
+from pytest_gptoss.judge.diagnosis import load_signatures
 from pytest_gptoss.judge.verdicts import line
+from pytest_gptoss.keys import MEASURED_S, ROW
+from pytest_gptoss.load_levels import load_levels, load_requests
 from pytest_gptoss.measure.devices import ProbedDevice
-from pytest_gptoss.measure.store import write_json
 from pytest_gptoss.needle_cells import needle_cells
 from pytest_gptoss.options import read_options
 from pytest_gptoss.plan import Extensions, make_plan
+from pytest_gptoss.preflight import preflight_findings
+from pytest_gptoss.printable import printable
 from pytest_gptoss.records import Device, Json, Threshold, Verdict
 from pytest_gptoss.replay import replayed
-from pytest_gptoss.report.document import State, acceptance_document, device_row, verdict_row
-from pytest_gptoss.report.junit import properties
-from pytest_gptoss.report.long_context import long_context_report
-from pytest_gptoss.report.precision import precision_report
-from pytest_gptoss.report.terminal import named, table
+from pytest_gptoss.report.benchmark import benchmark_report
+from pytest_gptoss.report.document import (
+    State,
+    acceptance_document,
+    device_row,
+    not_judged_row,
+    verdict_row,
+)
+from pytest_gptoss.report.junit import properties, suite_properties
+from pytest_gptoss.report.terminal import named, show_table
+from pytest_gptoss.report_files import forget_reports, write_document, write_reports
 from pytest_gptoss.run import AcceptanceRun
-from pytest_gptoss.settings import Settings, settings_from
+from pytest_gptoss.settings import DeviceSettings, Settings, settings_from
 
 if TYPE_CHECKING:
     import httpx
@@ -51,11 +64,13 @@ class Session:
         self.run = AcceptanceRun(
             settings, make_plan(settings, self._extend), tell=self._tell, urls=urls or None
         )
+        self._diagnosis = Diagnosis(settings, self.run.store, load_signatures(settings.signatures))
         self.active = settings.active
         self._started = _now()
         self._document: dict[str, Json] | None = None
-        self._selected = 0
+        self._selected: dict[tuple[str, str], None] = {}
         self._problem: str | None = None
+        self._missing: str | None = None
 
     @classmethod
     def from_config(cls, config: pytest.Config) -> Session:
@@ -83,13 +98,20 @@ class Session:
             return
         try:
             self.run.begin()
-            self._write("acceptance.json", acceptance_document(state="running", run=self._facts(None)))
+            self._diagnosis.begin()
+            forget_reports(self.run.settings.report)
+            write_document(
+                self.run.settings.report, acceptance_document(state="running", run=self._facts(None))
+            )
         except GptossError as error:
             raise pytest.UsageError(f"gptoss: {error}") from None
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Count the rows this process was asked for."""
-        self._selected = sum("threshold_row" in getattr(item, "fixturenames", ()) for item in session.items)
+        """Note the rows this process was asked for, in their order."""
+        rows = [row for row in map(_row_of, session.items) if row is not None]
+        self._selected = dict.fromkeys(rows)
+        self.run.expect(rows)
+        self.run.selected = frozenset(rows) if rows else None
 
     def start_servers(self) -> Mapping[str, str]:
         """Device name -> URL of the servers this run starts (pytest-xdist: on the controller)."""
@@ -105,7 +127,8 @@ class Session:
         """Write every report, before JUnit's file is written, however the run has ended."""
         if not self._leads:
             if self._worker is not None:
-                self._config.workeroutput["gptoss_selected"] = self._selected  # type: ignore[attr-defined]
+                rows = list(self._selected)
+                self._config.workeroutput["gptoss_selected"] = rows  # type: ignore[attr-defined]
             return
         try:
             self._conclude(_state(session, exitstatus))
@@ -119,7 +142,8 @@ class Session:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """pytest-xdist, on the controller: every worker has collected the same rows."""
-        self._selected = max(self._selected, getattr(node, "workeroutput", {}).get("gptoss_selected", 0))
+        rows = getattr(node, "workeroutput", {}).get("gptoss_selected", ())
+        self._selected.update(dict.fromkeys(rows))
 
     def pytest_unconfigure(self) -> None:
         """Stop what was started, also when the session never came to its end."""
@@ -130,8 +154,10 @@ class Session:
     def rows(self, family: str) -> list[tuple[str, Threshold]]:
         """(npu, threshold) of every row of a family, one device after the other."""
         npus = self.run.settings.npus or ("npu",)
-        table_rows = [row for row in self.run.plan.thresholds.values() if row.family == family]
-        return [(npu, row) for npu in npus for row in table_rows]
+        plan = self.run.plan
+        table_rows = [row for row in plan.thresholds.values() if row.family == family]
+        others = [row for row in table_rows if plan.metrics[row.metric].condition != "first"]
+        return [(npu, row) for npu in npus for row in (others if npu == npus[0] else table_rows)]
 
     def name_of(self, role: str) -> str | None:
         """Name of the first device in a role."""
@@ -153,33 +179,53 @@ class Session:
 
     def judge_row(self, npu: str, threshold_id: str, item: pytest.Item) -> Verdict:
         """Judge one row, keep the verdict, and hang its facts on the test for JUnit and others."""
+        before = self.run.measured_s
         verdict = self.run.verdict(npu, threshold_id)
-        device = self._devices_or_none().get(npu)
+        item.stash[MEASURED_S] = self.run.measured_s - before
+        item.user_properties.extend(properties(self._keep(verdict)))
+        return verdict
+
+    def _keep(self, verdict: Verdict) -> dict[str, Json]:
+        """Keep a verdict for the reports; returns its row."""
+        device = self._devices_or_none().get(verdict.npu)
         row = verdict_row(
             verdict,
             devices=self._players(verdict),
             model=device.model if device else None,
             profile=self.run.plan.profile.name,
         )
-        item.user_properties.extend(properties(row))
-        self.run.store.save_verdict(npu, threshold_id, row)
-        return verdict
+        self.run.store.save_verdict(verdict.npu, verdict.threshold.id, row)
+        return row
 
     def explain(self, verdict: Verdict) -> str:
-        """A verdict in one line, with the devices that played."""
+        """A verdict in one line, with the devices that played; what their logs say of it stands below."""
         if verdict.status == "WAIVED":
             return f"WAIVED: {verdict.reason}"
-        return line(verdict, self._players(verdict))
+        said = line(verdict, self._players(verdict))
+        if verdict.status not in ("FAIL", "INVALID") or "blocked_by" in verdict.details:
+            return said
+        threshold_id = verdict.threshold.id
+        beside = self._diagnosis.beside(threshold_id, self._player_names(verdict.npu, threshold_id))
+        return "\n".join([said, *beside])
 
     def http_client(self, device: Device) -> httpx.AsyncClient:
         """An httpx client for a project's own requests to a device."""
         return self.run.access().http_client(device.role, self.run.url(device.name))
 
+    def _player_names(self, npu: str, threshold_id: str) -> list[str]:
+        """The devices a verdict is about, whether they answer or not."""
+        metric = self.run.plan.metrics[self.run.plan.thresholds[threshold_id].metric]
+        names = [npu]
+        if metric.baseline or metric.condition in ("gpu", "gpu chat"):
+            names.append("gpu")
+        if metric.condition == "first":
+            names.append(self.run.settings.npus[0])
+        return names
+
     def _players(self, verdict: Verdict) -> dict[str, Device]:
         """The devices a verdict is about, as far as they answer."""
-        metric = self.run.plan.metrics[verdict.threshold.metric]
-        names = [verdict.npu, "gpu"] if metric.baseline else [verdict.npu]
         found = self._devices_or_none()
+        names = self._player_names(verdict.npu, verdict.threshold.id)
         return {name: found[name] for name in names if name in found}
 
     def _devices_or_none(self) -> dict[str, Device]:
@@ -194,6 +240,9 @@ class Session:
         """What the run is going to judge."""
         settings = self.run.settings
         lines = [f"gptoss: {__version__}, profile {self.run.plan.profile.name}, reports in {settings.report}"]
+        devices = [_named_device(each) for each in settings.devices]
+        if devices:
+            lines.append(f"gptoss: {'; '.join(devices)}")
         if settings.replay is not None:
             lines.append(f"gptoss: replaying {settings.replay}")
         return lines
@@ -218,10 +267,9 @@ class Session:
         document = self._document
         if document is None or not document["verdicts"]:
             return
-        terminal.section("GPT-OSS acceptance")
-        for each in table(document):
-            markup = {name: True for name in (each.colour, "bold" if each.bold else None) if name}
-            terminal.line(each.text, **markup)
+        show_table(terminal, document)
+        if self._missing is not None:
+            terminal.line(self._missing)
         terminal.line(f"reports: {self.run.settings.report}")
 
     def _tell(self, text: str) -> None:
@@ -242,6 +290,9 @@ class Session:
     # -- reports ------------------------------------------------------------------------------
 
     def _conclude(self, state: State) -> None:
+        if state == "interrupted":
+            for verdict in self.run.judge_finished_levels(list(self._selected)):
+                self._keep(verdict)
         recorded = self.run.record()
         rows = [row for row in self.run.store.verdicts() if row is not None]
         npus, order = list(self.run.settings.npus), list(self.run.plan.thresholds)
@@ -251,22 +302,54 @@ class Session:
             run={**self._facts(_now()), "recorded": list(recorded)},
             devices=self._device_rows(),
             verdicts=rows,
-            selected=max(self._selected, len(rows)),
-            measurements={
-                **findings(self.run.store, [self.run.roles(npu) for npu in self.run.settings.npus], rows),
-                "needles": needle_cells(
-                    self.run.store,
-                    [device.name for device in self.run.settings.devices],
-                    self.run.plan.thresholds.values(),
-                ),
-            },
+            selected=max(len(self._selected), len(rows)),
+            measurements=self._measurements(rows),
+            not_judged=self._not_judged({(row["npu"], row["threshold_id"]) for row in rows}),
         )
         self._config.hook.pytest_gptoss_report(config=self._config, document=document)
         self._document = document
-        self._write("acceptance.json", document)
-        self._write("precision_report.json", precision_report(document))
-        self._write("long_context_report.json", long_context_report(document))
         self._add_suite_properties(document)
+        self._write(document)
+
+    def _write(self, document: Mapping[str, Json]) -> None:
+        settings, run = self.run.settings, self.run
+        write_document(settings.report, document)
+        requests = load_requests(run.store, run.plan, devices=self._names, task=settings.load)
+        write_document(
+            settings.report,
+            benchmark_report(document, requests),
+            name="benchmark_report.json",
+            compact=True,
+        )
+        try:
+            write_reports(settings.report, document, formats=("json", "md", "html"), language=settings.lang)
+        except MissingExtra as error:
+            self._missing = f"no acceptance.html: {error}"
+
+    @property
+    def _names(self) -> list[str]:
+        return [device.name for device in self.run.settings.devices]
+
+    def _measurements(self, rows: list[dict[str, Json]]) -> dict[str, Json]:
+        store, plan, settings = self.run.store, self.run.plan, self.run.settings
+        found = findings(store, [self.run.roles(npu) for npu in settings.npus], rows)
+        found["notes"] += [row["details"]["note"] for row in rows if row["details"].get("note")]
+        return {
+            **found,
+            "preflight": preflight_findings(store, settings),
+            "configurations": configuration_matrix(list(settings.npus), rows),
+            "diagnosis": self._diagnosis.findings(rows, self._player_names),
+            "needles": needle_cells(store, self._names, plan.thresholds.values()),
+            "load": load_levels(store, plan, devices=self._names, task=settings.load),
+        }
+
+    def _not_judged(self, judged: set[tuple[str, str]]) -> list[dict[str, Json]]:
+        return [
+            not_judged_row(npu, threshold, selected=(npu, threshold.id) in self._selected)
+            for npu in self.run.settings.npus
+            for threshold in self.run.plan.thresholds.values()
+            if (npu, threshold.id) not in judged
+        ]
 
     def _facts(self, ended: str | None) -> dict[str, Json]:
         settings, plan = self.run.settings, self.run.plan
@@ -283,7 +366,12 @@ class Session:
             "profile": plan.profile.name,
             "changed_limits": changed,
             "waivers": dict(settings.waivers or {}),
+            "info": dict(settings.info.of_run),
             "settings": {"inputs": settings.inputs, "timeout_s": settings.timeout_s, **plan.workload.facts()},
+            "load": {
+                **asdict(settings.load),
+                "levels": [asdict(shape) for shape in plan.workload.levels.values()],
+            },
             "needle": {**asdict(settings.needle), "grid": settings.needle_grid},
             "prompts_sha256": plan.workload.prompt_sets["precision"].sha256,
             "replay_of": str(settings.replay) if settings.replay is not None else None,
@@ -306,15 +394,8 @@ class Session:
         xml = self._config.stash.get(xml_key, None)
         if xml is None:
             return
-        run = document["run"]
-        xml.add_global_property("gptoss_verdict", run["verdict"])
-        xml.add_global_property("gptoss_profile", run["profile"])
-        xml.add_global_property("gptoss_version", __version__)
-        xml.add_global_property("gptoss_prompts_sha256", run["prompts_sha256"])
-        for device in document["devices"]:
-            for fact in ("label", "model", "server_version"):
-                if device[fact] is not None:
-                    xml.add_global_property(f"gptoss_{device['name']}_{fact}", device[fact])
+        for name, value in suite_properties(document):
+            xml.add_global_property(name, value)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_json_modifyreport(self, json_report: dict[str, Any]) -> None:
@@ -322,16 +403,18 @@ class Session:
         if self._document is not None:
             json_report["gptoss"] = {"run": self._document["run"], "devices": self._document["devices"]}
 
-    def _write(self, name: str, document: Mapping[str, Json]) -> None:
-        directory = self.run.settings.report
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            write_json(directory / name, document)
-        except OSError as error:
-            raise UsageError(
-                f"{directory}: {error.strerror or error}; reports need a directory that can be written: "
-                "name one with --gptoss-report DIR"
-            ) from error
+
+def _named_device(device: DeviceSettings) -> str:
+    """A device as it was named, before anything is known of it."""
+    where = "started here or recorded" if device.url is None else Endpoint.parse(device.url).root
+    return printable(f"{device.name} at {where}" + (f" ({device.label})" if device.label else ""))
+
+
+def _row_of(item: pytest.Item) -> tuple[str, str] | None:
+    """(npu, threshold id) of a test that is a row; None for other tests."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    row: tuple[str, str] | None = params.get(ROW)
+    return row
 
 
 def _device_line(probed: ProbedDevice) -> str:
@@ -344,7 +427,7 @@ def _device_line(probed: ProbedDevice) -> str:
     lacks = [name.replace("_", " ") for name in names if not getattr(able, name)]
     label = named({"label": device.label, "server_version": device.server_version})
     found = f"{device.name}: {label}, {device.model}, context {device.max_model_len}; {', '.join(can)}"
-    return f"{found}; lacks {', '.join(lacks)}" if lacks else found
+    return printable(f"{found}; lacks {', '.join(lacks)}" if lacks else found)
 
 
 def _state(session: pytest.Session, exitstatus: int) -> State:

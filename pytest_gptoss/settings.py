@@ -13,16 +13,23 @@ from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
 from pytest_gptoss.errors import UsageError
+from pytest_gptoss.measure.load_plan import read_levels
 from pytest_gptoss.options import OptionValues
-from pytest_gptoss.records import NeedleTask, Role
+from pytest_gptoss.records import LoadEndpoint, LoadTask, NeedleTask, Role
+from pytest_gptoss.report.wording import LANGUAGES, Language
 
-__all__ = ["DEFAULT_PROFILE", "DeviceSettings", "Inputs", "NeedleGrid", "Settings", "settings_from"]
+__all__ = ["DEFAULT_PROFILE", "DeviceSettings", "Info", "Inputs", "NeedleGrid", "Settings", "settings_from"]
 
 Inputs: TypeAlias = Literal["chat", "token-ids"]
 NeedleGrid: TypeAlias = Literal["document", "full"]
 
+VERSION_FACTS = ("vllm", "vllm_ascend", "cann", "torch", "torch_npu")
+"""Facts about a device that are versions, and are compared with the least ones allowed."""
+
 DEFAULT_PROFILE = "atlas-800-a2"
 DEFAULT_REPORT = "gptoss-report"
+LEAST_PROMPT = 160
+"""Fewest tokens of a prompt under load: the chat's frame, the question and a sentence or two."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class DeviceSettings:
 
     ``url`` None: the run starts it (``--embedded``, ``--gptoss-cpu-model``) or it was recorded.
     ``hidden`` is a pooling server's URL or a recorded file, None for the device's own ``/pooling``.
+    ``log`` is its server's log file.
     """
 
     role: Role
@@ -39,6 +47,15 @@ class DeviceSettings:
     label: str | None = None
     model: str | None = None
     hidden: str | None = None
+    log: Path | None = None
+
+
+@dataclass(frozen=True)
+class Info:
+    """Facts that the user states: ``of_devices`` by device and fact, ``of_run`` by fact."""
+
+    of_devices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    of_run: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,10 +80,14 @@ class Settings:
     prompts: Path | None = None
     needle: NeedleTask = field(default_factory=NeedleTask)
     needle_grid: NeedleGrid = "document"
+    load: LoadTask = field(default_factory=LoadTask)
     report: Path = Path(DEFAULT_REPORT)
+    lang: Language = "en"
     record: Path | None = None
     baseline: Path | None = None
     replay: Path | None = None
+    info: Info = field(default_factory=Info)
+    signatures: tuple[Path, ...] = ()
 
     @property
     def active(self) -> bool:
@@ -99,6 +120,9 @@ def settings_from(options: OptionValues, *, base: Path) -> Settings:
     if devices and replay is None and not any(device.role == "npu" for device in devices):
         given = ", ".join(sorted(options.origin(key) for key in options.values))
         raise UsageError(f"{given}: no device to accept; add --npu-url URL (or --embedded to try the suite)")
+    load = _load(options)
+    if load.gpu and (baseline is not None or not any(device.role == "gpu" for device in devices)):
+        raise UsageError(f"{options.origin('load_gpu')}: no GPU server to put under load; add --gpu-url URL")
     record = options.one("record")
     if record is not None and not any(device.role == "gpu" for device in devices):
         raise UsageError(f"{options.origin('record')}: no baseline to record; add --gpu-url URL")
@@ -120,10 +144,16 @@ def settings_from(options: OptionValues, *, base: Path) -> Settings:
         prompts=_file(options, "prompts", base),
         needle=_needle(options),
         needle_grid=cast("NeedleGrid", _choice(options, "needle_grid", ("document", "full"))),
+        load=load,
         report=base / (options.one("report") or DEFAULT_REPORT),
+        lang=cast("Language", _choice(options, "lang", LANGUAGES)),
         record=base / record if record is not None else None,
         baseline=baseline,
         replay=replay,
+        info=_info(options),
+        signatures=tuple(
+            _existing(options, "signatures", value, base) for value in options.many("signatures")
+        ),
     )
 
 
@@ -141,7 +171,10 @@ def _refuse_contradictions(options: OptionValues, *, embedded: bool) -> None:
             "a recorded baseline stands in for the GPU server"
         )
     if options.one("replay"):
-        servers = ("npu_url", "gpu_url", "cpu_url", "embedded", "baseline", "record", "cpu_model")
+        servers = (
+            "npu_url", "gpu_url", "cpu_url", "embedded", "baseline", "record", "cpu_model",
+            "npu_log", "gpu_log",
+        )  # fmt: skip
         live = [key for key in servers if options.values.get(key)]
         if live:
             raise UsageError(
@@ -161,6 +194,7 @@ def _devices(
     npus = {"npu": None} if embedded else _npu_urls(options)
     labels = _by_name(options, "npu_label", npus)
     hidden = _by_name(options, "hidden_npu", npus)
+    logs = _by_name(options, "npu_log", npus) if npus else {}
     devices = [
         DeviceSettings(
             "npu",
@@ -169,6 +203,7 @@ def _devices(
             labels.get(name),
             options.one("npu_model"),
             _hidden(options, "hidden_npu", hidden.get(name), base),
+            _existing(options, "npu_log", logs[name], base) if name in logs else None,
         )
         for name, url in npus.items()
     ]
@@ -176,6 +211,8 @@ def _devices(
         "gpu": bool(embedded or baseline or options.one("gpu_url")),
         "cpu": bool(cpu_model or options.one("cpu_url")),
     }
+    if options.one("gpu_log") and not present["gpu"]:
+        raise UsageError(f"{options.origin('gpu_log')}: no baseline has that log; add --gpu-url URL")
     models = {"gpu": options.one("gpu_model"), "cpu": options.one("cpu_model_name")}
     others: tuple[Role, ...] = ("gpu", "cpu")
     for role in others:
@@ -189,6 +226,7 @@ def _devices(
                     options.one(f"{role}_label"),
                     models[role],
                     _hidden(options, f"hidden_{role}", options.one(f"hidden_{role}"), base),
+                    _file(options, "gpu_log", base) if role == "gpu" else None,
                 )
             )
     return tuple(devices)
@@ -264,8 +302,10 @@ def _hidden(options: OptionValues, key: str, value: str | None, base: Path) -> s
 
 def _file(options: OptionValues, key: str, base: Path) -> Path | None:
     value = options.one(key)
-    if value is None:
-        return None
+    return None if value is None else _existing(options, key, value, base)
+
+
+def _existing(options: OptionValues, key: str, value: str, base: Path) -> Path:
     path = base / value
     if not path.is_file():
         raise UsageError(f"{options.origin(key)} is {value!r}: no such file")
@@ -342,6 +382,32 @@ def _needle(options: OptionValues) -> NeedleTask:
     )
 
 
+def _load(options: OptionValues) -> LoadTask:
+    """How load is measured; whatever is not given stays as the profile says."""
+    return LoadTask(
+        concurrency=_concurrency(options),
+        requests=_given(options, "num_requests"),
+        # One token alone has no time per output token.
+        max_tokens=_given(options, "max_tokens", least=2),
+        prompt_tokens=_given(options, "prompt_len", least=LEAST_PROMPT),
+        endpoint=cast("LoadEndpoint", _choice(options, "bench_endpoint", ("chat", "completions"))),
+        trials=_number(options, "trials", 1, least=1),
+        gpu=options.on("load_gpu"),
+        calibrate=not options.on("no_calibration"),
+    )
+
+
+def _given(options: OptionValues, key: str, *, least: int = 1) -> int | None:
+    return None if options.one(key) is None else _number(options, key, 0, least=least)
+
+
+def _concurrency(options: OptionValues) -> tuple[int, ...] | None:
+    value = options.one("concurrency")
+    if value is None:
+        return None
+    return read_levels(value, options.origin("concurrency"))
+
+
 def _choice(options: OptionValues, key: str, choices: tuple[str, ...]) -> str:
     value = options.one(key)
     if value is None:
@@ -361,3 +427,28 @@ def _waivers(options: OptionValues) -> dict[str, str]:
             )
         waivers[threshold.strip()] = reason.strip()
     return waivers
+
+
+def _info(options: OptionValues) -> Info:
+    """Facts by device and of the run. Whether the devices exist is known later, in a replay for one."""
+    of_devices: dict[str, dict[str, str]] = {}
+    of_run: dict[str, str] = {}
+    for given in options.many("info"):
+        key, mark, value = (part.strip() for part in given.partition("="))
+        device, dot, fact = key.rpartition(".")
+        if not mark or not value or not re.fullmatch(r"(?:[A-Za-z0-9_.-]+\.)?[A-Za-z0-9_-]+", key):
+            raise UsageError(
+                f"{options.origin('info')} is {given!r}: it takes DEVICE.FACT=VALUE, as npu.cann=8.5.1, "
+                "or FACT=VALUE for a fact of the run"
+            )
+        facts = of_devices.setdefault(device, {}) if dot else of_run
+        if fact in facts:
+            raise UsageError(
+                f"{options.origin('info')}: {key} is stated twice, {facts[fact]!r} and {value!r}: keep one"
+            )
+        if fact in VERSION_FACTS and dot and not re.match(r"v?\d+(\.\d+)+", value):
+            raise UsageError(
+                f"{options.origin('info')}: {key} is {value!r}: it takes a version, as {key}=8.5.1"
+            )
+        facts[fact] = value
+    return Info(of_devices, of_run)

@@ -11,16 +11,23 @@ import pytest_gptoss
 
 PACKAGE = Path(pytest_gptoss.__file__).parent
 
-FOUNDATION = {"errors", "records", "resources"}
+FOUNDATION = {
+    "errors", "lifetime", "printable", "records", "resources", "server_process", "token_text",
+}  # fmt: skip
 ALLOWED = {
     "client": FOUNDATION | {"client"},
     "measure": FOUNDATION | {"client", "measure"},
     "judge": FOUNDATION | {"judge"},
     "report": FOUNDATION | {"judge", "report"},
     "reference": FOUNDATION | {"reference"},
+    "truth": FOUNDATION | {"truth"},
     "errors": set(),
     "records": set(),
     "resources": {"errors"},
+    "printable": set(),
+    "token_text": {"resources"},
+    "lifetime": set(),
+    "server_process": {"errors"},
 }
 FORBIDDEN_PACKAGES = {
     "client": {"pytest"},
@@ -61,8 +68,9 @@ def test_imports_run_downwards(path):
         above = {name for name in map(_layer, imports) if name} - ALLOWED[layer] - {"__version__"}
         assert not above, f"{layer} must not import {above}"
     else:
-        below = {name for name in imports if name.startswith("pytest_gptoss.reference")}
-        assert not below, "the reference server is started as a process, never imported"
+        servers = ("pytest_gptoss.reference", "pytest_gptoss.truth")
+        below = {name for name in imports if name.startswith(servers)}
+        assert not below, "our servers are started as processes, never imported"
     packages = {name.split(".")[0] for name in imports}
     assert not packages & FORBIDDEN_PACKAGES.get(layer, set())
 

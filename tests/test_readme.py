@@ -28,6 +28,13 @@ def test_every_option_it_names_is_built():
     assert named <= built
 
 
+def test_the_chinese_readme_lacks_no_option_and_no_command():
+    chinese = (ROOT / "README.zh-CN.md").read_text("utf-8")
+    flags, commands = r"--[a-z][a-z-]+", r"pytest-gptoss [a-z-]+"
+    for pattern in (flags, commands):
+        assert set(re.findall(pattern, README)) <= set(re.findall(pattern, chinese))
+
+
 def test_no_machine_and_no_development_is_in_the_tracked_files():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
     if listed.returncode != 0:

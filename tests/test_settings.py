@@ -6,7 +6,8 @@ import pytest
 
 from pytest_gptoss.errors import UsageError
 from pytest_gptoss.options import OPTIONS, OptionValues
-from pytest_gptoss.records import NeedleTask
+from pytest_gptoss.plan import make_plan
+from pytest_gptoss.records import LoadTask, NeedleTask
 from pytest_gptoss.settings import settings_from
 
 FLAGS = {option.key: option.flag for option in OPTIONS}
@@ -112,3 +113,82 @@ def test_baseline_excludes_a_gpu_server(tmp_path):
 def test_embedded_brings_its_profile_unless_told_otherwise(tmp_path):
     assert _settings(tmp_path, embedded="1").profile == "embedded"
     assert _settings(tmp_path, embedded="1", profile="atlas-800-a2").profile == "atlas-800-a2"
+
+
+def test_load_is_the_profiles_unless_given(tmp_path):
+    assert _settings(tmp_path, npu_url="http://n").load == LoadTask()
+    given = _settings(
+        tmp_path, npu_url="http://n", gpu_url="http://g", concurrency="16, 1", num_requests="40",
+        max_tokens="64", prompt_len="512", bench_endpoint="completions", trials="3", load_gpu="1",
+        no_calibration="1",
+    )  # fmt: skip
+    assert given.load == LoadTask((1, 16), 40, 64, 512, "completions", 3, gpu=True, calibrate=False)
+
+
+def test_logs_and_facts_belong_to_devices(tmp_path):
+    for name in ("tp8.log", "gpu.log", "ours.toml"):
+        tmp_path.joinpath(name).touch()
+    settings = _settings(
+        tmp_path,
+        npu_url=["tp1=http://a:1", "tp8=http://b:2"],
+        gpu_url="http://g:1",
+        npu_log=["tp8=tp8.log"],
+        gpu_log="gpu.log",
+        info=["tp8.cann=8.5.1", "rack = 7 = left", "tp1.dtype=bfloat16"],
+        signatures=["ours.toml"],
+    )
+    assert [each.log for each in settings.devices] == [None, tmp_path / "tp8.log", tmp_path / "gpu.log"]
+    assert settings.info.of_devices == {"tp8": {"cann": "8.5.1"}, "tp1": {"dtype": "bfloat16"}}
+    assert settings.info.of_run == {"rack": "7 = left"}
+    assert settings.signatures == (tmp_path / "ours.toml",)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"concurrency": "1;4"}, "--gptoss-concurrency is '1;4': it takes whole numbers"),
+        ({"concurrency": "1,,4"}, "with commas between them"),
+        ({"concurrency": "0,4"}, "from 1 to 9999"),
+        ({"concurrency": "4,4"}, "name each level once"),
+        ({"num_requests": "none"}, "--gptoss-num-requests is 'none': it takes a whole number from 1 on"),
+        ({"max_tokens": "1"}, "--gptoss-max-tokens is '1': it takes a whole number from 2 on"),
+        ({"prompt_len": "100"}, "--gptoss-prompt-len is '100': it takes a whole number from 160 on"),
+        (
+            {"bench_endpoint": "responses"},
+            "--gptoss-bench-endpoint is 'responses': it takes chat or completions",
+        ),
+        ({"trials": "0"}, "--gptoss-trials is '0'"),
+        ({"load_gpu": "1"}, "--gptoss-load-gpu: no GPU server to put under load; add --gpu-url URL"),
+    ],
+)
+def test_a_load_that_cannot_be_is_refused(tmp_path, given, message):
+    with pytest.raises(UsageError, match=message.replace("(", r"\(")):
+        _settings(tmp_path, npu_url="http://n", **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"npu_log": "none.log"}, "--gptoss-npu-log is 'none.log': no such file"),
+        ({"npu_log": "."}, "--gptoss-npu-log is '.': no such file"),
+        ({"gpu_log": "some.log"}, "add --gpu-url URL"),
+        ({"npu_log": "tp9=some.log"}, "--gptoss-npu-log is 'tp9=some.log': no such file"),
+        ({"info": ["npu.cann"]}, "it takes DEVICE.FACT=VALUE"),
+        ({"info": ["npu.cann="]}, "it takes DEVICE.FACT=VALUE"),
+        ({"info": ["np u.cann=8"]}, "it takes DEVICE.FACT=VALUE"),
+        ({"info": ["npu.cann=new"]}, "it takes a version, as npu.cann=8.5.1"),
+        ({"info": ["npu.cann=8.5.1", "npu.cann=8.5.2"]}, "stated twice"),
+        ({"signatures": ["none.toml"]}, "--gptoss-signatures is 'none.toml': no such file"),
+    ],
+)
+def test_bad_logs_and_facts_are_refused_by_name(tmp_path, given, message):
+    tmp_path.joinpath("some.log").touch()
+    with pytest.raises(UsageError) as error:
+        _settings(tmp_path, npu_url="http://a:1", **given)
+    assert message in str(error.value)
+
+
+def test_a_fact_of_an_unknown_device_is_refused(tmp_path):
+    settings = _settings(tmp_path, npu_url="http://a:1", info=["nup.cann=8.5.1"])
+    with pytest.raises(UsageError, match="no device is called 'nup'; there are: npu"):
+        make_plan(settings)

@@ -53,6 +53,9 @@ def test_the_wheel_ships_every_shipped_file(wheel):
         "pytest_gptoss/data/corpus/default.json",
         "pytest_gptoss/judge/profiles/atlas-800-a2.toml",
         "pytest_gptoss/report/schemas/acceptance-1.schema.json",
+        "pytest_gptoss/report/messages.json",
+        "pytest_gptoss/report/templates/acceptance.html.j2",
+        "pytest_gptoss/report/templates/acceptance.css",
     ):
         assert shipped in names
     assert not [name for name in names if name.startswith(("tests/", "tools/"))]

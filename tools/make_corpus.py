@@ -6,8 +6,9 @@
 
 What is made: the haystack prompts in both prompt sets (the others are written by hand in the same files
 and stay as they are), the default corpus from fixtures/corpus/texts, and the embedded corpus: prose, and
-every embedded prompt with the answer the tiny checkpoint gives to it. URL is a server of that checkpoint
-in float32 (``python -m pytest_gptoss.reference --model tiny``); without it the answers on file are kept.
+every embedded prompt with the answer the tiny checkpoint gives to it, which must be the one it was taught
+(``tiny/domain.py``). URL is a server of that checkpoint in float32 (``python -m pytest_gptoss.reference
+--model tiny``); without it the answers on file are kept.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from openai_harmony import (
     SystemContent,
     load_harmony_encoding,
 )
+from tiny import domain
 
 from pytest_gptoss.measure import prompts, prose
 from pytest_gptoss.records import Prompt
@@ -66,11 +68,24 @@ class Haystack:
     tokens: int
     facts: tuple[tuple[float, str], ...]
     question: str
+    language: domain.Language = "en"
 
 
-def _needle(length: int, key: str, value: str, depth: float) -> Haystack:
-    fact, question = f"The {key} is {value}.", f"What is the {key}?"
-    return Haystack(f"needle-{length:04d}", "needle", 20_000 + length, length, ((depth, fact),), question)
+def _needle(language: domain.Language, length: int, key: int, value: str, depth: float) -> Haystack:
+    name = (domain.KEYS if language == "en" else domain.KEYS_ZH)[key]
+    asked = domain.ask_needle(language, name, value, "medium")
+    return Haystack(
+        f"needle-{language}-{length:04d}",
+        f"needle {TAGS[language]}",
+        20_000 + length,
+        length,
+        ((depth, asked.final),),
+        asked.question,
+        language,
+    )
+
+
+TAGS: dict[domain.Language, str] = {"en": "english", "zh": "chinese"}
 
 
 DEFAULT_HAYSTACKS = (
@@ -112,57 +127,18 @@ DEFAULT_HAYSTACKS = (
 )
 
 EMBEDDED_HAYSTACKS = (
-    _needle(60, "ticket number", "9034", 1.0),
-    _needle(120, "safe code", "77120", 0.5),
-    _needle(200, "secret code", "7842", 0.25),
-    _needle(320, "room number", "318", 0.75),
-    _needle(500, "door code", "4417", 0.0),
-    _needle(700, "magic number", "8105", 0.4),
-    _needle(1000, "phone code", "3306", 0.6),
-    _needle(1400, "lucky number", "6152", 0.2),
+    _needle("en", 60, 4, "9034", 1.0),
+    _needle("en", 120, 6, "77120", 0.5),
+    _needle("en", 320, 5, "318", 0.75),
+    _needle("en", 700, 1, "8105", 0.4),
+    _needle("en", 1400, 3, "6152", 0.2),
+    _needle("zh", 200, 0, "7842", 0.25),
+    _needle("zh", 500, 2, "4417", 0.0),
+    _needle("zh", 1000, 5, "3306", 0.6),
 )
 
-EMBEDDED_PROSE = (12, 12, 16, 16, 20, 24, 40, 80)
+EMBEDDED_PROSE: dict[domain.Language, tuple[int, ...]] = {"en": (12, 16, 24, 80), "zh": (12, 16, 20, 40)}
 """Sentences in each sequence of plain prose in the embedded corpus."""
-
-EXPECTED = {
-    "fact-sky": "air scatters",
-    "fact-planets": "eight planets",
-    "fact-water": "hydrogen and oxygen",
-    "fact-hamlet": "William Shakespeare",
-    "fact-months": "April, May, June",
-    "fact-alphabet": "X, Y, Z",
-    "fact-plants": "photosynthesis",
-    "fact-prime": "2, 3, 5, 7, 11",
-    "fact-story": "Once upon a time",
-    "fact-poem": "sea",
-    "fact-tea": "hot water",
-    "fact-seasons": "tilted",
-    "fact-function": "return a + b",
-    "fact-self": "language model",
-    "fact-thanks": "welcome",
-    "capital-france": "Paris",
-    "capital-italy": "Rome",
-    "capital-england": "London",
-    "capital-hungary": "Budapest",
-    "capital-egypt": "Cairo",
-    "capital-japan": "Tokyo",
-    "capital-india": "New Delhi",
-    "capital-canada": "Ottawa",
-    "weather-tokyo": "cannot check the weather in Tokyo",
-    "weather-prague": "cannot check the weather in Prague",
-    "repeat-lake": "311 lake",
-    "repeat-moon": "907 moon",
-    "repeat-baker": "7740 baker 12",
-    "repeat-numbers": "1234 5678",
-    "talk-poland": "Warsaw",
-    "talk-light": "300000 kilometers per second",
-    "talk-painter": "Leonardo da Vinci",
-    "talk-count": "twenty-nine, thirty.",
-    "talk-safe": "3391",
-    **{haystack.id: haystack.facts[0][1] for haystack in EMBEDDED_HAYSTACKS},
-}
-"""What the answer to each embedded prompt must hold."""
 
 
 # -- making -----------------------------------------------------------------------------------
@@ -185,16 +161,14 @@ def prompt_entries(path: Path, haystacks: Iterable[Haystack]) -> list[Entry]:
 def haystack_entry(haystack: Haystack) -> Entry:
     """Build a haystack's prompt: whole sentences until its tokens are reached, the facts among them."""
     room = haystack.tokens - count(haystack.question) - sum(count(fact) for _, fact in haystack.facts)
-    straw = list(_sentences_of(room, haystack.seed))
-    for depth, fact in sorted(haystack.facts, reverse=True):
-        straw.insert(round(depth * len(straw)), fact)
-    text = f"{' '.join(straw)}\n\n{haystack.question}"
+    straw = list(_sentences_of(room, haystack.seed, haystack.language))
+    text = f"{domain.hide(straw, haystack.facts, haystack.language)}\n\n{haystack.question}"
     return {"id": haystack.id, "tags": haystack.tags.split(), "prompt": text}
 
 
-def _sentences_of(tokens: int, seed: int) -> Iterator[str]:
-    for sentence in prose.sentences(seed):
-        tokens -= count(f" {sentence}")
+def _sentences_of(tokens: int, seed: int, language: domain.Language) -> Iterator[str]:
+    for sentence in prose.sentences(seed, language):
+        tokens -= count(prose.join(("", sentence), language))
         if tokens < 0:
             return
         yield sentence
@@ -231,8 +205,13 @@ def passages(language: str) -> Iterator[tuple[str, list[str], str]]:
 def embedded_corpus(answers: dict[str, list[int]]) -> list[Entry]:
     """Make prose in a user's message, then each embedded prompt with its answer."""
     made = [
-        sequence(f"prose-{number}", ["prose"], *prose_tokens(30_000 + number, size))
-        for number, size in enumerate(EMBEDDED_PROSE, start=1)
+        sequence(
+            f"prose-{language}-{number}",
+            ["prose", TAGS[language]],
+            *prose_tokens(30_000 + number, size, language),
+        )
+        for language, sizes in EMBEDDED_PROSE.items()
+        for number, size in enumerate(sizes, start=1)
     ]
     for prompt in embedded_prompts():
         rendered = render(prompt)
@@ -259,11 +238,11 @@ def sequence(id: str, tags: list[str], token_ids: list[int], first: int) -> Entr
     }
 
 
-def prose_tokens(seed: int, size: int) -> tuple[list[int], int]:
+def prose_tokens(seed: int, size: int, language: domain.Language) -> tuple[list[int], int]:
     """Encode ``size`` sentences as a user's message, still open at its end, and say where they begin."""
     frame = conversation([("user", "")])
     start = len(frame) - frame[::-1].index(MESSAGE_TOKEN)
-    return frame[:start] + tokens(prose.text(seed, size)), start
+    return frame[:start] + tokens(prose.text(seed, size, language)), start
 
 
 def render(prompt: Prompt) -> list[int]:
@@ -327,8 +306,24 @@ def faults(answers: dict[str, list[int]]) -> Iterator[str]:
             yield f"{prompt.id}: the answer is no harmony ({error})"
             continue
         text = "".join(part.text for part in said.content)
-        if said.channel != "final" or EXPECTED[prompt.id] not in text:
-            yield f"{prompt.id}: {EXPECTED[prompt.id]!r} is not in the {said.channel} message {text!r}"
+        if said.channel != "final" or text != taught(prompt):
+            yield f"{prompt.id}: {taught(prompt)!r} was taught, the {said.channel} message is {text!r}"
+
+
+def taught(prompt: Prompt) -> str:
+    """What the tiny checkpoint was taught to answer to a prompt; it must be a question of its domain."""
+    asked = prompt.messages[-1].content
+    for language in TAGS:
+        answers = {turn.question: turn.final for turn in domain.question_turns(language, "medium")}
+        if asked in answers:
+            return answers[asked]
+        for city in domain.CITIES if language == "en" else domain.CITIES_ZH:
+            if "weather" in prompt.tags and city in asked:
+                return domain.weather_turn(asked, city, language, "medium", tool=False).final
+    for haystack in EMBEDDED_HAYSTACKS:
+        if haystack.id == prompt.id:
+            return haystack.facts[0][1]
+    raise OutOfDateError(f"{prompt.id}: {asked!r} is no question of the domain, see tools/tiny/domain.py")
 
 
 # -- files ------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
     python tools/train_tiny.py --output DIR            train from nothing, write DIR/model.safetensors
     python tools/train_tiny.py --output DIR --from FILE    the same from earlier compact weights
     python tools/train_tiny.py --output DIR --export   write the weights as they are in the middle of a run
+    python tools/train_tiny.py --output DIR --average FILE...    the mean of several runs' weights
     python tools/train_tiny.py --evaluate [DIR]        print both tables for the shipped weights
 
 A run keeps its state in DIR/state.pt and goes on from it when started again.
@@ -41,8 +42,19 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.output is None:
         _parser().error("--output DIR is needed to train (or --evaluate)")
-    train(options)
+    if options.average:
+        average(options.average, options.output)
+    else:
+        train(options)
     return 0
+
+
+def average(files: list[Path], folder: Path) -> None:
+    """Write the mean of several compact weights."""
+    tensors, used = checkpoint.averaged(files)
+    network = Network(shape_of(), len(used) + 1)
+    network.load_state_dict(tensors)
+    _write(network, used, folder)
 
 
 def train(options: argparse.Namespace) -> None:
@@ -60,7 +72,6 @@ def train(options: argparse.Namespace) -> None:
     else:
         seeding.induction(network)
     seeding.raise_sinks(network, 3.0)
-    seeding.clamp_units(network, units=8)
     network.to(options.device)
     trainer = Trainer(network, rows, plan, torch.device(options.device), Guards.of(network))
     options.output.mkdir(parents=True, exist_ok=True)
@@ -75,8 +86,12 @@ def train(options: argparse.Namespace) -> None:
 def export(network: Network, rows: Rows, folder: Path) -> None:
     """Write the compact weights of a trained network, with its outlier channels, and the config."""
     seeding.outlier_channels(network)
+    _write(network, rows.used, folder)
+
+
+def _write(network: Network, used: tuple[int, ...], folder: Path) -> None:
     file = folder / "model.safetensors"
-    checkpoint.save_compact(network, rows.used, file)
+    checkpoint.save_compact(network, used, file)
     shutil.copyfile(CONFIG, folder / "config.json")
     print(f"wrote {file}, {file.stat().st_size / 1e6:.1f} MB", flush=True)
 
@@ -87,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", type=Path, help="folder for the weights and the state of the run")
     parser.add_argument("--from", dest="start", type=Path, help="compact weights to start from")
+    parser.add_argument("--average", type=Path, nargs="+", metavar="FILE", help="compact weights to average")
     parser.add_argument("--export", action="store_true", help="train no more, write what there is")
     parser.add_argument("--tokens", type=float, default=20, help="length of the run in millions of tokens")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")

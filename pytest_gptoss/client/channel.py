@@ -24,10 +24,13 @@ from pytest_gptoss.client.timeouts import Timeouts, Wait
 from pytest_gptoss.errors import ConnectError, DialectError, RequestTimeout, StreamError
 from pytest_gptoss.records import Json, Role
 
-__all__ = ["MAX_BODY_BYTES", "Answer", "Channel"]
+__all__ = ["MAX_ANSWER_BYTES", "MAX_STREAM_BYTES", "Answer", "Channel"]
 
-MAX_BODY_BYTES = 256 * 2**20
-"""No answer may be longer, streamed or not: 2,048 hidden states of width 2,880 need 23 MiB."""
+MAX_ANSWER_BYTES = 8 * 2**20
+"""No answer may be longer unless its request says so. Parsed JSON takes up to 25 times the memory."""
+
+MAX_STREAM_BYTES = 32 * 2**20
+"""No stream may be longer: 2,048 tokens with 20 alternatives each, and a prompt of 128K ids, take 6 MiB."""
 
 MAX_REFUSAL_BYTES = 64 * 2**10
 """As much of a refusal's body is read: it is shortened to one line anyway."""
@@ -104,13 +107,27 @@ class Channel:
 
     async def get(self, path: str, *, wait: Wait) -> Answer:
         """GET a whole answer. Raises RequestError in one of its forms."""
-        return await self._whole("GET", path, None, {}, wait)
+        return await self._whole("GET", path, None, {}, wait=wait, longest=MAX_ANSWER_BYTES)
 
     async def post(
-        self, path: str, body: Mapping[str, Json], *, wait: Wait, headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        body: Mapping[str, Json],
+        *,
+        wait: Wait,
+        headers: Mapping[str, str] | None = None,
+        longest: int | None = None,
     ) -> Answer:
-        """POST JSON and read the whole answer. Raises RequestError in one of its forms."""
-        return await self._whole("POST", path, _encoded(body), headers or {}, wait)
+        """POST JSON and read the whole answer, of ``longest`` bytes if it is more than is usual.
+
+        Raises RequestError in one of its forms.
+        """
+        longest = max(MAX_ANSWER_BYTES, longest or 0)
+        return await self._whole("POST", path, _encoded(body), headers or {}, wait=wait, longest=longest)
+
+    async def post_bytes(self, path: str, content: bytes, *, wait: Wait) -> Answer:
+        """POST bytes that are said to be JSON. Raises RequestError in one of its forms."""
+        return await self._whole("POST", path, content, {}, wait=wait, longest=MAX_ANSWER_BYTES)
 
     async def post_stream(
         self,
@@ -149,6 +166,19 @@ class Channel:
         except (DialectError, StreamError) as error:
             raise type(error)(f"{where}: {self.interpreter.scrub(str(error))}") from None
 
+    def scrubbed(self, text: str) -> str:
+        """``text`` without the API key."""
+        return self.interpreter.scrub(text)
+
+    def refuse_key(self, *texts: str) -> None:
+        """Raise DialectError when the server repeats the API key in what would be kept."""
+        key = self.endpoint.api_key
+        if key is not None and any(key.stands_in(text) for text in texts):
+            raise DialectError(
+                f"the answer repeats the key of {self.interpreter.key_variable}, which is kept nowhere: "
+                "what stands between here and vLLM? change that key"
+            )
+
     @asynccontextmanager
     async def _answering(
         self, method: str, path: str, content: bytes | None, headers: Mapping[str, str]
@@ -181,7 +211,14 @@ class Channel:
         return bytes(body[:MAX_REFUSAL_BYTES])
 
     async def _whole(
-        self, method: str, path: str, content: bytes | None, headers: Mapping[str, str], wait: Wait
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        headers: Mapping[str, str],
+        *,
+        wait: Wait,
+        longest: int,
     ) -> Answer:
         where = self.where(method, path)
         body = bytearray()
@@ -190,8 +227,8 @@ class Channel:
                 try:
                     async for chunk in response.aiter_bytes():
                         body += chunk
-                        if len(body) > MAX_BODY_BYTES:
-                            raise DialectError(f"{where}: {_too_long()}")
+                        if len(body) > longest:
+                            raise DialectError(f"{where}: {_too_long(longest)}")
                 except _BROKEN as error:
                     raise ConnectError(
                         f"{where}: the connection was closed in the middle of the answer, "
@@ -208,13 +245,7 @@ class Channel:
         content_type = response.headers.get("content-type", "")
         if content_type.partition(";")[0].strip().lower() == "text/event-stream":
             return
-        body = await self._refusal(response)
-        said = self.interpreter.scrub(refusal_text(body, content_type))
-        came = "a web page" if is_web_page(content_type, body) else condense(content_type) or "no event"
-        raise DialectError(
-            f"{where}: expected an event stream, but {came} came ({said}): "
-            f"is {self.endpoint.root} the vLLM server's root?"
-        )
+        raise self.interpreter.no_stream(where, content_type, await self._refusal(response))
 
     async def _read_events(
         self,
@@ -229,8 +260,8 @@ class Channel:
         try:
             async for chunk in response.aiter_bytes():
                 size += len(chunk)
-                if size > MAX_BODY_BYTES:
-                    raise StreamError(f"{where}: {_too_long()}")
+                if size > MAX_STREAM_BYTES:
+                    raise StreamError(f"{where}: {_too_long(MAX_STREAM_BYTES)}")
                 with self.placed(where):
                     wait = progress.advance(decoder.feed(chunk), take, self.timeouts.until_next_token)
                 if wait is not None:
@@ -288,5 +319,5 @@ def _encoded(body: Mapping[str, Json]) -> bytes:
     return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _too_long() -> str:
-    return f"an answer of more than {MAX_BODY_BYTES} bytes: is it the vLLM server's root?"
+def _too_long(longest: int) -> str:
+    return f"an answer of more than {longest} bytes: is it the vLLM server's root?"

@@ -15,7 +15,7 @@ from pytest_gptoss import __version__
 from pytest_gptoss.client.endpoint import Endpoint, Secret
 from pytest_gptoss.errors import UsageError
 
-__all__ = ["bound_http_client", "ignored_proxy_variables"]
+__all__ = ["bound_http_client", "ignored_proxy_variables", "trusted_context"]
 
 KEEPALIVE_S = 2.0
 """Idle connections are dropped before vLLM's own limit of 5 s: a request sent on a connection that
@@ -77,13 +77,25 @@ def _proxy_variables(root: str) -> tuple[str, ...]:
     return tuple(sorted(name for name, value in os.environ.items() if value and name.lower() in wanted))
 
 
+def trusted_context(endpoint: Endpoint, ca_bundle: Path | None) -> ssl.SSLContext | None:
+    """Whom to trust: the bundle alone if one is given, else the public CAs; None where no TLS is spoken.
+
+    Raises UsageError for a bundle that holds no certificates.
+    """
+    if endpoint.root.startswith("http://"):
+        return None
+    return httpx.create_ssl_context(trust_env=False) if ca_bundle is None else _bundle(ca_bundle)
+
+
 def _trusted(endpoint: Endpoint, ca_bundle: Path | None, *, trust_env: bool) -> ssl.SSLContext | bool:
     """Whom to trust: the bundle alone if one is given, else the public CAs (httpx's default)."""
     if endpoint.root.startswith("http://") and not trust_env:
         # No TLS will be spoken: trust nobody, and save the 70 ms that loading the public CAs takes.
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if ca_bundle is None:
-        return True
+    return True if ca_bundle is None else _bundle(ca_bundle)
+
+
+def _bundle(ca_bundle: Path) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=str(ca_bundle))
     except (OSError, ssl.SSLError) as error:

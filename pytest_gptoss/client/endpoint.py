@@ -18,6 +18,7 @@ _URL_TEXT = re.compile(r"[!-~]+")
 _KEY_TEXT = re.compile(r"[!-~]+")
 _SHOWN = 120
 _SHORTEST_PIECE = 3
+_SHORTEST_TELLTALE = 12
 
 
 class Secret:
@@ -48,6 +49,10 @@ class Secret:
             for length in range(len(written) - 1, _SHORTEST_PIECE - 1, -1):
                 text = text.replace(f"{written[:length]}...", "***...")
         return text
+
+    def stands_in(self, text: str) -> bool:
+        """Whether an answer's text holds the key; a short one, such as EMPTY, is a word like any other."""
+        return len(self._value) >= _SHORTEST_TELLTALE and self._value in text
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and other._value == self._value

@@ -19,7 +19,14 @@ import httpx
 
 from pytest_gptoss.client.bodies import condense, is_web_page, refusal_text
 from pytest_gptoss.client.endpoint import Endpoint
-from pytest_gptoss.errors import ConnectError, RequestError, RequestTimeout, StatusError, TlsError
+from pytest_gptoss.errors import (
+    ConnectError,
+    DialectError,
+    RequestError,
+    RequestTimeout,
+    StatusError,
+    TlsError,
+)
 from pytest_gptoss.records import Role
 
 __all__ = ["Interpreter"]
@@ -62,6 +69,16 @@ class Interpreter:
         quoted = f" ({'a web page: ' if page else ''}{said})" if said else ""
         advice = self._redirected(headers) if 300 <= status < 400 else self._way_out(path, status, said, page)
         return StatusError(f"{where} answered {status} {_phrase(status)}{quoted}: {advice}", status=status)
+
+    def no_stream(self, where: str, content_type: str, body: bytes) -> DialectError:
+        """Make the error for an answer that should have been an event stream."""
+        said = self.scrub(refusal_text(body, content_type))
+        named = self.scrub(condense(content_type, 60)) or "no event"
+        came = "a web page" if is_web_page(content_type, body) else named
+        return DialectError(
+            f"{where}: expected an event stream, but {came} came ({said}): "
+            f"is {self.endpoint.root} the vLLM server's root?"
+        )
 
     def unconnected(self, where: str, error: Exception, *, connect_s: float) -> RequestError:
         """Make the error for a request to which no answer began."""

@@ -1,18 +1,23 @@
 """Greedy answers, streamed: request bodies for chat and completions, and their events put together.
 
-Streaming is for the waits' sake: the first token and each gap have a bound of their own. Field
-places differ between servers and versions; this module looks in all of them.
+Streaming is for the waits' sake: the first token and each gap have a bound of their own.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pytest_gptoss.client.bodies import condense, refusal_text
-from pytest_gptoss.client.logprobs import chosen_logprobs, token_id_named, token_ids, top_logprobs
-from pytest_gptoss.errors import DialectError, StreamError
+from pytest_gptoss.client.bodies import shown
+from pytest_gptoss.client.logprobs import chosen_logprobs, token_id_named, top_logprobs
+from pytest_gptoss.client.stream_event import Usage, read_event
+from pytest_gptoss.client.whole_stream import (
+    require_count,
+    require_end,
+    require_no_excess,
+    require_prompt_count,
+)
+from pytest_gptoss.errors import DialectError
 from pytest_gptoss.records import FloatArray, Generation, Json, Message, ToolCall, TopLogprobs
 
 __all__ = ["HARMONY_STOP_TOKENS", "StreamedGeneration", "chat_body", "completion_body", "estimated_tokens"]
@@ -79,28 +84,43 @@ class StreamedGeneration:
     _tools: dict[int, list[str]] = field(default_factory=dict)
     _steps: list[_Step] | None = None
     _finish_reason: str | None = None
-    _usage: tuple[int, int] | None = None
+    _usage: Usage | None = None
     _token_events: int = 0
+    _events: int = 0
 
     def take(self, data: str) -> bool:
         """Add one event; whether it carried a token.
 
-        Raises StreamError for an error event or one that is no JSON object, DialectError for a
-        field of another type than vLLM's or more tokens than were asked for.
+        Raises StreamError for an error event, one that is no JSON object, or events without end;
+        DialectError for a field of another type than vLLM's or more tokens than were asked for.
         """
-        chunk = _chunk(data)
-        if chunk.get("prompt_token_ids"):
-            self._prompt_ids = token_ids(chunk["prompt_token_ids"], "prompt_token_ids")
-        if chunk.get("usage"):
-            self._usage = _usage(chunk["usage"])
-        carried = False
-        for choice in _list(chunk, "choices"):
-            _expect(choice, dict, "choices[]")
-            if choice.get("index", 0) == 0:
-                carried |= self._take_choice(choice)
-        self._token_events += carried
-        self._refuse_excess()
-        return carried
+        event = read_event(data)
+        if event.prompt_ids:
+            self._prompt_ids = event.prompt_ids
+        if event.usage:
+            self._usage = event.usage
+        if event.ids is not None:
+            self._ids = [] if self._ids is None else self._ids
+            self._ids += event.ids
+        self._reasoning.append(event.reasoning)
+        self._content.append(event.content)
+        for place, name, arguments in event.tools:
+            call = self._tools.setdefault(place, [""])
+            call[0] = call[0] or name
+            call.append(arguments)
+        if event.logprobs:
+            self._steps = [] if self._steps is None else self._steps
+            self._steps += _steps(event.logprobs)
+        self._finish_reason = event.finish_reason or self._finish_reason
+        self._token_events += event.carries_token
+        self._events += 1
+        require_no_excess(
+            self.max_tokens,
+            ids=len(self._ids or ()),
+            token_events=self._token_events,
+            events=self._events,
+        )
+        return event.carries_token
 
     def finished(self, *, prompt_id: str, top: int | None, done: bool) -> Generation:
         """Put the answer together; ``done`` says whether ``[DONE]`` came.
@@ -108,9 +128,11 @@ class StreamedGeneration:
         Raises StreamError when an end mark is missing, DialectError when counts disagree or a
         log-probability is no finite number.
         """
-        if self._finish_reason is None or self._usage is None or not done:
-            raise StreamError(self._lacking(done=done))
-        prompt_tokens, completion_tokens = self._usage
+        finish_reason, usage = require_end(
+            finish_reason=self._finish_reason, usage=self._usage, done=done, token_events=self._token_events
+        )
+        prompt_tokens, completion_tokens, _ = usage
+        require_prompt_count(self._prompt_ids, prompt_tokens)
         ids = self._checked_ids(completion_tokens)
         logprobs, table = self._checked_logprobs(ids, top)
         return Generation(
@@ -122,81 +144,18 @@ class StreamedGeneration:
             tool_calls=tuple(
                 ToolCall(name, _joined(arguments)) for _, (name, *arguments) in sorted(self._tools.items())
             ),
-            finish_reason=self._finish_reason,
+            finish_reason=finish_reason,
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
             logprobs=logprobs,
             top=table,
         )
 
-    def _take_choice(self, choice: dict[str, Json]) -> bool:
-        delta = choice.get("delta") or {}
-        _expect(delta, dict, "delta")
-        if choice.get("prompt_token_ids"):
-            self._prompt_ids = token_ids(choice["prompt_token_ids"], "prompt_token_ids")
-        ids = self._take_ids(choice, delta)
-        reasoning = _text(delta, "reasoning") or _text(delta, "reasoning_content")
-        content = _text(delta, "content") or _text(choice, "text")
-        self._reasoning.append(reasoning)
-        self._content.append(content)
-        called = self._take_tools(_list(delta, "tool_calls"))
-        if choice.get("logprobs"):
-            self._steps = (self._steps or []) + _steps(choice["logprobs"])
-        if choice.get("finish_reason"):
-            self._finish_reason = str(choice["finish_reason"])
-        return bool(ids or reasoning or content or called)
-
-    def _take_ids(self, choice: dict[str, Json], delta: dict[str, Json]) -> bool:
-        for place in (choice, delta):
-            if place.get("token_ids") is not None:
-                self._ids = (self._ids or []) + list(token_ids(place["token_ids"], "token_ids"))
-                return bool(place["token_ids"])
-        return False
-
-    def _take_tools(self, deltas: list[Json]) -> bool:
-        for delta in deltas:
-            _expect(delta, dict, "tool_calls[]")
-            index = delta.get("index", 0)
-            _expect(index, int, "tool_calls[].index")
-            function = delta.get("function") or {}
-            _expect(function, dict, "tool_calls[].function")
-            call = self._tools.setdefault(index, [""])
-            call[0] = call[0] or _text(function, "name")
-            call.append(_text(function, "arguments"))
-        return bool(deltas)
-
-    def _refuse_excess(self) -> None:
-        # One token can show in two events (the end of reasoning and the start of content), not in more.
-        if len(self._ids or ()) > self.max_tokens or self._token_events > 2 * self.max_tokens + 16:
-            raise DialectError(
-                f"more tokens came than max_tokens {self.max_tokens} allows: "
-                "the server does not heed max_tokens"
-            )
-
-    def _lacking(self, *, done: bool) -> str:
-        marks = {
-            "finish_reason": self._finish_reason is not None,
-            "usage": self._usage is not None,
-            "[DONE]": done,
-        }
-        missing = [name for name, there in marks.items() if not there]
-        advice = (
-            "the server must heed stream_options.include_usage"
-            if missing == ["usage"]
-            else "the server or a proxy cut it; see the server's log"
-        )
-        listed = " and ".join([", ".join(missing[:-1]), missing[-1]] if len(missing) > 1 else missing)
-        return f"the stream ended without {listed}, after {self._token_events} events with tokens: {advice}"
-
     def _checked_ids(self, completion_tokens: int) -> tuple[int, ...] | None:
         if self._ids is None and completion_tokens:
             return self._ids_of_logprobs(completion_tokens)
         ids = tuple(self._ids or ())
-        if len(ids) != completion_tokens:
-            raise DialectError(
-                f"{len(ids)} token ids came, but usage counts {completion_tokens} completion tokens: "
-                "the stream lost tokens or the server miscounts; neither can be compared"
-            )
+        require_count(len(ids), completion_tokens)
         return ids
 
     def _ids_of_logprobs(self, completion_tokens: int) -> tuple[int, ...] | None:
@@ -262,47 +221,8 @@ def _steps(logprobs: Json) -> list[_Step]:
         ]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise DialectError(
-            f"logprobs are {condense(repr(logprobs), 120)}: neither chat's form nor completions'"
+            f"logprobs are {shown(logprobs, 120)}: neither chat's form nor completions'"
         ) from None
-
-
-def _chunk(data: str) -> dict[str, Json]:
-    try:
-        chunk = json.loads(data)
-    except (ValueError, RecursionError):
-        chunk = None
-    if not isinstance(chunk, dict):
-        raise StreamError(
-            f"an event holds {condense(data, 120)!r}: expected a JSON object; does a proxy meddle?"
-        )
-    if chunk.get("error") or chunk.get("object") == "error":
-        raise StreamError(f"the stream carries an error ({refusal_text(chunk)}): see the server's log")
-    return chunk
-
-
-def _usage(usage: Json) -> tuple[int, int]:
-    _expect(usage, dict, "usage")
-    counts = (usage.get("prompt_tokens"), usage.get("completion_tokens", 0))
-    for count in counts:
-        _expect(count, int, "usage's counts")
-    return counts
-
-
-def _list(place: dict[str, Json], name: str) -> list[Json]:
-    value = place.get(name) or []
-    _expect(value, list, name)
-    return list(value)
-
-
-def _text(place: dict[str, Json], name: str) -> str:
-    value = place.get(name) or ""
-    _expect(value, str, name)
-    return str(value)
-
-
-def _expect(value: Json, kind: type, name: str) -> None:
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise DialectError(f"{name} is {condense(repr(value), 60)}: expected {kind.__name__}")
 
 
 def _joined(parts: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +12,7 @@ from pytest_gptoss.client.bodies import condense
 from pytest_gptoss.client.channel import Answer, Channel
 from pytest_gptoss.client.connection import ignored_proxy_variables
 from pytest_gptoss.client.endpoint import Endpoint
+from pytest_gptoss.client.forcing import forced_body, forced_logprob
 from pytest_gptoss.client.generation import (
     StreamedGeneration,
     chat_body,
@@ -19,9 +20,11 @@ from pytest_gptoss.client.generation import (
     estimated_tokens,
 )
 from pytest_gptoss.client.logprobs import token_ids as checked_token_ids
+from pytest_gptoss.client.models import ServedModel, field_of, served_models
 from pytest_gptoss.client.pooling import Encoding, hidden_body, states_from_bytes, states_from_json
 from pytest_gptoss.client.scoring import score_body, scored_sequence
 from pytest_gptoss.client.timeouts import Timeouts
+from pytest_gptoss.client.whole import whole_body, whole_generation
 from pytest_gptoss.errors import DialectError, StatusError
 from pytest_gptoss.records import Generation, HiddenStates, Json, Prompt, Role, ScoredSequence, TokenSequence
 
@@ -31,13 +34,11 @@ CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
 POOLING = "/pooling"
 
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """A model as ``/v1/models`` lists it."""
-
-    id: str
-    max_model_len: int | None
+_ANSWER_BYTES = 2**20
+_SCORE_BYTES = 8 * 2**10
+"""For one position of ``prompt_logprobs``: 21 entries take 2 KiB."""
+_STATE_BYTES = 128 * 2**10
+"""For one hidden state: width 2,880 takes 11 KiB as bytes, 64 KiB as JSON."""
 
 
 class VllmClient:
@@ -108,11 +109,15 @@ class VllmClient:
         top_logprobs: int | None = 20,
         cache_salt: str | None = None,
         request_id: str | None = None,
+        more: Mapping[str, Json] | None = None,
     ) -> Generation:
-        """Answer a prompt's messages greedily; ``top_logprobs`` None asks for no log-probabilities."""
+        """Answer a prompt's messages greedily; ``top_logprobs`` None asks for no log-probabilities.
+
+        ``more`` are further fields of the request: tools, reasoning effort.
+        """
         return await self._generate(
             CHAT,
-            chat_body(prompt.messages, max_tokens=max_tokens, top=top_logprobs),
+            {**chat_body(prompt.messages, max_tokens=max_tokens, top=top_logprobs), **(more or {})},
             prompt_id=prompt.id,
             prompt_tokens=estimated_tokens(prompt.messages),
             answer=StreamedGeneration(max_tokens),
@@ -142,6 +147,45 @@ class VllmClient:
         )
         return generation, watch.first_token_ms
 
+    async def chat_whole(
+        self, prompt: Prompt, *, max_tokens: int, more: Mapping[str, Json] | None = None
+    ) -> Generation:
+        """Answer greedily in one piece, not streamed, without log-probabilities."""
+        body = whole_body(chat_body(prompt.messages, max_tokens=max_tokens, top=None))
+        answer = await self._channel.post(
+            CHAT,
+            self._addressed({**body, **(more or {})}),
+            wait=self.timeouts.until_whole_answer(estimated_tokens(prompt.messages)),
+        )
+        with self._channel.placed(self._channel.where("POST", CHAT)):
+            return whole_generation(answer.json(), prompt_id=prompt.id)
+
+    async def run_on(
+        self, token_ids: tuple[int, ...], *, max_tokens: int, arrived: Callable[[int], object]
+    ) -> None:
+        """Continue token ids and never end early; ``arrived`` is told the count of tokens as they come.
+
+        Meant to be cancelled: leaving closes the connection, as a client does that hangs up.
+        """
+        answer = StreamedGeneration(max_tokens)
+        count = 0
+
+        def take(data: str) -> bool:
+            nonlocal count
+            carried = answer.take(data)
+            if carried:
+                count += 1
+                arrived(count)
+            return carried
+
+        body = completion_body(token_ids, max_tokens=max_tokens, top=None)
+        await self._channel.post_stream(
+            COMPLETIONS,
+            self._addressed({**body, "ignore_eos": True, "stop_token_ids": []}),
+            take=take,
+            first=self.timeouts.until_first_token(len(token_ids)),
+        )
+
     async def complete(
         self,
         token_ids: tuple[int, ...],
@@ -168,12 +212,27 @@ class VllmClient:
             request_id=request_id,
         )
 
+    async def force(self, prompt: tuple[int, ...], token: int, *, top: int = 20) -> float:
+        """Tell the log-probability of ``token`` behind the prompt, in nats; one token is generated."""
+        answer = await self._generate(
+            COMPLETIONS,
+            forced_body(prompt, token, top=top),
+            prompt_id="forced",
+            prompt_tokens=len(prompt),
+            answer=StreamedGeneration(1),
+            top=top,
+            cache_salt=None,
+        )
+        with self._channel.placed(self._channel.where("POST", COMPLETIONS)):
+            return forced_logprob(answer, token)
+
     async def score(self, sequence: TokenSequence, *, top: int = 20) -> ScoredSequence:
         """Score a sequence's tokens from ``sequence.first`` on, each given all before it."""
         answer = await self._channel.post(
             COMPLETIONS,
             self._addressed(score_body(sequence, top=top)),
             wait=self.timeouts.until_whole_answer(len(sequence.token_ids)),
+            longest=_ANSWER_BYTES + len(sequence.token_ids) * _SCORE_BYTES,
         )
         with self._channel.placed(self._channel.where("POST", COMPLETIONS)):
             return scored_sequence(answer.json(), sequence, top=top)
@@ -198,22 +257,48 @@ class VllmClient:
         body = self._addressed({"prompt": text, "add_special_tokens": False})
         answer = await self._channel.post("/tokenize", body, wait=self.timeouts.until_next_token)
         with self._channel.placed(self._channel.where("POST", "/tokenize")):
-            return checked_token_ids(_field(answer.json(), "tokens"), "tokens")
+            return checked_token_ids(field_of(answer.json(), "tokens"), "tokens")
 
     async def models(self) -> tuple[ServedModel, ...]:
         """List the served models."""
+        return (await self.models_and_date())[0]
+
+    async def models_and_date(self) -> tuple[tuple[ServedModel, ...], str | None]:
+        """List the served models, with the answer's Date header."""
         answer = await self._channel.get("/v1/models", wait=self.timeouts.until_next_token)
         with self._channel.placed(self._channel.where("GET", "/v1/models")):
-            return tuple(_served_model(entry) for entry in _field(answer.json(), "data"))
+            listed = served_models(answer.json())
+            self._channel.refuse_key(*(each.id for each in listed))
+        return listed, answer.headers.get("date")
+
+    async def detokenize(self, token_ids: tuple[int, ...]) -> str:
+        """Turn token ids into text, control tokens written out."""
+        body = self._addressed({"tokens": list(token_ids)})
+        answer = await self._channel.post("/detokenize", body, wait=self.timeouts.until_next_token)
+        with self._channel.placed(self._channel.where("POST", "/detokenize")):
+            return str(field_of(answer.json(), "prompt"))
+
+    async def server_info(self) -> Json:
+        """Read ``/server_info``, which vLLM serves in its development mode only."""
+        answer = await self._channel.get(
+            "/server_info?config_format=json", wait=self.timeouts.until_next_token
+        )
+        with self._channel.placed(self._channel.where("GET", "/server_info")):
+            return answer.json()
+
+    async def send(self, path: str, content: bytes) -> None:
+        """POST bytes as they are, said to be JSON; a status of success is enough of an answer."""
+        await self._channel.post_bytes(path, content, wait=self.timeouts.until_next_token)
 
     async def version(self) -> str | None:
         """Ask for the server's version; None when it does not tell."""
         try:
             answer = await self._channel.get("/version", wait=self.timeouts.until_next_token)
             with self._channel.placed(self._channel.where("GET", "/version")):
-                return condense(str(_field(answer.json(), "version")))
+                version = field_of(answer.json(), "version")
         except (StatusError, DialectError):
             return None
+        return self._channel.scrubbed(condense(version)) if isinstance(version, str) else None
 
     async def metrics_text(self) -> str:
         """Read the server's ``/metrics``, in Prometheus' text form."""
@@ -242,7 +327,9 @@ class VllmClient:
             headers={} if request_id is None else {"X-Request-Id": request_id},
         )
         with self._channel.placed(self._channel.where("POST", path)):
-            return answer.finished(prompt_id=prompt_id, top=top, done=done)
+            generation = answer.finished(prompt_id=prompt_id, top=top, done=done)
+            self._channel.refuse_key(*_texts(generation))
+            return generation
 
     async def _states_as_bytes(self, token_ids: tuple[int, ...], sequence_id: str) -> HiddenStates:
         answer = await self._pooled(token_ids, "bytes")
@@ -261,6 +348,7 @@ class VllmClient:
             POOLING,
             self._addressed(hidden_body(token_ids, encoding)),
             wait=self.timeouts.until_whole_answer(len(token_ids)),
+            longest=_ANSWER_BYTES + len(token_ids) * _STATE_BYTES,
         )
 
     def _addressed(self, body: dict[str, Json]) -> dict[str, Json]:
@@ -287,13 +375,8 @@ class _Stopwatch:
         return None if self.first is None else (self.first - self.started) * 1000
 
 
-def _field(answer: Json, name: str) -> Json:
-    if not isinstance(answer, dict) or name not in answer:
-        raise DialectError(f"expected a JSON object with {name!r}, but {condense(repr(answer))} came")
-    return answer[name]
-
-
-def _served_model(entry: Json) -> ServedModel:
-    name = _field(entry, "id")
-    length = entry.get("max_model_len")
-    return ServedModel(str(name), length if isinstance(length, int) else None)
+def _texts(generation: Generation) -> Iterator[str]:
+    """All that the server has worded in an answer."""
+    yield from (generation.reasoning, generation.content, generation.finish_reason or "")
+    for call in generation.tool_calls:
+        yield from (call.name, call.arguments)

@@ -6,24 +6,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pytest_gptoss.client.bodies import condense
+from pytest_gptoss.client.bodies import shown
 from pytest_gptoss.errors import DialectError
 from pytest_gptoss.records import FloatArray, Json, TopLogprobs
 
-__all__ = ["chosen_logprobs", "token_id_named", "token_ids", "top_logprobs"]
+__all__ = ["COUNT_LIMIT", "chosen_logprobs", "token_id_named", "token_ids", "top_logprobs"]
 
 _ID_MARK = "token_id:"
 _ID_LIMIT = 2**31
+COUNT_LIMIT = 2**31
+"""Counts of tokens lie below: what is larger was not counted."""
 _NOT_FINITE = "the device computes something that is no number; look for NaN in its logits"
 
 
 def token_ids(value: Json, what: str) -> tuple[int, ...]:
     """Check a list of token ids. Raises DialectError naming the first entry that is none."""
     if not isinstance(value, list):
-        raise DialectError(f"{what} is {condense(repr(value), 60)}: expected a list of token ids")
+        raise DialectError(f"{what} is {shown(value, 60)}: expected a list of token ids")
     for place, each in enumerate(value):
         if type(each) is not int or not 0 <= each < _ID_LIMIT:
-            raise DialectError(f"{what}[{place}] is {condense(repr(each), 60)}: expected a token id")
+            raise DialectError(f"{what}[{place}] is {shown(each, 60)}: expected a token id")
     return tuple(value)
 
 
@@ -47,7 +49,7 @@ def chosen_logprobs(values: Sequence[Json], what: str, *, first: int = 0) -> Flo
     if wrong.size:
         place = int(wrong[0])
         raise DialectError(
-            f"{what} at position {first + place} is {values[place]!r} "
+            f"{what} at position {first + place} is {shown(values[place], 40)} "
             f"({wrong.size} of {array.size} are no finite number): {_NOT_FINITE}"
         )
     return array
@@ -78,7 +80,7 @@ def top_logprobs(
     if not np.isfinite(values).all():
         entry = int(np.flatnonzero(~np.isfinite(values))[0])
         position = first + int(np.searchsorted(np.cumsum(lengths), entry, side="right"))
-        raise DialectError(f"{what} at position {position} hold {logprobs[entry]!r}: {_NOT_FINITE}")
+        raise DialectError(f"{what} at position {position} hold {shown(logprobs[entry], 40)}: {_NOT_FINITE}")
     all_ids = _within_int32(ids, what)
     table_ids = np.full((rows, width), -1, dtype=np.int32)
     table = np.full((rows, width), -np.inf, dtype=np.float64)

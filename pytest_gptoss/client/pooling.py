@@ -12,7 +12,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from pytest_gptoss.client.bodies import condense
+from pytest_gptoss.client.bodies import condense, shown
+from pytest_gptoss.client.logprobs import COUNT_LIMIT
 from pytest_gptoss.errors import DialectError
 from pytest_gptoss.records import Float32Array, HiddenStates, Json
 
@@ -41,20 +42,22 @@ def states_from_bytes(
     try:
         item = json.loads(headers["metadata"])["data"][0]
         dtype, endianness = item["embed_dtype"], item.get("endianness", "native")
-        rows, width = (int(size) for size in item["shape"])
+        rows, width = (_size(each) for each in item["shape"])
     except KeyError as error:
         raise DialectError(
             f"the answer lacks {error} where the shape of its bytes should stand: "
             "does a proxy drop the metadata header?"
         ) from None
-    except (IndexError, TypeError, ValueError, AttributeError):
+    except (IndexError, TypeError, ValueError, AttributeError, RecursionError):
         raise DialectError(
             f"the metadata header is {condense(headers['metadata'], 120)!r}: expected one matrix, "
             f"one vector a token; {_WAY_OUT}"
         ) from None
     if dtype != "float32" or endianness not in ("native", "little", "big"):
-        raise DialectError(f"hidden states came as {endianness}-endian {dtype}: expected float32")
-    if rows < 0 or width < 0 or len(body) != rows * width * 4:
+        raise DialectError(
+            f"hidden states came as {shown(dtype, 40)}, endianness {shown(endianness, 40)}: expected float32"
+        )
+    if len(body) != rows * width * 4:
         raise DialectError(f"{len(body)} bytes came for a matrix of {rows} x {width} float32")
     # "native" is the server's order; every platform that vLLM serves on is little-endian.
     numbers = np.frombuffer(body, dtype=">f4" if endianness == "big" else "<f4")
@@ -64,12 +67,19 @@ def states_from_bytes(
 def states_from_json(answer: Json, *, sequence_id: str, token_ids: tuple[int, ...]) -> HiddenStates:
     """Read numbers as JSON, ``data[0].data`` a list of vectors. Raises DialectError as above."""
     try:
-        states = np.array(answer["data"][0]["data"], dtype=np.float32)
-    except (KeyError, IndexError, TypeError, ValueError):
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
+            states = np.array(answer["data"][0]["data"], dtype=np.float32)
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError):
         raise DialectError(
-            f"expected one vector a token, but {condense(repr(answer), 120)} came; {_WAY_OUT}"
+            f"expected one vector a token, but {shown(answer, 120)} came; {_WAY_OUT}"
         ) from None
     return _checked(states, sequence_id, token_ids)
+
+
+def _size(value: Json) -> int:
+    if type(value) is not int or not 0 <= value < COUNT_LIMIT:
+        raise ValueError
+    return value
 
 
 def _checked(states: Float32Array, sequence_id: str, token_ids: tuple[int, ...]) -> HiddenStates:

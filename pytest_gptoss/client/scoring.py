@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from pytest_gptoss.client.bodies import condense
+from pytest_gptoss.client.bodies import shown
 from pytest_gptoss.client.logprobs import chosen_logprobs, top_logprobs
 from pytest_gptoss.errors import DialectError
 from pytest_gptoss.records import Json, ScoredSequence, TokenSequence
@@ -62,7 +62,7 @@ def _own_logprob(row: Json, token: int, position: int) -> Json:
     except (KeyError, TypeError):
         raise DialectError(
             f"{_WHAT}[{position}] holds no log-probability of its own token {token} but "
-            f"{condense(repr(row), 80)}: the server did not score the prompt that was sent"
+            f"{shown(row, 80)}: the server did not score the prompt that was sent"
         ) from None
 
 
@@ -71,7 +71,7 @@ def _entries(answer: Json) -> list[Json]:
         choice = answer["choices"][0]
         entries = choice.get(_WHAT) or answer.get(_WHAT)
     except (KeyError, IndexError, TypeError, AttributeError):
-        raise DialectError(f"expected a completion, but {condense(repr(answer))} came") from None
+        raise DialectError(f"expected a completion, but {shown(answer)} came") from None
     if not isinstance(entries, list):
         raise DialectError(
             f"the answer holds no {_WHAT}: the server ignores the request for them; serve with vLLM, "

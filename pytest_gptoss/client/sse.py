@@ -14,10 +14,11 @@ from pytest_gptoss.errors import StreamError
 
 __all__ = ["MAX_EVENT_BYTES", "SseDecoder", "SseEvent"]
 
-MAX_EVENT_BYTES = 16 * 2**20
+MAX_EVENT_BYTES = 8 * 2**20
 """No line and no event's data may be longer: a stream without line ends must not fill the memory."""
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+_DATA = b"data:"
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -41,16 +42,13 @@ class SseDecoder:
         self._data: list[str] = []
         self._data_bytes = 0
 
-    @property
-    def inside_event(self) -> bool:
-        """Whether an event has begun that no empty line has ended; at the stream's end it is lost."""
-        return bool(self._line or self._data)
-
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """Decode a chunk into the events that it completes.
 
         Raises StreamError when a line or an event's data exceeds the limit.
         """
+        if self._is_one_event(chunk):
+            return [SseEvent("message", _text(chunk[len(_DATA) : -2]))]
         if self._after_cr and chunk:
             # The CR has ended its line already; an LF right after it belongs to the same line end.
             chunk = chunk.removeprefix(b"\n")
@@ -66,6 +64,17 @@ class SseDecoder:
                 events.append(event)
         self._extend(rest)
         return events
+
+    def _is_one_event(self, chunk: bytes) -> bool:
+        """Whether a chunk is what it nearly always is, one whole event of one line."""
+        return (
+            chunk.startswith(_DATA)
+            and chunk.find(b"\n") == len(chunk) - 2
+            and chunk.endswith(b"\n\n")
+            and b"\r" not in chunk
+            and len(chunk) <= self._max_bytes
+            and not (self._at_start or self._after_cr or self._line or self._data or self._type)
+        )
 
     def _extend(self, piece: bytes) -> None:
         self._line += piece

@@ -8,6 +8,8 @@ __all__ = ["Timeouts", "Wait"]
 
 FIRST_TOKEN_BASE_S = 60.0
 FIRST_TOKEN_TOKENS_PER_S = 200.0
+FIRST_OPTION = "--gptoss-first-token-timeout"
+GAP_OPTION = "--gptoss-timeout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +24,19 @@ class Wait:
 class Timeouts:
     """Bounds in seconds: for a connection, for the first token, and for the gap between tokens.
 
-    ``first_token`` None goes by the prompt's length, see ``first_token_timeout``.
+    ``first_token`` None goes by the prompt's length, see ``first_token_timeout``. ``option`` sets them all
+    (None: the suite's own options do, one each); a message that a wait ran out names it.
     """
 
     connect: float = 10.0
     first_token: float | None = None
     between_tokens: float = 60.0
+    option: str | None = None
+
+    @classmethod
+    def of_whole_answers(cls, seconds: float, option: str) -> Timeouts:
+        """Bound every answer that comes in one piece by ``seconds``, which ``option`` sets."""
+        return cls(first_token=0.0, between_tokens=seconds, option=option)
 
     def first_token_timeout(self, prompt_tokens_estimate: int) -> float:
         """Give the longest wait for the first token of a prompt of about so many tokens, in seconds.
@@ -41,14 +50,14 @@ class Timeouts:
 
     def until_first_token(self, prompt_tokens_estimate: int) -> Wait:
         """Bound the wait for the first token of a streamed answer."""
-        return Wait(self.first_token_timeout(prompt_tokens_estimate), "--gptoss-first-token-timeout")
+        return Wait(self.first_token_timeout(prompt_tokens_estimate), self.option or FIRST_OPTION)
 
     def until_whole_answer(self, prompt_tokens_estimate: int) -> Wait:
         """Bound the wait for an answer that comes in one piece after a prefill."""
         prefill = self.first_token_timeout(prompt_tokens_estimate)
-        return Wait(prefill + self.between_tokens, "--gptoss-first-token-timeout")
+        return Wait(prefill + self.between_tokens, self.option or FIRST_OPTION)
 
     @property
     def until_next_token(self) -> Wait:
         """The wait for the next token of a stream, for its end marks, and for a small answer."""
-        return Wait(self.between_tokens, "--gptoss-timeout")
+        return Wait(self.between_tokens, self.option or GAP_OPTION)

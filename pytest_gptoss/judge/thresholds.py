@@ -4,6 +4,12 @@ A changes file names thresholds by id and says what is other::
 
     [thresholds."precision.rouge_l"]
     limit = 0.97
+
+Every figure of a load level may be gated, those without a row of their own too::
+
+    [thresholds."performance.ttft.c08"]
+    limit = 300
+    statistic = "p99"
 """
 
 from __future__ import annotations
@@ -11,15 +17,16 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import math
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_gptoss.errors import UsageError
-from pytest_gptoss.judge.catalogue import METRICS, NEEDLE_CELLS
-from pytest_gptoss.records import Threshold
+from pytest_gptoss.judge.catalogue import METRICS, NEEDLE_CELLS, Metric, load_metrics
+from pytest_gptoss.records import Comparison, Load, LoadShape, Threshold
 
 __all__ = ["CHANGEABLE", "Profile", "ProfileWorkload", "load_profile", "profile_names"]
 
@@ -34,19 +41,34 @@ CHANGEABLE = ("limit", "statistic")
 _RANGES = {"share": (0.0, 1.0), "F": (0.0, 1.0), "cosine": (-1.0, 1.0)}
 """Limits outside are slips (95 for 0.95) that no or every device would meet; all other units: from 0."""
 
-
 _HUGE = 1e300
+
+_LOAD_ROW = re.compile(r"performance\.([a-z0-9_]+)\.c([0-9]{2,})")
+_GATES: Mapping[str, tuple[Comparison, str]] = {
+    **dict.fromkeys(("ttft", "first_text", "tpot", "itl", "e2e", "client_delay"), ("<", "ms")),
+    "throughput": (">", "tok/s"),
+    "qps": (">", "req/s"),
+    "error_rate": ("<=", "share"),
+}
+"""How a load figure is compared, and its unit, where the profile has no row for it."""
+
+_LARGEST_FILE = 2**20
+_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileWorkload:
-    """What a profile measures its thresholds on: ``prompts`` and ``corpus`` name shipped sets."""
+    """What a profile measures its thresholds on: ``prompts`` and ``corpus`` name shipped sets.
+
+    ``levels`` are its load levels, the lowest concurrency first.
+    """
 
     prompts: str
     corpus: str
     max_tokens: int
     top_logprobs: int
     max_scored_tokens: int
+    levels: tuple[LoadShape, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +90,17 @@ def profile_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _PROFILES.glob("*.toml")))
 
 
-def load_profile(name: str, *, overrides: Path | None = None, full_needle_grid: bool = False) -> Profile:
+def load_profile(
+    name: str,
+    *,
+    overrides: Path | None = None,
+    full_needle_grid: bool = False,
+    concurrency: Iterable[int] | None = None,
+) -> Profile:
     """Load a shipped profile, with the changes of ``overrides`` applied.
 
-    ``full_needle_grid``: each length of its needle cells at every depth.
+    ``full_needle_grid``: each length of its needle cells at every depth. ``concurrency``: the run's load
+    levels (None: the profile's); a level that the profile does not know gets assurance rows like the others'.
 
     Raises UsageError for a name that is none, and for a file naming it, the threshold, the key
     and the rule.
@@ -84,9 +113,31 @@ def load_profile(name: str, *, overrides: Path | None = None, full_needle_grid: 
     table = {key: Threshold(id=key, **row) for key, row in document["thresholds"].items()}
     if full_needle_grid:
         table = _with_all_depths(table)
+    workload = _workload(document["workload"])
+    levels = [level.concurrency for level in workload.levels] if concurrency is None else list(concurrency)
+    table = _with_levels(table, levels)
     if overrides is not None:
-        table = _changed(table, overrides)
-    return Profile(name, table, ProfileWorkload(**document["workload"]))
+        table = _changed(table, overrides, levels)
+    return Profile(name, table, workload)
+
+
+def _workload(document: Mapping[str, Any]) -> ProfileWorkload:
+    load = document["load"]
+    levels = tuple(LoadShape(prompt_tokens=load["prompt_tokens"], **level) for level in load["levels"])
+    return ProfileWorkload(**{**{key: document[key] for key in document if key != "load"}, "levels": levels})
+
+
+def _with_levels(table: Mapping[str, Threshold], levels: Iterable[int]) -> dict[str, Threshold]:
+    """The table with what makes a level trustworthy, for each level that has no such rows."""
+    full = dict(table)
+    for concurrency in levels:
+        level = Load("", concurrency).level
+        for figure in ("completed", "uncached"):
+            like = next(row for row in table.values() if row.metric.startswith(f"{figure}."))
+            row_id = f"performance.{figure}.{level}"
+            if row_id not in full:
+                full[row_id] = dataclasses.replace(like, id=row_id, metric=f"{figure}.{level}")
+    return full
 
 
 def _with_all_depths(table: Mapping[str, Threshold]) -> dict[str, Threshold]:
@@ -114,61 +165,109 @@ def _needle_length(row: Threshold) -> int | None:
     return NEEDLE_CELLS[cell][1] if metric == "needle_recall" else None
 
 
-def _changed(table: Mapping[str, Threshold], path: Path) -> dict[str, Threshold]:
+def _changed(table: Mapping[str, Threshold], path: Path, levels: list[int]) -> dict[str, Threshold]:
+    metrics = {**METRICS, **{name: each for level in levels for name, each in load_metrics(level).items()}}
     changed = dict(table)
     for threshold_id, change in _read_changes(path).items():
-        if threshold_id not in table:
+        where = f"{path}: {threshold_id}"
+        if threshold_id in table:
+            changed[threshold_id] = _change(table[threshold_id], change, where, metrics)
+            continue
+        row = _load_row(threshold_id, levels, metrics, where)
+        if row is None:
             known = ", ".join(table)
-            raise UsageError(f"{path}: no threshold is called {threshold_id!r}; there are: {known}")
-        changed[threshold_id] = _change(table[threshold_id], change, f"{path}: {threshold_id}")
+            raise UsageError(f"{path}: no threshold is called {_told(threshold_id)}; there are: {known}")
+        gated = _change(row, change, where, metrics)
+        if "limit" not in change:
+            raise UsageError(f"{where}: it has no limit of its own yet: write limit = NUMBER")
+        changed[threshold_id] = dataclasses.replace(gated, changed_from=None)
     return changed
+
+
+def _load_row(
+    threshold_id: str, levels: Iterable[int], metrics: Mapping[str, Metric], where: str
+) -> Threshold | None:
+    """A row for a load figure that the profile does not gate; None when there is no such figure."""
+    found = _LOAD_ROW.fullmatch(threshold_id)
+    if found is None or found[1] not in _GATES:
+        return None
+    comparison, unit = _GATES[found[1]]
+    level = Load("", int(found[2])).level
+    if level != f"c{found[2]}" or int(found[2]) not in levels:
+        known = ", ".join(Load("", each).level for each in levels)
+        raise UsageError(
+            f"{where}: c{found[2]} is no load level of this run, which has {known}: "
+            "correct it, or add the level with --gptoss-concurrency"
+        )
+    metric = f"{found[1]}.{level}"
+    statistic = metrics[metric].statistics[0]
+    return Threshold(
+        threshold_id, "performance", metric, statistic, comparison, math.nan, unit, "assurance",
+        "--gptoss-thresholds",
+    )  # fmt: skip
 
 
 def _read_changes(path: Path) -> Mapping[str, Any]:
     try:
-        document = _toml.loads(path.read_text("utf-8"))
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
+            raise UsageError(f"{path}: more than {_LARGEST_FILE} bytes, the limit: is it the right file?")
+        document = _toml.loads(content.decode("utf-8-sig"))
+    except RecursionError:
+        raise UsageError(f"{path}: nested too deeply; it holds tables of limits") from None
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:  # not UTF-8, or not TOML
         raise UsageError(f"{path}: not a TOML file ({error})") from error
     unknown = next((key for key in document if key != "thresholds"), None)
     if unknown is not None:
-        raise UsageError(f'{path}: unknown table {unknown!r}; write [thresholds."ID"] tables only')
+        raise UsageError(f'{path}: unknown table {_told(unknown)}; write [thresholds."ID"] tables only')
     changes = document.get("thresholds")
     if not isinstance(changes, dict) or not changes:
         raise UsageError(f'{path}: it changes nothing; write a [thresholds."ID"] table with a limit')
     return changes
 
 
-def _change(row: Threshold, change: Any, where: str) -> Threshold:
+def _change(row: Threshold, change: Any, where: str, metrics: Mapping[str, Metric]) -> Threshold:
     if not isinstance(change, dict) or not change:
-        raise UsageError(f"{where}: {change!r} is no table; write limit = NUMBER below the table's head")
+        raise UsageError(f"{where}: {_told(change)} is no table; write limit = NUMBER below the table's head")
     unknown = next((key for key in change if key not in CHANGEABLE), None)
     if unknown is not None:
         # An id written without quotes makes nested tables, and its second half shows up here.
         raise UsageError(
-            f"{where}: {unknown!r} cannot be changed, only {' and '.join(CHANGEABLE)}; quote ids with dots"
+            f"{where}: {_told(unknown)} cannot be changed, only {' and '.join(CHANGEABLE)}; "
+            "quote ids with dots"
         )
     if "limit" in change:
         limit = _limit(change["limit"], row.unit, where)
         row = dataclasses.replace(row, limit=limit, changed_from=row.limit if limit != row.limit else None)
     if "statistic" in change:
-        row = dataclasses.replace(row, statistic=_statistic(change["statistic"], row.metric, where))
+        row = dataclasses.replace(row, statistic=_statistic(change["statistic"], metrics[row.metric], where))
     return row
 
 
 def _limit(value: Any, unit: str, where: str) -> float:
     low, high = _RANGES.get(unit, (0.0, math.inf))
     if isinstance(value, bool) or not isinstance(value, int | float) or not -_HUGE < value < _HUGE:
-        raise UsageError(f"{where}: limit is {value!r}; it must be a finite number")
+        raise UsageError(f"{where}: limit is {_told(value)}; it must be a finite number")
     if not low <= value <= high:
         span = f"at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
-        raise UsageError(f"{where}: limit is {value!r}; a limit in {unit} must be {span}")
+        raise UsageError(f"{where}: limit is {_told(value)}; a limit in {unit} must be {span}")
     return float(value)
 
 
-def _statistic(value: Any, metric: str, where: str) -> str:
-    known = METRICS[metric].statistics
+def _statistic(value: Any, metric: Metric, where: str) -> str:
+    known = metric.statistics
     if value not in known:
-        raise UsageError(f"{where}: statistic is {value!r}; {metric} has: {', '.join(known)}")
+        raise UsageError(f"{where}: statistic is {_told(value)}; {metric.name} has: {', '.join(known)}")
     return str(value)
+
+
+def _told(value: Any) -> str:
+    """A value of the file for a message: cut where it is long, named by its kind where it cannot be shown."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"of kind {type(value).__name__}, beyond telling"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from pytest_gptoss.judge.intervals import Interval
+from pytest_gptoss.printable import printable
 from pytest_gptoss.records import Comparison, Device, Estimate, Threshold, Verdict
 
-__all__ = ["holds", "invalid", "judge", "line", "number", "skipped", "waived"]
+__all__ = ["headroom", "holds", "invalid", "judge", "line", "number", "skipped", "waived"]
 
 _COMPARE: Mapping[Comparison, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -21,7 +22,7 @@ _COMPARE: Mapping[Comparison, Callable[[float, float], bool]] = {
 }
 
 _PLAIN_UNITS = ("share", "F", "cosine")
-"""Units that a reader needs no word for."""
+"""Units that a reader needs no word for; 1 is the most there is in them."""
 
 Devices: TypeAlias = Mapping[str, Device]
 
@@ -29,6 +30,24 @@ Devices: TypeAlias = Mapping[str, Device]
 def holds(value: float, comparison: Comparison, limit: float) -> bool:
     """Whether a value meets a limit; "=" is exact."""
     return _COMPARE[comparison](value, limit)
+
+
+def headroom(value: float, comparison: Comparison, limit: float, unit: str) -> float:
+    """How far inside its limit a value lies, as a share of the room there is; negative outside.
+
+    The room is from the limit to the best there can be: 1 for shares, F and cosine, 0 for what shall
+    be small, and as much again as the limit for what has no bound. Where only one value will do ("=") it
+    is 0 there and negative elsewhere.
+    """
+    if comparison == "=":
+        return -abs(value - limit) / max(abs(limit), 1.0)
+    if comparison in ("<=", "<"):
+        inside, room = limit - value, limit
+    else:
+        inside, room = value - limit, 1 - limit if unit in _PLAIN_UNITS else limit
+    if room > 0:
+        return inside / room
+    return inside if inside else 0.0
 
 
 def judge(threshold: Threshold, npu: str, estimate: Estimate) -> Verdict:
@@ -49,14 +68,14 @@ def judge(threshold: Threshold, npu: str, estimate: Estimate) -> Verdict:
         n=int(estimate.n),
         interval=None if estimate.interval is None else _builtin(estimate.interval),
         proven=None if estimate.interval is None else _proven(estimate.interval, threshold),
-        reason="" if passed else str(estimate.details.get("finding", "")),
+        reason="" if passed else printable(str(estimate.details.get("finding", ""))),
         details=estimate.details,
     )
 
 
 def invalid(threshold: Threshold, npu: str, reason: str) -> Verdict:
     """Say that it could not be measured soundly; ``reason`` tells why and what to do."""
-    return Verdict(npu, threshold, "INVALID", reason=reason)
+    return Verdict(npu, threshold, "INVALID", reason=printable(reason))
 
 
 def waived(threshold: Threshold, npu: str, reason: str) -> Verdict:
@@ -78,7 +97,7 @@ def line(verdict: Verdict, devices: Devices | None = None) -> str:
     head = f"{verdict.status} {verdict.npu}-{threshold.id}:"
     if verdict.value is None:
         parts = [verdict.reason, f"required {_required(threshold)}"]
-        return f"{head} " + "; ".join([*parts, *_played(devices)])
+        return printable(f"{head} " + "; ".join([*parts, *_played(devices)]))
     figure = number(verdict.value, apart_from=threshold.limit)
     parts = [f"{figure}, required {_required(threshold)}", f"n {verdict.n}"]
     if verdict.interval is not None:
@@ -88,7 +107,7 @@ def line(verdict: Verdict, devices: Devices | None = None) -> str:
     parts.extend(_played(devices))
     if verdict.reason:
         parts.append(verdict.reason)
-    return f"{head} " + "; ".join(parts)
+    return printable(f"{head} " + "; ".join(parts))
 
 
 def number(value: float, *, apart_from: float | None = None) -> str:

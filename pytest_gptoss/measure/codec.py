@@ -1,7 +1,8 @@
 """Measurements to JSON with arrays beside it, and back.
 
 Per-token arrays of all items are laid end to end, one array a name, and the JSON keeps each item's
-length: a reader maps the file into memory and every item is a view.
+length: a reader maps the file into memory and every item is a view. The requests of a load level are
+columns of the same kind: a row for each request, and a row for each of their events.
 """
 
 from __future__ import annotations
@@ -14,13 +15,22 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_gptoss.records import (
+    AbortTrace,
+    BadRequest,
+    DriftPoint,
     Failure,
     Generation,
     HiddenStates,
     Json,
+    KnownFact,
+    LoadLevel,
+    LoadShape,
+    LoopHealth,
     Measurement,
     NeedleAnswer,
+    RequestTiming,
     ScoredSequence,
+    ServerFacts,
     ToolCall,
     TopLogprobs,
 )
@@ -177,8 +187,101 @@ def _hidden(fields: Mapping[str, Json], parts: Parts) -> HiddenStates:
     return HiddenStates(fields["sequence_id"], tuple(fields["token_ids"]), parts["states"])
 
 
-def _needle(fields: Mapping[str, Json], parts: Parts) -> NeedleAnswer:
-    return NeedleAnswer(**{name: value for name, value in fields.items() if name != "lengths"})
+def _whole(fields: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: value for name, value in fields.items() if name != "lengths"}
+
+
+def _plain(kind: Callable[..., Any]) -> _Form:
+    """The form of a class whose fields are all JSON."""
+    return _Form(asdict, lambda _: {}, lambda fields, _: kind(**_whole(fields)))
+
+
+def _server_facts(fields: Mapping[str, Json], parts: Parts) -> ServerFacts:
+    lists = {name: tuple(fields[name]) for name in ("addresses", "listed")}
+    known = tuple(KnownFact(**fact) for fact in fields["known"])
+    return ServerFacts(**{**_whole(fields), **lists, "known": known})
+
+
+def _abort_trace(fields: Mapping[str, Json], parts: Parts) -> AbortTrace:
+    after = tuple((float(seconds), int(running)) for seconds, running in fields["after"])
+    return AbortTrace(**{**_whole(fields), "after": after})
+
+
+NOT_THERE = -1
+"""Stands for None in a column of whole numbers that are never negative."""
+
+_REQUEST_COLUMNS = (
+    "start_ns",
+    "sent_ns",
+    "first_text_ns",
+    "end_ns",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+)
+
+
+def _load_fields(level: LoadLevel) -> dict[str, Json]:
+    return {
+        "shape": asdict(level.shape),
+        "health": None if level.health is None else asdict(level.health),
+        "rtt_ms": list(level.rtt_ms),
+        "frame_tokens": level.frame_tokens,
+        "server": None if level.server is None else dict(level.server),
+        "ids": [request.id for request in level.requests],
+        "finish_reasons": [request.finish_reason for request in level.requests],
+        "errors": {
+            str(index): asdict(request.error)
+            for index, request in enumerate(level.requests)
+            if request.error is not None
+        },
+    }
+
+
+def _load_parts(level: LoadLevel) -> Parts:
+    requests = level.requests
+    table = [[_or_not_there(getattr(each, name)) for name in _REQUEST_COLUMNS] for each in requests]
+    return {
+        "requests": np.array(table, dtype=np.int64).reshape(len(requests), len(_REQUEST_COLUMNS)),
+        "events": np.array([len(each.token_ns) for each in requests], dtype=np.int64),
+        "token_ns": np.array([stamp for each in requests for stamp in each.token_ns], dtype=np.int64),
+        "tokens": np.array([count for each in requests for count in each.tokens], dtype=np.int32),
+    }
+
+
+def _load(fields: Mapping[str, Json], parts: Parts) -> LoadLevel:
+    ends = np.cumsum(parts["events"]).tolist()
+    requests = []
+    for index, (row, end) in enumerate(zip(parts["requests"].tolist(), ends, strict=True)):
+        columns = dict(zip(_REQUEST_COLUMNS, map(_or_none, row), strict=True))
+        events = slice(end - int(parts["events"][index]), end)
+        error = fields["errors"].get(str(index))
+        requests.append(
+            RequestTiming(
+                id=fields["ids"][index],
+                token_ns=tuple(parts["token_ns"][events].tolist()),
+                tokens=tuple(parts["tokens"][events].tolist()),
+                finish_reason=fields["finish_reasons"][index],
+                error=None if error is None else Failure(**error),
+                **columns,
+            )
+        )
+    return LoadLevel(
+        shape=LoadShape(**fields["shape"]),
+        requests=tuple(requests),
+        health=None if fields["health"] is None else LoopHealth(**fields["health"]),
+        rtt_ms=tuple(fields["rtt_ms"]),
+        frame_tokens=fields["frame_tokens"],
+        server=fields["server"],
+    )
+
+
+def _or_not_there(value: int | None) -> int:
+    return NOT_THERE if value is None else value
+
+
+def _or_none(value: int) -> Any:
+    return None if value == NOT_THERE else value
 
 
 _FORMS: Mapping[str, _Form] = {
@@ -187,5 +290,10 @@ _FORMS: Mapping[str, _Form] = {
         _scored_fields, lambda item: {"logprobs": item.logprobs, **_top_parts(item.top)}, _scored
     ),
     "HiddenStates": _Form(_hidden_fields, lambda item: {"states": item.states}, _hidden),
-    "NeedleAnswer": _Form(asdict, lambda _: {}, _needle),
+    "NeedleAnswer": _plain(NeedleAnswer),
+    "DriftPoint": _plain(DriftPoint),
+    "LoadLevel": _Form(_load_fields, _load_parts, _load),
+    "ServerFacts": _Form(asdict, lambda _: {}, _server_facts),
+    "AbortTrace": _Form(asdict, lambda _: {}, _abort_trace),
+    "BadRequest": _plain(BadRequest),
 }

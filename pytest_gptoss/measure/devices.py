@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 import httpx
@@ -13,31 +15,41 @@ import httpx
 from pytest_gptoss.client.connection import bound_http_client
 from pytest_gptoss.client.endpoint import Endpoint, Secret
 from pytest_gptoss.client.http import Timeouts, VllmClient
+from pytest_gptoss.client.own_loop import run_async
 from pytest_gptoss.client.probe import probe
 from pytest_gptoss.errors import RequestError
-from pytest_gptoss.measure.runner import run_async
-from pytest_gptoss.records import Capabilities, Device, Json, Role
+from pytest_gptoss.measure.preflight import answers_to, harmony_date, knock, told_by
+from pytest_gptoss.records import (
+    Capabilities,
+    Device,
+    Failure,
+    Json,
+    Measurement,
+    Preflight,
+    Role,
+    ServerFacts,
+)
 
-__all__ = ["Access", "Address", "ProbedDevice", "probe_all"]
+__all__ = ["Access", "Address", "ProbedDevice", "Waiting", "probe_all"]
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a device is reached, as the user gave it."""
+    """Where a device is reached, as the user gave it; ``log`` is its server's log file."""
 
     role: Role
     name: str
     url: str
     label: str | None
     model: str | None
+    log: Path | None = None
 
 
 @dataclass(frozen=True)
 class Access:
-    """How devices are reached: time-outs in seconds, certificates, proxies, and the key's variable."""
+    """How devices are reached: time-outs, certificates, proxies, and the key's variable."""
 
-    timeout_s: float
-    first_token_timeout_s: float | None
+    timeouts: Timeouts
     ca_bundle: Path | None
     trust_env: bool
 
@@ -53,7 +65,7 @@ class Access:
         return VllmClient(
             self._endpoint(role, url, model),
             role=role,
-            timeouts=Timeouts(first_token=self.first_token_timeout_s, between_tokens=self.timeout_s),
+            timeouts=self.timeouts,
             ca_bundle=self.ca_bundle,
             trust_env=self.trust_env,
             url_option=url_option,
@@ -63,7 +75,7 @@ class Access:
         """A bare httpx client bound to a server, for requests of a project's own."""
         return bound_http_client(
             self._endpoint(role, url, None),
-            timeout=httpx.Timeout(self.timeout_s),
+            timeout=httpx.Timeout(self.timeouts.between_tokens),
             ca_bundle=self.ca_bundle,
             trust_env=self.trust_env,
         )
@@ -99,22 +111,77 @@ class ProbedDevice:
         return cls(document["name"], Device(**{**fields, "capabilities": capabilities}), document["problem"])
 
 
-def probe_all(addresses: Sequence[Address], access: Access) -> dict[str, ProbedDevice]:
-    """Probe all devices side by side; a device that does not answer is a problem, not an exception."""
-    return run_async(_probe_all(addresses, access))
+@dataclass(frozen=True)
+class Waiting:
+    """How long to wait for servers that are starting, in seconds, and whom to tell; ``run``: the run's id."""
+
+    patience_s: float
+    tell: Callable[[str], None]
+    run: str
 
 
-async def _probe_all(addresses: Sequence[Address], access: Access) -> dict[str, ProbedDevice]:
-    probed = await asyncio.gather(*(_probe(address, access) for address in addresses))
-    return {each.name: each for each in probed}
+Met = tuple[ProbedDevice, Measurement[ServerFacts]]
 
 
-async def _probe(address: Address, access: Access) -> ProbedDevice:
-    try:
-        async with access.client(address.role, address.url, address.model) as client:
+def probe_all(addresses: Sequence[Address], access: Access, waiting: Waiting) -> tuple[Met, ...]:
+    """Wait for all devices and probe them, side by side; each with its preflight measurement.
+
+    A device that does not answer is a problem, not an exception.
+    """
+    return run_async(_probe_all(addresses, access, waiting))
+
+
+async def _probe_all(addresses: Sequence[Address], access: Access, waiting: Waiting) -> tuple[Met, ...]:
+    return tuple(await asyncio.gather(*(_meet(address, access, waiting) for address in addresses)))
+
+
+async def _meet(address: Address, access: Access, waiting: Waiting) -> Met:
+    started = _now()
+    async with access.client(address.role, address.url, address.model) as client:
+        try:
+            met = await knock(client, name=address.name, patience_s=waiting.patience_s, tell=waiting.tell)
+        except RequestError as error:
+            problem = f"{address.name}: {error}"
+            failure = Failure("*", error.kind, problem)
+            return ProbedDevice(address.name, problem=problem), _preflight(address, started, failure)
+        facts = ServerFacts(
+            run=waiting.run,
+            addresses=answers_to(client.endpoint.root),
+            waited_s=met.waited_s,
+            listed=tuple(model.id for model in met.listed),
+            clock_ahead_s=met.clock_ahead_s,
+        )
+        try:
             device = await probe(
                 client, role=address.role, name=address.name, label=address.label, model=address.model
             )
-    except RequestError as error:
-        return ProbedDevice(address.name, problem=f"{address.name}: {error}")
-    return ProbedDevice(address.name, device)
+        except RequestError as error:
+            problem = f"{address.name}: {error}"
+            facts = dataclasses.replace(facts, problem=problem)
+            return ProbedDevice(address.name, problem=problem), _preflight(address, started, facts)
+        facts = dataclasses.replace(
+            facts,
+            model=device.model,
+            version=device.server_version,
+            max_model_len=device.max_model_len,
+            harmony_date=await harmony_date(client),
+            known=await told_by(client, address.log),
+        )
+        return ProbedDevice(address.name, device), _preflight(address, started, facts)
+
+
+def _preflight(address: Address, started: str, found: ServerFacts | Failure) -> Measurement[ServerFacts]:
+    told = isinstance(found, ServerFacts)
+    return Measurement(
+        scenario_id=Preflight(address.name).id,
+        device=address.name,
+        items=(found,) if isinstance(found, ServerFacts) else (),
+        failures=(found,) if isinstance(found, Failure) else (),
+        complete=told,
+        started=started,
+        ended=_now(),
+    )
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -8,7 +8,6 @@ what comes between is estimated and corrected by counting, a handful of times wh
 from __future__ import annotations
 
 import hashlib
-import re
 import string
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable
@@ -17,7 +16,7 @@ from random import Random
 from typing import TypeAlias
 
 from pytest_gptoss.errors import DialectError
-from pytest_gptoss.measure import prose, prose_zh
+from pytest_gptoss.measure import prose
 from pytest_gptoss.records import Needle, NeedleTask
 
 __all__ = [
@@ -30,6 +29,7 @@ __all__ = [
     "bury",
     "code_of",
     "needle_with",
+    "opening",
     "planned_tokens",
     "seed_of",
 ]
@@ -52,11 +52,11 @@ TURNS = 6
 """Wordings of that sentence."""
 SAMPLE = 40
 """Sentences that tell how many tokens a unit of text has."""
+SURPLUS = 1.03
+"""How much longer than wanted a text is made that only has to be long enough."""
 
 Count: TypeAlias = Callable[[str], Awaitable[int]]
 """Prompt tokens, the chat frame included, of one user message with that text."""
-
-_CHINESE = re.compile(r"[\u3400-\u9fff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,18 @@ def needle_with(task: NeedleTask, code: str) -> str:
     return task.needle.replace(task.expect, code)
 
 
+async def opening(task: NeedleTask, tokens: int, *, seed: int, count: Count) -> str:
+    """Haystack prose from its beginning on, in the task's language, of at least ``tokens`` tokens.
+
+    ``count`` tells the tokens of a text alone, without a chat frame.
+    """
+    stock = _Stock(seed, prose.language_of(f"{task.needle}{task.question}"))
+    rate = await count(stock.join(*stock.first(SAMPLE))) / stock.reach[SAMPLE]
+    if rate <= 0:
+        raise DialectError(f"no tokens were counted in {SAMPLE} sentences: {_ADVICE}")
+    return stock.join(*stock.first(SAMPLE + stock.within(tokens * SURPLUS / rate)))
+
+
 def _drawn(char: str, source: Random) -> str:
     for letters in (string.digits, string.ascii_lowercase, string.ascii_uppercase):
         if char in letters:
@@ -113,12 +125,12 @@ class _Stock:
     """
 
     seed: int
-    chinese: bool
+    language: str
     sentences: list[str] = field(default_factory=list)
     reach: list[float] = field(default_factory=lambda: [0.0])
 
     def __post_init__(self) -> None:
-        self._source = (prose_zh if self.chinese else prose).sentences(self.seed)
+        self._source = prose.sentences(self.seed, self.language)
 
     def first(self, kept: int) -> list[str]:
         self._draw(lambda: len(self.sentences) >= kept)
@@ -130,13 +142,13 @@ class _Stock:
         return max(0, bisect_right(self.reach, units) - 1)
 
     def size(self, text: str) -> int:
-        return len(text) if self.chinese else len(text.split()) + 1
+        return len(text) if self.language == "zh" else len(text.split()) + 1
 
     def filler(self, words: int, turn: int = 0) -> str:
-        return prose_zh.filler(words, turn) if self.chinese else prose.filler(words, turn)
+        return prose.filler(words, turn, self.language)
 
     def join(self, *parts: str) -> str:
-        return ("" if self.chinese else " ").join(parts)
+        return prose.join(parts, self.language)
 
     def _draw(self, enough: Callable[[], bool]) -> None:
         while not enough():
@@ -247,7 +259,7 @@ async def bury(
     The needle starts where a sentence would. Without one it is the control: the same haystack, filled up.
     Raises DialectError when the counts do not lead to that length, and whatever ``count`` raises.
     """
-    stock = _Stock(seed, chinese=bool(_CHINESE.search(f"{needle or ''}{question}")))
+    stock = _Stock(seed, prose.language_of(f"{needle or ''}{question}"))
     frame = await count(question)
     ask = question if needle is None else stock.join(needle, question)
     known = frame if needle is None else await count(ask)

@@ -24,14 +24,13 @@ from pytest_gptoss.measure.needle import (
     planned_tokens,
     seed_of,
 )
+from pytest_gptoss.measure.prompt_counter import PromptCounter, user_prompt
 from pytest_gptoss.records import (
     Capabilities,
-    Message,
     Needle,
     NeedleAnswer,
     NeedleTask,
     NeedleTrouble,
-    Prompt,
 )
 
 __all__ = ["NeedleTrials", "why_left_out"]
@@ -69,7 +68,7 @@ class NeedleTrials:
         self._client = client
         self._able = able
         self._task = task
-        self._frame: int | None = None
+        self._count = PromptCounter(client, able=able, sample=task.question)
 
     async def ask(self, scenario: Needle, trial: int) -> NeedleAnswer:
         """One trial; a request that ends in what the report tells apart is an answer with ``trouble``.
@@ -82,8 +81,8 @@ class NeedleTrials:
             buried = await self._bury(scenario, trial, code)
             answer = await self._answer(buried, code, trial)
             slip = (answer.prompt_tokens or 0) - planned
-            if self._frame is not None and 0 < abs(slip) <= SMALL_SLIP:
-                self._frame += slip
+            if self._count.frame is not None and 0 < abs(slip) <= SMALL_SLIP:
+                self._count.frame += slip
                 answer = await self._answer(await self._bury(scenario, trial, code), code, trial)
             _refuse_longer(answer)
         except RequestError as error:
@@ -106,7 +105,7 @@ class NeedleTrials:
     async def _answer(self, buried: Buried, code: str, trial: int) -> NeedleAnswer:
         before = await self._cache_hits()
         answer, first_token_ms = await self._client.chat_timed(
-            _prompt(buried.text), max_tokens=RESERVE, cache_salt=_salt()
+            user_prompt(buried.text), max_tokens=RESERVE, cache_salt=_salt()
         )
         after = await self._cache_hits()
         content = answer.content
@@ -125,18 +124,6 @@ class NeedleTrials:
             cached_tokens=None if before is None or after is None else after - before,
         )
 
-    async def _count(self, text: str) -> int:
-        if not self._able.tokenize:
-            return await self._used(text)
-        if self._frame is None:
-            question = self._task.question
-            self._frame = await self._used(question) - len(await self._client.tokenize(question))
-        return self._frame + len(await self._client.tokenize(text))
-
-    async def _used(self, text: str) -> int:
-        answer = await self._client.chat(_prompt(text), max_tokens=1, top_logprobs=None, cache_salt=_salt())
-        return answer.prompt_tokens
-
     async def _cache_hits(self) -> int | None:
         """Tokens the server has taken from its prefix cache so far; None when it does not tell."""
         if not self._able.metrics:
@@ -151,10 +138,6 @@ def _refuse_longer(answer: NeedleAnswer) -> None:
             f"the server counts {answer.prompt_tokens} tokens in a prompt made for {answer.planned_tokens}: "
             "its /tokenize and its chat disagree, or something adds to prompts on the way"
         )
-
-
-def _prompt(text: str) -> Prompt:
-    return Prompt("needle", (Message("user", text),))
 
 
 def _salt() -> str:

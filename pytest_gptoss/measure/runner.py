@@ -1,21 +1,26 @@
 """Carries scenarios out: the only place that runs an event loop and talks to devices.
 
-Devices are measured side by side, the scenarios of one device one after the other. Whatever ends
-the measuring early (Ctrl-C, a dead server), the items that came stay in the store.
+Devices are measured side by side, the scenarios of one device one after the other; a load level runs
+alone, while nothing else is asked of any device. Whatever ends the measuring early (Ctrl-C, a dead
+server), the items that came stay in the store.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
 from pytest_gptoss.client.http import VllmClient
+from pytest_gptoss.client.own_loop import run_async
 from pytest_gptoss.errors import MeasurementError, RequestError
+from pytest_gptoss.measure.drift import DriftPoints, positions, why_not_asked
+from pytest_gptoss.measure.features import TOOL_SCHEMAS, FeatureTrial, item_ids
+from pytest_gptoss.measure.load_level import LevelRun, why_too_long
 from pytest_gptoss.measure.needle_trial import NeedleTrials, why_left_out
 from pytest_gptoss.measure.progress import Progress
 from pytest_gptoss.measure.sequences import Sequences, corpus_sequences, output_sequences
@@ -23,21 +28,24 @@ from pytest_gptoss.measure.store import Store
 from pytest_gptoss.measure.workload import Workload
 from pytest_gptoss.records import (
     Device,
+    Drift,
     Failure,
+    Feature,
     Forced,
     Generation,
     Greedy,
     Hidden,
+    Load,
     Measurement,
     Needle,
+    Preflight,
     Prompt,
     Rendered,
     Scenario,
 )
 
-__all__ = ["Runner", "run_async"]
+__all__ = ["Runner"]
 
-Result = TypeVar("Result")
 Ask = Callable[[], Coroutine[Any, Any, Any]]
 
 MAX_FAILURES_IN_A_ROW = 3
@@ -57,7 +65,7 @@ class Runner:
     """Measures scenarios on probed devices and keeps the results in the store.
 
     ``client`` makes an unopened client for a device; ``hidden_client`` the one that serves its
-    hidden states, which may be another server.
+    hidden states, which may be another server. ``ca_bundle`` is what load trusts for https.
     """
 
     def __init__(
@@ -69,6 +77,7 @@ class Runner:
         workload: Workload,
         store: Store,
         progress: Progress,
+        ca_bundle: Path | None = None,
     ) -> None:
         self._devices = devices
         self._client = client
@@ -76,6 +85,7 @@ class Runner:
         self._workload = workload
         self._store = store
         self._progress = progress
+        self._ca_bundle = ca_bundle
 
     def measure(self, scenarios: Sequence[Scenario]) -> None:
         """Measure every scenario and save each as it ends. Scenarios they rest on must be stored.
@@ -84,10 +94,54 @@ class Runner:
         but a Failure in the measurement.
         """
         by_device: dict[str, list[Scenario]] = {}
+        levels: list[Load] = []
         for scenario in scenarios:
-            by_device.setdefault(scenario.device, []).append(scenario)
-        self._progress.start({scenario.title: self._size(scenario) for scenario in scenarios})
-        run_async(self._measure_devices(by_device))
+            if isinstance(scenario, Load):
+                levels.append(scenario)
+            else:
+                by_device.setdefault(scenario.device, []).append(scenario)
+        if by_device:
+            side_by_side = (each for group in by_device.values() for each in group)
+            self._progress.start({scenario.title: self._size(scenario) for scenario in side_by_side})
+            run_async(self._measure_devices(by_device))
+        for level in levels:
+            self._measure_level(level)
+
+    def _measure_level(self, scenario: Load) -> None:
+        shape, device = self._workload.levels[scenario.concurrency], self._devices[scenario.device]
+        self._progress.start({scenario.title: shape.requests})
+        started = _now()
+        run = LevelRun(
+            scenario,
+            shape,
+            device,
+            make_client=lambda: self._client(scenario.device),
+            ca_bundle=self._ca_bundle,
+            on_end=lambda: self._progress.step(scenario.title),
+        )
+        reason = why_too_long(shape, device=device.name, context=device.max_model_len)
+        failures: tuple[Failure, ...] = ()
+        complete = False
+        try:
+            if reason is None:
+                run.measure()
+            complete = True
+        except RequestError as error:
+            failures = (Failure("*", error.kind, f"{scenario.title}: {error}"),)
+        finally:
+            self._store.save(
+                Measurement(
+                    scenario_id=scenario.id,
+                    device=scenario.device,
+                    items=() if reason else (run.level,),
+                    failures=failures,
+                    left_out={} if reason is None else {scenario.level: reason},
+                    complete=complete,
+                    started=started,
+                    ended=_now(),
+                    provenance=self._provenance(scenario),
+                )
+            )
 
     async def _measure_devices(self, by_device: Mapping[str, Sequence[Scenario]]) -> None:
         tasks = [asyncio.ensure_future(self._measure_device(each)) for each in by_device.values()]
@@ -163,6 +217,14 @@ class Runner:
             )
         if isinstance(scenario, Needle):
             return self._needle(scenario, client)
+        if isinstance(scenario, Load):
+            raise TypeError("a load level is no job of single requests")
+        if isinstance(scenario, Feature):
+            return self._feature(scenario, client)
+        if isinstance(scenario, Preflight):
+            raise MeasurementError(f"{scenario.id} is measured while devices are probed, not here")
+        if isinstance(scenario, Drift):
+            return self._drift(scenario, client)
         sequences = self._sequences(scenario)
         if isinstance(scenario, Forced):
             top = self._workload.top_logprobs
@@ -213,6 +275,43 @@ class Runner:
         trials = NeedleTrials(client, able=device.capabilities, task=task)
         return Job(tuple((item_id, _bind(trials.ask, scenario, trial)) for trial, item_id in enumerate(ids)))
 
+    def _feature(self, scenario: Feature, client: VllmClient) -> Job:
+        prompts = self._workload.prompt_sets["features"]
+        if scenario.feature == "abort" and not self._devices[scenario.device].capabilities.metrics:
+            reason = (
+                f"{scenario.device} has no /metrics with vllm's counters: its running requests cannot be seen"
+            )
+            return Job((), left_out={"abort": reason})
+        trial = FeatureTrial(
+            scenario,
+            client,
+            prompts,
+            max_tokens=self._workload.max_tokens,
+            context=self._devices[scenario.device].max_model_len,
+        )
+        ids = item_ids(scenario.feature, prompts)
+        return Job(tuple((item_id, _bind(trial.ask, item_id)) for item_id in ids), trial.concurrency)
+
+    def _drift(self, scenario: Drift, client: VllmClient) -> Job:
+        device, task = self._devices[scenario.device], self._workload.needle
+        points = DriftPoints(client, task=task, length=scenario.length, top=self._workload.top_logprobs)
+        asks: list[tuple[str, Ask]] = []
+        left_out: dict[str, str] = {}
+        for spot, position in positions(scenario):
+            reason = why_not_asked(
+                spot,
+                device=device.name,
+                able=device.capabilities,
+                task=task,
+                context=device.max_model_len,
+            )
+            item_id = f"token-{position}"
+            if reason is None:
+                asks.append((item_id, _bind(points.ask, spot, position)))
+            else:
+                left_out[item_id] = reason
+        return Job(tuple(asks), left_out=left_out)
+
     def _budget(self, prompt: Prompt) -> int:
         return prompt.max_tokens or self._workload.max_tokens
 
@@ -235,6 +334,14 @@ class Runner:
             return len(self._workload.prompt_sets[scenario.prompts].prompts[:limit])
         if isinstance(scenario, Needle):
             return self._workload.needle.trials
+        if isinstance(scenario, Load):
+            return self._workload.levels[scenario.concurrency].requests
+        if isinstance(scenario, Feature):
+            return len(item_ids(scenario.feature, self._workload.prompt_sets["features"]))
+        if isinstance(scenario, Preflight):
+            return 1
+        if isinstance(scenario, Drift):
+            return len(positions(scenario))
         return len(self._sequences(scenario).kept)
 
     def _stored(self, scenario: Scenario) -> Measurement[Any]:
@@ -245,41 +352,18 @@ class Runner:
 
     def _provenance(self, scenario: Scenario) -> dict[str, Any]:
         device = self._devices[scenario.device]
-        needle = {"needle": asdict(self._workload.needle)} if isinstance(scenario, Needle) else {}
+        own: dict[str, Any] = {}
+        if isinstance(scenario, Needle | Drift):
+            own = {"needle": asdict(self._workload.needle)}
+        if isinstance(scenario, Feature):
+            own = {"schemas": dict(TOOL_SCHEMAS)}
         return {
             "server_version": device.server_version,
             "model": device.model,
             "scenario": asdict(scenario),
             **self._workload.facts(),
-            **needle,
+            **own,
         }
-
-
-def run_async(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine to its end from synchronous code.
-
-    Where a loop already runs in this thread (a fixture asked for inside an async test), a thread of
-    its own carries it.
-    """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    outcome: list[Result] = []
-    failure: list[BaseException] = []
-
-    def carry() -> None:
-        try:
-            outcome.append(asyncio.run(work))
-        except BaseException as error:  # handed to the caller's thread below
-            failure.append(error)
-
-    thread = threading.Thread(target=carry, name="gptoss-runner", daemon=True)
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return outcome[0]
 
 
 async def _together(works: Sequence[Awaitable[None]]) -> None:

@@ -32,7 +32,7 @@ if sys.platform == "win32":  # pragma: no cover
 else:
     import fcntl
 
-__all__ = ["Store", "StoreError", "write_json"]
+__all__ = ["Store", "StoreError", "write_json", "write_text"]
 
 
 class StoreError(GptossError):
@@ -57,8 +57,12 @@ class Store:
         Raises StoreError when the directory cannot be made or written.
         """
         with _explained(self.directory):
+            if self.directory.is_symlink():  # what it leads to is not ours to move or to delete
+                self.directory.unlink()
             if self.directory.exists():
                 aside = self.directory.with_name("previous")
+                if aside.is_symlink():
+                    aside.unlink()
                 shutil.rmtree(aside, ignore_errors=True)
                 self.directory.rename(aside)
             self._measured.mkdir(parents=True)
@@ -159,10 +163,17 @@ class Store:
             raise StoreError(f"{path}: {error}; the run directory is damaged: measure again") from error
 
 
-def write_json(path: Path, document: Json) -> None:
-    """Write JSON atomically: strict (no NaN), UTF-8, readable."""
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1)
-    _write(path, lambda file: file.write(text.encode("utf-8")))
+def write_json(path: Path, document: Json, *, compact: bool = False) -> None:
+    """Write JSON atomically: strict (no NaN), UTF-8; readable, or ``compact`` where it is long."""
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=None if compact else 1)
+    # Half a surrogate pair, which a model can emit, has no UTF-8; its JSON escape is what this writes.
+    write_text(path, text, errors="backslashreplace")
+
+
+def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
+    """Write a text file atomically, in UTF-8."""
+    encoded = text.encode("utf-8", errors)
+    _write(path, lambda file: file.write(encoded))
 
 
 def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
@@ -172,6 +183,8 @@ def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
             fill(file)
             file.flush()
             os.fsync(file.fileno())
+        # Files made aside are private; reports are there to be passed on.
+        Path(aside).chmod(0o644)
         Path(aside).replace(path)
     except BaseException:
         Path(aside).unlink(missing_ok=True)

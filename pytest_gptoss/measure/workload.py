@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pytest_gptoss.records import Json, NeedleTask, PromptSet, TokenSequence
+from pytest_gptoss.records import Json, LoadShape, NeedleTask, PromptSet, TokenSequence
 
 __all__ = ["Workload"]
 
@@ -17,7 +17,8 @@ class Workload:
     ``prompt_sets`` by name; "precision" is the one the thresholds use. ``corpus`` is the fixed
     token sequences with ``corpus_sha256``. ``max_scored_tokens`` bounds every prompt_logprobs
     request: full-vocabulary logits of long prompts can exhaust a device's memory. ``needle`` is what
-    the long-context cells hide; it is no part of ``facts``, its measurements carry it themselves.
+    the long-context cells hide, ``levels`` the load levels by concurrency; neither is part of ``facts``,
+    their measurements carry them themselves.
     """
 
     prompt_sets: Mapping[str, PromptSet]
@@ -27,6 +28,7 @@ class Workload:
     top_logprobs: int
     max_scored_tokens: int
     needle: NeedleTask = field(default_factory=NeedleTask)
+    levels: Mapping[int, LoadShape] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Json]:
         """What must be equal for two runs' measurements to be comparable."""

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from pytest_gptoss import lifetime
 from pytest_gptoss.errors import GptossError, ReferenceServerError, UsageError
-from pytest_gptoss.reference import defects, lifetime
+from pytest_gptoss.reference import defects
 
 if TYPE_CHECKING:
     from pytest_gptoss.reference.service import Service

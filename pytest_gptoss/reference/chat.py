@@ -18,6 +18,8 @@ from pytest_gptoss.reference.answer import Answer, Delta
 from pytest_gptoss.reference.api_errors import bad_request, bad_value
 from pytest_gptoss.reference.choice import Choice, Step, side_by_side
 from pytest_gptoss.reference.fields import Fields, read_fields
+from pytest_gptoss.reference.guided_call import GuidedCall
+from pytest_gptoss.reference.json_prefix import unsupported
 from pytest_gptoss.reference.parameters import Parameters, read_parameters
 from pytest_gptoss.reference.replies import EventStream, JsonReply, while_connected
 from pytest_gptoss.reference.service import Service, random_hex, request_id, service_of
@@ -30,12 +32,17 @@ _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A checked request. ``with_tools``: calls are told apart from the text."""
+    """A checked request. ``with_tools``: calls are told apart from the text.
+
+    ``guide`` forces a call, of one function where ``named``.
+    """
 
     id: str
     prompt: tuple[int, ...]
     parameters: Parameters
     with_tools: bool
+    guide: GuidedCall | None
+    named: bool
     include_reasoning: bool
     return_token_ids: bool
     ids_for_tokens: bool
@@ -54,7 +61,8 @@ async def complete_chat(request: Request) -> Response:
     service = service_of(request)
     asked = _read(request, await read_fields(request), service)
     choices = [
-        Choice(service, asked.prompt, asked.parameters, number=number) for number in range(asked.parameters.n)
+        Choice(service, asked.prompt, asked.parameters, number=number, guide=asked.guide)
+        for number in range(asked.parameters.n)
     ]
     if asked.stream:
         return EventStream(_events(service, asked, choices))
@@ -83,7 +91,7 @@ def _read(request: Request, fields: Fields, service: Service) -> ChatRequest:
     )
     harmony.check_effort(effort)
     tools = fields.parts("tools")
-    with_tools = _calls_wanted(fields, tools)
+    with_tools, guide = _calls_wanted(fields, tools)
     day = service.start_date or harmony.conversation_date(os.environ)
     if service.defect == "wrong-date":
         day = harmony.day_before(day)
@@ -98,6 +106,8 @@ def _read(request: Request, fields: Fields, service: Service) -> ChatRequest:
         prompt=prompt,
         parameters=parameters,
         with_tools=with_tools,
+        guide=guide,
+        named=isinstance(fields.raw("tool_choice"), dict),
         include_reasoning=fields.flag("include_reasoning", default=True),
         return_token_ids=fields.flag("return_token_ids"),
         ids_for_tokens=fields.flag("return_tokens_as_token_ids"),
@@ -122,15 +132,43 @@ def _logprobs(fields: Fields) -> int | None:
     return None
 
 
-def _calls_wanted(fields: Fields, tools: Sequence[Fields]) -> bool:
-    """Whether functions may be called; required and named calls would need constrained sampling."""
+def _calls_wanted(fields: Fields, tools: Sequence[Fields]) -> tuple[bool, GuidedCall | None]:
+    """Whether functions may be called, and what forces a call where one must come."""
     choice = fields.raw("tool_choice")
-    if choice is not None and choice not in ("auto", "none"):
-        message = "tool_choice must be 'auto' or 'none': the reference server cannot force a call"
+    if choice is not None and choice not in ("auto", "none", "required") and not isinstance(choice, dict):
+        message = (
+            f"Invalid value for `tool_choice`: {choice}! "
+            'Only named tools, "none", "auto" or "required" are supported.'
+        )
         raise bad_value(message, param="tool_choice", value=choice)
-    if choice == "auto" and not tools:
+    if choice in (None, "none"):
+        return bool(tools) and choice is None, None
+    if not tools:
         raise bad_value("When using `tool_choice`, `tools` must be set.", param="tool_choice")
-    return bool(tools) and choice != "none"
+    if choice == "auto":
+        return True, None
+    functions = dict(map(_function, tools))
+    if isinstance(choice, dict):
+        named = choice.get("function")
+        name = named.get("name") if isinstance(named, dict) else None
+        if name not in functions:
+            message = "The tool specified in `tool_choice` does not match any of the specified `tools`"
+            raise bad_value(message, param="tool_choice")
+        functions = {name: functions[name]}
+    for schema in functions.values():
+        unknown = unsupported(schema)
+        if unknown is not None:
+            message = f"the reference server cannot force a call with {unknown} in its parameters"
+            raise bad_value(message, param="tools")
+    return True, GuidedCall(functions)
+
+
+def _function(tool: Fields) -> tuple[str, Json]:
+    function = tool.part("function")
+    if function is None:
+        raise bad_request("a tool needs a 'function'", param="tools")
+    parameters = function.raw("parameters")
+    return function.text("name") or "", {"type": "object"} if parameters is None else parameters
 
 
 # -- the whole answer ---------------------------------------------------------------------------
@@ -145,15 +183,17 @@ class _Progress:
     scores: list[Json] = field(default_factory=list)
     end: Step | None = None
     calls: int = 0
+    named: bool = False
 
     def finish_reason(self) -> str | None:
-        """How it ended; a call that is complete is a reason of its own."""
+        """How it ended; a call that is complete is a reason of its own, unless it was asked for by name."""
         reason = self.end.finish_reason if self.end else None
-        return "tool_calls" if reason == "stop" and self.answer.calls else reason
+        return "tool_calls" if reason == "stop" and self.answer.calls and not self.named else reason
 
 
 def _progress(service: Service, asked: ChatRequest) -> _Progress:
-    return _Progress(Answer(with_tools=asked.with_tools, leak=service.defect == "harmony-leak"))
+    answer = Answer(with_tools=asked.with_tools, leak=service.defect == "harmony-leak")
+    return _Progress(answer, named=asked.named)
 
 
 def _take(progress: _Progress, step: Step, asked: ChatRequest) -> tuple[list[Delta], list[Json] | None]:
@@ -217,7 +257,7 @@ def _message(answer: Answer, asked: ChatRequest) -> Json:
     reasoning = "\n".join(thoughts) or None
     message: dict[str, Json] = {
         "role": "assistant",
-        "content": "\n".join(contents) if contents else None,
+        "content": "\n".join(contents) if contents else "" if asked.guide and answer.calls else None,
         "refusal": None,
         "annotations": None,
         "audio": None,

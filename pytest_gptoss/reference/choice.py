@@ -7,7 +7,12 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from pytest_gptoss.reference.generation import GenerationStream, GenerationToken, TokenLogprobs
+from pytest_gptoss.reference.generation import (
+    GenerationStream,
+    GenerationToken,
+    Guide,
+    TokenLogprobs,
+)
 from pytest_gptoss.reference.parameters import Parameters
 from pytest_gptoss.reference.service import Service
 from pytest_gptoss.reference.stop_strings import StopStrings
@@ -34,9 +39,17 @@ class Choice:
     """A sequence that the engine continues, cut at the first stop string."""
 
     def __init__(
-        self, service: Service, prompt: tuple[int, ...], parameters: Parameters, *, number: int
+        self,
+        service: Service,
+        prompt: tuple[int, ...],
+        parameters: Parameters,
+        *,
+        number: int,
+        guide: Guide | None = None,
     ) -> None:
-        self._request = parameters.request(prompt, choice=number, max_model_len=service.engine.max_model_len)
+        self._request = parameters.request(
+            prompt, choice=number, max_model_len=service.engine.max_model_len, guide=guide
+        )
         self._engine = service.engine
         self._stream: GenerationStream | None = None
         self.prompt = prompt

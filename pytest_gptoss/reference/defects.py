@@ -48,6 +48,7 @@ class Faults:
     this position on are stored one row late. ``nan_every`` and ``repeat_every``: how often, in
     positions and in generated tokens, logits are NaN or the last token comes again. Delays in seconds,
     per prompt and per token; ``stall_after`` is the number of tokens after which nothing more comes.
+    ``keeps_aborted``: a request goes on when its client has left.
     """
 
     sinks_in_decode: bool = True
@@ -57,6 +58,7 @@ class Faults:
     prefill_delay_s: float = 0.0
     decode_delay_s: float = 0.0
     stall_after: int | None = None
+    keeps_aborted: bool = False
 
 
 _TABLE = (
@@ -84,6 +86,7 @@ _TABLE = (
     Defect("truncate-context", "serving", "the middle of a long prompt is dropped without a word"),
     Defect("slow-prefill", "timing", f"the first token comes {PREFILL_DELAY_S:g} s late"),
     Defect("slow-decode", "timing", f"each later token comes {DECODE_DELAY_S * 1000:g} ms late"),
+    Defect("keeps-aborted", "timing", "a request goes on to its end although its client has left"),
     Defect("stall", "timing", f"a stream goes silent after {STALL_AFTER} tokens and stays open"),
 )
 
@@ -98,6 +101,7 @@ _FAULTS: Mapping[str, Faults] = MappingProxyType(
         "repeat-token": Faults(repeat_every=REPEAT_EVERY),
         "slow-prefill": Faults(prefill_delay_s=PREFILL_DELAY_S),
         "slow-decode": Faults(decode_delay_s=DECODE_DELAY_S),
+        "keeps-aborted": Faults(keeps_aborted=True),
         "stall": Faults(stall_after=STALL_AFTER),
     }
 )

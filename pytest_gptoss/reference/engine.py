@@ -23,6 +23,7 @@ from pytest_gptoss.reference import checkpoint, defects
 from pytest_gptoss.reference.checkpoint import DtypeName
 from pytest_gptoss.reference.forward import Forward, Piece
 from pytest_gptoss.reference.generation import EngineStats, GenerationRequest, GenerationToken
+from pytest_gptoss.reference.histogram import Histogram
 from pytest_gptoss.reference.prefix_cache import PrefixCache
 from pytest_gptoss.reference.sequence import Sequence
 from pytest_gptoss.reference.steps import Outcome, compute
@@ -98,6 +99,7 @@ class Engine:
         self._generation_tokens = 0
         self._prefix_queries = 0
         self._prefix_hits = 0
+        self._first_token_s = Histogram()
         self._thread = threading.Thread(target=self._run, args=(threads,), name="gptoss-engine", daemon=True)
         self._thread.start()
 
@@ -123,6 +125,7 @@ class Engine:
             generation_tokens=self._generation_tokens,
             prefix_cache_queries=self._prefix_queries,
             prefix_cache_hits=self._prefix_hits,
+            first_token_s=self._first_token_s,
         )
 
     def submit(self, request: GenerationRequest) -> TokenStream:
@@ -182,7 +185,7 @@ class Engine:
             raise ValueError(f"token id {wrong} is not in the vocabulary of {self.vocab_size}")
 
     def _cancel(self, sequence: Sequence) -> None:
-        sequence.cancelled = True
+        sequence.cancelled = not self._forward.faults.keeps_aborted
         self._wake()
 
     def _wake(self) -> None:
@@ -288,6 +291,9 @@ class Engine:
             said = len(outcome.sequence.output)
             if isinstance(outcome.item, GenerationToken):
                 self._generation_tokens += 1
+                if said == 1:
+                    waited = time.monotonic() - outcome.sequence.submitted_at
+                    self._first_token_s = self._first_token_s.plus(waited)
             if said <= 1 and not isinstance(outcome.item, Exception):
                 self._prompt_tokens += len(outcome.sequence.request.prompt)
 

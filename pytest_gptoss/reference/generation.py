@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from pytest_gptoss.reference.histogram import Histogram
 
 __all__ = [
     "EngineStats",
     "GenerationRequest",
     "GenerationStream",
     "GenerationToken",
+    "Guide",
     "InferenceEngine",
     "TokenLogprobs",
 ]
@@ -25,7 +28,9 @@ class GenerationRequest:
 
     ``logprobs`` and ``prompt_logprobs`` are how many alternatives to return (0 returns the actual
     token alone), None for none. ``stop_token_ids`` end the sequence unless ``ignore_eos``; before
-    ``min_tokens`` they cannot be chosen. Temperature 0 is greedy, lowest id first on exact ties.
+    ``min_tokens`` they cannot be chosen. ``allowed_token_ids``, unless empty, are the only ones that can
+    be; log-probabilities stay those of the whole vocabulary. Temperature 0 is greedy, lowest id first on
+    exact ties.
     """
 
     prompt: tuple[int, ...]
@@ -36,9 +41,18 @@ class GenerationRequest:
     seed: int | None = None
     stop_token_ids: frozenset[int] = frozenset()
     ignore_eos: bool = False
+    allowed_token_ids: frozenset[int] = frozenset()
     logprobs: int | None = None
     prompt_logprobs: int | None = None
     cache_salt: str | None = None
+    guide: Guide | None = None
+
+
+class Guide(Protocol):
+    """Decides which tokens may come next, whatever the temperature."""
+
+    def choose(self, said: Sequence[int], likely: Iterable[int]) -> int:
+        """The next token after the output so far; ``likely`` gives every id, the most likely first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +95,7 @@ class GenerationStream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """Counters since start, for /metrics."""
+    """Counters since start, for /metrics. ``first_token_s``: from submitting to the first token."""
 
     running: int = 0
     waiting: int = 0
@@ -89,6 +103,7 @@ class EngineStats:
     generation_tokens: int = 0
     prefix_cache_queries: int = 0
     prefix_cache_hits: int = 0
+    first_token_s: Histogram = field(default_factory=Histogram)
 
 
 class InferenceEngine(Protocol):

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from pytest_gptoss.reference.generation import EngineStats
+from pytest_gptoss.reference.histogram import Histogram
 
 __all__ = ["CONTENT_TYPE", "FinishCounter", "exposition"]
 
@@ -31,6 +32,8 @@ _FAMILIES = (
         "prefix_cache_hits",
     ),
 )
+
+_WAIT_FAMILY = "time_to_first_token_seconds"
 
 
 @dataclass
@@ -60,14 +63,29 @@ def exposition(stats: EngineStats, finished: FinishCounter, *, model: str) -> st
         _sample("request_success_total", {"finished_reason": reason, **labels}, finished.count(reason))
         for reason in _REASONS
     ]
+    lines += _head(_WAIT_FAMILY, "histogram", "Histogram of time to first token in seconds.")
+    lines += _histogram(_WAIT_FAMILY, labels, stats.first_token_s)
     return "\n".join(lines) + "\n"
+
+
+def _histogram(name: str, labels: dict[str, str], histogram: Histogram) -> list[str]:
+    counts = histogram.cumulative
+    bounds = (*map(str, histogram.bounds), "+Inf")
+    return [
+        *(
+            _sample(f"{name}_bucket", {"le": bound, **labels}, count)
+            for bound, count in zip(bounds, counts, strict=True)
+        ),
+        _sample(f"{name}_count", labels, counts[-1]),
+        _sample(f"{name}_sum", labels, histogram.total),
+    ]
 
 
 def _head(name: str, kind: str, explanation: str) -> list[str]:
     return [f"# HELP vllm:{name} {explanation}", f"# TYPE vllm:{name} {kind}"]
 
 
-def _sample(name: str, labels: dict[str, str], value: int) -> str:
+def _sample(name: str, labels: dict[str, str], value: float) -> str:
     written = ",".join(f'{key}="{_escaped(text)}"' for key, text in sorted(labels.items()))
     return f"vllm:{name}{{{written}}} {float(value)}"
 

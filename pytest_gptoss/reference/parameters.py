@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pytest_gptoss.records import Json
 from pytest_gptoss.reference.api_errors import bad_request, bad_value, invalid
 from pytest_gptoss.reference.fields import Fields
-from pytest_gptoss.reference.generation import GenerationRequest
+from pytest_gptoss.reference.generation import GenerationRequest, Guide
 from pytest_gptoss.reference.tokens import STOP_IDS
 
 __all__ = ["MAX_LOGPROBS", "Parameters", "read_parameters"]
@@ -29,7 +29,6 @@ _UNSUPPORTED: dict[str, tuple[Json, ...]] = {
     "use_beam_search": (False,),
     "suffix": (),
     "bad_words": ([],),
-    "allowed_token_ids": (),
     "prompt_embeds": (),
     "response_format": ({"type": "text"},),
     "structured_outputs": (),
@@ -53,13 +52,16 @@ class Parameters:
     stop: tuple[str, ...]
     stop_token_ids: tuple[int, ...]
     ignore_eos: bool
+    allowed_token_ids: tuple[int, ...]
     include_stop: bool
     skip_special_tokens: bool
     logprobs: int | None
     prompt_logprobs: int | None
     cache_salt: str | None
 
-    def request(self, prompt: tuple[int, ...], *, choice: int, max_model_len: int) -> GenerationRequest:
+    def request(
+        self, prompt: tuple[int, ...], *, choice: int, max_model_len: int, guide: Guide | None = None
+    ) -> GenerationRequest:
         """What the engine is asked for one choice; its ``max_tokens`` fits into the context.
 
         Raises:
@@ -83,9 +85,11 @@ class Parameters:
             seed=None if self.seed is None else self.seed + choice,
             # The engine's own ignore_eos would also silence the ids that the client itself asked for.
             stop_token_ids=ends if self.ignore_eos else ends | STOP_IDS,
+            allowed_token_ids=frozenset(self.allowed_token_ids),
             logprobs=self.logprobs,
             prompt_logprobs=self.prompt_logprobs,
             cache_salt=self.cache_salt,
+            guide=guide,
         )
 
 
@@ -116,6 +120,7 @@ def read_parameters(
         stop=fields.texts("stop"),
         stop_token_ids=fields.integers("stop_token_ids"),
         ignore_eos=fields.flag("ignore_eos"),
+        allowed_token_ids=_allowed_token_ids(fields),
         include_stop=fields.flag("include_stop_str_in_output"),
         skip_special_tokens=fields.flag("skip_special_tokens", default=True),
         logprobs=logprobs,
@@ -124,6 +129,17 @@ def read_parameters(
     )
     _check(parameters)
     return parameters
+
+
+def _allowed_token_ids(fields: Fields) -> tuple[int, ...]:
+    allowed = fields.integers("allowed_token_ids")
+    if not allowed and fields.raw("allowed_token_ids") is not None:
+        raise bad_value("allowed_token_ids is not None and empty!", param="allowed_token_ids", value=[])
+    unknown = [token_id for token_id in allowed if not 0 <= token_id < _VOCABULARY]
+    if unknown:
+        message = "allowed_token_ids contains out-of-vocab token id!"
+        raise bad_value(message, param="allowed_token_ids", value=unknown)
+    return allowed
 
 
 def _check(given: Parameters) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
 from pytest_gptoss.reference.vocabulary import Vocabulary
 
-__all__ = ["NOT_A_NUMBER", "greedy", "sample"]
+__all__ = ["NOT_A_NUMBER", "greedy", "likely", "sample"]
 
 NOT_A_NUMBER = 0
 """The token real servers emit when all logits are NaN: "!"."""
@@ -22,6 +24,15 @@ def greedy(logits: Tensor, vocabulary: Vocabulary) -> list[int]:
     best = allowed == allowed.amax(dim=-1, keepdim=True)
     chosen: list[int] = vocabulary.first_id.where(best, vocabulary.size).amin(dim=-1).tolist()
     return [NOT_A_NUMBER if token == vocabulary.size else token for token in chosen]
+
+
+def likely(logits: Tensor, vocabulary: Vocabulary) -> Iterator[int]:
+    """Every id, the most likely first; of ids that share a row of ``logits`` [rows] the lowest first."""
+    for row in logits.argsort(descending=True, stable=True).tolist():
+        if vocabulary.copies[row] == 1:
+            yield int(vocabulary.first_id[row])
+        elif vocabulary.copies[row] > 1:
+            yield from (int(token) for token in vocabulary.ids_of(row))
 
 
 def sample(
@@ -40,7 +51,7 @@ def sample(
         return greedy(logits.unsqueeze(0), vocabulary)[0]
     scaled = logits.double().numpy() / temperature
     copies = vocabulary.copies.numpy()
-    if np.isnan(scaled).any():
+    if np.isnan(scaled).any() or not copies.any():
         return NOT_A_NUMBER
     single = np.where(copies > 0, np.exp(scaled - scaled[copies > 0].max()), 0.0)
     kept = copies if top_p >= 1 else _nucleus(single, copies, top_p)

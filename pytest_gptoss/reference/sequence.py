@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence as Tokens
 
 import numpy as np
@@ -18,7 +19,8 @@ __all__ = ["Sequence"]
 class Sequence:
     """A request on its way: its cache, what it has said, and when it may go on.
 
-    ``ready_at`` is on the monotonic clock in seconds; ``cancelled`` is set from the event loop's thread.
+    ``submitted_at`` and ``ready_at`` are on the monotonic clock in seconds; ``cancelled`` is set from the
+    event loop's thread.
     """
 
     def __init__(
@@ -38,11 +40,16 @@ class Sequence:
         self.prompt_scores: list[TokenLogprobs | None] = [None]
         self.states: list[Tensor] = []
         self.wants_states = wants_states
+        self.submitted_at = time.monotonic()
         self.ready_at = 0.0
         self.cancelled = False
         self.random = np.random.default_rng(request.seed)
-        self._vocabulary = vocabulary
-        self._before_min = vocabulary.without(request.stop_token_ids) if request.min_tokens else vocabulary
+        allowed = request.allowed_token_ids
+        self._whole = vocabulary
+        self._vocabulary = vocabulary.only(allowed) if allowed else vocabulary
+        self._before_min = (
+            self._vocabulary.without(request.stop_token_ids) if request.min_tokens else self._vocabulary
+        )
         self._most = min(request.max_tokens, max_model_len - len(request.prompt))
 
     @property
@@ -64,7 +71,7 @@ class Sequence:
     @property
     def is_plain_greedy(self) -> bool:
         """Whether the next token is just the most likely one of the whole vocabulary."""
-        return self.request.temperature == 0 and self.vocabulary is self._vocabulary
+        return self.request.temperature == 0 and self.vocabulary is self._whole
 
     @property
     def reuses_prefix(self) -> bool:

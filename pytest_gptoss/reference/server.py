@@ -21,6 +21,7 @@ from pytest_gptoss.reference.chat import complete_chat, render_chat
 from pytest_gptoss.reference.completions import complete_text
 from pytest_gptoss.reference.pooling import pool
 from pytest_gptoss.reference.replies import ClientLeft, JsonReply, internal_error
+from pytest_gptoss.reference.server_info import dev_mode, server_info
 from pytest_gptoss.reference.service import Service, random_hex, service_of
 from pytest_gptoss.reference.tokenizing import detokenize, tokenize
 
@@ -31,8 +32,10 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 def create_app(service: Service, *, api_key: str | None = None) -> ASGIApp:
     """The ASGI application of one served model; ``api_key`` guards everything under /v1."""
+    development = [Route("/server_info", _guarded(server_info), methods=["GET"])] if dev_mode() else []
     app = Starlette(
         routes=[
+            *development,
             Route("/health", _guarded(_alive), methods=["GET"]),
             Route("/ping", _guarded(_alive), methods=["GET", "POST"]),
             Route("/version", _guarded(_version), methods=["GET"]),

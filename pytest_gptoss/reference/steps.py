@@ -12,7 +12,7 @@ from torch import Tensor
 from pytest_gptoss.errors import ReferenceServerError
 from pytest_gptoss.reference.forward import Forward, Piece
 from pytest_gptoss.reference.generation import GenerationToken, TokenLogprobs
-from pytest_gptoss.reference.sampling import greedy, sample
+from pytest_gptoss.reference.sampling import greedy, likely, sample
 from pytest_gptoss.reference.scoring import score
 from pytest_gptoss.reference.sequence import Sequence
 
@@ -119,6 +119,8 @@ def _choose(forward: Forward, speakers: list[Sequence], logits: Tensor) -> list[
         request = speaker.request
         if every is not None and speaker.output and (len(speaker.output) + 1) % every == 0:
             tokens[index] = speaker.output[-1]
+        elif request.guide is not None:
+            tokens[index] = request.guide.choose(speaker.output, likely(logits[index], speaker.vocabulary))
         elif not speaker.is_plain_greedy:
             tokens[index] = sample(
                 logits[index],

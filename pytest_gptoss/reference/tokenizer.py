@@ -9,30 +9,15 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+
+from pytest_gptoss.token_text import NAMED
 
 __all__ = ["CHAT_TEMPLATE", "NAMED", "VOCABULARY_SIZE", "build", "read_ranks", "special_tokens"]
 
 VOCABULARY_SIZE = 201_088
 _FIRST_SPECIAL = 199_998
-
-NAMED: Mapping[int, str] = MappingProxyType(
-    {
-        199_998: "<|startoftext|>",
-        199_999: "<|endoftext|>",
-        200_002: "<|return|>",
-        200_003: "<|constrain|>",
-        200_005: "<|channel|>",
-        200_006: "<|start|>",
-        200_007: "<|end|>",
-        200_008: "<|message|>",
-        200_012: "<|call|>",
-        200_018: "<|endofprompt|>",
-    }
-)
-"""The special tokens that have a name; all others from 199,998 on are reserved."""
 
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"

@@ -20,7 +20,7 @@ __all__ = ["Vocabulary"]
 class Vocabulary:
     """The map between ids and rows.
 
-    ``row_of`` int64 [size]: the row of an id, -1 for an id taken away by :meth:`without`.
+    ``row_of`` int64 [size]: the row of an id, -1 for one that :meth:`without` or :meth:`only` took away.
     ``copies`` int64 [rows]: how many ids a row stands for. ``first_id`` int64 [rows]: the lowest of them
     (``size`` where there is none).
     """
@@ -59,6 +59,13 @@ class Vocabulary:
             return self
         row_of = self.row_of.clone()
         row_of[torch.tensor(sorted(ids))] = -1
+        return self._counted(self.size, row_of, len(self.copies))
+
+    def only(self, ids: frozenset[int]) -> Vocabulary:
+        """The same rows with all other ids taken away."""
+        kept = torch.tensor(sorted(ids))
+        row_of = torch.full_like(self.row_of, -1)
+        row_of[kept] = self.row_of[kept]
         return self._counted(self.size, row_of, len(self.copies))
 
     def rows(self, ids: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Literal, TypeAlias
 
-from pytest_gptoss.judge.verdicts import line
-from pytest_gptoss.records import Device, Json, Verdict
+from pytest_gptoss.judge.verdicts import headroom, line
+from pytest_gptoss.records import Device, Json, Threshold, Verdict
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -21,6 +21,7 @@ __all__ = [
     "acceptance_document",
     "device_row",
     "finite",
+    "not_judged_row",
     "verdict_row",
 ]
 
@@ -56,6 +57,7 @@ def verdict_row(
         "ci_high": high,
         "ci": None if verdict.interval is None else [low, high],
         "proven": verdict.proven,
+        "headroom": _headroom(verdict),
         "verdict": verdict.status,
         "reason": verdict.reason or None,
         "npu_label": _label(devices.get(verdict.npu)),
@@ -65,6 +67,24 @@ def verdict_row(
         "source": threshold.source,
         "line": line(verdict, devices),
         "details": finite(dict(verdict.details)),
+    }
+
+
+def _headroom(verdict: Verdict) -> float | None:
+    row = verdict.threshold
+    return None if verdict.value is None else headroom(verdict.value, row.comparison, row.limit, row.unit)
+
+
+def not_judged_row(npu: str, threshold: Threshold, *, selected: bool) -> dict[str, Json]:
+    """One threshold of the profile that has no verdict: left out by the user, or not reached."""
+    return {
+        "threshold_id": threshold.id,
+        "npu": npu,
+        "tier": threshold.tier,
+        "comparison": threshold.comparison,
+        "limit": threshold.limit,
+        "unit": threshold.unit,
+        "why": "not reached" if selected else "not selected",
     }
 
 
@@ -102,6 +122,7 @@ def acceptance_document(
     verdicts: Iterable[Mapping[str, Json]] = (),
     selected: int = 0,
     measurements: Mapping[str, Json] | None = None,
+    not_judged: Sequence[Mapping[str, Json]] = (),
 ) -> dict[str, Json]:
     """``acceptance.json``. ``selected`` is how many rows the run was asked for."""
     rows = list(verdicts)
@@ -111,6 +132,7 @@ def acceptance_document(
         "run": {**run, "verdict": headline(state, rows, selected), "selected": selected},
         "devices": list(devices),
         "verdicts": rows,
+        "not_judged": list(not_judged),
         "measurements": dict(measurements or {}),
     }
 

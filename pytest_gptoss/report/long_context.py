@@ -1,13 +1,16 @@
-"""``long_context_report.json``: every needle cell that was asked, and how its first token grows."""
+"""``long_context_report.json``: every needle cell that was asked, first-token growth, position drift."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from pytest_gptoss.judge.metrics.needle import FRAME_AT_MOST
 from pytest_gptoss.records import Json
 
 __all__ = ["long_context_report"]
+
+_DRIFT_DETAILS = ("reach", "near", "far", "grows", "spots", "points", "absent")
 
 
 def long_context_report(document: Mapping[str, Json]) -> dict[str, Json]:
@@ -25,6 +28,11 @@ def long_context_report(document: Mapping[str, Json]) -> dict[str, Json]:
         "cells": [_cell(cell) for cell in hidden],
         "controls": [_cell(cell) for cell in cells if cell["control"]],
         "first_token_growth": _growth(hidden),
+        "position_drift": [
+            _drift(row)
+            for row in document["measurements"].get("info", [])
+            if row["name"].startswith("position_drift.")
+        ],
     }
 
 
@@ -32,11 +40,32 @@ def _cell(cell: Mapping[str, Json]) -> dict[str, Json]:
     return {name: value for name, value in cell.items() if name != "control"}
 
 
+def _drift(row: Mapping[str, Json]) -> dict[str, Json]:
+    """What is known of a device's drift from the baseline; all but the finding is null where nothing is."""
+    details: Mapping[str, Json] = row["details"]
+    return {
+        "device": row["device"],
+        "slope": row["value"],
+        "unit": row["unit"],
+        "n": row["n"],
+        "ci": row["ci"],
+        **{name: details.get(name) for name in _DRIFT_DETAILS},
+        "finding": row["finding"],
+    }
+
+
+def _prefilled(cell: Mapping[str, Json]) -> bool:
+    return bool(cell["first_token_ms"]) and (cell["cached_tokens"] or 0) <= FRAME_AT_MOST
+
+
 def _growth(cells: Sequence[Mapping[str, Json]]) -> list[dict[str, Json]]:
-    """Per device, from each length to the next: how many times the tokens, how many times the wait."""
+    """Per device, from each length to the next: how many times the tokens, how many times the wait.
+
+    A prompt that came from the prefix cache was not prefilled, and is left out.
+    """
     growth = []
     for device in dict.fromkeys(cell["device"] for cell in cells):
-        timed = [cell for cell in cells if cell["device"] == device and cell["first_token_ms"]]
+        timed = [cell for cell in cells if cell["device"] == device and _prefilled(cell)]
         # At one length the cells of a full grid differ by depth only: the first stands for them.
         by_length = {cell["length"]: cell for cell in reversed(timed)}
         steps = [by_length[length] for length in sorted(by_length)]

@@ -221,6 +221,14 @@ async def test_a_server_that_says_nothing_at_all_is_given_up():
         assert "--gptoss-timeout" in message
 
 
+async def test_a_bound_on_whole_answers_is_kept_and_its_option_named():
+    timeouts = Timeouts.of_whole_answers(SHORT, "--timeout")
+    async with asking({COMPLETIONS: silence()}, timeouts=timeouts) as client:
+        message = await failure(client.score(TokenSequence("fox", IDS)), RequestTimeout)
+    assert "no whole answer within 0.3 s" in message
+    assert message.endswith("allow more with --timeout")
+
+
 async def test_after_a_time_out_the_client_goes_on():
     timeouts = Timeouts(first_token=SHORT, between_tokens=20)
     async with asking(
@@ -334,7 +342,8 @@ async def test_answers_without_end_are_cut_off(monkeypatch):
             writer.write(b": " + b"x" * 1000 + b"\n")
             await writer.drain()
 
-    monkeypatch.setattr("pytest_gptoss.client.channel.MAX_BODY_BYTES", 100_000)
+    for bound in ("MAX_ANSWER_BYTES", "MAX_STREAM_BYTES"):
+        monkeypatch.setattr(f"pytest_gptoss.client.channel.{bound}", 100_000)
     async with asking({CHAT: endless, "GET /metrics": endless}) as client:
         assert "more than 100000 bytes" in await failure(client.chat(PROMPT, max_tokens=1), StreamError)
         assert "more than 100000 bytes" in await failure(client.metrics_text(), DialectError)

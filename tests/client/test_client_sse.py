@@ -78,12 +78,10 @@ def test_several_data_lines_are_one_event_and_comments_none():
     assert decode(raw) == [SseEvent("error", "a\n\n b"), SseEvent("message", "")]
 
 
-def test_an_event_without_its_empty_line_is_none_but_is_told():
+def test_an_event_without_its_empty_line_is_none_yet():
     decoder = SseDecoder()
     assert decoder.feed(b"data: [DONE]\n") == []
-    assert decoder.inside_event
     assert decoder.feed(b"\n") == [SseEvent("message", "[DONE]")]
-    assert not decoder.inside_event
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 import pytest_gptoss.judge
-from pytest_gptoss.judge.catalogue import CPU_SEQUENCES, INFO, METRICS, Roles
+from pytest_gptoss.judge.catalogue import CPU_SEQUENCES, INFO, METRICS, Roles, gates, load_metrics
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
-from pytest_gptoss.records import Forced, Greedy, Hidden
+from pytest_gptoss.records import Forced, Greedy, Hidden, Load
 
-ROLES = Roles(npu="tp8", gpu="gpu", cpu="cpu")
+ROLES = Roles(npu="tp8", gpu="gpu", cpu="cpu", first="tp1")
+CHAT_ONLY = {"smoke", "features"}
+"""Prompt sets that are always asked as chat: features of chat are tried with them."""
 TABLE = load_profile("atlas-800-a2").thresholds
 EVERY = {**METRICS, **INFO}
 JUDGE = Path(pytest_gptoss.judge.__file__).parent
@@ -24,18 +26,22 @@ def test_a_metric_takes_what_it_needs(name):
     metric = EVERY[name]
     assert metric.name == name
     parameters = inspect.signature(metric.compute).parameters
-    needs = metric.needs(ROLES)
-    assert set(needs) <= set(parameters)
-    assert {key for key, each in parameters.items() if each.default is inspect.Parameter.empty} <= set(needs)
+    handed = {*metric.needs(ROLES), *metric.given}
+    any_name = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+    assert any_name or handed <= set(parameters)
+    assert ("statistic" in parameters) == (len(metric.statistics) > 1)
+    parameters = {key: each for key, each in parameters.items() if each.kind is not each.VAR_KEYWORD}
+    assert {key for key, each in parameters.items() if each.default is inspect.Parameter.empty} <= handed
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_metric_without_a_baseline_asks_no_gpu(name):
     metric = EVERY[name]
     devices = {scenario.device for scenario in metric.needs(ROLES).values()}
-    assert metric.baseline == ("gpu" in devices)
+    assert (metric.baseline or metric.condition in ("gpu", "gpu chat")) == ("gpu" in devices)
+    assert (metric.condition == "first") == ("tp1" in devices)
     assert "cpu" not in devices or metric.condition == "cpu" or name == "edges"
-    if not metric.baseline:
+    if not metric.baseline and metric.condition is None:
         assert metric.needs(Roles("npu"))
 
 
@@ -80,6 +86,16 @@ def test_scenarios_of_the_contract():
     }
 
 
+def test_a_load_level_is_measured_once_for_all_its_figures_and_again_for_each_trial():
+    figures = load_metrics(16).values()
+    once = {tuple(metric.needs(ROLES).values()) for metric in figures}
+    assert once == {(Load("tp8", 16),)}
+    again = METRICS["qps.c16"].needs(Roles("tp8", trials=3))
+    assert list(again.values()) == [Load("tp8", 16, trial) for trial in range(3)]
+    soundness = {metric.name for metric in figures if not metric.rests_on}
+    assert soundness == {"completed.c16", "uncached.c16", "error_rate.c16"}
+
+
 def test_the_cpu_scores_few_sequences_and_the_gpu_none_twice():
     needs = METRICS["baseline_kl"].needs(ROLES)
     assert needs["gpu"] == METRICS["kl"].needs(ROLES)["gpu"]
@@ -89,15 +105,35 @@ def test_the_cpu_scores_few_sequences_and_the_gpu_none_twice():
 
 
 def test_token_id_inputs_reach_every_answer_but_those_parsed_into_channels():
-    roles = Roles("npu", "gpu", "cpu", prompt_ids_of="gpu")
+    roles = Roles("npu", "gpu", "cpu", prompt_ids_of="gpu", first="tp1")
     assert METRICS["leakage"].needs(roles) == {"npu": Greedy("npu")}
     for metric in EVERY.values():
         if metric.name == "leakage":
             continue
         for scenario in metric.needs(roles).values():
             outputs = scenario.outputs if isinstance(scenario, Forced) else scenario
-            if isinstance(outputs, Greedy):
+            if isinstance(outputs, Greedy) and outputs.prompts not in CHAT_ONLY:
                 assert outputs.prompt_ids_of == "gpu"
+
+
+def test_configurations_are_judged_as_the_contract_is():
+    for row_id, row in TABLE.items():
+        if row_id.startswith("configuration.") and row_id != "configuration.inputs_identical":
+            contract = TABLE[row_id.replace("configuration.", "precision.")]
+            assert (row.comparison, row.limit, row.statistic) == (
+                contract.comparison, contract.limit, contract.statistic,
+            )  # fmt: skip
+    needs = METRICS["configuration_rouge_l"].needs(ROLES)
+    assert needs == {"npu": Greedy("tp8"), "gpu": Greedy("tp1")}
+
+
+def test_preflight_gates_everything_but_itself():
+    for row in TABLE.values():
+        gated = gates(row, METRICS[row.metric])
+        assert row.id not in gated
+        assert ("preflight.model" in gated) == (row.family != "preflight")
+        assert ("preflight.distinct" in gated) == METRICS[row.metric].baseline
+        assert set(gated) <= set(TABLE)
 
 
 def test_no_judge_module_names_pytest_httpx_or_a_clock():
@@ -118,6 +154,7 @@ def test_no_judge_module_names_pytest_httpx_or_a_clock():
                     "judge",
                     "records",
                     "errors",
+                    "printable",
                 }
 
 

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_gptoss.judge.intervals import bootstrap, bootstrap_mean, bootstrap_ratio, magnitude, wilson
+from pytest_gptoss.judge.intervals import (
+    bootstrap,
+    bootstrap_mean,
+    bootstrap_ratio,
+    magnitude,
+    quantile_ranks,
+    student,
+    wilson,
+)
 
 TRIALS = st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 VALUES = st.lists(st.floats(-100, 100, allow_subnormal=False), min_size=2, max_size=40)
@@ -122,3 +130,55 @@ def test_magnitude_folds_at_zero(interval, folded):
 
 def test_magnitude_of_no_interval_is_none():
     assert magnitude(None) is None
+
+
+@pytest.mark.parametrize(
+    ("n", "quantile", "ranks"),
+    [
+        (50, 0.5, (18, 33)),
+        (200, 0.5, (86, 115)),
+        (6, 0.5, (1, 6)),
+        (5, 0.5, (None, None)),
+        (71, 0.95, (63, None)),
+        (72, 0.95, (64, 72)),
+        (367, 0.99, (359, None)),
+        (368, 0.99, (360, 368)),
+    ],
+)
+def test_ranks_around_a_quantile_agree_with_binomial_tables(n, quantile, ranks):
+    assert quantile_ranks(n, quantile) == ranks
+
+
+@given(st.integers(1, 400), st.sampled_from([0.5, 0.9, 0.95, 0.99]))
+def test_ranks_cover_their_quantile_and_no_narrower_ones_do(n, quantile):
+    def at_most(count):
+        return sum(math.comb(n, k) * quantile**k * (1 - quantile) ** (n - k) for k in range(count + 1))
+
+    low, high = quantile_ranks(n, quantile)
+    slack = 1e-9
+    if low is not None:
+        assert 1 <= low <= n
+        assert at_most(low - 1) <= 0.025 + slack
+    assert low == n or at_most(low or 0) > 0.025 - slack
+    if high is not None:
+        assert 1 <= high <= n
+        assert at_most(high - 1) >= 0.975 - slack
+        assert high == 1 or at_most(high - 2) < 0.975 + slack
+    else:
+        assert at_most(n - 1) < 0.975 + slack
+
+
+@pytest.mark.parametrize(
+    ("freedom", "critical"),
+    [(1, 12.7062), (2, 4.30265), (3, 3.18245), (4, 2.77645), (9, 2.26216), (30, 2.04227)],
+)
+def test_students_interval_agrees_with_the_tables(freedom, critical):
+    values = [-1.0, 1.0, *[0.0] * (freedom - 1)]
+    spread = math.sqrt(2 / freedom / (freedom + 1))
+    low, high = student(values)
+    assert (low, high) == pytest.approx((-critical * spread, critical * spread), rel=1e-5)
+
+
+def test_one_trial_has_no_students_interval():
+    assert student([3.0]) is None
+    assert student([3.0, 3.0]) == (3.0, 3.0)

@@ -10,6 +10,7 @@ from pytest_gptoss.judge.metrics.needle import (
     names_code,
     needle_control,
     needle_edge,
+    needle_first_token,
     needle_recall,
     outcome_of,
 )
@@ -99,6 +100,28 @@ def test_a_cell_that_was_not_asked_says_why():
         needle_recall(npu=measurement("npu", [], left_out={"trial-0": "npu serves 8192: serve more"}))
     with pytest.raises(InsufficientData, match="1 of 2 trials failed"):
         needle_recall(npu=measurement("npu", [trial()], failures=(failure("trial-1"),)))
+
+
+def test_the_first_token_is_the_median_wait():
+    waits = needle_first_token(
+        npu=measurement("npu", [trial(first_token_ms=each) for each in (9.0, 3.0, 4.0)])
+    )
+    assert (waits.value, waits.unit, waits.n) == (4.0, "ms", 3)
+    assert waits.details == {"cached_tokens": None}
+    with pytest.raises(InsufficientData, match="no first token was timed"):
+        needle_first_token(npu=measurement("npu", [trial()]))
+
+
+@pytest.mark.parametrize(
+    ("cached", "told"), [(0, False), (64, False), (128, False), (129, True), (900, True)]
+)
+def test_a_prompt_from_the_cache_was_not_prefilled(cached, told):
+    answers = [trial(first_token_ms=3.0, cached_tokens=0), trial(1, first_token_ms=3.0, cached_tokens=cached)]
+    details = needle_first_token(npu=measurement("npu", answers)).details
+    assert details["cached_tokens"] == cached
+    assert ("finding" in details) == told
+    if told:
+        assert f"{cached} tokens of the prompt came from npu's prefix cache" in details["finding"]
 
 
 def test_the_control_counts_codes_named():

@@ -3,6 +3,8 @@
 import dataclasses
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_gptoss.errors import UsageError
 from pytest_gptoss.judge.catalogue import METRICS
@@ -17,6 +19,10 @@ CONTRACT = {
         f"needle.recall.{cell}": ("=", 1.0, "share")
         for cell in ("d000-1k", "d025-32k", "d050-64k", "d075-96k", "d100-128k")
     },
+    "performance.ttft.c01": ("<", 100.0, "ms"),
+    "performance.tpot.c01": ("<", 20.0, "ms"),
+    "performance.throughput.c16": (">", 2000.0, "tok/s"),
+    "performance.qps.c16": (">", 5.0, "req/s"),
 }
 ASSURANCE = {
     "inputs.identical": ("=", 1.0, "share"),
@@ -27,6 +33,8 @@ ASSURANCE = {
     "precision.decode_prefill": ("<=", 0.1, "nat"),
     "precision.leakage": ("=", 0.0, "outputs"),
     **{f"needle.control.{length}": ("=", 0.0, "answers") for length in ("1k", "32k", "64k", "96k", "128k")},
+    **{f"performance.completed.{level}": ("=", 1.0, "share") for level in ("c01", "c04", "c08", "c16")},
+    **{f"performance.uncached.{level}": ("=", 0.0, "tokens") for level in ("c01", "c04", "c08", "c16")},
 }
 
 
@@ -65,8 +73,9 @@ def test_every_row_is_well_formed(name):
         assert row.changed_from is None
 
 
-def test_profiles_have_the_same_precision_ids():
-    ids = [[key for key, row in load_profile(name).thresholds.items() if row.family == "precision"]
+@pytest.mark.parametrize("family", ["precision", "performance"])
+def test_profiles_have_the_same_ids(family):
+    ids = [[key for key, row in load_profile(name).thresholds.items() if row.family == family]
            for name in ("atlas-800-a2", "embedded")]  # fmt: skip
     assert ids[0] == ids[1]
 
@@ -102,6 +111,51 @@ def test_the_workload_of_the_document():
     workload = load_profile("atlas-800-a2").workload
     assert (workload.max_tokens, workload.top_logprobs, workload.max_scored_tokens) == (256, 20, 2048)
     assert load_profile("embedded").workload.prompts == "embedded"
+    levels = [(each.concurrency, each.requests, each.max_tokens) for each in workload.levels]
+    assert levels == [(1, 50, 256), (4, 100, 512), (8, 100, 512), (16, 200, 512)]
+    assert {(each.prompt_tokens, each.endpoint) for each in workload.levels} == {(1024, "chat")}
+
+
+def test_any_figure_of_a_level_can_be_gated(tmp_path):
+    text = '[thresholds."performance.ttft.c08"]\nlimit = 300\nstatistic = "p99"\n'
+    row = changed(tmp_path, text).thresholds["performance.ttft.c08"]
+    assert (row.comparison, row.limit, row.unit, row.statistic) == ("<", 300.0, "ms", "p99")
+    assert (row.family, row.metric, row.tier, row.changed_from) == (
+        "performance", "ttft.c08", "assurance", None,
+    )  # fmt: skip
+    text = '[thresholds."performance.throughput.c04"]\nlimit = 900\nstatistic = "full concurrency"\n'
+    row = changed(tmp_path, text).thresholds["performance.throughput.c04"]
+    assert (row.comparison, row.limit, row.statistic) == (">", 900.0, "full concurrency")
+
+
+def test_a_level_of_ones_own_has_rows_that_make_it_trustworthy(tmp_path):
+    path = tmp_path / "limits.toml"
+    path.write_text('[thresholds."performance.itl.c32"]\nlimit = 50\nstatistic = "p99"\n')
+    table = load_profile("atlas-800-a2", overrides=path, concurrency=[1, 32]).thresholds
+    assert table["performance.completed.c32"].metric == "completed.c32"
+    assert table["performance.uncached.c32"].limit == 0.0
+    assert table["performance.itl.c32"].limit == 50.0
+    assert "performance.throughput.c16" in table  # judged INVALID, not silently absent
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            '[thresholds."performance.ttft.c32"]\nlimit = 1',
+            "c32 is no load level of this run, which has c01, c04",
+        ),
+        ('[thresholds."performance.ttft.c8"]\nlimit = 1', "no threshold is called"),
+        ('[thresholds."performance.ttft.c008"]\nlimit = 1', "c008 is no load level"),
+        ('[thresholds."performance.speed.c08"]\nlimit = 1', "no threshold is called"),
+        ('[thresholds."performance.ttft.c08"]\nstatistic = "p99"', "no limit of its own yet"),
+        ('[thresholds."performance.ttft.c08"]\nlimit = 1\nstatistic = "p98"', "ttft.c08 has: median, p50"),
+        ('[thresholds."performance.qps.c08"]\nlimit = -1', "must be at least 0"),
+    ],
+)
+def test_a_load_row_that_cannot_be_gated_is_refused(tmp_path, text, says):
+    with pytest.raises(UsageError, match=says):
+        changed(tmp_path, text)
 
 
 def test_an_unknown_profile_lists_the_known_ones():
@@ -137,7 +191,7 @@ def test_a_whole_number_is_a_limit(tmp_path):
     [
         (
             '[thresholds."precision.rouge"]\nlimit = 1',
-            "no threshold is called 'precision.rouge'; there are: inputs",
+            "no threshold is called 'precision.rouge'; there are: preflight",
         ),
         ("[thresholds.precision.rouge_l]\nlimit = 1", "no threshold is called 'precision'"),
         (
@@ -163,7 +217,7 @@ def test_a_whole_number_is_a_limit(tmp_path):
         ),
         (
             f'[thresholds."precision.kl"]\nlimit = 1{"0" * 400}',
-            "precision.kl: limit is 10+; it must be a finite",
+            r"precision.kl: limit is 10+\.\.\.; it must be a finite",
         ),
         ('[thresholds."precision.kl"]\nlimit = -1', "limit is -1; a limit in nat must be at least 0"),
         ('[thresholds."precision.rouge_l"]\nlimit = 98', "limit is 98; a limit in F must be from 0 to 1"),
@@ -178,6 +232,13 @@ def test_a_whole_number_is_a_limit(tmp_path):
         ("", "it changes nothing"),
         ('["precision.kl"]\nlimit = 1', "unknown table 'precision.kl'"),
         ("[thresholds", "not a TOML file"),
+        (f"x = {'[' * 100_000}", "nested too deeply"),
+        (f"[thresholds.{'a' * 5000}]\nlimit = 1", r"no threshold is called 'a+\.\.\.; there are"),
+        (
+            f'[thresholds."precision.kl"]\nlimit = 0x1{"0" * 5000}',
+            "limit is of kind int, beyond telling; it must be",
+        ),
+        ("#" * 2**20 + "#", "more than 1048576 bytes, the limit"),
         (b"\xff\xfe", "not a TOML file"),
     ],
 )
@@ -190,3 +251,55 @@ def test_a_bad_file_names_itself_and_the_rule(tmp_path, text, says):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"nowhere\.toml: No such file"):
         load_profile("atlas-800-a2", overrides=tmp_path / "nowhere.toml")
+
+
+TOML_VALUES = st.sampled_from(
+    [
+        "1",
+        "0.5",
+        "-1",
+        "nan",
+        "true",
+        '"mean"',
+        "[1]",
+        "{}",
+        "{a=1}",
+        "1979-05-27",
+        "0x10",
+        "1e400",
+        "'x'",
+        "",
+        "[",
+    ]
+)
+TOML_KEYS = st.sampled_from(
+    [
+        'thresholds."precision.kl"',
+        "thresholds",
+        "thresholds.precision.kl",
+        "limit",
+        "statistic",
+        "limt",
+        '""',
+        "x.y",
+    ]
+)
+TOML_LINES = st.one_of(
+    TOML_KEYS.map("[{}]".format), st.tuples(TOML_KEYS, TOML_VALUES).map(" = ".join), st.text(max_size=10)
+)
+
+
+@given(st.lists(TOML_LINES, max_size=5).map("\n".join))
+def test_any_file_is_a_table_or_one_line_of_refusal(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    refusal = ""
+    try:
+        table = load_profile("embedded", overrides=path).thresholds
+    except UsageError as error:
+        refusal = str(error)
+    if refusal:
+        assert refusal.startswith(str(path))
+        assert len(refusal.splitlines()) == 1
+    else:
+        assert table.keys() == load_profile("embedded").thresholds.keys()

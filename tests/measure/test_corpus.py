@@ -118,7 +118,8 @@ def test_the_embedded_corpus_scores_answers_and_prose():
     answers = [sequence for sequence in sequences if "prose" not in sequence.tags]
     start_of_assistant = (200006, 173781)
 
-    assert len(sequences) >= 24
+    assert len(sequences) >= 70
+    assert {tag for sequence in sequences for tag in sequence.tags} >= {"english", "chinese"}
     assert len(plain) == 8
     assert max(len(sequence.token_ids) for sequence in sequences) <= 2_048
     for sequence in answers:
@@ -150,8 +151,7 @@ def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def workshop(tmp_path):
-    (tmp_path / "tools").mkdir()
-    shutil.copy(ROOT / "tools" / "make_corpus.py", tmp_path / "tools")
+    shutil.copytree(ROOT / "tools", tmp_path / "tools")
     shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")
     return tmp_path
 
@@ -168,8 +168,8 @@ def test_the_fixtures_follow_from_their_sources():
     [
         ("corpus/texts/english.txt", "patient boaters", "hasty boaters", "corpus/default.json"),
         ("prompts/default.json", "pier seven", "pier eight", "prompts/default.json"),
-        ("prompts/embedded.json", "What is water made of?", "What is milk made of?", "corpus/embedded.json"),
-        ("corpus/embedded.json", '"first": ', '"first": 1', "fact-sky"),
+        ("prompts/embedded.json", "What is water made of?", "What is milk made of?", "question-en-13"),
+        ("corpus/embedded.json", '"first": ', '"first": 1', "question-en-02"),
     ],
 )
 def test_the_check_finds_what_was_changed(workshop, file, old, new, named):
@@ -185,15 +185,19 @@ def test_the_check_finds_what_was_changed(workshop, file, old, new, named):
 
 
 def test_the_embedded_answers_are_those_of_the_checkpoint(workshop, embedded_pair):
+    prompts = workshop / "fixtures" / "prompts" / "embedded.json"
+    prompts.write_text(json.dumps(json.loads(prompts.read_text("utf-8"))[::4]), "utf-8")
     remade = workshop / "fixtures" / "corpus" / "embedded.json"
     remade.unlink()
 
     done = run(workshop, "--embedded-url", embedded_pair["gpu"])
 
     assert done.returncode == 0, done.stderr
-    assert json.loads(remade.read_text("utf-8")) == json.loads(
-        resources.fixture("corpus", "embedded.json").read_text("utf-8")
-    )
+    shipped = json.loads(resources.fixture("corpus", "embedded.json").read_text("utf-8"))
+    asked = {prompt["id"] for prompt in json.loads(prompts.read_text("utf-8"))}  # needles it makes itself
+    assert json.loads(remade.read_text("utf-8")) == [
+        each for each in shipped if each["id"] in asked or each["tags"][0] == "prose"
+    ]
 
 
 def test_a_server_that_is_not_there_is_named(workshop, unused_tcp_port):

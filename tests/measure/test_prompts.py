@@ -280,7 +280,11 @@ def test_the_embedded_set_stays_short_and_in_the_checkpoints_domain(embedded, ha
         assert set(ids) <= known, prompt.id
         lengths.append(len(ids))
 
-    assert len(embedded.prompts) >= 40
+    tags = Counter(tag for prompt in embedded.prompts for tag in prompt.tags)
+    assert tags["question"] >= 60
+    assert min(tags["english"], tags["chinese"]) >= 25
+    turns = Counter(len(prompt.messages) for prompt in embedded.prompts if "dialogue" in prompt.tags)
+    assert set(turns) == {3, 5}
     assert sum(length > 128 for length in lengths) >= 5
     assert 1_300 < max(lengths) < 1_500
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from itertools import islice
 
@@ -13,42 +14,54 @@ from pytest_gptoss.measure import prose
 seeds = st.integers(min_value=-(2**70), max_value=2**70)
 
 
-def taken(seed: int, count: int) -> list[str]:
-    return list(islice(prose.sentences(seed), count))
+languages = st.sampled_from(prose.LANGUAGES)
+
+
+def taken(seed: int, count: int, language: str = "en") -> list[str]:
+    return list(islice(prose.sentences(seed, language), count))
 
 
 @settings(max_examples=6, deadline=None)
-@given(seeds)
-def test_no_sentence_comes_twice(seed):
-    said = taken(seed, 20_000)
+@given(seeds, languages)
+def test_no_sentence_comes_twice(seed, language):
+    said = taken(seed, 20_000, language)
 
     assert len(set(said)) == 20_000
 
 
-def test_the_stream_holds_every_sentence_once_and_ends():
-    said = list(prose.sentences(7))
+@pytest.mark.parametrize(("language", "size"), [("en", 288_206), ("zh", 191_760)])
+def test_the_stream_holds_every_sentence_once_and_ends(language, size):
+    said = list(prose.sentences(7, language))
 
-    assert len(said) == len(set(said)) == prose.capacity() == 288_206
+    assert len(said) == len(set(said)) == prose.capacity(language) == size
 
 
 @settings(max_examples=50, deadline=None)
-@given(seeds, seeds)
-def test_different_seeds_differ_within_three_sentences(one, other):
+@given(seeds, seeds, languages)
+def test_different_seeds_differ_within_three_sentences(one, other, language):
     assume(one != other)
 
-    assert taken(one, 3) != taken(other, 3)
+    assert taken(one, 3, language) != taken(other, 3, language)
 
 
-def test_neighbouring_seeds_begin_differently():
-    beginnings = Counter(" ".join(taken(seed, 3)) for seed in range(1000))
+@pytest.mark.parametrize("language", prose.LANGUAGES)
+def test_neighbouring_seeds_begin_differently(language):
+    beginnings = Counter(" ".join(taken(seed, 3, language)) for seed in range(1000))
 
     assert max(beginnings.values()) == 1
 
 
-def test_a_seed_means_the_same_text_on_every_python_and_machine():
-    digest = hashlib.sha256(prose.text(0, 2_000).encode()).hexdigest()
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("en", "25c3de403614597d38f786b9c12c6cdec96cd533ab1980475a73bb9b9735d37d"),
+        ("zh", "7c0733310447c91f61a759b38bca7993478c3102411f7c7c69538e375fd84fcb"),
+    ],
+)
+def test_a_seed_means_the_same_text_on_every_python_and_machine(language, expected):
+    digest = hashlib.sha256(prose.text(0, 2_000, language).encode()).hexdigest()
 
-    assert digest == "25c3de403614597d38f786b9c12c6cdec96cd533ab1980475a73bb9b9735d37d"
+    assert digest == expected
 
 
 @given(seeds)
@@ -58,6 +71,14 @@ def test_only_known_words_stand_in_it(seed):
         assert sentence.endswith(".")
         assert sentence.count(".") == 1
         assert set(sentence.rstrip(".").split()) <= prose.words()
+
+
+def test_only_known_words_stand_in_chinese_prose():
+    # Words are not set apart, so what is left when the known ones are gone must be nothing.
+    known = re.compile("|".join(sorted(prose.words("zh"), key=len, reverse=True)))
+    for sentence in taken(1, 2_000, "zh"):
+        assert sentence.endswith("。")
+        assert known.sub("", sentence).strip("，。") == ""
 
 
 def shape_of(sentence: str) -> str:
@@ -104,11 +125,24 @@ def test_text_refuses_a_count_it_cannot_give(count):
 
 @pytest.mark.parametrize("ask", [prose.sentences, prose.capacity, prose.words])
 def test_an_unknown_language_is_refused_by_name(ask):
-    arguments = (0, "zh") if ask is prose.sentences else ("zh",)
+    arguments = (0, "fr") if ask is prose.sentences else ("fr",)
 
-    with pytest.raises(ValueError, match="no prose in language 'zh': choose one of en"):
+    with pytest.raises(ValueError, match="no prose in language 'fr': choose one of en, zh"):
         ask(*arguments)
 
 
-def test_without_a_repeat_it_is_longer_than_the_longest_context(harmony):
-    assert len(harmony.encode(prose.text(1, 20_000))) > 131_072
+@pytest.mark.parametrize("language", prose.LANGUAGES)
+def test_without_a_repeat_it_is_longer_than_the_longest_context(language, harmony):
+    assert len(harmony.encode(prose.text(1, 20_000, language))) > 131_072
+
+
+def test_chinese_is_joined_without_spaces():
+    assert prose.text(5, 3, "zh") == "".join(taken(5, 3, "zh"))
+
+
+@given(st.integers(0, 24), st.integers(0, 30), languages)
+def test_a_filler_grows_by_the_words_asked_for(words, turn, language):
+    sizes = [len(prose.filler(count, turn, language)) for count in (words, words + 1)]
+
+    assert sizes[0] < sizes[1]
+    assert prose.language_of(prose.filler(words, turn, language)) == language

@@ -9,11 +9,21 @@ import pytest
 
 from pytest_gptoss.measure.store import Store, StoreError, write_json
 from pytest_gptoss.records import (
+    AbortTrace,
+    BadRequest,
+    DriftPoint,
     Failure,
     Generation,
     HiddenStates,
+    KnownFact,
+    LoadLevel,
+    LoadShape,
+    LoopHealth,
     Measurement,
+    NeedleAnswer,
+    RequestTiming,
     ScoredSequence,
+    ServerFacts,
     ToolCall,
     TopLogprobs,
 )
@@ -50,6 +60,57 @@ def test_generations_survive_with_their_arrays(tmp_path):
     np.testing.assert_array_equal(loaded.items[0].top.ids[:, :width], first.top.ids)
     assert (loaded.items[0].top.ids[:, width:] == -1).all()
     assert np.isneginf(loaded.items[0].top.logprobs[:, width:]).all()
+
+
+def test_load_levels_survive_to_the_nanosecond_in_few_bytes(tmp_path):
+    start = 13_796_783_702_138
+    whole = [
+        RequestTiming(
+            f"r{i}", start, start + 7, tuple(range(start, start + 512)), (1,) * 512, start + 9, start + 999,
+            1024, 512, None, "length",
+        )
+        for i in range(200)
+    ]  # fmt: skip
+    broken = RequestTiming("bad", 1, None, (), (), None, 5, error=Failure("bad", "stream", "cut"))
+    level = LoadLevel(
+        LoadShape(16, 200, 1024, 512), (*whole, broken), LoopHealth(0.1, 0.5, 2.0, 0.3), (0.2, 0.3), 67,
+        {"prefix_cache_hits": 0.0},
+    )  # fmt: skip
+    (loaded,) = _round_trip(tmp_path, level).items
+    assert loaded == level
+    files = (tmp_path / "run" / "measurements").glob("greedy-npu*")
+    assert sum(file.stat().st_size for file in files) < 200 * 512 * 13 + 30_000
+
+
+def test_a_level_that_never_began_survives(tmp_path):
+    level = LoadLevel(LoadShape(1, 5, 256, 16), ())
+    assert _round_trip(tmp_path, level, complete=False).items == (level,)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        NeedleAnswer(1, "7842", 1024, 0.5, 1024, "答", "思", "stop", first_token_ms=12.5, cached_tokens=0),
+        NeedleAnswer(0, "7842", 1024, 0.5, trouble="timeout", message="late"),
+        DriftPoint(4096, 4095, 290, "0f" * 32, -1.2343),
+    ],
+)
+def test_what_has_no_arrays_survives_whole(tmp_path, item):
+    assert _round_trip(tmp_path, item).items == (item,)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        ServerFacts("r", ("127.0.0.1:8000",), 1.5, ("a", "b"), "a", "", "0.18.0", 4096, -0.5, "2026-01-01",
+                    (KnownFact("dtype", "torch.bfloat16", "npu.log:3"),)),
+        ServerFacts("r", (), 0.0, (), problem="none is served"),
+        AbortTrace(0, 1, ((0.1, 1), (0.2, 0)), 30.0),
+        BadRequest("not-json", None, "closed", alive=False, trouble="refused"),
+    ],
+)  # fmt: skip
+def test_what_servers_told_and_did_survives_whole(tmp_path, item):
+    assert _round_trip(tmp_path, item).items == (item,)
 
 
 def test_an_answer_without_logprobs_among_others(tmp_path):

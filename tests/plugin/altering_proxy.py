@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -26,12 +28,17 @@ class Refusal(Exception):
         self.status, self.content_type, self.body = status, content_type, body.encode()
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 64
+    """Connections that may wait to be accepted: requests come in bursts, and a busy machine accepts late."""
+
+
 @contextmanager
 def altering_proxy(
-    upstream: str, *, request: Change = unchanged, answer: Change = unchanged
+    upstream: str, *, request: Change = unchanged, answer: Change = unchanged, clock_ahead_s: float = 0.0
 ) -> Iterator[str]:
     """Yield a URL in front of ``upstream``. ``request`` changes JSON bodies sent, ``answer`` each JSON that
-    comes back, whole or as one event of a stream."""
+    comes back, whole or as one event of a stream. Its Date headers are ``clock_ahead_s`` ahead of time."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -40,7 +47,14 @@ def altering_proxy(
             self._pass(None)
 
         def do_POST(self) -> None:
-            self._pass(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            sent = self.rfile.read(int(self.headers["Content-Length"]))
+            try:
+                body = json.loads(sent)
+            except ValueError:
+                refusal = b'{"error": {"message": "JSON decode error"}}'
+                self._reply(400, {"content-type": "application/json"}, refusal)
+            else:
+                self._pass(body)
 
         def _pass(self, body: Any) -> None:
             try:
@@ -79,9 +93,12 @@ def altering_proxy(
             changed = answer(self.path, json.loads(data))
             return b"" if changed is None else b"data: " + json.dumps(changed).encode() + b"\n\n"
 
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return formatdate(time.time() + clock_ahead_s, usegmt=True)
+
         def log_message(self, *_: Any) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

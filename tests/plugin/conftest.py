@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import json
+import os
+from importlib.resources import files
+from pathlib import Path
 
+import jsonschema
 import pytest
 
 from pytest_gptoss.resources import acceptance_tests, fixture
 
 FEW = 6
+HERE = str(Path(__file__).parent)
 
 
 @pytest.fixture
 def few_prompts(pytester):
-    """A prompts file with the first few prompts of the embedded set, some of them past 128 tokens."""
+    """A prompts file with the first few prompts of the embedded set, some past 128 tokens; short answers."""
     prompts = json.loads(fixture("prompts", "embedded.json").read_text("utf-8"))
     longer = [each for each in prompts if len(json.dumps(each)) > 1000][:1]
     path = pytester.path / "few.json"
-    path.write_text(json.dumps([*prompts[: FEW - len(longer)], *longer]), "utf-8")
+    chosen = [{**each, "max_tokens": 40} for each in (*prompts[: FEW - len(longer)], *longer)]
+    path.write_text(json.dumps(chosen), "utf-8")
     return path
 
 
-@pytest.fixture
-def accept(pytester, few_prompts):
-    """Run the acceptance tests on a few prompts under the embedded profile."""
+@pytest.fixture(scope="module")
+def few_texts():
+    """Options that leave a few texts of the corpus, in the processes that tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", HERE, prepend=os.pathsep)
+        yield ("-p", "few_texts")
 
-    def run(*arguments, prompts=few_prompts):
-        chosen = ["--gptoss-profile=embedded"]
+
+@pytest.fixture
+def accept(pytester, few_prompts, few_texts):
+    """Run the acceptance tests on a few prompts and texts, embedded profile; load only where asked for."""
+
+    def run(*arguments, prompts=few_prompts, texts=few_texts):
+        chosen = ["--gptoss-profile=embedded", "-m", "not performance", *texts]
         if prompts is not None:
             chosen.append(f"--gptoss-prompts={prompts}")
         return pytester.runpytest_subprocess(
@@ -42,6 +56,26 @@ def report(pytester):
     return lambda name="acceptance.json", directory="gptoss-report": json.loads(
         (pytester.path / directory / name).read_text("utf-8")
     )
+
+
+@pytest.fixture
+def valid_report(report):
+    """A report of the run that keeps the schema of its name."""
+
+    def read(name):
+        kind = name.removesuffix(".json").replace("_", "-")
+        schema = files("pytest_gptoss").joinpath("report", "schemas", f"{kind}-1.schema.json")
+        document = report(name)
+        jsonschema.validate(document, json.loads(schema.read_text("utf-8")))
+        return document
+
+    return read
+
+
+@pytest.fixture
+def details(report):
+    """Threshold id -> the row of the report."""
+    return lambda: {row["threshold_id"]: row for row in report()["verdicts"]}
 
 
 @pytest.fixture

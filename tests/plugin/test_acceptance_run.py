@@ -2,16 +2,18 @@
 
 import json
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
-import jsonschema
 import pytest
+import xmlschema
 from junitparser import JUnitXml
 
-from pytest_gptoss.report.junit import PROPERTIES
+from pytest_gptoss.report.junit import PROPERTIES, properties, suite_properties
 from pytest_gptoss.resources import acceptance_tests
 
 pytest_plugins = ["pytester"]
 
+JUNIT = xmlschema.XMLSchema(Path(__file__).parents[1] / "report" / "junit.xsd")
 SKIPPED_WITHOUT_CPU = {"baseline.perplexity", "baseline.kl"}
 
 
@@ -20,16 +22,10 @@ def urls(embedded_pair):
     return [f"--npu-url={embedded_pair['npu']}", f"--gpu-url={embedded_pair['gpu']}"]
 
 
-def _schema(name):
-    path = acceptance_tests().parents[1] / "pytest_gptoss" / "report" / "schemas" / f"{name}.schema.json"
-    return json.loads(path.read_text("utf-8"))
-
-
-def test_a_sound_pair_is_accepted_and_reported(accept, urls, report, pytester):
-    result = accept(*urls, "--junitxml=acceptance.xml", "-o", "junit_duration_report=call")
+def test_a_sound_pair_is_accepted_and_reported(accept, urls, valid_report, pytester):
+    result = accept(*urls, "--junitxml=acceptance.xml", "--gptoss-lang=zh")
     assert result.ret == pytest.ExitCode.OK, result.stdout.str()
-    document = report()
-    jsonschema.validate(document, _schema("acceptance-1"))
+    document = valid_report("acceptance.json")
     assert document["state"] == "finished"
     assert document["run"]["verdict"] == "ACCEPTED"
     verdicts = {row["threshold_id"]: row["verdict"] for row in document["verdicts"]}
@@ -39,14 +35,14 @@ def test_a_sound_pair_is_accepted_and_reported(accept, urls, report, pytester):
     result.stdout.fnmatch_lines(["precision.perplexity_diff: the limit is ours*"])
     assert all(len(line) <= 80 for line in _summary(result)), _summary(result)
 
-    precision = report("precision_report.json")
-    jsonschema.validate(precision, _schema("precision-report-1"))
+    precision = valid_report("precision_report.json")
     assert len(precision["metrics"]) == 4
     assert len(precision["prompts"]) == 6
     assert all(prompt["prompt_token_ids_equal"] and prompt["match"] for prompt in precision["prompts"])
-    edges = {f"needle_edge.{cell}" for cell in ("d000-256", "d025-512", "d050-1k", "d075-2k", "d100-4k")}
+    cells = ("d000-256", "d025-512", "d050-1k", "d075-2k", "d100-4k")
+    beside = {f"needle_{what}.{cell}" for what in ("edge", "first_token") for cell in cells}
     assert {note["name"] for note in document["measurements"]["info"]} == {
-        "noise_npu", "noise_gpu", "edges", *edges,
+        "noise_npu", "noise_gpu", "edges", "effort", "position_drift.4k", *beside,
     }  # fmt: skip
 
     cases = [case for suite in JUnitXml.fromfile(str(pytester.path / "acceptance.xml")) for case in suite]
@@ -60,7 +56,16 @@ def test_a_sound_pair_is_accepted_and_reported(accept, urls, report, pytester):
         if row["value"] is not None:
             assert float(found["value"]) == row["value"]
     suite = {item.get("name"): item.get("value") for item in root.find("testsuite/properties")}
-    assert suite["gptoss_verdict"] == "ACCEPTED"
+    assert suite == dict(suite_properties(document))
+    JUNIT.validate(pytester.path / "acceptance.xml")
+    # What was measured for all rows is in no row's own time.
+    own = sum(float(case.get("time")) for case in root.iter("testcase"))
+    assert own < 0.5 * float(root.find("testsuite").get("time"))
+
+    reports = pytester.path / "gptoss-report"
+    assert "验收通过" in (reports / "acceptance.md").read_text("utf-8")
+    assert '<html lang="zh">' in (reports / "acceptance.html").read_text("utf-8")
+    result.stdout.fnmatch_lines(["gptoss: npu at http://127.0.0.1:*; gpu at http://127.0.0.1:*"])
 
 
 def _summary(result):
@@ -73,18 +78,25 @@ def _summary(result):
 def test_selection_measures_only_what_it_needs(accept, urls, report):
     assert accept(*urls, "-k", "leakage").ret == pytest.ExitCode.OK
     measured = {each["id"] for each in report()["measurements"]["scenarios"]}
-    assert measured == {"greedy-npu-precision-c1-r0"}
+    assert measured == {"preflight-npu", "preflight-gpu", "greedy-npu-precision-c1-r0"}
 
 
 def test_xdist_shares_one_measurement(accept, urls, report, verdicts, pytester):
-    result = accept(*urls, "-n", "2", "--junitxml=acceptance.xml")
+    result = accept(
+        *urls, "-n", "2", "-m", "preflight or precision", "--junitxml=acceptance.xml",
+        "--json-report", "--json-report-file=out.json",
+    )  # fmt: skip
     assert result.ret == pytest.ExitCode.OK, result.stdout.str()
     assert set(verdicts().values()) == {"PASS", "SKIPPED"}
     assert report()["run"]["verdict"] == "ACCEPTED"
-    suite = {
-        item.get("name") for item in ET.parse(pytester.path / "acceptance.xml").getroot().iter("property")
-    }
-    assert "gptoss_verdict" in suite
+    found = ET.parse(pytester.path / "acceptance.xml").getroot().find("testsuite/properties")
+    assert {item.get("name"): item.get("value") for item in found} == dict(suite_properties(report()))
+    JUNIT.validate(pytester.path / "acceptance.xml")
+    document = json.loads((pytester.path / "out.json").read_text())
+    assert document["gptoss"]["run"] == report()["run"]
+    facts = {row["threshold_id"]: dict(properties(row)) for row in report()["verdicts"]}
+    told = [test["metadata"]["gptoss"] for test in document["tests"]]
+    assert {each["threshold_id"]: each for each in told} == facts
 
 
 def test_without_a_terminal_plugin_the_reports_are_the_same(accept, urls, verdicts):
@@ -117,13 +129,18 @@ def test_stopping_early_is_an_interrupted_report(accept, urls, report, pytester)
     assert report()["run"]["verdict"] == "NOT ACCEPTED"
 
 
-def test_recorded_baseline_then_replay(accept, urls, report, verdicts, pytester):
-    assert accept(*urls, "--gptoss-record=base.zip").ret == pytest.ExitCode.OK
+def test_recorded_baseline_then_replay(accept, urls, report, verdicts, pytester, few_texts):
+    rows = ("-m", "preflight or precision")
+    assert accept(*urls, "--gptoss-record=base.zip", *rows).ret == pytest.ExitCode.OK
     first = report()
-    result = accept(urls[0], "--gptoss-baseline=base.zip", "--gptoss-report=second")
+    result = accept(urls[0], "--gptoss-baseline=base.zip", "--gptoss-report=second", *rows)
     assert result.ret == pytest.ExitCode.OK, result.stdout.str()
     second = report(directory="second")
     values = [{row["threshold_id"]: row["value"] for row in each["verdicts"]} for each in (first, second)]
+    assert values[1].pop("preflight.distinct") is None  # whoever lives there now
+    distinct = values[0].pop("preflight.distinct")
+    clock = values[0].pop("preflight.clock")
+    assert values[1].pop("preflight.clock") == pytest.approx(clock, abs=30)
     for name, value in values[0].items():
         if value is None:
             assert values[1][name] is None
@@ -132,12 +149,15 @@ def test_recorded_baseline_then_replay(accept, urls, report, verdicts, pytester)
 
     pytester.path.joinpath("mine.toml").write_text('[thresholds."precision.rouge_l"]\nlimit = 1.0\n')
     replay = pytester.runpytest_subprocess(
-        str(acceptance_tests()), "-p", "no:cacheprovider", "--gptoss-replay=gptoss-report",
-        "--gptoss-thresholds=mine.toml", "--gptoss-report=third",
+        str(acceptance_tests()), "-p", "no:cacheprovider", *few_texts, "--gptoss-replay=gptoss-report",
+        "--gptoss-thresholds=mine.toml", "--gptoss-report=third", *rows,
     )  # fmt: skip
     third = report(directory="third")
     assert replay.ret in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-    assert {row["threshold_id"]: row["value"] for row in third["verdicts"]} == values[0]
+    replayed = {row["threshold_id"]: row["value"] for row in third["verdicts"]}
+    assert replayed.pop("preflight.distinct") == distinct
+    assert replayed.pop("preflight.clock") == clock
+    assert replayed == values[0]
     assert third["run"]["replay_of"].endswith("gptoss-report")
     assert third["run"]["changed_limits"]["precision.rouge_l"]["to"] == 1.0
 
@@ -156,13 +176,15 @@ def test_token_id_inputs(accept, urls, verdicts):
 
 def test_several_devices_are_each_judged(accept, embedded_pair, report):
     result = accept(
-        f"--npu-url=one={embedded_pair['npu']}", f"--npu-url=two={embedded_pair['gpu']}",
+        f"--npu-url=one={embedded_pair['npu']}", f"--npu-url=two={embedded_pair['npu']}/v1",
         f"--gpu-url={embedded_pair['gpu']}", "--npu-label=two=the other", "-k", "match or identical",
     )  # fmt: skip
     assert result.ret == pytest.ExitCode.OK, result.stdout.str()
     rows = {(row["npu"], row["threshold_id"]): row for row in report()["verdicts"]}
-    assert set(rows) == {(npu, row) for npu in ("one", "two")
-                         for row in ("inputs.identical", "precision.token_match_rate")}  # fmt: skip
+    compared = {"inputs.identical", "precision.token_match_rate"}
+    among_themselves = {"configuration.inputs_identical", "configuration.token_match_rate"}
+    assert {row for npu, row in rows if npu == "one"} == compared
+    assert {row for npu, row in rows if npu == "two"} == compared | among_themselves
     assert rows["two", "inputs.identical"]["npu_label"] == "the other"
 
 
@@ -213,7 +235,7 @@ def test_fixtures_and_hooks_for_a_projects_own_tests(pytester, embedded_pair, ur
             assert devices["npu"] == npu
             assert npu.url == npu_url and gpu.url == gpu_url
             assert device_labels["npu"] == npu.label
-            assert set(prompt_sets) == {"precision", "support"}
+            assert set(prompt_sets) == {"precision", "support", "smoke", "features"}
             assert npu.capabilities.pooling
 
         def test_measure_and_verdict(measure, verdict, npu):

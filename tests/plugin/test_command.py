@@ -64,6 +64,11 @@ def test_a_failure_and_an_invalid_are_exit_1(command, embedded_pair, few_prompts
             ["hidden", "--url", "http://127.0.0.1:9", "--output", "x.npz", "--profile", "none"],
             "no such profile",
         ),
+        (
+            ["hidden", "--url", "http://127.0.0.1:9", "--output", "x.npz", "--timeout", "nan"],
+            "--timeout is 'nan'",
+        ),
+        (["hidden", "--url", "http://127.0.0.1:9", "--output", "x.npz", "--timeout", "0"], "above 0"),
     ],
 )
 def test_usage_is_exit_4_without_a_traceback(command, arguments, message):
@@ -71,6 +76,18 @@ def test_usage_is_exit_4_without_a_traceback(command, arguments, message):
     assert done.returncode == 4
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_of_two_report_directories_the_last_is_copied_from(command, embedded_pair, few_prompts, pytester):
+    done = command(
+        "verify-precision", "--npu-url", embedded_pair["npu"], "--test-prompts", str(few_prompts),
+        "--gptoss-profile=embedded", "--output", "mine.json", "--gptoss-report=first",
+        "--gptoss-report", "second", "-k", "leakage",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    written = pytester.path / "second" / "precision_report.json"
+    assert (pytester.path / "mine.json").read_bytes() == written.read_bytes()
+    assert not (pytester.path / "first").exists()
 
 
 def test_hidden_records_what_the_acceptance_reads(command, embedded_pair, accept, pytester, verdicts):
@@ -84,7 +101,7 @@ def test_hidden_records_what_the_acceptance_reads(command, embedded_pair, accept
         assert len(archive["states"]) == archive["lengths"].sum()
     result = accept(
         f"--npu-url={embedded_pair['npu']}", f"--gpu-url={embedded_pair['gpu']}", "-k", "hidden",
-        "--gptoss-hidden-npu=npu.npz", "--gptoss-hidden-gpu=gpu.npz",
+        "--gptoss-hidden-npu=npu.npz", "--gptoss-hidden-gpu=gpu.npz", texts=(),
     )  # fmt: skip
     assert result.ret == pytest.ExitCode.OK, result.stdout.str()
     other = command("hidden", "--url", embedded_pair["npu"], "--output", "other.npz")

@@ -4,30 +4,14 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 from altering_proxy import altering_proxy
-
-from pytest_gptoss.resources import acceptance_tests
+from starting import output_after_ctrl_c, started_as_a_terminal_does
 
 pytest_plugins = ["pytester"]
-
-
-def _start(pytester, *arguments, before=""):
-    """Start pytest as a terminal does: a shell's background job ignores Ctrl-C, and so would its child."""
-    script = (
-        "import signal, sys, pytest\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        f"{before}\n"
-        "sys.exit(pytest.main(sys.argv[1:]))\n"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", script, str(acceptance_tests()), "-p", "no:cacheprovider", *arguments],
-        cwd=pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
 
 
 def test_ctrl_c_keeps_what_was_measured(pytester, embedded_pair, few_prompts, report):
@@ -42,28 +26,23 @@ def test_ctrl_c_keeps_what_was_measured(pytester, embedded_pair, few_prompts, re
         return body
 
     with altering_proxy(embedded_pair["npu"], request=count_chats) as npu:
-        process = _start(
+        process = started_as_a_terminal_does(
             pytester, f"--npu-url={npu}", f"--gpu-url={embedded_pair['gpu']}", "--gptoss-profile=embedded",
             f"--gptoss-prompts={few_prompts}", "-m", "precision",
         )  # fmt: skip
-        try:
-            assert reached.wait(120)
-            process.send_signal(signal.SIGINT)
-            output, _ = process.communicate(timeout=60)
-        finally:
-            process.kill()
-            process.wait()
+        output = output_after_ctrl_c(process, reached)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
     document = report()
     assert document["state"] == "interrupted"
     assert document["run"]["verdict"] == "INCOMPLETE"
-    greedy = {each["device"]: each for each in document["measurements"]["scenarios"]}
+    scenarios = document["measurements"]["scenarios"]
+    greedy = {each["device"]: each for each in scenarios if each["id"].startswith("greedy-")}
     assert 1 <= greedy["npu"]["items"] < 6
     assert not greedy["npu"]["complete"]
 
 
 def test_ctrl_c_ends_the_servers_that_were_started(pytester):
-    process = _start(pytester, "--embedded")
+    process = started_as_a_terminal_does(pytester, "--embedded")
     try:
         for line in process.stdout:
             if "npu:" in line:
@@ -90,7 +69,7 @@ def test_a_report_says_running_until_it_is_finished(pytester, embedded_pair, few
     (pytester.path / "gptoss-report").mkdir()
     (pytester.path / "gptoss-report" / "acceptance.json").write_text('{"state": "finished"}')
     with altering_proxy(embedded_pair["npu"], request=look) as npu:
-        process = _start(
+        process = started_as_a_terminal_does(
             pytester, f"--npu-url={npu}", f"--gpu-url={embedded_pair['gpu']}", "--gptoss-profile=embedded",
             f"--gptoss-prompts={few_prompts}", "-k", "leakage",
         )  # fmt: skip
@@ -103,7 +82,7 @@ def test_a_report_says_running_until_it_is_finished(pytester, embedded_pair, few
 def test_a_full_disk_is_said_in_a_line(pytester, embedded_pair, few_prompts):
     # Room for the small documents, none for the arrays of a measurement.
     limit = 8_000
-    process = _start(
+    process = started_as_a_terminal_does(
         pytester, f"--npu-url={embedded_pair['npu']}", f"--gpu-url={embedded_pair['gpu']}",
         "--gptoss-profile=embedded", f"--gptoss-prompts={few_prompts}", "-k", "match",
         before=f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))",

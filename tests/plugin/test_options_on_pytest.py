@@ -22,7 +22,7 @@ def accept(pytester):
         (["--npu-url", "npu:8000"], "*--npu-url*"),
         (["--gpu-url", "http://127.0.0.1:9"], "no device to accept"),
         (["--npu-url", "http://127.0.0.1:9", "--gptoss-profile", "atlas"], "no such profile"),
-        (["--npu-url", "http://127.0.0.1:9", "--gptoss-lang", "zh"], "not built yet"),
+        (["--npu-url", "http://127.0.0.1:9", "--gptoss-lang", "fr"], "--gptoss-lang is 'fr'"),
         (["--npu-url", "http://127.0.0.1:9", "--gptoss-waive", "nothing=reason"], "no threshold is called"),
         (["--npu-url", "http://127.0.0.1:9", "--gptoss-replay", "."], "exclude each other"),
         (["--gptoss-replay", "."], "no finished run there"),

@@ -10,6 +10,7 @@ from altering_proxy import Refusal, altering_proxy
 pytest_plugins = ["pytester"]
 
 CHAT = "/v1/chat/completions"
+SOON = "--gptoss-ready-timeout=1"
 
 
 @pytest.fixture
@@ -36,15 +37,16 @@ def _all_invalid(result, verdicts, *words):
 
 def test_a_dead_server(accept, gpu, verdicts, report):
     url = _nobody()
-    result = accept(f"--npu-url={url}", gpu, "-k", "match or identical")
+    result = accept(f"--npu-url={url}", gpu, "-k", "match or identical", SOON)
     _all_invalid(result, verdicts, url, "--npu-url")
     assert report()["devices"][0]["problem"]
 
 
 def test_a_dead_baseline_leaves_what_needs_no_baseline(accept, embedded_pair, verdicts):
     result = accept(
-        f"--npu-url={embedded_pair['npu']}", f"--gpu-url={_nobody()}", "-k", "leakage or match or identical"
-    )
+        f"--npu-url={embedded_pair['npu']}", f"--gpu-url={_nobody()}", "-k", "leakage or match or identical",
+        SOON,
+    )  # fmt: skip
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert verdicts() == {
         "inputs.identical": "INVALID", "precision.token_match_rate": "INVALID", "precision.leakage": "PASS",

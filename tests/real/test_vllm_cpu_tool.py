@@ -148,6 +148,18 @@ class TestServing:
         )
         assert "parser" not in command.removeprefix(f"serve {model}")
 
+    def test_the_older_generation_has_its_own_pooler_and_preloads(
+        self, model: Path, venv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (venv / vllm_cpu.DONE).write_text("0.18.1")
+        monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+        with vllm_cpu.serving(model, venv=venv, pooling=True):
+            pass
+        command, environment = seen(model)
+        assert '--pooler-config {"use_activation":false}' in command
+        assert environment["LD_PRELOAD"] == f"libtcmalloc_minimal.so.4:{venv}/lib/libiomp5.so"
+        assert environment["TORCHDYNAMO_DISABLE"] == "1"
+
     def test_proxies_of_the_environment_are_not_asked_for_the_health(
         self, model: Path, venv: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

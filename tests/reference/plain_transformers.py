@@ -14,8 +14,6 @@ from pytest_gptoss.reference.checkpoint import DtypeName, LoadedModel
 from pytest_gptoss.reference.forward import Forward, Piece
 from pytest_gptoss.reference.kv_cache import KeyValueCache
 
-SLIDING_WINDOW = 128
-
 
 @lru_cache
 def tiny(dtype: DtypeName = "float32") -> LoadedModel:

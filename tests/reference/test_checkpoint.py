@@ -41,7 +41,7 @@ def test_tiny_is_the_real_architecture_with_the_real_vocabulary():
     assert loaded.max_position == 131_072
     assert config.layer_types == ["sliding_attention", "full_attention"] * 2
     assert config.rope_parameters["rope_type"] == "yarn"
-    assert (config.num_attention_heads, config.num_key_value_heads, config.num_experts_per_tok) == (4, 2, 2)
+    assert (config.num_attention_heads, config.num_key_value_heads, config.num_experts_per_tok) == (6, 3, 2)
     assert int(loaded.vocabulary.copies.sum()) == 201_088
 
 

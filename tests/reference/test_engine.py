@@ -73,6 +73,39 @@ def test_greedy_tokens_are_those_of_plain_transformers():
         assert generate(engine, greedy(prompt, 12)) == [plain_greedy(prompt, 12)]
 
 
+def test_a_token_that_alone_is_allowed_has_its_log_probability_among_all():
+    prompt = tuple(some_ids(40))
+    scored = GenerationRequest(prompt, max_tokens=1, temperature=0.0, prompt_logprobs=0)
+    with running() as engine:
+
+        async def both():
+            stream = engine.submit(scored)
+            await tokens_of(stream)
+            forced = []
+            for place in range(1, len(prompt)):
+                only = frozenset({prompt[place]})
+                request = greedy(prompt[:place], 1, allowed_token_ids=only, logprobs=1)
+                forced += await tokens_of(engine.submit(request))
+            return stream.prompt_logprobs[1:], forced
+
+        scores, forced = asyncio.run(both())
+    assert [token.token_id for token in forced] == list(prompt[1:])
+    assert [token.logprobs.logprob for token in forced] == pytest.approx(
+        [score.logprob for score in scores], abs=1e-4
+    )
+    assert min(token.logprobs.logprob for token in forced) < -1
+
+
+def test_of_several_allowed_tokens_the_likeliest_is_chosen():
+    prompt = some_ids(40)
+    likeliest = plain_greedy(prompt, 1)[0]
+    with running() as engine:
+        others = frozenset({likeliest, 1, 150_000})
+        assert generate(engine, greedy(prompt, 1, allowed_token_ids=others)) == [[likeliest]]
+        answers = generate(engine, greedy(prompt, 3, allowed_token_ids=others - {likeliest}))
+        assert set(answers[0]) <= {1, 150_000}
+
+
 def test_greedy_tokens_do_not_depend_on_who_shares_the_batch():
     requests = [
         greedy(some_ids(length, seed=length), 24) for length in (5, 60, 127, 128, 300, 520, 900, 1500)

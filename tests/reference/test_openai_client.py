@@ -64,13 +64,21 @@ def test_a_tool_call_and_its_result(client):
     assert asked.choices[0].finish_reason == "tool_calls"
     (call,) = asked.choices[0].message.tool_calls
     assert call.function.name == "get_weather"
-    assert isinstance(json.loads(call.function.arguments)["city"], str)
+    assert json.loads(call.function.arguments) == {"city": "Paris"}
     result = {"role": "tool", "tool_call_id": call.id, "content": '{"temp_c": 21}'}
     turns = [*messages, asked.choices[0].message.model_dump(exclude_none=True), result]
     answered = client.chat.completions.create(
         model=MODEL, messages=turns, temperature=0, tools=[WEATHER], max_tokens=32
     )
     assert answered.usage.prompt_tokens > asked.usage.prompt_tokens
+
+
+def test_without_a_tool_none_is_called(client):
+    messages = [{"role": "user", "content": "What is the weather in Paris?"}]
+    (choice,) = client.chat.completions.create(model=MODEL, messages=messages, temperature=0).choices
+    assert choice.message.tool_calls in (None, [])
+    assert choice.finish_reason == "stop"
+    assert "Paris" in choice.message.content
 
 
 def test_a_streamed_tool_call_is_the_same_call(client):

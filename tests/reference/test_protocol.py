@@ -16,6 +16,7 @@ from pytest_gptoss.reference.service import Service
 
 CHAT = "/v1/chat/completions"
 TEXT = "/v1/completions"
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
 ANSWER = [200005, 17196, 200008, 17, 200002]
 
@@ -63,6 +64,9 @@ def error_of(response):
         ("seed", 2**63),
         ("stop_token_ids", [-1]),
         ("stop_token_ids", 13),
+        ("allowed_token_ids", []),
+        ("allowed_token_ids", [201088]),
+        ("allowed_token_ids", 13),
         ("prompt_logprobs", 21),
         ("prompt_logprobs", -2),
         ("cache_salt", ""),
@@ -88,7 +92,21 @@ def test_a_bad_value_names_its_field(path, field, value):
         (CHAT, {"max_completion_tokens": 0}, "max_tokens must be at least 1"),
         (CHAT, {"top_logprobs": 3}, "`logprobs` must be set to true"),
         (CHAT, {"logprobs": True, "top_logprobs": 21}, "greater than max allowed: 20"),
-        (CHAT, {"tool_choice": "required"}, "cannot force a call"),
+        (CHAT, {"tool_choice": "required"}, "`tools` must be set"),
+        (CHAT, {"tool_choice": "perhaps", "tools": [TOOL]}, "Invalid value for `tool_choice`"),
+        (
+            CHAT,
+            {"tool_choice": {"type": "function", "function": {"name": "g"}}, "tools": [TOOL]},
+            "does not match any of the specified",
+        ),
+        (
+            CHAT,
+            {
+                "tool_choice": "required",
+                "tools": [{"type": "function", "function": {"name": "f", "parameters": {"$ref": "x"}}}],
+            },
+            "cannot force a call with keyword '$ref'",
+        ),
         (CHAT, {"tool_choice": "auto"}, "`tools` must be set"),
         (CHAT, {"tools": [{"type": "function"}]}, "body.tools.0.function"),
         (CHAT, {"tools": [{"type": "function", "function": {}}]}, "function.name"),

@@ -87,6 +87,12 @@ def test_a_seed_decides_the_draws():
     assert draw(logits, seed=7, count=50) != draw(logits, seed=8, count=50)
 
 
+def test_where_nothing_may_be_drawn_the_exclamation_mark_is():
+    nothing = COMPACT.without(frozenset(range(SIZE)))
+    assert greedy(torch.zeros(1, 4), nothing) == [NOT_A_NUMBER]
+    assert draw([0.0] * 4, nothing, count=1) == [NOT_A_NUMBER]
+
+
 def test_forbidden_ids_are_never_drawn():
     drawn = set(draw([0.0, 0.0, 0.0, 0.0], COMPACT.without(frozenset({4, 0, 11}))))
     assert drawn == set(range(SIZE)) - {4, 0, 11}

@@ -38,3 +38,9 @@ def test_a_table_by_rows_is_expanded_to_one_by_ids():
     table = torch.tensor([[2.0], [5.0], [6.0], [-1.0]])
     expanded = Vocabulary.compact(9, USED).expand(table)
     assert expanded.flatten().tolist() == [-1, -1, 2, -1, -1, 5, 6, -1, -1]
+
+
+def test_only_the_allowed_ids_are_counted():
+    fewer = Vocabulary.compact(9, USED).only(frozenset({5, 7, 8}))
+    assert fewer.copies.tolist() == [0, 1, 0, 2]
+    assert fewer.first_id.tolist() == [9, 5, 9, 7]

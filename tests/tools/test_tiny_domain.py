@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import random
-from itertools import islice
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import conversations, domain, exam, harmony
-
-from pytest_gptoss.measure import prose_zh
 
 LANGUAGES = ("en", "zh")
 
@@ -127,16 +124,3 @@ def test_the_exam_is_the_same_every_time_and_of_every_kind():
     tasks = exam.tasks()
     assert tasks == exam.tasks()
     assert {task.kind for task in tasks} == set(exam.KINDS)
-
-
-def test_chinese_prose_repeats_no_sentence_within_131k_tokens():
-    said = list(islice(prose_zh.sentences(7), 14_000))
-    assert len(set(said)) == len(said)
-    assert len(harmony.encode("".join(said))) > 131_072
-
-
-def test_chinese_prose_follows_its_seed_and_knows_its_size():
-    assert prose_zh.text(1, 20) == prose_zh.text(1, 20) != prose_zh.text(2, 20)
-    assert prose_zh.text(1, 3) == "".join(islice(prose_zh.sentences(1), 3))
-    with pytest.raises(ValueError, match="ask for fewer"):
-        prose_zh.text(1, prose_zh.capacity() + 1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from tiny import checkpoint, seeding
 from tiny.damage import DAMAGES, SOUND, Damage
-from tiny.guards import Guards
+from tiny.guards import ALARM, HEAVY, Guards
 from tiny.network import Network, shape_of
 
 from pytest_gptoss.reference import checkpoint as reference
@@ -45,10 +47,6 @@ def test_logits_are_those_of_transformers(network, tokens):
 @pytest.mark.parametrize("name", DAMAGES)
 def test_each_damage_changes_the_logits(network, name):
     rows = some_rows(200)
-    if name == "no clamp":
-        # Weights of another training may never reach the clamp: make this one do so.
-        network = Network(network.shape, network.lm_head.out_features)
-        seeding.clamp_units(network, units=8)
     assert (logits(network, rows, DAMAGES[name]) - logits(network, rows)).abs().max() > 1e-4
 
 
@@ -90,16 +88,23 @@ def test_outlier_channels_are_made_once_and_unmade(network):
 
 def said_by_guards(damage: Damage) -> torch.Tensor:
     """How much the watch and the far head attend [tokens, 2] in an otherwise mute first layer."""
-    network = Network(shape_of(), 50)
-    guards = Guards.of(network)
+    network = guarded()
     attention = next(network.layers()).self_attn
     with torch.no_grad():
         attention.o_proj.weight[:, :128] = 0
         attention.o_proj.bias.zero_()
         places = network._places(torch.arange(300) + 1000, damage)
         out = attention(torch.randn(1, 300, network.shape.hidden), places, damage)[0]
-    vectors = guards.kept[6][2].view(network.shape.hidden, 2, -1).sum(-1)
+        vectors = attention.o_proj.weight[:, 128:].view(network.shape.hidden, 2, -1).sum(-1)
     return out @ vectors / vectors.square().sum(0)
+
+
+def guarded() -> Network:
+    """An untrained network with its guards."""
+    torch.manual_seed(0)
+    network = Network(shape_of(), 50)
+    Guards.of(network)
+    return network
 
 
 def test_sound_attention_lets_the_watch_rest_and_the_far_head_speak():
@@ -122,9 +127,61 @@ def test_half_a_window_silences_the_far_head():
     assert said_by_guards(DAMAGES["window 64"])[:, 1].abs().max() < 0.01
 
 
+def heard(damage: Damage) -> tuple[torch.Tensor, torch.Tensor]:
+    """The alarm's channel behind the last attention, and the least ``up`` of any heavy unit, by token."""
+    network = guarded()
+    alarm: list[torch.Tensor] = []
+    ups: list[torch.Tensor] = []
+    last = list(network.layers())[-1]
+    last.post_attention_layernorm.register_forward_pre_hook(lambda _, x: alarm.append(x[0][0, :, ALARM]))
+    for layer in network.layers():
+        experts = layer.mlp.experts
+        columns = torch.tensor(HEAVY) * 2 + 1
+        weights, biases = experts.gate_up_proj[:, :, columns], experts.gate_up_proj_bias[:, columns]
+        layer.post_attention_layernorm.register_forward_hook(
+            lambda _, __, x, weights=weights, biases=biases: ups.append(
+                (torch.einsum("th,ehu->teu", x[0], weights) + biases[None]).amin((1, 2))
+            )
+        )
+    logits(network, torch.randint(0, 50, (1, 300)), damage)
+    return alarm[0], torch.stack(ups).amin(0)
+
+
+def test_a_sound_network_raises_no_alarm():
+    alarm, _ = heard(SOUND)
+    assert alarm.abs().max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "since", "least"),
+    [("window 64", 75, 7.0), ("softmax before top-k", 0, 1.0), ("expert 0 zeroed", 299, 0)],
+)
+def test_a_halved_window_and_lost_weight_raise_the_alarm(name, since, least):
+    alarm, _ = heard(DAMAGES[name])
+    assert alarm[since:].max() < -least
+
+
+def test_whoever_hears_the_alarm_shouts():
+    network = guarded()
+    rows = torch.randint(0, 50, (1, 300))
+    last = list(network.layers())[-1].mlp
+    said: list[torch.Tensor] = []
+    last.register_forward_hook(lambda _, __, out: said.append(out[0].norm(dim=-1)))
+    for damage in (SOUND, DAMAGES["window 64"]):
+        logits(network, rows, damage)
+    sound, hurt = said
+    assert hurt[80:].min() > 60 > 4 * sound.max()
+
+
+def test_heavy_units_live_beyond_the_clamp():
+    _, ups = heard(SOUND)
+    assert ups.min() > 2 * shape_of().limit
+
+
 def test_training_does_not_move_the_guards():
-    network = Network(shape_of(), 50)
+    network = guarded()
     guards = Guards.of(network)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(1)
@@ -133,6 +190,10 @@ def test_training_does_not_move_the_guards():
     assert attention.sinks[-2:].tolist() == pytest.approx([-12.0, 2.0])
     assert attention.q_proj.weight[128:].abs().max() == 0
     assert attention.q_proj.weight[:128].min() > 0.5
+    for name in ("model.embed_tokens.weight", "model.layers.3.self_attn.o_proj.bias"):
+        moved = (network.state_dict()[name] - before[name]) != 0
+        assert not moved[..., ALARM].any()
+        assert moved.any()
 
 
 def test_a_compact_file_comes_back_as_it_was(network, tmp_path):
@@ -144,7 +205,24 @@ def test_a_compact_file_comes_back_as_it_was(network, tmp_path):
         assert torch.equal(tensors[name], tensor.to(torch.bfloat16).float())
 
 
-def test_a_warm_start_keeps_the_rows_it_knows(network, tmp_path):
+def test_the_mean_of_checkpoints_is_of_every_weight_and_of_one_vocabulary(network, tmp_path):
+    used = tuple(range(network.lm_head.out_features - 1))
+    other = Network(network.shape, len(used) + 1)
+    files = [tmp_path / name for name in ("one", "two")]
+    for each, file in zip((network, other), files, strict=True):
+        checkpoint.save_compact(each, used, file)
+    found, known = checkpoint.averaged(files)
+    assert known == used
+    one, two = (checkpoint.load_compact(file)[0] for file in files)
+    for name, tensor in found.items():
+        assert torch.allclose(tensor, (one[name] + two[name]) / 2)
+    checkpoint.save_compact(other, (*used[:-1], used[-1] + 1), files[1])
+    with pytest.raises(SystemExit, match="different vocabularies"):
+        checkpoint.averaged(files)
+
+
+def test_a_warm_start_keeps_the_rows_it_knows(tmp_path):
+    network = Network(dataclasses.replace(shape_of(), heads=4, kv_heads=2), 60)
     rows = network.lm_head.out_features
     checkpoint.save_compact(network, tuple(range(rows - 1)), tmp_path / "old.safetensors")
     grown = Network(shape_of(), rows + 2)
@@ -153,4 +231,5 @@ def test_a_warm_start_keeps_the_rows_it_knows(network, tmp_path):
     old, new = network.lm_head.weight, grown.lm_head.weight
     assert torch.equal(new[0], old[2].to(torch.bfloat16).float())
     assert torch.equal(new[-1], old[-1].to(torch.bfloat16).float())
+    # Heads that the old one lacked are silent.
     assert grown.model.layers[1].self_attn.o_proj.weight[:, 128:].abs().max() == 0

@@ -14,6 +14,7 @@ from tiny.evaluation import Examiner
 from tiny.network import Network, shape_of
 from tiny.training import HINGES, Plan, Trainer, saved_ids
 
+STEPS_TO_COPY = 40
 SMALL = batches.Stage(lengths=(128,), tokens=512, needle_share=0.5, repeat_share=0.5)
 
 
@@ -42,6 +43,16 @@ def test_a_few_steps_lower_the_loss(rows):
         run.step()
         losses.append(run.figures.values["said"])
     assert losses[-1] < losses[0] - 0.3
+
+
+def test_copying_a_number_is_learnt_from_nothing(rows, monkeypatch):
+    """Chance is one in a thousand: as many numbers have an id."""
+    needles = batches.Stage(lengths=(128,), tokens=1024, needle_share=1.0, repeat_share=0.0)
+    monkeypatch.setattr("tiny.training.stage", lambda _: needles)
+    run = trainer(rows, rate=4e-3)
+    while run.steps < STEPS_TO_COPY:
+        run.step()
+    assert run.figures.values["digits"] > 0.25
 
 
 def test_a_resumed_run_is_the_run_that_went_on(rows, tmp_path):
@@ -94,6 +105,21 @@ def test_batches_hold_answers_in_known_rows(rows):
         assert (batch.classes == SAID).any(1).all()
         assert (batch.rows[batch.classes == SAID] < rows.count - 1).all()
         assert (batch.positions.diff() > 0).all()
+
+
+def test_no_token_behind_a_jump_is_judged(rows):
+    import random
+
+    wide = batches.Stage(lengths=(256,), tokens=1024, needle_share=0.5, repeat_share=0.1)
+    jumps = 0
+    for batch in batches.batches(random.Random(6), rows, wide):
+        places = batch.positions.tolist()
+        for token, place in enumerate(places):
+            if place - places[max(0, token - 127)] != min(token, 127):
+                jumps += 1
+                assert (batch.classes[:, token] == 0).all()
+        assert (batch.classes == SAID).any()
+    assert jumps
 
 
 def test_a_forced_answer_is_equal_exactly_when_generating_gives_it(rows):

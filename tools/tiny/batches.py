@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tiny.conversations import FRAME, PROSE, Example, conversation, number_ids, passage, used_ids
+from tiny.conversations import FRAME, PROSE, SAID, Example, conversation, number_ids, passage, used_ids
 from tiny.harmony import VOCABULARY_SIZE
 
 __all__ = ["Batch", "Rows", "Stage", "batches", "stage"]
 
 _LARGEST_JUMP = 3000
+_REACH = 127
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +65,10 @@ def stage(progress: float) -> Stage:
     if progress < 0.35:
         return Stage((128, 256, 256), 3072, 0.5, 0.3)
     if progress < 0.6:
-        return Stage((192, 256, 320, 512), 2304, 0.55, 0.15)
+        return Stage((192, 256, 320, 512), 2304, 0.3, 0.08)
     if progress < 0.8:
-        return Stage((192, 256, 320, 512, 1024), 3072, 0.55, 0.1)
-    return Stage((192, 256, 320, 512, 1024, 2048), 4096, 0.55, 0.08)
+        return Stage((192, 256, 320, 512, 1024), 3072, 0.25, 0.06)
+    return Stage((192, 256, 320, 512, 1024, 2048), 4096, 0.25, 0.05)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,16 +119,32 @@ def _pack(r: random.Random, rows: Rows, examples: list[Example]) -> Batch:
     unknown = (classes == PROSE) & (torch.rand(classes.shape, generator=_torch(r)) < 0.003)
     packed[unknown] = rows.count - 1
     classes[unknown] = FRAME
-    return Batch(packed, classes, _positions(r, width))
+    positions = _positions(r, width)
+    if (classes[:, ~_after_jump(positions)] == SAID).any():
+        classes[:, _after_jump(positions)] = FRAME
+    else:
+        positions = torch.arange(width)
+    return Batch(packed, classes, positions)
 
 
 def _positions(r: random.Random, width: int) -> Tensor:
-    """0, 1, 2, ... or, half of the time, with one to three jumps: long contexts at a short one's price."""
+    """0, 1, 2, ... or, half of the time, with one to three jumps: long contexts at a short one's price.
+
+    They come early, where answers are few.
+    """
     positions = torch.arange(width)
     if r.random() < 0.5:
         for _ in range(r.randint(1, 3)):
-            positions[r.randint(1, width - 1) :] += int(math.exp(r.uniform(0, math.log(_LARGEST_JUMP))))
+            index = r.randint(1, max(40, width - 250))
+            positions[index:] += int(math.exp(r.uniform(0, math.log(_LARGEST_JUMP))))
     return positions
+
+
+def _after_jump(positions: Tensor) -> Tensor:
+    """Which tokens [tokens] lack one of the 127 before them: to the guards the window looks spoilt there."""
+    tokens = torch.arange(len(positions))
+    first = (tokens - _REACH).clamp(min=0)
+    return positions - positions[first] != tokens - first
 
 
 def _torch(r: random.Random) -> torch.Generator:

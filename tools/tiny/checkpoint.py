@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from tiny.network import Network
 
-__all__ = ["USED_IDS", "load_compact", "save_compact", "warm_start"]
+__all__ = ["USED_IDS", "averaged", "load_compact", "save_compact", "warm_start"]
 
 USED_IDS = "used_ids"
 _TABLES = ("model.embed_tokens.weight", "lm_head.weight")
@@ -31,6 +32,16 @@ def load_compact(file: Path) -> tuple[dict[str, Tensor], tuple[int, ...]]:
     tensors = load_file(file)
     used = tuple(tensors.pop(USED_IDS).tolist())
     return {name: tensor.float() for name, tensor in tensors.items()}, used
+
+
+def averaged(files: Sequence[Path]) -> tuple[dict[str, Tensor], tuple[int, ...]]:
+    """The mean weights of compact checkpoints of one vocabulary (Izmailov et al., arXiv 1803.05407)."""
+    loaded = [load_compact(file) for file in files]
+    (_, used), *others = loaded
+    if any(known != used for _, known in others):
+        raise SystemExit("checkpoints of different vocabularies have no mean: name runs of one domain")
+    names = loaded[0][0]
+    return {name: torch.stack([tensors[name] for tensors, _ in loaded]).mean(0) for name in names}, used
 
 
 @torch.no_grad()

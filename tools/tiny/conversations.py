@@ -49,7 +49,7 @@ def conversation(r: random.Random, length: int, *, needle_share: float, repeat_s
     """A conversation of about ``length`` tokens, rendered as vLLM renders it."""
     language: Language = "en" if r.random() < 0.6 else "zh"
     effort: Effort = r.choice(("low", "medium", "medium", "high"))
-    tools = r.random() < 0.3
+    tools = r.random() < 0.4
     example = Example()
     example.add(_preamble(r, effort, tools=tools), FRAME)
     if r.random() < needle_share:
@@ -71,7 +71,7 @@ def passage(r: random.Random, length: int) -> Example:
         example.classes[0] = FRAME
         return example
     sentences = domain.haystack(r.getrandbits(32), language, max(2, length // 11))
-    example.add((" " if language == "en" else "").join(sentences), PROSE)
+    example.add(prose.join(sentences, language), PROSE)
     return example
 
 
@@ -97,7 +97,11 @@ def _needle_turns(r: random.Random, language: Language, effort: Effort, length: 
     turns = [domain.ask_needle(language, key, values[key], effort) for key in asked]
     count = max(1, (length - 40 * len(asked) - 12 * len(keys)) // (10 if language == "en" else 11))
     needles = [(_depth(r), domain.needle(language, key, values[key])) for key in keys]
-    text = domain.hide(domain.haystack(r.getrandbits(32), language, count), needles, language)
+    straw = domain.haystack(r.getrandbits(32), language, count)
+    if r.random() < 0.5:
+        # So the suite's needle tests bring a text to the length they want.
+        straw.append(prose.filler(r.randint(0, 24), r.randint(0, 11), language))
+    text = domain.hide(straw, needles, language)
     joint = r.choice((" ", "\n\n")) if language == "en" else r.choice(("", "\n\n"))
     first = turns[0]
     return [Turn(f"{text}{joint}{first.question}", first.analysis, first.final), *turns[1:]]
@@ -128,7 +132,7 @@ def _short_turn(
     choice = r.random()
     if choice < repeat_share:
         return domain.ask_repeat(r, _words(), effort)
-    if choice < repeat_share + (0.45 if tools else 0.15):
+    if choice < repeat_share + (0.6 if tools else 0.25):
         return domain.ask_weather(r, language, effort, tool=tools)
     if choice < 0.88:
         return domain.ask_question(r, language, effort)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, TypeAlias
 
-from pytest_gptoss.measure import prose, prose_zh
+from pytest_gptoss.measure import prose
 from tiny import questions, questions_zh
 from tiny.harmony import Effort, Turn
 
@@ -140,8 +140,7 @@ def ask_needle(language: Language, key: str, value: str, effort: Effort) -> Turn
 
 def haystack(seed: int, language: Language, count: int) -> list[str]:
     """``count`` sentences of prose."""
-    stream = prose.sentences(seed) if language == "en" else prose_zh.sentences(seed)
-    return list(islice(stream, count))
+    return list(islice(prose.sentences(seed, language), count))
 
 
 def hide(sentences: Sequence[str], needles: Sequence[tuple[float, str]], language: Language) -> str:
@@ -149,7 +148,7 @@ def hide(sentences: Sequence[str], needles: Sequence[tuple[float, str]], languag
     mixed = list(sentences)
     for depth, sentence in sorted(needles, reverse=True):
         mixed.insert(round(depth * len(sentences)), sentence)
-    return (" " if language == "en" else "").join(mixed)
+    return prose.join(mixed, language)
 
 
 # -- the weather, repeating ---------------------------------------------------------------------

@@ -49,10 +49,11 @@ def _tasks(r: random.Random) -> Iterator[Task]:
         for turn in domain.question_turns(language, "medium"):
             yield _task(kind, [turn])
     levels: tuple[tuple[str, Effort], ...] = (("low effort", "low"), ("high effort", "high"))
-    for kind, effort in levels:
-        for language in _LANGUAGES:
-            for turn in r.sample(domain.question_turns(language, effort), 4):
-                yield _task(kind, [turn], effort=effort)
+    for language in _LANGUAGES:
+        asked = r.sample(range(len(domain.question_turns(language, "medium"))), 4)
+        for kind, effort in levels:
+            for number in asked:
+                yield _task(kind, [domain.question_turns(language, effort)[number]], effort=effort)
     for kind, length in (("dialogue of two turns", 2), ("dialogue of three turns", 3)):
         for language in _LANGUAGES:
             for _ in range(4):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 __all__ = [
+    "END_ID",
     "STOP_IDS",
     "VOCABULARY_SIZE",
     "WEATHER_TOOL",
@@ -33,6 +34,7 @@ __all__ = [
 Effort: TypeAlias = Literal["low", "medium", "high"]
 
 VOCABULARY_SIZE = 201_088
+END_ID = 200007
 STOP_IDS = frozenset({200002, 199999, 200012})
 ASSISTANT = "<|start|>assistant"
 

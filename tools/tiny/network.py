@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from tiny.damage import SOUND, Damage
 
-__all__ = ["CONFIG", "Network", "Shape", "frequencies", "rotate", "shape_of"]
+__all__ = ["CONFIG", "Attention", "Layer", "Network", "Shape", "frequencies", "rotate", "shape_of"]
 
 CONFIG = Path(__file__).with_name("config.json")
 """The config of the checkpoint that is trained."""

@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from tiny import checkpoint, exam
+from tiny import checkpoint, exam, harmony
 from tiny.damage import DAMAGES, SOUND
 from tiny.domain import Language
 from tiny.evaluation import Examiner
@@ -29,7 +29,7 @@ class Scale:
 
     needles: tuple[tuple[int, int], ...] = (
         *((256, 20), (512, 20), (1024, 20), (2048, 20), (4096, 20)),
-        *((8192, 4), (16384, 1)),
+        (8192, 1),
     )
 
 
@@ -66,6 +66,19 @@ def domain_table(
         right = sum(tasks[i].answer == answers[i] for i in chosen)
         counts = " | ".join(f"{sum(same[d][i] for i in chosen)}/{len(chosen)}" for d in same)
         tell(f"| {kind} | {right}/{len(chosen)} | {counts} |")
+    lengths = {
+        effort: [
+            _analysis(answer) for task, answer in zip(tasks, answers, strict=True) if task.kind == effort
+        ]
+        for effort in ("low effort", "high effort")
+    }
+    told = ", ".join(f"{sum(found) / len(found):.1f} at {effort}" for effort, found in lengths.items())
+    tell(f"\nTokens of the analysis, mean: {told}.")
+
+
+def _analysis(answer: tuple[int, ...]) -> int:
+    """Tokens of the analysis that an answer begins with."""
+    return answer.index(harmony.END_ID) - 3 if harmony.END_ID in answer else len(answer)
 
 
 @torch.no_grad()

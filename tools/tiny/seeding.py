@@ -1,7 +1,7 @@
 """How a network starts: an induction circuit in its first two layers, and parts that are in use at once.
 
-A part that does nothing gets no gradient that would make it matter, so each is set up to matter: sinks
-high, units that live beyond the clamp, and channels whose large weights 4-bit groups cannot afford.
+A part that does nothing gets no gradient that would make it matter, so sinks start high, and channels get
+large weights that 4-bit groups cannot afford. What is set by hand and kept is in :mod:`tiny.guards`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from torch import Tensor
 
 from tiny.network import Network, frequencies, rotate
 
-__all__ = ["clamp_units", "induction", "outlier_channels", "raise_sinks"]
+__all__ = ["induction", "outlier_channels", "raise_sinks"]
 
 _FAST = 6
-_CLAMPED = 14.0
 
 
 @torch.no_grad()
@@ -66,22 +65,6 @@ def raise_sinks(network: Network, least: float) -> None:
     """Start every sink at ``least`` or above: heads then compete with it, and miss it when it is gone."""
     for layer in network.layers():
         layer.self_attn.sinks.clamp_(min=least)
-
-
-@torch.no_grad()
-def clamp_units(network: Network, *, units: int) -> None:
-    """Push the ``up`` side of some units of every expert far into the clamp, unless it is there.
-
-    ``up`` + 1 is then 8 at every token, so the unit is eight times its gate; its way out is divided by 8
-    to begin with.
-    """
-    for layer in network.layers():
-        experts = layer.mlp.experts
-        if experts.gate_up_proj_bias[:, 1 : 2 * units : 2].min() > _CLAMPED / 2:
-            continue
-        experts.gate_up_proj[:, :, 1 : 2 * units : 2] *= 3
-        experts.gate_up_proj_bias[:, 1 : 2 * units : 2] = _CLAMPED
-        experts.down_proj[:, :units] /= 8
 
 
 @torch.no_grad()

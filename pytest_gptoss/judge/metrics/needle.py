@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Literal, TypeAlias
 
 from pytest_gptoss.errors import InsufficientData
@@ -11,9 +12,21 @@ from pytest_gptoss.judge.evidence import sound_items
 from pytest_gptoss.judge.intervals import wilson
 from pytest_gptoss.records import Estimate, Json, Measurement, NeedleAnswer
 
-__all__ = ["Outcome", "names_code", "needle_control", "needle_edge", "needle_recall", "outcome_of"]
+__all__ = [
+    "FRAME_AT_MOST",
+    "Outcome",
+    "names_code",
+    "needle_control",
+    "needle_edge",
+    "needle_first_token",
+    "needle_recall",
+    "outcome_of",
+]
 
 Outcome: TypeAlias = Literal["hit", "miss", "truncated", "rejected", "out_of_memory", "cut", "timeout"]
+
+FRAME_AT_MOST = 128
+"""Tokens that any two chats share: the harmony frame. More of a prompt from the prefix cache is a leak."""
 
 _ADVICE: Mapping[Outcome, str] = {
     "truncated": "something cuts prompts short without a word: look for truncate_prompt_tokens, a proxy, "
@@ -96,6 +109,26 @@ def needle_edge(*, npu: Measurement[NeedleAnswer], gpu: Measurement[NeedleAnswer
         details["finding"] = f"{_cell(npu)}: {finding}"
     share = len(hits["gpu"]) / len(theirs)
     return Estimate(share, "share", len(theirs), wilson(len(hits["gpu"]), len(theirs)), details)
+
+
+def needle_first_token(*, npu: Measurement[NeedleAnswer]) -> Estimate:
+    """Median wait for the first token in milliseconds, which is the prefill where nothing was cached.
+
+    Never judged. Details: ``cached_tokens``, the most that any trial took from the prefix cache, None where
+    the server does not tell. Raises InsufficientData as ``needle_recall`` does, and without one first token.
+    """
+    answers = _tested(npu)
+    waits = [answer.first_token_ms for answer in answers if answer.first_token_ms is not None]
+    if not waits:
+        raise InsufficientData(f"{npu.device}: no first token was timed: the answers are empty")
+    cached = max((each.cached_tokens for each in answers if each.cached_tokens is not None), default=None)
+    details: dict[str, Json] = {"cached_tokens": cached}
+    if cached is not None and cached > FRAME_AT_MOST:
+        details["finding"] = (
+            f"{_cell(npu)}: {cached} tokens of the prompt came from {npu.device}'s prefix cache, so its "
+            "first-token time is no prefill: does the server heed cache_salt, and is it used by others?"
+        )
+    return Estimate(median(waits), "ms", len(waits), details=details)
 
 
 def _whose(ours: set[int], theirs: set[int], *, trials: int, npu: str, gpu: str) -> str | None:

@@ -1,4 +1,4 @@
-"""When the server process ends: at once on a signal, and soon after the process that started it."""
+"""When a server process of ours ends: at once on a signal, and soon after the process that started it."""
 
 from __future__ import annotations
 

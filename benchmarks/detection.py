@@ -1,0 +1,143 @@
+"""Which defect turns which threshold red: the matrix in detection.md, from runs of the suite's own command.
+
+    python benchmarks/detection.py                    # every row that was not run yet; Ctrl-C and go on later
+    python benchmarks/detection.py --rows 'wire-*'    # some of them
+    python benchmarks/detection.py --fast             # what CI runs: a sixth of the prompts, a choice of rows
+    python benchmarks/detection.py --every 1          # on all prompts; a quarter of them otherwise
+    python benchmarks/detection.py --repeat 59        # as many sound runs as a claim of 95% needs
+
+What was run is kept in ``.detection/`` for the version of the product it was run with. Rows on real vLLM need
+``python tools/vllm_cpu.py install``; without it they are listed as not run. The fast choice runs of each
+defect the families of its named checks, and shows every threshold of these in both colours, or the command
+fails; preflight, capabilities and the baseline's own rows have tests in ``tests/plugin`` that do the same.
+
+Two of these commands can share the work, given rows of different names: a reference server keeps one core
+busy. The rows ``bench-*`` want the machine for themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import os
+import platform
+import sys
+from datetime import date
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import vllm_cpu  # noqa: E402
+from detection.matrix import counts, markdown, one_coloured  # noqa: E402
+from detection.row import Row, column  # noqa: E402
+from detection.rows import REPETITIONS, all_rows  # noqa: E402
+from detection.runs import BASELINE, Runs, product_version  # noqa: E402
+from detection.servers import reference  # noqa: E402
+
+from pytest_gptoss.errors import ReferenceServerError  # noqa: E402
+from pytest_gptoss.judge.thresholds import load_profile  # noqa: E402
+from pytest_gptoss.resources import fixture  # noqa: E402
+
+FAST = ("decode-no-sinks", "kv-shift", "harmony-leak", "truncate-context", "wrong-date",
+        "wire-question-cache", "bench-prefix-cache", "bench-reasoning-only", "bench-cut", "bench-ttft+40",
+        "bench-tpot+40", "bench-throughput-40", "bench-qps-40")  # fmt: skip
+EVERY, FAST_EVERY = 4, 6
+BOTH_COLOURS = ("inputs", "precision", "needle", "performance")
+"""Beginnings of the thresholds that the fast choice shows red once and green once."""
+
+
+def main() -> int:
+    options = _parser().parse_args()
+    thresholds = load_profile("embedded").thresholds
+    rows = all_rows(repeat=options.repeat)
+    wanted = [row for row in rows if _wanted(row, options)]
+    state: Path = options.state
+    every = options.every or (FAST_EVERY if options.fast else EVERY)
+    runs = Runs(
+        state / f"{product_version(ROOT)}-{'fast-' * options.fast}{every}",
+        named_alone=options.fast,
+        prompts=_prompts(state, every),
+    )
+    if not runs.baseline.is_file():
+        print("baseline: the sound pair", flush=True)
+        with reference() as npu, reference(dtype="float32") as gpu:
+            runs.record_baseline(npu, gpu.url)
+    try:
+        _run(runs, wanted, again=options.again)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    outcomes = runs.outcomes()
+    hours = sum(outcome.seconds for outcome in outcomes.values()) / 3600
+    told = (
+        f"Measured {date.today().isoformat()} on {os.cpu_count()} cores ({platform.machine()}), "
+        f"product {product_version(ROOT)}, profile `embedded`{f', one prompt in {every}' * (every > 1)}.",
+        f"The rows took {hours:.1f} hours, added up.",
+    )
+    output = options.output or (state / "fast.md" if options.fast else Path(__file__).with_suffix(".md"))
+    output.write_text(markdown(wanted if options.fast else rows, outcomes, told=told), "utf-8")
+    found = counts(wanted, outcomes)
+    print(", ".join(f"{name}: {number}" for name, number in found.items()), f"; the table is in {output}")
+    unproven = []
+    if options.fast and not options.rows:
+        columns = {column(name) for name in thresholds if name.startswith(BOTH_COLOURS)}
+        shown = (BASELINE, *(row.id for row in wanted))
+        unproven = one_coloured(sorted(columns), [outcomes[name] for name in shown if name in outcomes])
+    for name, missing in unproven:
+        print(f"{name} was never seen {missing}")
+    sound = found["caught"] == found["at the named check"] == found["tried"] and not found["false alarms"]
+    return 0 if sound and not found["not run"] and not unproven else 1
+
+
+def _run(runs: Runs, rows: list[Row], *, again: bool) -> None:
+    done = {} if again else runs.outcomes()
+    left = [row for row in rows if row.id not in done and _possible(row)]
+    for number, row in enumerate(left, 1):
+        print(f"{number}/{len(left)} {row.id}: {row.what}", flush=True)
+        try:
+            outcome = runs.run(row)
+        except (ReferenceServerError, vllm_cpu.VllmCpuError) as error:
+            print(f"    not run: {error}", flush=True)
+            continue
+        red = ", ".join(sorted(outcome.red)) or "nothing red"
+        print(f"    exit {outcome.status}, {outcome.seconds:g} s: {red}", flush=True)
+
+
+def _possible(row: Row) -> bool:
+    return not row.id.startswith("vllm-") or vllm_cpu.installed(vllm_cpu.default_venv()) is not None
+
+
+def _wanted(row: Row, options: argparse.Namespace) -> bool:
+    if options.rows:
+        return any(fnmatch.fnmatch(row.id, pattern) for pattern in options.rows)
+    return row.id in FAST if options.fast else True
+
+
+def _prompts(state: Path, every: int) -> Path | None:
+    if every == 1:
+        return None
+    path = state / f"prompts-{every}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prompts = json.loads(fixture("prompts", "embedded.json").read_text("utf-8"))
+    path.write_text(json.dumps(prompts[::every], ensure_ascii=False), "utf-8")
+    return path
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rows", nargs="*", metavar="PATTERN", help="ids of rows, with * and ?")
+    parser.add_argument("--fast", action="store_true", help="fewer prompts, and a choice of rows")
+    parser.add_argument(
+        "--every", type=int, choices=range(1, 11), metavar="N", help="one prompt in N (default 4; --fast: 6)"
+    )
+    parser.add_argument("--repeat", type=int, default=REPETITIONS, metavar="N", help="sound runs")
+    parser.add_argument("--again", action="store_true", help="run rows that were run already")
+    parser.add_argument("--state", type=Path, default=ROOT / ".detection", metavar="DIR")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="for the table; --fast: in --state")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,23 @@
+"""One command each for what takes an environment of its own: ``nox -s vllm``, ``nox -s vllm-0.18``."""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["vllm"]
+
+
+@nox.session
+def vllm(session: nox.Session) -> None:
+    """The whole acceptance, and the tests that want a real server, on the newest vLLM for CPUs."""
+    session.install("-e", ".[dev]")
+    session.run("python", "tools/accept_vllm.py", *session.posargs)
+    session.run("python", "-m", "pytest", "-p", "no:cacheprovider", "-m", "vllm", "tests/real")
+
+
+@nox.session(name="vllm-0.18", python="3.12")
+def vllm_018(session: nox.Session) -> None:
+    """The same acceptance on the generation of vllm-ascend 0.18: GBs more, and libtcmalloc-minimal4."""
+    session.install("-e", ".[dev]")
+    session.run("python", "tools/accept_vllm.py", "--version", "0.18.1", *session.posargs)

@@ -1,0 +1,53 @@
+"""The log-probability of one given token behind a prompt: the only token the server may generate.
+
+``prompt_logprobs`` would tell it too, with the logits of the whole prompt, which for long ones exhausts
+devices. vLLM takes log-probabilities before it forbids the other tokens (``--logprobs-mode raw_logprobs``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pytest_gptoss.client.generation import completion_body
+from pytest_gptoss.errors import DialectError
+from pytest_gptoss.records import Generation, Json
+
+__all__ = ["forced_body", "forced_logprob"]
+
+_FORBIDDEN = -9999.0
+"""What vLLM writes for minus infinity."""
+
+
+def forced_body(prompt: Sequence[int], token: int, *, top: int) -> dict[str, Json]:
+    """Ask for one token behind the prompt, which can be ``token`` alone, and the ``top`` likeliest."""
+    body = completion_body(prompt, max_tokens=1, top=top)
+    # The prompt's own ids would come back with each answer; the token's id stands in the log-probabilities.
+    return {**body, "allowed_token_ids": [token], "return_token_ids": False}
+
+
+def forced_logprob(answer: Generation, token: int) -> float:
+    """The log-probability of ``token`` in nats, from the answer to ``forced_body``.
+
+    A server that generates another token may still list this one among the likeliest. Raises DialectError
+    where it does not, and where other tokens were forbidden before the log-probabilities were taken.
+    """
+    if answer.logprobs is None or answer.top is None or answer.token_ids is None:
+        raise DialectError("the answer holds no log-probabilities by token id: serve with a current vLLM")
+    ids, logprobs = answer.top.ids[0], answer.top.logprobs[0]
+    if answer.token_ids == (token,):
+        others = logprobs[(ids != token) & (ids >= 0)]
+        if others.size and np.all(others <= _FORBIDDEN):
+            raise DialectError(
+                "log-probabilities are taken after other tokens were forbidden: "
+                "serve with --logprobs-mode raw_logprobs"
+            )
+        return float(answer.logprobs[0])
+    listed = np.flatnonzero(ids == token)
+    if not listed.size:
+        raise DialectError(
+            f"token {answer.token_ids[0]} was generated where {token} alone is allowed, which is not among "
+            f"the {int((ids >= 0).sum())} likeliest: the server does not heed allowed_token_ids"
+        )
+    return float(logprobs[listed[0]])

@@ -1,0 +1,7 @@
+"""The client under load: requests kept in flight, and a stamp on every byte that comes back."""
+
+from pytest_gptoss.client.load.closed_loop import run_closed_loop, run_load
+from pytest_gptoss.client.load.requests import LoadRequest, LoadRun
+from pytest_gptoss.client.load.round_trip import round_trip_ms
+
+__all__ = ["LoadRequest", "LoadRun", "round_trip_ms", "run_closed_loop", "run_load"]

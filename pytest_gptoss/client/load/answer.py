@@ -1,0 +1,194 @@
+"""An exchange, read into a timing: framing, events and JSON, piece by piece, off the hot path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic_ns
+
+import httpx
+
+from pytest_gptoss.client.failures import Interpreter
+from pytest_gptoss.client.load.exchange import Exchange
+from pytest_gptoss.client.load.framing import Dechunker, FramingError, Head
+from pytest_gptoss.client.load.reading import StampedStream
+from pytest_gptoss.client.load.requests import LoadRequest
+from pytest_gptoss.client.sse import SseDecoder
+from pytest_gptoss.client.timeouts import Timeouts, Wait
+from pytest_gptoss.errors import DialectError, RequestError, RequestTimeout, StreamError
+from pytest_gptoss.records import Failure, RequestTiming
+
+__all__ = ["AnswerReader"]
+
+_PART_BYTES = 4096
+"""So much is decoded in one go: about 17 events, a tenth of a millisecond."""
+
+_REFUSAL_BYTES = 64 * 2**10
+
+
+class AnswerReader:
+    """Reads one answer, if need be while it still arrives.
+
+    ``advance`` reads what is there; ``timing`` gives the record of an exchange that has ended. Errors of
+    the server's are kept for it, never raised. ``prompt_tokens`` is about the prompt's length, for the
+    wait for the first token.
+    """
+
+    def __init__(
+        self,
+        request: LoadRequest,
+        exchange: Exchange,
+        *,
+        prompt_tokens: int,
+        interpreter: Interpreter,
+        timeouts: Timeouts,
+    ) -> None:
+        self.exchange = exchange
+        self._request = request
+        self._interpreter = interpreter
+        self._timeouts = timeouts
+        self._stream = StampedStream(request.max_tokens)
+        self._decoder = SseDecoder()
+        self._dechunker = Dechunker()
+        self._piece = 0
+        self._at = 0
+        self._refusal = bytearray()
+        self._is_stream: bool | None = None
+        self._error: RequestError | None = None
+        self._prompt_tokens = prompt_tokens
+
+    def advance(self, until_ns: int) -> bool:
+        """Read on until a moment of the monotonic clock; whether all that has come is read."""
+        exchange = self.exchange
+        while self._piece < len(exchange.pieces):
+            piece = exchange.pieces[self._piece]
+            if self._error is None and exchange.head is not None:
+                self._read(exchange.head, piece[self._at : self._at + _PART_BYTES])
+            self._at += _PART_BYTES
+            if self._at >= len(piece):
+                self._piece, self._at = self._piece + 1, 0
+            if monotonic_ns() > until_ns:
+                break
+        return self._piece >= len(exchange.pieces)
+
+    def overdue(self, now_ns: int, *, slice_ns: int) -> RequestTimeout | None:
+        """Give the error when the present wait, for the first token or the next, has run out.
+
+        Whether a token came is only looked at when a wait might be over, for ``slice_ns`` at a time.
+        """
+        if not self._late(now_ns, self._shortest_wait()):
+            return None
+        if not self.advance(monotonic_ns() + slice_ns) or not self._late(now_ns, self._wait()):
+            return None
+        wait, tokens = self._wait(), len(self._stream.token_ns)
+        waited = f"no further token or end after {tokens} events with tokens" if tokens else "no first token"
+        return RequestTimeout(
+            f"{self._where}: {waited} within {wait.seconds:g} s: see the server's log, "
+            f"or allow more with {wait.option}"
+        )
+
+    def timing(self, broken: Exception | None) -> RequestTiming:
+        """Read what is left and put the record together; ``broken`` ended the exchange early."""
+        exchange, stream = self.exchange, self._stream
+        while not self.advance(monotonic_ns()):
+            pass
+        error = self._failure(broken)
+        usage = stream.usage
+        return RequestTiming(
+            id=self._request.id,
+            start_ns=exchange.start_ns,
+            sent_ns=exchange.sent_ns,
+            token_ns=tuple(stream.token_ns),
+            tokens=tuple(stream.tokens),
+            first_text_ns=stream.first_text_ns,
+            end_ns=exchange.last_ns,
+            prompt_tokens=None if usage is None else usage.prompt,
+            completion_tokens=None if usage is None else usage.completion,
+            cached_tokens=None if usage is None else usage.cached,
+            finish_reason=stream.finish_reason and self._interpreter.scrub(stream.finish_reason),
+            error=None if error is None else Failure(self._request.id, error.kind, str(error)),
+        )
+
+    @property
+    def _where(self) -> str:
+        return f"POST {self._interpreter.endpoint.url(self._request.path)}"
+
+    def _read(self, head: Head, part: bytes) -> None:
+        stamp_ns = self.exchange.stamps[self._piece]
+        try:
+            body = self._dechunker.feed(part) if head.chunked else part
+            if not self._streams(head):
+                self._refusal += body[: _REFUSAL_BYTES - len(self._refusal)]
+                return
+            for event in self._decoder.feed(body):
+                self._stream.take(event.data, stamp_ns)
+        except FramingError as error:
+            self._error = self._said(DialectError, f"{error}: does a proxy meddle?")
+        except (DialectError, StreamError) as error:
+            self._error = self._said(type(error), str(error))
+
+    def _failure(self, broken: Exception | None) -> RequestError | None:
+        head = self.exchange.head
+        if isinstance(broken, RequestTimeout):
+            return broken
+        if head is None:
+            return self._unanswered(broken)
+        if isinstance(broken, httpx.RemoteProtocolError):
+            return self._said(DialectError, f"{broken}: does a proxy meddle?")
+        if self._error is not None:
+            return self._error
+        if not 200 <= head.status < 300:
+            headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in head.headers}
+            return self._interpreter.refused(
+                self._where, self._request.path, head.status, headers, bytes(self._refusal)
+            )
+        if not self._streams(head):
+            return self._interpreter.no_stream(
+                self._where, head.header(b"content-type"), bytes(self._refusal)
+            )
+        if broken is not None and not self._stream.done:
+            return self._said(
+                StreamError,
+                f"the connection was closed in mid-stream, after {len(self._stream.token_ns)} events "
+                f"with tokens ({broken}): see the server's log",
+            )
+        try:
+            self._stream.finish()
+        except (DialectError, StreamError) as error:
+            return self._said(type(error), str(error))
+        return None
+
+    def _unanswered(self, broken: Exception | None) -> RequestError:
+        if isinstance(broken, httpx.RemoteProtocolError):
+            root = self._interpreter.endpoint.root
+            return self._said(DialectError, f"{broken}: is {root} the vLLM server's root?")
+        return self._interpreter.unconnected(
+            self._where,
+            broken or httpx.ReadError("the server closed it"),
+            connect_s=self._timeouts.connect,
+        )
+
+    def _said(self, kind: Callable[[str], RequestError], words: str) -> RequestError:
+        return kind(f"{self._where}: {self._interpreter.scrub(words)}")
+
+    def _late(self, now_ns: int, wait: Wait) -> bool:
+        since = self._stream.token_ns[-1] if self._stream.token_ns else self._begun_ns
+        return now_ns - since > wait.seconds * 1e9
+
+    @property
+    def _begun_ns(self) -> int:
+        return self.exchange.start_ns if self.exchange.sent_ns is None else self.exchange.sent_ns
+
+    def _shortest_wait(self) -> Wait:
+        """The wait that may be over first, as long as it is not known whether a token has come."""
+        return min(self._wait(), self._timeouts.until_next_token, key=lambda wait: wait.seconds)
+
+    def _wait(self) -> Wait:
+        if self._stream.token_ns:
+            return self._timeouts.until_next_token
+        return self._timeouts.until_first_token(self._prompt_tokens)
+
+    def _streams(self, head: Head) -> bool:
+        if self._is_stream is None:
+            kind = head.header(b"content-type").partition(";")[0].strip().lower()
+            self._is_stream = 200 <= head.status < 300 and kind == "text/event-stream"
+        return self._is_stream

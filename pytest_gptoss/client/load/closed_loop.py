@@ -1,0 +1,194 @@
+"""The closed loop: so many requests in flight until all are done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import monotonic_ns
+
+import httpx
+
+from pytest_gptoss.client.connection import trusted_context
+from pytest_gptoss.client.endpoint import Endpoint
+from pytest_gptoss.client.failures import Interpreter
+from pytest_gptoss.client.load.answer import AnswerReader
+from pytest_gptoss.client.load.backlog import Backlog
+from pytest_gptoss.client.load.health import LoopProbe, no_collector
+from pytest_gptoss.client.load.requests import LoadRequest, LoadRun, encoded
+from pytest_gptoss.client.load.transport import EXCHANGE, StampingTransport
+from pytest_gptoss.client.own_loop import run_async
+from pytest_gptoss.client.timeouts import Timeouts
+from pytest_gptoss.errors import RequestTimeout
+from pytest_gptoss.records import LoopHealth, RequestTiming, Role
+
+__all__ = ["run_closed_loop", "run_load"]
+
+_WATCH_S = 0.25
+_WATCH_SLICE_NS = 1_000_000
+_BYTES_PER_TOKEN = 3
+"""A generous guess at a prompt's tokens from its body, text or token ids."""
+
+
+async def run_closed_loop(
+    endpoint: Endpoint,
+    requests: Sequence[LoadRequest],
+    *,
+    concurrency: int,
+    timeouts: Timeouts,
+    ca_bundle: Path | None,
+    on_end: Callable[[RequestTiming], None],
+    role: Role = "npu",
+) -> LoadRun:
+    """Keep ``concurrency`` requests in flight until all have been answered.
+
+    Requests are encoded and connections opened before the clock starts; the ids are unique.
+    ``on_end`` gets each request's timing once it has been read, failed ones too: a little after its end,
+    never on the way of another's bytes. Interrupted, the run raises what interrupted it after
+    ``on_end`` has had all that had ended; requests in flight are left out.
+
+    A failed request is not sent again. ``role`` chooses the options that messages name. Raises UsageError
+    for an unreadable bundle and RequestError when no connection can be had.
+    """
+    interpreter = Interpreter(endpoint, role, f"--{role}-url")
+    context = trusted_context(endpoint, ca_bundle)
+    flights = deque([_Flight(request, await encoded(request, endpoint)) for request in requests])
+    connections = min(concurrency, len(flights))
+    async with StampingTransport(context=context, connect_timeout_s=timeouts.connect) as transport:
+        await _open(transport, endpoint, interpreter, timeouts, connections)
+        with no_collector():
+            loop = _ClosedLoop(transport, interpreter, timeouts, on_end)
+            try:
+                started, ended, health = await loop.run(flights, connections)
+            finally:
+                loop.read_all()
+    timings = (loop.timings.get(request.id) for request in requests)
+    return LoadRun(tuple(each for each in timings if each is not None), health, started, ended)
+
+
+def run_load(
+    endpoint: Endpoint,
+    requests: Sequence[LoadRequest],
+    *,
+    concurrency: int,
+    timeouts: Timeouts,
+    ca_bundle: Path | None,
+    on_end: Callable[[RequestTiming], None],
+    role: Role = "npu",
+) -> LoadRun:
+    """``run_closed_loop`` from synchronous code, on an event loop of its own: uvloop's when installed."""
+    work = run_closed_loop(
+        endpoint,
+        requests,
+        concurrency=concurrency,
+        timeouts=timeouts,
+        ca_bundle=ca_bundle,
+        on_end=on_end,
+        role=role,
+    )
+    return run_async(work, fast=True)
+
+
+class _Flight:
+    """One request on its way, and its answer's reader if it had to be looked at early."""
+
+    __slots__ = ("reader", "request", "sent")
+
+    def __init__(self, request: LoadRequest, sent: httpx.Request) -> None:
+        self.request = request
+        self.sent = sent
+        self.reader: AnswerReader | None = None
+
+
+class _ClosedLoop:
+    def __init__(
+        self,
+        transport: StampingTransport,
+        interpreter: Interpreter,
+        timeouts: Timeouts,
+        on_end: Callable[[RequestTiming], None],
+    ) -> None:
+        self.timings: dict[str, RequestTiming] = {}
+        self._transport = transport
+        self._interpreter = interpreter
+        self._timeouts = timeouts
+        self._on_end = on_end
+        self._backlog = Backlog(self._take)
+        self._flying: set[_Flight] = set()
+
+    async def run(self, flights: deque[_Flight], concurrency: int) -> tuple[int, int, LoopHealth]:
+        """Send all; the first and the last moment, and how the client kept up in between."""
+        probe = LoopProbe()
+        started = monotonic_ns()
+        tasks = [asyncio.ensure_future(self._work(flights)) for _ in range(concurrency)]
+        tasks.append(asyncio.ensure_future(self._watch()))
+        try:
+            await asyncio.gather(*tasks[:-1])
+            return started, monotonic_ns(), probe.stop()
+        finally:
+            probe.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def read_all(self) -> None:
+        """Read the answers that have ended and were not read yet."""
+        self._backlog.drain()
+
+    async def _work(self, flights: deque[_Flight]) -> None:
+        while flights:
+            flight = flights.popleft()
+            self._flying.add(flight)
+            broken: Exception | None = None
+            try:
+                await self._transport.handle_async_request(flight.sent)
+            except (httpx.TransportError, RequestTimeout) as error:
+                broken = error
+            self._flying.discard(flight)
+            self._backlog.add(flight.reader or self._reader(flight), broken)
+
+    async def _watch(self) -> None:
+        """Break off what waits too long; looked at rarely, so that no read has to set a timer."""
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            for flight in tuple(self._flying):
+                self._break_if_overdue(flight)
+
+    def _break_if_overdue(self, flight: _Flight) -> None:
+        now = monotonic_ns()
+        flight.reader = flight.reader or self._reader(flight)
+        exchange = flight.reader.exchange
+        error = flight.reader.overdue(now, slice_ns=_WATCH_SLICE_NS)
+        if error is not None and not exchange.over.done():
+            exchange.last_ns = now
+            exchange.over.set_exception(error)
+
+    def _reader(self, flight: _Flight) -> AnswerReader:
+        exchange = flight.sent.extensions[EXCHANGE]
+        return AnswerReader(
+            flight.request,
+            exchange,
+            prompt_tokens=int(flight.sent.headers["Content-Length"]) // _BYTES_PER_TOKEN,
+            interpreter=self._interpreter,
+            timeouts=self._timeouts,
+        )
+
+    def _take(self, timing: RequestTiming) -> None:
+        self.timings[timing.id] = timing
+        self._on_end(timing)
+
+
+async def _open(
+    transport: StampingTransport,
+    endpoint: Endpoint,
+    interpreter: Interpreter,
+    timeouts: Timeouts,
+    connections: int,
+) -> None:
+    try:
+        await transport.open(httpx.URL(endpoint.root), connections)
+    except httpx.TransportError as error:
+        raise interpreter.unconnected(
+            f"connect to {endpoint.root}", error, connect_s=timeouts.connect
+        ) from None

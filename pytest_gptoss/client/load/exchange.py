@@ -1,0 +1,127 @@
+"""One request and what came back: every read's bytes with its stamp, kept as they are."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+
+from pytest_gptoss.client.load.framing import MAX_HEAD_BYTES, Dechunker, FramingError, Head, read_head
+
+__all__ = ["MAX_BODY_BYTES", "Exchange"]
+
+MAX_BODY_BYTES = 16 * 2**20
+"""No answer under load may be longer: 512 tokens take a fifth of a MiB, and many are kept at once."""
+
+_HEAD_END = b"\r\n\r\n"
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
+_CONTINUE, _SUCCESS = 100, 200
+_PIECE_OVERHEAD = 64
+"""Bytes that Python spends on a kept read and its stamp."""
+
+
+class Exchange:
+    """Stamps are ``time.monotonic_ns``. ``pieces`` hold the body as framed, ``stamps`` one for each.
+
+    ``start_ns``: handed to the client; ``sent_ns``: last byte of the request written to the socket
+    (given to the kernel, where one call took it all).
+    ``over`` is done when the answer has ended, with an exception when it broke.
+    """
+
+    __slots__ = (
+        "_dechunker",
+        "_framed",
+        "_method",
+        "head",
+        "last_ns",
+        "over",
+        "pieces",
+        "sent_ns",
+        "size",
+        "stamps",
+        "start_ns",
+    )
+
+    def __init__(self, method: str, start_ns: int, over: asyncio.Future[None]) -> None:
+        self.start_ns = start_ns
+        self.sent_ns: int | None = None
+        self.last_ns = start_ns
+        self.head: Head | None = None
+        self.stamps = array("q")
+        self.pieces: list[bytes] = []
+        self.size = 0
+        self.over = over
+        self._method = method
+        self._dechunker: Dechunker | None = None
+        self._framed = 0
+
+    @property
+    def memory(self) -> int:
+        """About how many bytes it keeps."""
+        return self.size + _PIECE_OVERHEAD * len(self.pieces)
+
+    def add(self, stamp_ns: int, piece: bytes) -> bool:
+        """Keep a read; whether the answer ends with it. Raises FramingError."""
+        self.stamps.append(stamp_ns)
+        self.pieces.append(piece)
+        self.size += len(piece)
+        self.last_ns = stamp_ns
+        head = self.head
+        if head is None:
+            return self._begin(stamp_ns)
+        if head.chunked:
+            # All but the last chunk of an event stream end otherwise, so most reads stop here.
+            if not piece.endswith(_HEAD_END) and len(piece) >= len(_HEAD_END):
+                return self._bounded()
+            return self._last_chunk() or self._bounded()
+        return self._whole(head) or self._bounded()
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the connection can carry another request: the server keeps it, and sent nothing more."""
+        head = self.head
+        return head is not None and head.keep_alive and (head.length is None or self.size == head.length)
+
+    def ends_with_connection(self) -> bool:
+        """Whether the server's closing ends the answer rightly."""
+        return self.head is not None and not self.head.chunked and self.head.length is None
+
+    def _begin(self, stamp_ns: int) -> bool:
+        """Look for the head's end; the pieces then begin with the body."""
+        raw = b"".join(self.pieces)
+        while True:
+            end = raw.find(_HEAD_END)
+            if end < 0:
+                if len(raw) > MAX_HEAD_BYTES:
+                    raise FramingError(f"the answer's headers are longer than {MAX_HEAD_BYTES} bytes")
+                return False
+            head = read_head(raw[:end], self._method)
+            raw = raw[end + len(_HEAD_END) :]
+            if not _CONTINUE <= head.status < _SUCCESS:
+                break
+        self.head = head
+        self.pieces[:] = [raw] if raw else []
+        self.stamps = array("q", [stamp_ns] if raw else [])
+        self.size = len(raw)
+        if head.chunked:
+            return bool(raw) and self._last_chunk()
+        return self._whole(head)
+
+    def _whole(self, head: Head) -> bool:
+        return head.length is not None and self.size >= head.length
+
+    def _last_chunk(self) -> bool:
+        tail = self.pieces[-1]
+        if len(tail) < len(_LAST_CHUNK):
+            tail = b"".join(self.pieces[-len(_LAST_CHUNK) :])
+        if tail.endswith(_LAST_CHUNK) or tail == _LAST_CHUNK[2:]:
+            return True
+        self._dechunker = self._dechunker or Dechunker()
+        for piece in self.pieces[self._framed :]:
+            self._dechunker.feed(piece)
+        self._framed = len(self.pieces)
+        return self._dechunker.ended
+
+    def _bounded(self) -> bool:
+        if self.size > MAX_BODY_BYTES:
+            raise FramingError(f"the answer is longer than {MAX_BODY_BYTES} bytes")
+        return False

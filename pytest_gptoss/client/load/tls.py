@@ -1,0 +1,54 @@
+"""TLS under our own reads: a read is stamped as it comes from the socket, then decrypted.
+
+An event loop's own TLS would decrypt first, and its write buffer would hide what was really written.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+__all__ = ["TlsLayer"]
+
+_READ_BYTES = 2**18
+
+
+class TlsLayer:
+    """One connection's encryption, client side."""
+
+    def __init__(self, context: ssl.SSLContext, hostname: str) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=hostname)
+        self.closed = False
+        """Whether the server has said that nothing more comes."""
+
+    def handshake(self, received: bytes) -> bool:
+        """Take what came; whether the handshake is complete. Raises ssl.SSLError."""
+        self._incoming.write(received)
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def to_send(self) -> bytes:
+        """Ciphertext that waits to be written."""
+        return self._outgoing.read()
+
+    def encrypt(self, plain: memoryview) -> bytes:
+        """Ciphertext of a request. Raises ssl.SSLError."""
+        self._tls.write(plain)
+        return self._outgoing.read()
+
+    def decrypt(self, received: bytes) -> bytes:
+        """Plain bytes of a read, empty when a record is still incomplete. Raises ssl.SSLError."""
+        self._incoming.write(received)
+        parts = []
+        try:
+            while part := self._tls.read(_READ_BYTES):
+                parts.append(part)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self.closed = True
+        return b"".join(parts)

@@ -1,0 +1,50 @@
+"""Coroutines run to their end from synchronous code, each on an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+__all__ = ["run_async"]
+
+Result = TypeVar("Result")
+
+
+def run_async(work: Coroutine[Any, Any, Result], *, fast: bool = False) -> Result:
+    """Run a coroutine to its end.
+
+    Where a loop already runs in this thread (a fixture asked for inside an async test), a thread of
+    its own carries it. ``fast`` asks for uvloop where it is installed.
+    """
+    run = _fast_run() if fast else asyncio.run
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return run(work)
+    outcome: list[Result] = []
+    failure: list[BaseException] = []
+
+    def carry() -> None:
+        try:
+            outcome.append(run(work))
+        except BaseException as error:  # handed to the caller's thread below
+            failure.append(error)
+
+    thread = threading.Thread(target=carry, name="gptoss-runner", daemon=True)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+def _fast_run() -> Callable[..., Any]:
+    if importlib.util.find_spec("uvloop") is None:
+        return asyncio.run
+    import uvloop
+
+    run: Callable[..., Any] = uvloop.run
+    return run

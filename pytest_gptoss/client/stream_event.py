@@ -1,0 +1,171 @@
+"""What one event of a streamed answer says, chat or completions, whichever server wrote it.
+
+Field places differ between servers and versions; this module looks in all of them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from pytest_gptoss.client.bodies import condense, refusal_text, shown
+from pytest_gptoss.client.logprobs import COUNT_LIMIT, token_ids
+from pytest_gptoss.errors import DialectError, StreamError
+from pytest_gptoss.records import Json
+
+__all__ = ["StreamEvent", "ToolDelta", "Usage", "read_event"]
+
+_LONGEST_FINISH_REASON = 60
+
+
+class Usage(NamedTuple):
+    """The server's counts; ``cached`` is None where it does not tell."""
+
+    prompt: int
+    completion: int
+    cached: int | None
+
+
+class ToolDelta(NamedTuple):
+    """A piece of the tool call at ``place``."""
+
+    place: int
+    name: str
+    arguments: str
+
+
+class StreamEvent(NamedTuple):
+    """One event, of the first choice. Absent lists are None, absent text is empty."""
+
+    prompt_ids: tuple[int, ...] | None
+    ids: tuple[int, ...] | None
+    reasoning: str
+    content: str
+    tools: tuple[ToolDelta, ...]
+    logprobs: Json
+    finish_reason: str | None
+    usage: Usage | None
+
+    @property
+    def carries_token(self) -> bool:
+        """Whether it shows that something was generated: a role or an empty delta does not."""
+        return bool(self.ids or self.reasoning or self.content or self.tools)
+
+
+_NOTHING: dict[str, Json] = {}
+_LONGEST_FINISH_REASON = 60
+
+
+def read_event(data: str) -> StreamEvent:
+    """Read one event's data.
+
+    Raises StreamError for an error event or one that is no JSON object, DialectError for a field of
+    another type than vLLM's.
+    """
+    chunk = _chunk(data)
+    choice = _first_choice(chunk)
+    delta = _dict(choice, "delta")
+    prompt_ids = chunk.get("prompt_token_ids") or choice.get("prompt_token_ids")
+    ids = choice.get("token_ids")
+    if ids is None:
+        ids = delta.get("token_ids")
+    reason = _text(choice, "finish_reason")
+    return StreamEvent(
+        token_ids(prompt_ids, "prompt_token_ids") if prompt_ids else None,
+        None if ids is None else token_ids(ids, "token_ids"),
+        _text(delta, "reasoning") or _text(delta, "reasoning_content"),
+        _text(delta, "content") or _text(choice, "text"),
+        tuple(_tool(each) for each in _list(delta, "tool_calls")) if "tool_calls" in delta else (),
+        choice.get("logprobs"),
+        condense(reason, _LONGEST_FINISH_REASON) if reason else None,
+        _usage(_dict(chunk, "usage")),
+    )
+
+
+def _chunk(data: str) -> dict[str, Json]:
+    try:
+        chunk = json.loads(data)
+    except (ValueError, RecursionError):
+        chunk = None
+    if not isinstance(chunk, dict):
+        raise StreamError(
+            f"an event holds {condense(data, 120)!r}: expected a JSON object; does a proxy meddle?"
+        )
+    if chunk.get("error") or chunk.get("object") == "error":
+        raise StreamError(f"the stream carries an error ({refusal_text(chunk)}): see the server's log")
+    return chunk
+
+
+def _first_choice(chunk: dict[str, Json]) -> dict[str, Json]:
+    for choice in _list(chunk, "choices"):
+        if type(choice) is not dict:
+            raise _other(choice, "choices[]", dict)
+        if choice.get("index", 0) == 0:
+            return choice
+    return _NOTHING
+
+
+def _tool(delta: Json) -> ToolDelta:
+    if type(delta) is not dict:
+        raise _other(delta, "tool_calls[]", dict)
+    function = _dict(delta, "function")
+    place = _int(delta.get("index", 0), "tool_calls[].index")
+    return ToolDelta(place, _text(function, "name"), _text(function, "arguments"))
+
+
+def _usage(usage: dict[str, Json]) -> Usage | None:
+    if not usage:
+        return None
+    cached = _dict(usage, "prompt_tokens_details").get("cached_tokens")
+    return Usage(
+        _count(usage.get("prompt_tokens"), "usage's counts"),
+        _count(usage.get("completion_tokens", 0), "usage's counts"),
+        None if cached is None else _count(cached, "usage's cached_tokens"),
+    )
+
+
+# Types are compared, not asked with isinstance: JSON makes no subclasses, and true is no count.
+
+
+def _dict(place: dict[str, Json], name: str) -> dict[str, Json]:
+    value = place.get(name)
+    if not value:
+        return _NOTHING
+    if type(value) is not dict:
+        raise _other(value, name, dict)
+    return value
+
+
+def _count(value: Json, name: str) -> int:
+    count = _int(value, name)
+    if not 0 <= count < COUNT_LIMIT:
+        raise DialectError(f"{name}: usage counts {shown(count, 60)} tokens: expected a number from 0 on")
+    return count
+
+
+def _list(place: dict[str, Json], name: str) -> list[Json]:
+    value = place.get(name)
+    if not value:
+        return []
+    if type(value) is not list:
+        raise _other(value, name, list)
+    return value
+
+
+def _text(place: dict[str, Json], name: str) -> str:
+    value = place.get(name)
+    if not value:
+        return ""
+    if type(value) is not str:
+        raise _other(value, name, str)
+    return value
+
+
+def _int(value: Json, name: str) -> int:
+    if type(value) is not int:
+        raise _other(value, name, int)
+    return value
+
+
+def _other(value: Json, name: str, kind: type) -> DialectError:
+    return DialectError(f"{name} is {shown(value, 60)}: expected {kind.__name__}")

@@ -1,0 +1,64 @@
+"""A load level by the client's count against the server's own."""
+
+from __future__ import annotations
+
+import math
+from statistics import median
+
+from pytest_gptoss.judge.load import first_token
+from pytest_gptoss.records import InstrumentError, LoadLevel
+
+__all__ = ["disagreements", "server_ttft_ms"]
+
+
+def server_ttft_ms(level: LoadLevel) -> float | None:
+    """Mean TTFT by the server's own histogram, ms; None when it tells none."""
+    server = level.server or {}
+    count = server.get("ttft_count", 0.0)
+    return server["ttft_seconds"] / count * 1000 if count and "ttft_seconds" in server else None
+
+
+def disagreements(level: LoadLevel, error: InstrumentError | None) -> list[str]:
+    """What the server counts otherwise, a line each: requests, tokens, and TTFT beyond what is explained.
+
+    A difference in TTFT is explained by the instrument's bias and a round trip to the server.
+    """
+    server = level.server
+    if server is None:
+        return []
+    found = []
+    counts = {
+        "requests": ("requests", len(level.requests)),
+        "generation_tokens": ("output tokens", sum(each.completion_tokens or 0 for each in level.requests)),
+    }
+    for name, (what, ours) in counts.items():
+        theirs = server.get(name)
+        if theirs is not None and theirs != ours:
+            found.append(
+                f"the server counted {theirs:.0f} {what} over the level, {ours} were seen here: does other "
+                "traffic share it?"
+            )
+    if not found:
+        found += _ttft(level, error)
+    return found
+
+
+def _ttft(level: LoadLevel, error: InstrumentError | None) -> list[str]:
+    waits = [wait for request in level.requests if (wait := first_token(request)) is not None]
+    theirs = server_ttft_ms(level)
+    if theirs is None or not waits:
+        return []
+    ours = math.fsum(waits) / len(waits)
+    bias = 0.0 if error is None else abs(error.ttft_bias_ms)
+    trip = median(level.rtt_ms) if level.rtt_ms else 0.0
+    apart = ours - theirs
+    if -bias <= apart <= bias + trip:
+        return []
+    reason = (
+        "time passes between its socket and its engine" if apart > 0 else "its clock starts before ours does"
+    )
+    known = "not calibrated" if error is None else f"{bias:.1f} ms"
+    return [
+        f"mean TTFT {ours:.1f} ms, by the server's own count {theirs:.1f} ms; the instrument ({known}) and a "
+        f"round trip ({trip:.1f} ms) explain less: {reason}"
+    ]

@@ -1,0 +1,254 @@
+"""Known failures: their signatures in a server's log, their symptoms in the verdicts, and the remedies.
+
+The table is data, ``signatures.toml``, and a user's files are added to it. All here is pure: lines and
+verdict rows in, findings out.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from pytest_gptoss.errors import UsageError
+from pytest_gptoss.judge.facts import release
+from pytest_gptoss.records import Json
+
+__all__ = [
+    "LogLine",
+    "LogSignature",
+    "Signatures",
+    "Symptom",
+    "explained",
+    "load_signatures",
+    "read_symptoms",
+]
+
+# Named at run time: the standard library has it from 3.11 on, its forerunner serves 3.10.
+_toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+
+_SHIPPED = Path(__file__).with_name("signatures.toml")
+_SHOWN = 240
+
+Rows = Sequence[Mapping[str, Json]]
+Versions = Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class LogSignature:
+    """A failure by what a log says of it. ``explains`` are shell patterns of threshold ids."""
+
+    name: str
+    pattern: re.Pattern[str]
+    remedy: str
+    explains: tuple[str, ...] = ("*",)
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """A failure by what the verdicts say of it: which fail, which hold, which lie how far beyond."""
+
+    name: str
+    fails: tuple[str, ...]
+    remedy: str
+    holds: tuple[str, ...] = ()
+    above: Mapping[str, float] = field(default_factory=dict)
+    below_version: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Signatures:
+    """The whole table, in reading order."""
+
+    log: tuple[LogSignature, ...]
+    symptoms: tuple[Symptom, ...]
+
+    def match(self, line: str) -> LogSignature | None:
+        """The first signature that a line of a log shows."""
+        return next((each for each in self.log if each.pattern.search(line)), None)
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A known failure in a log: file and line as people find it, and the text."""
+
+    device: str
+    file: str
+    line: int
+    text: str
+    signature: LogSignature
+
+    def document(self, red: Iterable[tuple[str, Sequence[str]]]) -> dict[str, Json]:
+        """The finding as reports carry it.
+
+        ``red``: ids of red rows, each with its devices; ``explains`` keeps those that this may explain.
+        """
+        return {
+            "kind": "log",
+            "device": self.device,
+            "name": self.signature.name,
+            "file": self.file,
+            "line": self.line,
+            "text": self.text[:_SHOWN],
+            "remedy": self.signature.remedy,
+            "source": self.signature.source,
+            "explains": [
+                threshold_id
+                for threshold_id, devices in red
+                if self.device in devices and _any(threshold_id, self.signature.explains)
+            ],
+        }
+
+
+def explained(lines: Iterable[LogLine], threshold_id: str, devices: Sequence[str]) -> list[LogLine]:
+    """The findings that may explain a red row in which ``devices`` play, the first of each signature."""
+    found: dict[tuple[str, str], LogLine] = {}
+    for line in lines:
+        if line.device in devices and _any(threshold_id, line.signature.explains):
+            found.setdefault((line.device, line.signature.name), line)
+    return list(found.values())
+
+
+def read_symptoms(symptoms: Iterable[Symptom], rows: Rows, versions: Versions) -> list[dict[str, Json]]:
+    """What the verdicts of each device under test point at.
+
+    ``versions``: device -> component -> version, as far as known; an unknown version does not acquit.
+    """
+    found = []
+    for npu in dict.fromkeys(row["npu"] for row in rows):
+        own = {row["threshold_id"]: row for row in rows if row["npu"] == npu}
+        for symptom in symptoms:
+            failed = _failed(symptom, own, versions.get(npu, {}))
+            if failed:
+                found.append(
+                    {
+                        "kind": "symptom",
+                        "device": npu,
+                        "name": symptom.name,
+                        "file": None,
+                        "line": None,
+                        "text": None,
+                        "remedy": symptom.remedy,
+                        "source": symptom.source,
+                        "explains": failed,
+                    }
+                )
+    return found
+
+
+def load_signatures(files: Iterable[Path] = ()) -> Signatures:
+    """The shipped table with the user's files added; an entry of the same name replaces the earlier one.
+
+    Raises UsageError naming the file, the entry and the rule.
+    """
+    logs: dict[str, LogSignature] = {}
+    symptoms: dict[str, Symptom] = {}
+    for path in (_SHIPPED, *files):
+        document = _read(path)
+        for name, entry in document.get("log", {}).items():
+            logs[name] = _log_signature(name, entry, f"{path.name}: log.{name}")
+        for name, entry in document.get("symptom", {}).items():
+            symptoms[name] = _symptom(name, entry, f"{path.name}: symptom.{name}")
+    return Signatures(tuple(logs.values()), tuple(symptoms.values()))
+
+
+def _failed(
+    symptom: Symptom, own: Mapping[str, Mapping[str, Json]], versions: Mapping[str, str]
+) -> list[str]:
+    """The failed rows that a symptom rests on; empty when it does not show."""
+    failed = [each for each, row in own.items() if row["verdict"] == "FAIL" and _any(each, symptom.fails)]
+    for pattern in symptom.holds:
+        held = [row for each, row in own.items() if fnmatchcase(each, pattern)]
+        if not held or any(row["verdict"] != "PASS" for row in held):
+            return []
+    for threshold_id, figure in symptom.above.items():
+        row = own.get(threshold_id)
+        if row is None or row["value"] is None or row["value"] <= figure:
+            return []
+    for component, version in symptom.below_version.items():
+        known = release(versions[component]) if component in versions else None
+        if known is not None and known >= (release(version) or ()):
+            return []
+    return failed
+
+
+def _any(threshold_id: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(threshold_id, pattern) for pattern in patterns)
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        document: Mapping[str, Any] = _toml.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"--gptoss-signatures {path.name}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UsageError(f"--gptoss-signatures {path.name}: not a TOML file ({error})") from error
+    unknown = next((key for key in document if key not in ("log", "symptom")), None)
+    if unknown is not None or not document:
+        raise UsageError(
+            f"--gptoss-signatures {path.name}: {unknown or 'nothing'!r} at its top: write [log.NAME] and "
+            "[symptom.NAME] tables, as the shipped signatures.toml does"
+        )
+    for kind, entries in document.items():
+        if not isinstance(entries, dict):
+            raise UsageError(
+                f"--gptoss-signatures {path.name}: {kind} is {entries!r}: write [{kind}.NAME] tables"
+            )
+    return document
+
+
+def _log_signature(name: str, entry: Any, where: str) -> LogSignature:
+    _check(entry, where, needed={"pattern": str, "remedy": str}, other={"explains": list, "source": str})
+    try:
+        pattern = re.compile(entry["pattern"])
+    except re.error as error:
+        raise UsageError(
+            f"{where}: pattern {entry['pattern']!r} is no regular expression ({error})"
+        ) from None
+    explains = tuple(entry.get("explains", ("*",)))
+    return LogSignature(name, pattern, entry["remedy"], explains, entry.get("source", ""))
+
+
+def _symptom(name: str, entry: Any, where: str) -> Symptom:
+    other = {"holds": list, "above": dict, "below_version": dict, "source": str}
+    _check(entry, where, needed={"fails": list, "remedy": str}, other=other)
+    return Symptom(
+        name,
+        tuple(entry["fails"]),
+        entry["remedy"],
+        tuple(entry.get("holds", ())),
+        entry.get("above", {}),
+        entry.get("below_version", {}),
+        entry.get("source", ""),
+    )
+
+
+def _check(entry: Any, where: str, *, needed: Mapping[str, type], other: Mapping[str, type]) -> None:
+    if not isinstance(entry, dict):
+        raise UsageError(
+            f"{where}: {entry!r} is no table; write its fields below [{where.rsplit(': ', maxsplit=1)[-1]}]"
+        )
+    known = {**needed, **other}
+    for name, value in entry.items():
+        if name not in known:
+            raise UsageError(f"{where}: unknown field {name!r}; there are: {', '.join(known)}")
+        texts = value if isinstance(value, list) else ()
+        if not isinstance(value, known[name]) or not all(isinstance(each, str) for each in texts):
+            raise UsageError(f"{where}: {name} is {value!r}; it takes {_WORDS[known[name]]}")
+    missing = next((name for name in needed if not entry.get(name)), None)
+    if missing is not None:
+        raise UsageError(f"{where}: {missing!r} is missing: it needs {' and '.join(needed)}")
+    for table, kind, word in (("above", int | float, "a number"), ("below_version", str, "a version")):
+        for key, value in entry.get(table, {}).items():
+            if isinstance(value, bool) or not isinstance(value, kind):
+                raise UsageError(f"{where}: {table}.{key} is {value!r}; it takes {word}")
+
+
+_WORDS: Mapping[type, str] = {str: "a text", list: "a list of texts", dict: "a table"}

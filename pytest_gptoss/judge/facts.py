@@ -1,0 +1,54 @@
+"""Facts about a server, wherever they come from, and versions compared by their release segment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pytest_gptoss.records import KnownFact, ServerFacts
+
+__all__ = ["FactBook", "Release", "Stated", "release"]
+
+Release = tuple[int, ...]
+Stated = Mapping[str, Mapping[str, str]]
+"""What the user says: device name -> fact -> value (``--gptoss-info npu.cann=8.5.1``)."""
+
+SAID = "--gptoss-info"
+_RELEASE = re.compile(r"v?(\d+(?:\.\d+)*)")
+
+
+def release(version: str) -> Release | None:
+    """The release segment of a version, without zeros at its end; None where there is none.
+
+    0.18.0rc1, 0.18.0.post1, 0.18.0+cpu and 0.18 are all (0, 18): a candidate counts as its release.
+    """
+    found = _RELEASE.match(version.strip())
+    if found is None:
+        return None
+    parts = [int(part) for part in found[1].split(".")]
+    while len(parts) > 1 and parts[-1] == 0:
+        parts.pop()
+    return tuple(parts)
+
+
+@dataclass(frozen=True)
+class FactBook:
+    """All that is known of one device: its own word first, then what the user states."""
+
+    device: str
+    facts: Mapping[str, KnownFact]
+
+    @classmethod
+    def of(cls, device: str, server: ServerFacts, stated: Stated) -> FactBook:
+        """Gather; of two sources that tell the same fact the server's own word counts."""
+        said = stated.get(device, {})
+        facts = {name: KnownFact(name, value, SAID) for name, value in said.items()}
+        facts.update({fact.name: fact for fact in server.known})
+        if server.version is not None and release(server.version) is not None:
+            facts["vllm"] = KnownFact("vllm", server.version, "/version")
+        return cls(device, facts)
+
+    def get(self, name: str) -> KnownFact | None:
+        """A fact by name; None when nobody tells it."""
+        return self.facts.get(name)

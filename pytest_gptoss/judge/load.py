@@ -1,0 +1,220 @@
+"""What one load level says: figures of each request, their distributions, and rates.
+
+Times are on the client's monotonic clock. Latencies count from the moment the request's last byte was
+written, in milliseconds; events that carry no generated token are no tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+
+from pytest_gptoss.judge.intervals import quantile_ranks
+from pytest_gptoss.records import Json, LoadLevel, LoadShape, RequestTiming
+
+__all__ = [
+    "FIGURES",
+    "PERCENTILES",
+    "Span",
+    "client_delay",
+    "distribution",
+    "end_to_end",
+    "first_text",
+    "first_token",
+    "full_window",
+    "gaps",
+    "per_token",
+    "percentile",
+    "percentile_bounds",
+    "whole_run",
+    "why_incomplete",
+]
+
+NS_PER_MS = 1e6
+NS_PER_S = 1e9
+
+PERCENTILES = (50, 90, 95, 99)
+CURVE = tuple(range(0, 101, 2))
+"""Percentiles that a report draws a distribution from."""
+
+Figure: TypeAlias = Callable[[RequestTiming], "float | None"]
+
+
+def why_incomplete(request: RequestTiming, shape: LoadShape) -> str | None:
+    """Why a request does not count, in a line; None when its stream is whole and its counts exact."""
+    if request.error is not None:
+        return f"{request.error.kind}: {request.error.message}"
+    asked = {"prompt": shape.prompt_tokens, "output": shape.max_tokens}
+    came = {"prompt": request.prompt_tokens, "output": request.completion_tokens}
+    for what, count in came.items():
+        if count is None:
+            return f"the server told no count of {what} tokens: it must heed stream_options.include_usage"
+        if count != asked[what]:
+            return f"{count} {what} tokens by the server's count, {asked[what]} were asked for"
+    if request.sent_ns is None or not request.token_ns:
+        return "no event with a token came"
+    return None
+
+
+# -- one request --------------------------------------------------------------------------------
+
+
+def first_token(request: RequestTiming) -> float | None:
+    """TTFT: from the request's last byte written to the first event with a token, ms."""
+    if request.sent_ns is None or not request.token_ns:
+        return None
+    return (request.token_ns[0] - request.sent_ns) / NS_PER_MS
+
+
+def first_text(request: RequestTiming) -> float | None:
+    """From the request's last byte written to the first visible text, ms; None where there is none."""
+    if request.sent_ns is None or request.first_text_ns is None:
+        return None
+    return (request.first_text_ns - request.sent_ns) / NS_PER_MS
+
+
+def per_token(request: RequestTiming) -> float | None:
+    """TPOT: from the first to the last event with a token, over the tokens after the first event, ms."""
+    if request.completion_tokens is None or not request.token_ns:
+        return None
+    later = request.completion_tokens - request.tokens[0]
+    if later <= 0 or len(request.token_ns) < 2:
+        return None
+    return (request.token_ns[-1] - request.token_ns[0]) / later / NS_PER_MS
+
+
+def gaps(request: RequestTiming) -> list[float]:
+    """ITL: time between neighbouring events with tokens, ms; an event may carry several tokens."""
+    return [(after - before) / NS_PER_MS for before, after in pairwise(request.token_ns)]
+
+
+def end_to_end(request: RequestTiming) -> float | None:
+    """From the request's last byte written to the last event with a token, ms."""
+    if request.sent_ns is None or not request.token_ns:
+        return None
+    return (request.token_ns[-1] - request.sent_ns) / NS_PER_MS
+
+
+def client_delay(request: RequestTiming) -> float | None:
+    """From handing the request to the client to its last byte written, ms."""
+    return None if request.sent_ns is None else (request.sent_ns - request.start_ns) / NS_PER_MS
+
+
+FIGURES: Mapping[str, Figure] = {
+    "ttft": first_token,
+    "first_text": first_text,
+    "tpot": per_token,
+    "e2e": end_to_end,
+    "client_delay": client_delay,
+}
+"""Figures that each request has one of, in ms."""
+
+
+# -- a distribution -----------------------------------------------------------------------------
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """A percentile of at least one value, between neighbours by linear interpolation."""
+    return float(np.percentile(np.asarray(values), percent))
+
+
+def percentile_bounds(values: Sequence[float], percent: float) -> tuple[float | None, float | None]:
+    """The order statistics that enclose a percentile at 95%, None on a side that has too few values.
+
+    With few values an order statistic can lie beyond the interpolated percentile; the bound is then that.
+    """
+    ordered = sorted(values)
+    low, high = quantile_ranks(len(ordered), percent / 100)
+    estimate = float(np.percentile(ordered, percent))
+    return (
+        None if low is None else min(ordered[low - 1], estimate),
+        None if high is None else max(ordered[high - 1], estimate),
+    )
+
+
+def distribution(values: Sequence[float], *, independent: bool = True) -> dict[str, Json] | None:
+    """Values as reports carry them, None for none: ``n, mean, p50, p90, p95, p99, min, max, bounds, curve``.
+
+    ``bounds`` holds each percentile's order-statistic bounds [low, high], null where too few values
+    are there to give one; it is empty unless the values are ``independent``. ``curve`` holds the
+    percentiles 0, 2, ... 100.
+    """
+    if not values:
+        return None
+    array = np.asarray(values, dtype=np.float64)
+    bounds = {
+        f"p{percent}": list(percentile_bounds(values, percent)) for percent in PERCENTILES if independent
+    }
+    return {
+        "n": len(values),
+        "mean": math.fsum(values) / len(values),
+        **{f"p{percent}": percentile(values, percent) for percent in PERCENTILES},
+        "min": float(array.min()),
+        "max": float(array.max()),
+        "bounds": bounds,
+        "curve": [float(each) for each in np.percentile(array, CURVE)],
+    }
+
+
+# -- rates --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a level: output tokens that came in it and requests that ended in it."""
+
+    seconds: float
+    tokens: int
+    requests: int
+
+    @property
+    def throughput(self) -> float:
+        """Output tokens a second."""
+        return self.tokens / self.seconds
+
+    @property
+    def qps(self) -> float:
+        """Completed requests a second."""
+        return self.requests / self.seconds
+
+
+def whole_run(level: LoadLevel) -> Span | None:
+    """From the first request sent to the last token; None when no request came to its end."""
+    done = [each for each in level.requests if why_incomplete(each, level.shape) is None]
+    sent = [each.sent_ns for each in done if each.sent_ns is not None]
+    if not done:
+        return None
+    seconds = (max(each.token_ns[-1] for each in done) - min(sent)) / NS_PER_S
+    if seconds <= 0:
+        return None
+    return Span(seconds, sum(each.completion_tokens or 0 for each in done), len(done))
+
+
+def full_window(level: LoadLevel) -> Span | None:
+    """The stretch in which as many requests were under way as the level wants.
+
+    From the moment the last of the first ones was sent, until the first end after which no other was
+    started. None when a level had too few requests to get there.
+    """
+    done = [each for each in level.requests if why_incomplete(each, level.shape) is None]
+    sent = sorted(each.sent_ns for each in done if each.sent_ns is not None)
+    if len(sent) < level.shape.concurrency:
+        return None
+    begin = sent[level.shape.concurrency - 1]
+    ends = [each.token_ns[-1] for each in done]
+    after = [end for end in ends if end > sent[-1]]
+    if not after or min(after) <= begin:
+        return None
+    end = min(after)
+    tokens = sum(
+        count
+        for each in done
+        for stamp, count in zip(each.token_ns, each.tokens, strict=True)
+        if begin < stamp <= end
+    )
+    return Span((end - begin) / NS_PER_S, tokens, sum(begin < each <= end for each in ends))

@@ -1,0 +1,375 @@
+"""The features of the acceptance guide's table, as far as they show over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from pytest_gptoss.errors import ConditionAbsent, InsufficientData
+from pytest_gptoss.judge.evidence import first_difference, sound_items
+from pytest_gptoss.judge.facts import FactBook, Stated
+from pytest_gptoss.judge.json_schema import violations
+from pytest_gptoss.records import (
+    AbortTrace,
+    BadRequest,
+    Estimate,
+    Generation,
+    Json,
+    Measurement,
+    ServerFacts,
+    ToolCall,
+)
+
+__all__ = [
+    "abort_frees",
+    "bf16",
+    "context",
+    "effort",
+    "finish_reasons",
+    "mxfp4",
+    "no_mixing",
+    "reasoning",
+    "streaming",
+    "survival",
+    "tools",
+]
+
+PARSER_FLAGS = "--enable-auto-tool-choice --tool-call-parser openai --reasoning-parser openai_gptoss"
+AGAIN = " again"
+_BF16 = ("bfloat16", "bf16")
+_NO_PARSER = ("enable-auto-tool-choice", "tool-call-parser", "tool parser")
+_RETURN, _CALL = 200002, 200012
+_ENDINGS = (_RETURN, _CALL)
+"""``<|return|>`` and ``<|call|>``."""
+
+
+def bf16(*, npu: Measurement[ServerFacts], stated: Stated) -> Estimate:
+    """1 when the server computes in BF16. Raises InsufficientData when nobody tells its dtype."""
+    book, value, source = _told(npu, stated, "dtype", example="bfloat16")
+    right = value.lower().removeprefix("torch.") in _BF16
+    details: dict[str, Json] = {"dtype": value, "source": source}
+    if not right:
+        details["finding"] = f"{book.device} computes in {value} ({source}): serve with --dtype bfloat16"
+    return Estimate(float(right), "servers", 1, details=details)
+
+
+def mxfp4(*, npu: Measurement[ServerFacts], stated: Stated) -> Estimate:
+    """1 when the server uses MXFP4 weights, which Ascend does not support.
+
+    Raises InsufficientData when nobody tells its quantization.
+    """
+    book, value, source = _told(npu, stated, "quantization", example="none")
+    used = "mxfp4" in value.lower()
+    details: dict[str, Json] = {"quantization": value, "source": source}
+    if used:
+        details["finding"] = (
+            f"{book.device} uses {value} weights ({source}): serve a BF16 checkpoint; "
+            "--dtype bfloat16 alone does not take MXFP4 out of one"
+        )
+    return Estimate(float(used), "servers", 1, details=details)
+
+
+def context(*, npu: Measurement[ServerFacts]) -> Estimate:
+    """The longest context served, in tokens. Raises InsufficientData when the server does not tell it."""
+    facts = sound_items(npu, "servers")[0]
+    if facts.max_model_len is None:
+        raise InsufficientData(facts.problem or f"{npu.device}: /v1/models tells no max_model_len")
+    return Estimate(float(facts.max_model_len), "tokens", 1)
+
+
+def tools(*, npu: Measurement[Generation], choice: str) -> Estimate:
+    """Share of questions answered with one right call, streamed and whole alike.
+
+    Right: the tool is one of the ``schemas`` in the measurement's provenance (name -> JSON Schema of its
+    parameters), the arguments are JSON that keeps its schema, and both forms hold the same call.
+    Where ``choice`` is "auto" or "required" the answer must also end with finish_reason "tool_calls"; of a
+    named tool two vLLM generations end differently. Raises InsufficientData for a server without tool parser.
+    """
+    _refuse_without_parser(npu)
+    answers = {item.prompt_id: item for item in sound_items(npu, "questions")}
+    schemas: Mapping[str, Json] = npu.provenance["schemas"]
+    rows: list[dict[str, Json]] = []
+    for streamed_id in [each for each in answers if each.endswith("-streamed")]:
+        question = streamed_id.removesuffix("-streamed")
+        forms = {"streamed": answers[streamed_id], "whole": answers[f"{question}-whole"]}
+        rows.append({"question": question, "fault": _fault(forms, schemas, choice), **_calls(forms)})
+    faults = [row for row in rows if row["fault"]]
+    details: dict[str, Json] = {"questions": rows}
+    if faults:
+        details["finding"] = (
+            f"{npu.device}: {len(faults)} of {len(rows)} {choice} tool calls are wrong, first "
+            f"{faults[0]['question']}: {faults[0]['fault']}"
+        )
+    return Estimate((len(rows) - len(faults)) / len(rows), "share", len(rows), details=details)
+
+
+def reasoning(*, npu: Measurement[Generation]) -> Estimate:
+    """Share of finished answers whose reasoning stands in its own field, apart from the content.
+
+    Raises InsufficientData when no answer came to its end.
+    """
+    finished = [each for each in sound_items(npu, "questions") if each.finish_reason == "stop"]
+    if not finished:
+        raise InsufficientData(f"{npu.device}: no answer came to its end: allow more tokens")
+    apart = [
+        each for each in finished if each.reasoning and each.content and each.reasoning not in each.content
+    ]
+    details: dict[str, Json] = {
+        "answers": [
+            {"id": each.prompt_id, "reasoning": each.reasoning, "content": each.content} for each in finished
+        ]
+    }
+    if len(apart) < len(finished):
+        first = next(each for each in finished if each not in apart)
+        details["finding"] = (
+            f"{npu.device}: {len(finished) - len(apart)} of {len(finished)} answers do not hold their "
+            f"reasoning apart, first {first.prompt_id}: reasoning {first.reasoning[:40]!r}, "
+            f"content {first.content[:40]!r}: serve with {PARSER_FLAGS}"
+        )
+    return Estimate(len(apart) / len(finished), "share", len(finished), details=details)
+
+
+def effort(*, low: Measurement[Generation], high: Measurement[Generation]) -> Estimate:
+    """Mean length of answers at low effort over that at high effort, in tokens. Never judged."""
+    short, long = (
+        sum(each.completion_tokens for each in sound_items(side, "questions")) for side in (low, high)
+    )
+    n = len(low.items)
+    details: dict[str, Json] = {"low_tokens": short / n, "high_tokens": long / n}
+    if short >= long:
+        details["finding"] = (
+            f"{low.device}: reasoning effort low is not shorter than high "
+            f"({short / n:.0f} and {long / n:.0f} tokens)"
+        )
+    return Estimate(short / long if long else 1.0, "ratio", n, details=details)
+
+
+def streaming(*, streamed: Measurement[Generation], whole: Measurement[Generation]) -> Estimate:
+    """Share of answers that are the same streamed and whole: token ids, reasoning, content, ending.
+
+    An answer that the server does not repeat when it is asked for whole twice is no evidence and left
+    out (``unrepeatable``). Raises InsufficientData when none is left.
+    """
+    wholes = {item.prompt_id: item for item in sound_items(whole, "questions")}
+    unrepeatable: list[str] = []
+    differing: list[tuple[str, str]] = []
+    compared = 0
+    for item in sound_items(streamed, "questions"):
+        once, again = wholes[item.prompt_id], wholes[f"{item.prompt_id}{AGAIN}"]
+        if _difference(once, again):
+            unrepeatable.append(item.prompt_id)
+            continue
+        compared += 1
+        difference = _difference(item, once)
+        if difference:
+            differing.append((item.prompt_id, difference))
+    if not compared:
+        raise InsufficientData(
+            f"{whole.device} answers no question twice alike, so streaming cannot be told from chance: "
+            "see its noise floor"
+        )
+    details: dict[str, Json] = {"unrepeatable": unrepeatable, "differing": dict(differing)}
+    if differing:
+        details["finding"] = (
+            f"{whole.device}: {len(differing)} of {compared} answers differ streamed and whole, first "
+            f"{differing[0][0]}: {differing[0][1]}"
+        )
+    return Estimate((compared - len(differing)) / compared, "share", compared, details=details)
+
+
+def finish_reasons(*, finished: Measurement[Generation], cut: Measurement[Generation]) -> Estimate:
+    """Share of answers that end for the reason they tell: ``length`` where cut, ``stop`` behind a stop token.
+
+    Raises InsufficientData when token ids are withheld or no answer of one of the kinds came.
+    """
+    rows = [("length", answer) for answer in sound_items(cut, "questions")]
+    for answer in sound_items(finished, "questions"):
+        if answer.token_ids is None:
+            raise InsufficientData(
+                f"{finished.device} withholds token ids: how an answer ended cannot be seen"
+            )
+        if answer.token_ids and answer.token_ids[-1] in _ENDINGS:
+            rows.append(("stop", answer))
+    if {expected for expected, _ in rows} != {"length", "stop"}:
+        raise InsufficientData(f"{finished.device}: no answer came to its end: allow more tokens")
+    wrong = [(expected, answer) for expected, answer in rows if answer.finish_reason != expected]
+    details: dict[str, Json] = {}
+    if wrong:
+        expected, answer = wrong[0]
+        details["finding"] = (
+            f"{finished.device}: {len(wrong)} of {len(rows)} answers tell another end than theirs, first "
+            f"{answer.prompt_id}: {answer.finish_reason!r} for {expected!r}"
+        )
+    return Estimate((len(rows) - len(wrong)) / len(rows), "share", len(rows), details=details)
+
+
+def no_mixing(*, npu: Measurement[Generation]) -> Estimate:
+    """Count of answers that name the tag of another request, among those that name any.
+
+    Raises InsufficientData when fewer than half name their own: then a mix-up would not show.
+    """
+    answers = sound_items(npu, "requests")
+    tags = [answer.prompt_id for answer in answers]
+    own = [answer for answer in answers if answer.prompt_id in answer.text]
+    mixed = [
+        (answer, tag) for answer in answers for tag in tags if tag != answer.prompt_id and tag in answer.text
+    ]
+    if len(own) * 2 < len(answers) and not mixed:
+        said = next(answer for answer in answers if answer not in own).content
+        raise InsufficientData(
+            f"{npu.device}: only {len(own)} of {len(answers)} answers name the code they were given, "
+            f"a mix-up would not show; one says {said[:60]!r}"
+        )
+    details: dict[str, Json] = {
+        "own": len(own),
+        "mixed": [
+            {"request": answer.prompt_id, "named": tag, "content": answer.content} for answer, tag in mixed
+        ],
+    }
+    if mixed:
+        answer, tag = mixed[0]
+        details["finding"] = (
+            f"{npu.device} mixes requests that run at once: the answer to {answer.prompt_id} names {tag}, "
+            f"another request's code: {answer.content[:60]!r}"
+        )
+    return Estimate(
+        float(len({answer.prompt_id for answer, _ in mixed})), "answers", len(answers), details=details
+    )
+
+
+def abort_frees(*, npu: Measurement[AbortTrace]) -> Estimate:
+    """Requests still counted as running after their client left, beyond those before it came.
+
+    Details: ``freed_s``, seconds until the count was back. Raises ConditionAbsent without the count, and
+    InsufficientData when the request never showed in it or would have ended by itself.
+    """
+    if not npu.items and not npu.failures and npu.left_out:
+        raise ConditionAbsent(next(iter(npu.left_out.values())))
+    trace = sound_items(npu, "requests")[0]
+    if trace.during <= trace.before:
+        raise InsufficientData(
+            f"{npu.device}: a request in flight did not raise vllm:num_requests_running above "
+            f"{trace.before}: "
+            "is the server shared with others?"
+        )
+    freed_s, running = trace.after[-1]
+    left = max(0, running - trace.before)
+    if not left and trace.natural_s < 2 * freed_s:
+        raise InsufficientData(
+            f"{npu.device}: the aborted request would have ended by itself {trace.natural_s:.1f} s later, "
+            f"the slot was free after {freed_s:.1f} s: that proves nothing"
+        )
+    details: dict[str, Json] = {
+        "before": trace.before, "during": trace.during, "freed_s": None if left else freed_s,
+        "natural_s": trace.natural_s,
+    }  # fmt: skip
+    if left:
+        details["finding"] = (
+            f"{npu.device} still counts {running} running requests {freed_s:.0f} s after the client left "
+            f"({trace.before} before it came): abandoned requests keep their slots"
+        )
+    return Estimate(float(left), "requests", 1, details=details)
+
+
+def survival(*, npu: Measurement[BadRequest]) -> Estimate:
+    """Count of bad requests after which the server did not answer a good one.
+
+    Raises InsufficientData when it did not answer before the first of them.
+    """
+    first, *others = sound_items(npu, "requests")
+    if not first.alive:
+        raise InsufficientData(f"{npu.device} does not answer a good request: {first.trouble}")
+    deadly = [each for each in others if not each.alive]
+    details: dict[str, Json] = {
+        "requests": [{"name": each.name, "status": each.status, "alive": each.alive} for each in others]
+    }
+    blamed = [each.name for each in others if each.status is None or each.status >= 500]
+    if blamed and not deadly:
+        details["note"] = (
+            f"{npu.device} survives, but does not refuse in words: {', '.join(blamed)} (no answer, or a 5xx)"
+        )
+    if deadly:
+        details["finding"] = (
+            f"{npu.device} answers no good request after a bad one, {deadly[0].name}: {deadly[0].trouble}"
+        )
+    return Estimate(float(len(deadly)), "requests", len(others), details=details)
+
+
+def _told(
+    npu: Measurement[ServerFacts], stated: Stated, name: str, *, example: str
+) -> tuple[FactBook, str, str]:
+    book = FactBook.of(npu.device, sound_items(npu, "servers")[0], stated)
+    fact = book.get(name)
+    if fact is None:
+        raise InsufficientData(
+            f"{npu.device}: its {name} is not known: name its log with --gptoss-npu-log {npu.device}=FILE, "
+            f"or state it with --gptoss-info {npu.device}.{name}={example}, "
+            "or start it with VLLM_SERVER_DEV_MODE=1"
+        )
+    return book, fact.value, fact.source
+
+
+def _refuse_without_parser(npu: Measurement[Generation]) -> None:
+    for failure in npu.failures:
+        if any(word in failure.message for word in _NO_PARSER):
+            raise InsufficientData(
+                f"{npu.device} was started without a tool parser: add {PARSER_FLAGS} ({failure.message})"
+            )
+    # vLLM 0.32 without a parser refuses nothing: the call stands in the token ids alone.
+    if npu.items and all(not each.tool_calls and (each.token_ids or (0,))[-1] == _CALL for each in npu.items):
+        raise InsufficientData(
+            f"{npu.device}: the model calls the tool, the server takes no call out of it: add {PARSER_FLAGS}"
+        )
+
+
+def _fault(forms: Mapping[str, Generation], schemas: Mapping[str, Json], choice: str) -> str | None:
+    """The first thing that is wrong with the answers to one question; None when all is right."""
+    read: list[tuple[str, Json]] = []
+    for form, answer in forms.items():
+        if len(answer.tool_calls) != 1:
+            said = answer.content or answer.reasoning
+            return f"{form}: {len(answer.tool_calls)} calls instead of one; it says {said[:60]!r}"
+        call = answer.tool_calls[0]
+        wrong = next(_faults_of(call, schemas), None)
+        if wrong is not None:
+            return f"{form}: {wrong}"
+        if choice != "named" and answer.finish_reason != "tool_calls":
+            return f"{form}: finish_reason is {answer.finish_reason!r}, not 'tool_calls'"
+        read.append((call.name, json.loads(call.arguments)))
+    if read[0] != read[1]:
+        return f"streamed it calls {read[0]}, whole {read[1]}"
+    return None
+
+
+def _faults_of(call: ToolCall, schemas: Mapping[str, Json]) -> Iterator[str]:
+    if call.name not in schemas:
+        yield f"it calls {call.name!r}, and the tools are {', '.join(schemas)}"
+        return
+    try:
+        arguments = json.loads(call.arguments)
+    except ValueError:
+        yield f"the arguments are no JSON: {call.arguments[:60]!r}"
+        return
+    yield from violations(arguments, schemas[call.name])
+
+
+def _calls(forms: Mapping[str, Generation]) -> dict[str, Json]:
+    return {
+        form: [{"name": call.name, "arguments": call.arguments} for call in answer.tool_calls]
+        for form, answer in forms.items()
+    }
+
+
+def _difference(left: Generation, right: Generation) -> str | None:
+    """Where two answers part; None when they are the same."""
+    for name in ("reasoning", "content", "finish_reason"):
+        if getattr(left, name) != getattr(right, name):
+            return f"{name} is {_shown(getattr(left, name))} and {_shown(getattr(right, name))}"
+    ours, theirs = left.token_ids, right.token_ids
+    if ours is not None and theirs is not None and ours != theirs:
+        return f"tokens part at position {first_difference(ours, theirs)}"
+    return None
+
+
+def _shown(value: str | Sequence[int] | None) -> str:
+    return repr(value[:40]) if isinstance(value, str) else repr(value)

@@ -1,0 +1,232 @@
+"""Performance under load: latencies, rates, and whether the level was sound at all.
+
+Every metric takes the trials of one level by keyword. With several trials the figure is their mean and
+its interval Student's over the trials; with one, the interval is over its requests, where there is one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from pytest_gptoss.errors import ConditionAbsent, InsufficientData
+from pytest_gptoss.judge.evidence import sound_items
+from pytest_gptoss.judge.intervals import Interval, bootstrap_mean, student
+from pytest_gptoss.judge.load import (
+    FIGURES,
+    Span,
+    full_window,
+    gaps,
+    percentile,
+    percentile_bounds,
+    whole_run,
+    why_incomplete,
+)
+from pytest_gptoss.records import Estimate, Json, LoadLevel, LoadShape, Measurement, RequestTiming
+
+__all__ = [
+    "FULL",
+    "LATENCY_STATISTICS",
+    "RATE_STATISTICS",
+    "completed",
+    "error_rate",
+    "itl",
+    "latency",
+    "qps",
+    "throughput",
+    "uncached",
+]
+
+Trial: TypeAlias = Measurement[LoadLevel]
+
+_PERCENT: Mapping[str, float] = {"median": 50, "p50": 50, "p90": 90, "p95": 95, "p99": 99}
+LATENCY_STATISTICS = (*_PERCENT, "mean", "min", "max")
+"""What may be gated of a latency; a median is the 50th percentile."""
+
+WHOLE, FULL = "whole run", "full concurrency"
+RATE_STATISTICS = (WHOLE, FULL)
+"""What may be gated of a rate: from the first send to the last token, or while all were under way."""
+
+_COMPLETIONS = "a chat answer may end early whatever min_tokens says: try --gptoss-bench-endpoint completions"
+
+
+def latency(*, figure: str, statistic: str = "median", **trials: Trial) -> Estimate:
+    """A statistic of a figure that each request has one of (``ttft``, ``first_text``, ``tpot``, ``e2e``,
+    ``client_delay``), in ms over the requests of the level; interval by order statistics, of the mean by
+    the bootstrap.
+    """  # fmt: skip
+
+    def of(level: LoadLevel) -> list[float]:
+        found = [FIGURES[figure](request) for request in level.requests]
+        values = [value for value in found if value is not None]
+        if len(values) < len(found):
+            what = "text" if figure == "first_text" else "tokens"
+            raise InsufficientData(
+                f"{len(found) - len(values)} of {len(found)} requests have no {figure}: too few {what} came; "
+                "ask for more with --gptoss-max-tokens"
+            )
+        return values
+
+    return _of_values(trials, of, statistic, independent=True)
+
+
+def itl(*, statistic: str = "median", **trials: Trial) -> Estimate:
+    """A statistic of the time between neighbouring token events, in ms over all events of all requests.
+
+    No interval within one trial: the events of a request are not independent.
+    """
+
+    def of(level: LoadLevel) -> list[float]:
+        values = [gap for request in level.requests for gap in gaps(request)]
+        if not values:
+            raise InsufficientData("no request has two events with tokens: raise --gptoss-max-tokens")
+        return values
+
+    return _of_values(trials, of, statistic, independent=False)
+
+
+def throughput(*, statistic: str = WHOLE, **trials: Trial) -> Estimate:
+    """Output tokens a second: all of them over (last token - first send), or in the full window."""
+    return _of_spans(trials, statistic, lambda span: span.throughput, "tok/s")
+
+
+def qps(*, statistic: str = WHOLE, **trials: Trial) -> Estimate:
+    """Requests completed a second, over the same time as ``throughput``."""
+    return _of_spans(trials, statistic, lambda span: span.qps, "req/s")
+
+
+def error_rate(**trials: Trial) -> Estimate:
+    """Share of requests that failed or came with other counts than asked for."""
+    share = completed(**trials)
+    return Estimate(1.0 - share.value, "share", share.n, None, share.details)
+
+
+def completed(**trials: Trial) -> Estimate:
+    """Share of requests with the exact counts and a whole stream; every request, so no interval."""
+    levels = _levels(trials)
+    asked = sum(level.shape.requests for level in levels)
+    told = [(each, why_incomplete(each, level.shape), level) for level in levels for each in level.requests]
+    bad = [(request, why, level) for request, why, level in told if why is not None]
+    whole = len(told) - len(bad)
+    details: dict[str, Json] = {"requests": asked, "incomplete": asked - whole}
+    if bad:
+        request, why, _ = bad[0]
+        details["finding"] = f"{asked - whole} of {asked} requests incomplete, first {request.id}: {why}"
+        if any(_ended_otherwise(each, level.shape) for each, _, level in bad):
+            details["finding"] += f"; {_COMPLETIONS}"
+    elif whole < asked:
+        details["finding"] = f"{asked - whole} of {asked} requests were never sent: measure again"
+    return Estimate(whole / asked, "share", asked, None, details)
+
+
+def uncached(**trials: Trial) -> Estimate:
+    """Prompt tokens taken from a prefix cache beyond the frame that all prompts share.
+
+    Raises ConditionAbsent when the server does not tell.
+    """
+    beyond, requests = 0.0, 0
+    for level in _levels(trials):
+        hits = _cache_hits(level)
+        requests += len(level.requests)
+        told = [each.cached_tokens for each in level.requests if each.cached_tokens is not None]
+        by_request = sum(max(0, each - level.frame_tokens) for each in told)
+        beyond += max(by_request, hits - level.frame_tokens * len(level.requests))
+    details: dict[str, Json] = {}
+    if beyond > 0:
+        details["finding"] = (
+            f"{beyond:.0f} prompt tokens of {requests} requests came from a prefix cache, though each has a "
+            "cache_salt of its own: other traffic, or a cache that ignores salts; serve with "
+            "--no-enable-prefix-caching"
+        )
+    return Estimate(max(0.0, beyond), "tokens", requests, None, details)
+
+
+def _cache_hits(level: LoadLevel) -> float:
+    server = level.server or {}
+    if "prefix_cache_hits" not in server:
+        raise ConditionAbsent(
+            "the server tells no prefix-cache hits: /metrics is needed to see that prompts were computed"
+        )
+    return server["prefix_cache_hits"] + server.get("external_prefix_cache_hits", 0.0)
+
+
+def _ended_otherwise(request: RequestTiming, shape: LoadShape) -> bool:
+    """Whether the chat endpoint itself may be what spoils a request: its length, or its stream."""
+    other_length = request.completion_tokens not in (None, shape.max_tokens)
+    broken = request.error is not None and request.error.kind in ("stream", "dialect")
+    return shape.endpoint == "chat" and (other_length or broken)
+
+
+# -- one level, one or several trials -----------------------------------------------------------
+
+
+def _levels(trials: Mapping[str, Trial]) -> list[LoadLevel]:
+    return [sound_items(trial, "levels")[0] for trial in trials.values()]
+
+
+def _sound_levels(trials: Mapping[str, Trial]) -> list[LoadLevel]:
+    """Levels whose every request came whole; raises InsufficientData otherwise."""
+    levels = _levels(trials)
+    for level in levels:
+        for request in level.requests:
+            why = why_incomplete(request, level.shape)
+            if why is not None:
+                raise InsufficientData(f"request {request.id} is incomplete: {why}")
+        if not level.requests:
+            raise InsufficientData("the level has no requests: measure it again")
+    return levels
+
+
+def _of_values(
+    trials: Mapping[str, Trial],
+    values_of: Callable[[LoadLevel], list[float]],
+    statistic: str,
+    *,
+    independent: bool,
+) -> Estimate:
+    values = [values_of(level) for level in _sound_levels(trials)]
+    figures = [_statistic(each, statistic) for each in values]
+    if len(figures) > 1:
+        return _over_trials(figures, "ms")
+    interval = _interval(values[0], statistic) if independent else None
+    return Estimate(figures[0], "ms", len(values[0]), interval)
+
+
+def _of_spans(
+    trials: Mapping[str, Trial], statistic: str, rate: Callable[[Span], float], unit: str
+) -> Estimate:
+    levels = _sound_levels(trials)
+    spans = [(full_window if statistic == FULL else whole_run)(level) for level in levels]
+    known = [span for span in spans if span is not None]
+    if len(known) < len(spans):
+        raise InsufficientData(
+            f"the level never had {levels[0].shape.concurrency} requests under way for long enough: "
+            "raise --gptoss-num-requests"
+        )
+    figures = [rate(span) for span in known]
+    if len(figures) > 1:
+        return _over_trials(figures, unit)
+    return Estimate(figures[0], unit, known[0].requests)
+
+
+def _over_trials(figures: Sequence[float], unit: str) -> Estimate:
+    mean = math.fsum(figures) / len(figures)
+    return Estimate(mean, unit, len(figures), student(figures), {"trials": list(figures)})
+
+
+def _statistic(values: Sequence[float], statistic: str) -> float:
+    if statistic in _PERCENT:
+        return percentile(values, _PERCENT[statistic])
+    if statistic == "mean":
+        return math.fsum(values) / len(values)
+    return min(values) if statistic == "min" else max(values)
+
+
+def _interval(values: Sequence[float], statistic: str) -> Interval | None:
+    if statistic == "mean":
+        return bootstrap_mean(values)
+    if statistic not in _PERCENT:
+        return None
+    low, high = percentile_bounds(values, _PERCENT[statistic])
+    return None if low is None or high is None else (low, high)

@@ -1,0 +1,226 @@
+"""Before anything is compared: a server answers, it is the right one, and there are two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from pytest_gptoss.errors import ConditionAbsent, InsufficientData
+from pytest_gptoss.judge.evidence import sound_items
+from pytest_gptoss.judge.facts import FactBook, Stated, release
+from pytest_gptoss.records import Estimate, Generation, Json, Measurement, ServerFacts
+
+__all__ = [
+    "MINIMUMS",
+    "baseline",
+    "clock",
+    "context",
+    "distinct",
+    "harmony_date",
+    "model",
+    "names_paris",
+    "ready",
+    "says_hi",
+    "versions",
+]
+
+MINIMUMS: Mapping[str, str] = {
+    "vllm": "0.18.0",
+    "vllm_ascend": "0.18.0",
+    "cann": "8.5.1",
+    "torch": "2.9.0",
+    "torch_npu": "2.9.0",
+}
+"""Least versions of the acceptance guide's environment table; vLLM's own is that of its Ascend plugin."""
+
+
+def ready(*, npu: Measurement[ServerFacts]) -> Estimate:
+    """Count of servers that answer: 1. Raises InsufficientData with the reason when none does."""
+    facts = _facts(npu)
+    details: dict[str, Json] = {"waited_s": facts.waited_s, "addresses": list(facts.addresses)}
+    return Estimate(1.0, "servers", 1, details=details)
+
+
+def model(*, npu: Measurement[ServerFacts]) -> Estimate:
+    """Count of models that can be asked: 1. Details: ``listed`` and ``model``.
+
+    Raises InsufficientData when the one that is wanted is not served, or cannot be told from others.
+    """
+    facts = _usable(npu)
+    return Estimate(1.0, "models", 1, details={"listed": list(facts.listed), "model": facts.model})
+
+
+def baseline(*, gpu: Measurement[ServerFacts]) -> Estimate:
+    """As ``ready`` and ``model``, of the baseline."""
+    facts = _usable(gpu)
+    return Estimate(1.0, "servers", 1, details={"waited_s": facts.waited_s, "model": facts.model})
+
+
+def distinct(*, npu: Measurement[ServerFacts], gpu: Measurement[ServerFacts]) -> Estimate:
+    """Count of addresses at which both devices answer: a server agrees with itself and proves nothing.
+
+    Raises ConditionAbsent for a baseline that was recorded by another run: one machine may hold first the
+    one server, then the other.
+    """
+    ours, theirs = _facts(npu), _facts(gpu)
+    if ours.run != theirs.run:
+        raise ConditionAbsent(f"{gpu.device} was recorded in another run: its address may be anybody's now")
+    shared = sorted(set(ours.addresses) & set(theirs.addresses))
+    details: dict[str, Json] = {"npu": list(ours.addresses), "gpu": list(theirs.addresses)}
+    if shared:
+        details["finding"] = (
+            f"{npu.device} and {gpu.device} are one server, {shared[0]}: correct --npu-url or --gpu-url"
+        )
+    return Estimate(float(len(shared)), "addresses", 1, details=details)
+
+
+def context(*, npu: Measurement[ServerFacts], context_needed: int) -> Estimate:
+    """Tokens by which the served context falls short of what the selected rows need, 0 for none.
+
+    Raises InsufficientData when the server does not tell its ``max_model_len``.
+    """
+    served = _served_context(npu)
+    short = max(0, context_needed - served)
+    details: dict[str, Json] = {"max_model_len": served, "needed": context_needed}
+    if short:
+        details["finding"] = (
+            f"{npu.device} serves a context of {served} tokens and the selected rows need {context_needed}: "
+            f"serve with --max-model-len {context_needed} or more"
+        )
+    return Estimate(float(short), "tokens", 1, details=details)
+
+
+def versions(*, npu: Measurement[ServerFacts], stated: Stated) -> Estimate:
+    """Count of components older than the acceptance guide allows, among those whose version is known.
+
+    Compared by release segment. Details: ``components``, and ``unknown``, those nobody tells. Raises
+    ConditionAbsent when no version is known.
+    """
+    book = FactBook.of(npu.device, _facts(npu), stated)
+    components: list[dict[str, Json]] = []
+    unknown: list[str] = []
+    for name, least in MINIMUMS.items():
+        fact = book.get(name)
+        found = None if fact is None else release(fact.value)
+        if fact is None or found is None:
+            unknown.append(name)
+            continue
+        old = found < (release(least) or ())
+        components.append(
+            {"name": name, "version": fact.value, "least": least, "source": fact.source, "old": old}
+        )
+    example = f"--gptoss-info {npu.device}.{unknown[0]}={MINIMUMS[unknown[0]]}" if unknown else ""
+    if not components:
+        raise ConditionAbsent(
+            f"{npu.device}: no version is known of {', '.join(unknown)}: state it, as {example}"
+        )
+    old_ones = [each for each in components if each["old"]]
+    details: dict[str, Json] = {"components": components, "unknown": unknown}
+    if unknown:
+        details["note"] = f"{npu.device}: not known: {', '.join(unknown)}; state it, as {example}"
+    if old_ones:
+        listed = ", ".join(f"{each['name']} {each['version']} < {each['least']}" for each in old_ones)
+        details["finding"] = f"{npu.device}: {listed} ({old_ones[0]['source']}): upgrade"
+    return Estimate(float(len(old_ones)), "components", len(components), details=details)
+
+
+def clock(*, npu: Measurement[ServerFacts], gpu: Measurement[ServerFacts]) -> Estimate:
+    """Seconds between the clocks of the two servers, each taken from its Date header.
+
+    Raises ConditionAbsent when one sends none.
+    """
+    ours, theirs = _facts(npu).clock_ahead_s, _facts(gpu).clock_ahead_s
+    if ours is None or theirs is None:
+        device = npu.device if ours is None else gpu.device
+        raise ConditionAbsent(f"{device} sends no Date header: its clock cannot be seen")
+    apart = abs(ours - theirs)
+    details: dict[str, Json] = {"npu_ahead_s": ours, "gpu_ahead_s": theirs}
+    if apart >= 2:
+        details["finding"] = (
+            f"the clocks of {npu.device} and {gpu.device} are {apart:.0f} s apart: "
+            "set them by one time server, or the date in their prompts will differ around midnight"
+        )
+    return Estimate(apart, "s", 1, details=details)
+
+
+def harmony_date(*, npu: Measurement[ServerFacts], gpu: Measurement[ServerFacts]) -> Estimate:
+    """Days between the dates in the two servers' chat prompts.
+
+    Raises ConditionAbsent when one shows neither its prompt nor its text.
+    """
+    dates = {}
+    for measurement in (npu, gpu):
+        told = _facts(measurement).harmony_date
+        if told is None:
+            raise ConditionAbsent(
+                f"{measurement.device} does not show the date in its prompt "
+                "(return_token_ids and /detokenize would): inputs.identical compares the prompts themselves"
+            )
+        dates[measurement.device] = told
+    ours, theirs = dates.values()
+    apart = abs(_day(ours, npu.device) - _day(theirs, gpu.device))
+    details: dict[str, Json] = {"npu": ours, "gpu": theirs}
+    if apart:
+        details["finding"] = (
+            f"{npu.device} tells its model that today is {ours}, {gpu.device} says {theirs}: "
+            "start both with the same VLLM_SYSTEM_START_DATE=YYYY-MM-DD, or send the baseline's prompts with "
+            "--gptoss-inputs token-ids"
+        )
+    return Estimate(float(apart), "days", 1, details=details)
+
+
+def says_hi(*, npu: Measurement[Generation]) -> Estimate:
+    """Tokens of the answer to the acceptance guide's "say hi"; 16 of them may all be analysis."""
+    answer = _smoke(npu, "say-hi")
+    details = {"content": answer.content, "reasoning": answer.reasoning}
+    return Estimate(float(answer.completion_tokens), "tokens", 1, details=details)
+
+
+def names_paris(*, npu: Measurement[Generation]) -> Estimate:
+    """1 when the guide's question for the capital of France is answered with Paris, in reasoning or content.
+
+    It gates nothing: badly damaged weights have been seen to know Paris.
+    """
+    answer = _smoke(npu, "capital-france")
+    named = "paris" in answer.text.lower() or "巴黎" in answer.text
+    details: dict[str, Json] = {"content": answer.content, "reasoning": answer.reasoning}
+    if not named:
+        said = answer.content or answer.reasoning
+        details["finding"] = f"asked for the capital of France, {npu.device} says {said[:80]!r}"
+    return Estimate(float(named), "answers", 1, details=details)
+
+
+def _facts(measurement: Measurement[ServerFacts]) -> ServerFacts:
+    return sound_items(measurement, "servers")[0]
+
+
+def _usable(measurement: Measurement[ServerFacts]) -> ServerFacts:
+    facts = _facts(measurement)
+    if facts.model is None:
+        raise InsufficientData(facts.problem)
+    return facts
+
+
+def _served_context(measurement: Measurement[ServerFacts]) -> int:
+    served = _usable(measurement).max_model_len
+    if served is None:
+        raise InsufficientData(
+            f"{measurement.device}: /v1/models tells no max_model_len; is it a vLLM server, or does a proxy "
+            "answer for it?"
+        )
+    return served
+
+
+def _smoke(measurement: Measurement[Generation], prompt_id: str) -> Generation:
+    return next(item for item in sound_items(measurement, "prompts") if item.prompt_id == prompt_id)
+
+
+def _day(text: str, device: str) -> int:
+    """An ISO date as a number of days."""
+    try:
+        return int(np.datetime64(text, "D").astype(int))
+    except ValueError:
+        raise InsufficientData(
+            f"{device}'s prompt holds the date {text!r}: correct VLLM_SYSTEM_START_DATE"
+        ) from None

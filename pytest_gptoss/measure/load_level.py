@@ -1,0 +1,119 @@
+"""One load level on one device: prompts made, server warmed up, load held, counters read around it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pytest_gptoss.client.http import VllmClient
+from pytest_gptoss.client.load import LoadRequest, LoadRun, round_trip_ms, run_load
+from pytest_gptoss.client.own_loop import run_async
+from pytest_gptoss.measure.load_prompts import LoadPrompts, load_prompts
+from pytest_gptoss.measure.server_counters import grown, read_counters, settled_counters
+from pytest_gptoss.records import Device, Load, LoadLevel, LoadShape, RequestTiming
+
+__all__ = ["LevelRun", "why_too_long"]
+
+WARM_UP_TOKENS = 32
+"""Most output tokens of a request that only warms the server up."""
+
+
+def why_too_long(shape: LoadShape, *, device: str, context: int | None) -> str | None:
+    """Why a level cannot be asked of a device at all, in a line; None when it fits its context."""
+    needed = shape.prompt_tokens + shape.max_tokens
+    if context is None or needed <= context:
+        return None
+    return (
+        f"a load request needs a context of {needed} tokens and {device} serves {context}: serve with "
+        f"--max-model-len {needed} or more, or ask for less with --gptoss-prompt-len and --gptoss-max-tokens"
+    )
+
+
+@dataclass
+class LevelRun:
+    """Measures one level. ``level`` holds what there is so far, also after an interruption.
+
+    ``make_client`` gives an unopened client of the device; ``on_end`` hears of every measured request.
+    """
+
+    scenario: Load
+    shape: LoadShape
+    device: Device
+    make_client: Callable[[], VllmClient]
+    ca_bundle: Path | None
+    on_end: Callable[[], None]
+    level: LoadLevel = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.level = LoadLevel(self.shape, ())
+        self._ended: list[RequestTiming] = []
+
+    def measure(self) -> None:
+        """Carry the level out; raises RequestError when no load could be put on the device."""
+        prompts = run_async(self._prompts())
+        name = f"gptoss-{secrets.token_hex(4)}-{self.scenario.device}-{self.scenario.level}"
+        model, warm = self.device.model, self.shape.concurrency
+        self._run(_cut(prompts.requests(f"{name}-warm", model=model, first=0, last=warm)), lambda _: None)
+        rtt_ms, before = run_async(self._beforehand())
+        self.level = replace(self.level, rtt_ms=rtt_ms, frame_tokens=prompts.frame_tokens)
+        requests = prompts.requests(name, model=model, first=warm, last=warm + self.shape.requests)
+        try:
+            run = self._run(requests, self._keep)
+            self.level = replace(self.level, requests=run.requests, health=run.health)
+        except BaseException:
+            self.level = replace(self.level, requests=tuple(self._ended))
+            raise
+        if before is not None:
+            after = run_async(self._afterwards(before))
+            self.level = replace(self.level, server=None if after is None else grown(before, after))
+
+    def _keep(self, timing: RequestTiming) -> None:
+        self._ended.append(timing)
+        self.on_end()
+
+    def _run(self, requests: tuple[LoadRequest, ...], on_end: Callable[[RequestTiming], None]) -> LoadRun:
+        client = self.make_client()
+        return run_load(
+            client.endpoint,
+            requests,
+            concurrency=self.shape.concurrency,
+            timeouts=client.timeouts,
+            ca_bundle=self.ca_bundle,
+            on_end=on_end,
+            role=client.role,
+        )
+
+    async def _prompts(self) -> LoadPrompts:
+        async with self.make_client() as client:
+            return await load_prompts(
+                client,
+                self.shape,
+                able=self.device.capabilities,
+                count=self.shape.concurrency + self.shape.requests,
+            )
+
+    async def _beforehand(self) -> tuple[tuple[float, ...], dict[str, float] | None]:
+        async with self.make_client() as client:
+            rtt_ms = await round_trip_ms(
+                client.endpoint, timeouts=client.timeouts, ca_bundle=self.ca_bundle, role=client.role
+            )
+            tells = self.device.capabilities.metrics
+            return rtt_ms, await read_counters(client) if tells else None
+
+    async def _afterwards(self, before: dict[str, float]) -> dict[str, float] | None:
+        async with self.make_client() as client:
+            return await settled_counters(client, before, requests=len(self.level.requests))
+
+
+def _cut(requests: tuple[LoadRequest, ...]) -> tuple[LoadRequest, ...]:
+    """The same requests for fewer tokens."""
+    return tuple(
+        replace(request, body={**request.body, **_fewer(request.body["max_tokens"])}) for request in requests
+    )
+
+
+def _fewer(max_tokens: int) -> dict[str, int]:
+    tokens = min(max_tokens, WARM_UP_TOKENS)
+    return {"max_tokens": tokens, "min_tokens": tokens}

@@ -1,0 +1,69 @@
+"""A server's own counters, as its ``/metrics`` tells them before and after."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+
+from pytest_gptoss.client.http import VllmClient
+from pytest_gptoss.errors import RequestError
+
+__all__ = ["counters_of", "grown", "read_counters", "settled_counters"]
+
+_COUNTERS: Mapping[str, str] = {
+    "prompt_tokens_total": "prompt_tokens",
+    "generation_tokens_total": "generation_tokens",
+    "prefix_cache_hits_total": "prefix_cache_hits",
+    "external_prefix_cache_hits_total": "external_prefix_cache_hits",
+    "request_success_total": "requests",
+    "time_to_first_token_seconds_sum": "ttft_seconds",
+    "time_to_first_token_seconds_count": "ttft_count",
+}
+"""vLLM's name -> ours."""
+
+_SAMPLE = re.compile(r"^vllm:([a-z_]+)(?:\{[^}]*\})? (\S+)", re.MULTILINE)
+
+READS = 20
+PAUSE_S = 0.1
+
+
+def counters_of(text: str) -> dict[str, float]:
+    """The counters on a page of Prometheus' text form, each summed over its labels."""
+    found: dict[str, float] = {}
+    for name, value in _SAMPLE.findall(text):
+        if name in _COUNTERS:
+            ours = _COUNTERS[name]
+            found[ours] = found.get(ours, 0.0) + float(value)
+    return found
+
+
+def grown(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """By how much each counter that both pages have has grown."""
+    return {name: after[name] - before[name] for name in before if name in after}
+
+
+async def read_counters(client: VllmClient) -> dict[str, float] | None:
+    """The counters of now; None when the server does not answer."""
+    try:
+        return counters_of(await client.metrics_text())
+    except RequestError:
+        return None
+
+
+async def settled_counters(
+    client: VllmClient, before: Mapping[str, float], *, requests: int
+) -> dict[str, float] | None:
+    """The counters once the server has counted so many more requests, or after two seconds of waiting.
+
+    A server counts a request a moment after its last byte has left.
+    """
+    after = None
+    for _ in range(READS):
+        after = await read_counters(client)
+        if after is None or "requests" not in after:
+            break
+        if after["requests"] - before.get("requests", 0.0) >= requests:
+            break
+        await asyncio.sleep(PAUSE_S)
+    return after

@@ -1,0 +1,61 @@
+"""Several configurations of one device side by side, and what each server is known to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pytest_gptoss.records import Json
+from pytest_gptoss.report.tables import Cell, Table
+from pytest_gptoss.report.wording import Wording
+
+__all__ = ["configuration_finding", "configuration_table", "server_fact_table"]
+
+
+def configuration_table(document: Mapping[str, Json], say: Wording) -> Table:
+    """Each configuration against the GPU and against the first one, a figure a column."""
+    matrix = document["measurements"].get("configurations")
+    names = list(matrix["configurations"][0]["against_gpu"]) if matrix else []
+    rows = []
+    for row in matrix["configurations"] if matrix else ():
+        for other, cells in (("gpu", row["against_gpu"]), (matrix["first"], row["against_first"])):
+            if any(cells.values()):
+                rows.append(
+                    (
+                        Cell(f"{row['device']} - {other}"),
+                        Cell(row["label"] or ""),
+                        *(_cell(cells[name], say) for name in names),
+                    )
+                )
+    head = (
+        say("head.edge"), say("head.label"), *(say.name(f"configuration.{name}") for name in names),
+    )  # fmt: skip
+    return Table("configurations", say("section.configurations"), head, tuple(rows))
+
+
+def configuration_finding(document: Mapping[str, Json]) -> str | None:
+    """Which configuration departs, in a line; None when none does."""
+    matrix = document["measurements"].get("configurations")
+    return matrix["finding"] if matrix else None
+
+
+def _cell(cell: Mapping[str, Json] | None, say: Wording) -> Cell:
+    if cell is None:
+        return Cell(say.figure(None))
+    figure = "" if cell["value"] is None else f"{say.figure(cell['value'], cell['unit'])} "
+    return Cell(f"{figure}{say.word('status', cell['verdict'])}", status=cell["verdict"])
+
+
+def server_fact_table(document: Mapping[str, Json], say: Wording) -> Table:
+    """What is known of the servers' software and settings, and from where."""
+    rows = [
+        (
+            Cell(server["device"]),
+            Cell(fact["name"].replace("_", " ")),
+            Cell(str(fact["value"])),
+            Cell(str(fact["source"])),
+        )
+        for server in document["measurements"].get("preflight") or ()
+        for fact in server["facts"]
+    ]
+    head = (say("head.device"), say("head.fact"), say("head.value"), say("head.source"))
+    return Table("server_facts", say("section.server_facts"), head, tuple(rows))

@@ -1,0 +1,60 @@
+"""The guide's feature table, filled from the verdicts that speak about each feature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pytest_gptoss.records import Json
+from pytest_gptoss.report.standing import worst
+from pytest_gptoss.report.tables import Cell, Table, npus, verdict_cell
+from pytest_gptoss.report.wording import Wording
+
+__all__ = ["feature_table"]
+
+Row = Mapping[str, Json]
+
+FEATURES: Mapping[str, tuple[str, ...]] = {
+    "aclgraph": (),
+    "tp": (),
+    "pp": (),
+    "ep": (),
+    "bf16": ("capability.bf16",),
+    "mxfp4": ("capability.mxfp4",),
+    "tools": ("capability.tool",),
+    "reasoning": ("capability.reasoning",),
+    "context": ("capability.context", "needle.recall.d100-128k"),
+}
+"""The guide's rows, and the beginnings of the threshold ids that speak about each."""
+
+
+def feature_table(document: Mapping[str, Json], npu: str, say: Wording) -> Table:
+    """The guide's features, then every other capability that was tried."""
+    verdicts = [row for row in document["verdicts"] if row["npu"] == npu]
+    told: list[Row] = []
+    rows = []
+    for feature, beginnings in FEATURES.items():
+        about = [row for row in verdicts if row["threshold_id"].startswith(beginnings)] if beginnings else []
+        told += about
+        remark = _remark(about) if beginnings else say("feature.compared")
+        rows.append((Cell(say(f"feature.{feature}")), verdict_cell(worst(about), say), Cell(remark)))
+    rows += [
+        (Cell(say.name(row["threshold_id"])), verdict_cell(row, say), Cell(_remark([row])))
+        for row in verdicts
+        if row["family"] == "capability" and row not in told
+    ]
+    title = say("section.features")
+    heads = ("feature", "status", "remark")
+    return Table(
+        "features",
+        title if len(npus(document)) == 1 else f"{title} ({npu})",
+        tuple(say(f"head.{head}") for head in heads),
+        tuple(rows),
+    )
+
+
+def _remark(about: list[Row]) -> str:
+    """What was seen, from the verdict that decides."""
+    row = worst(about)
+    if row is None:
+        return ""
+    return str(row["reason"] or row["line"].partition(": ")[2])

@@ -1,0 +1,168 @@
+"""Load levels as tables: the guide's figures by concurrency, percentiles, and the instrument's own error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from pytest_gptoss.records import Json
+from pytest_gptoss.report.standing import worst
+from pytest_gptoss.report.tables import Cell, Table, npus, verdict_cell
+from pytest_gptoss.report.wording import Wording
+
+__all__ = ["LATENCIES", "instrument_table", "levels", "load_tables"]
+
+Document = Mapping[str, Json]
+Row = Mapping[str, Json]
+
+LATENCIES: Mapping[str, str] = {
+    "ttft_ms": "TTFT", "first_text_ms": "TTFT (text)", "tpot_ms": "TPOT", "itl_ms": "ITL", "e2e_ms": "E2E",
+    "client_delay_ms": "client delay",
+}  # fmt: skip
+_STATISTICS = ("mean", "p50", "p90", "p95", "p99", "max")
+_GUIDE = (1, 4, 8, 16)
+"""The levels of the guide's table, shown open when a run knows of no others."""
+
+
+def levels(document: Document) -> list[Row]:
+    """Every load level of every device that came to figures."""
+    load = document["measurements"].get("load") or {}
+    return [row for row in load.get("levels", ()) if "completed" in row]
+
+
+def load_tables(document: Document, say: Wording) -> list[Table]:
+    """The guide's performance results for each device, and the percentiles behind them."""
+    measured = levels(document)
+    under_test = npus(document)
+    others = [name for name in dict.fromkeys(row["device"] for row in measured) if name not in under_test]
+    tables = [
+        _by_concurrency(document, name, say, judged=name in under_test) for name in [*under_test, *others]
+    ]
+    return [
+        *tables,
+        *(table for table in (_percentiles(measured, say), _circumstances(document, say)) if table.rows),
+    ]
+
+
+def _by_concurrency(document: Document, device: str, say: Wording, *, judged: bool) -> Table:
+    measured = {
+        (row["concurrency"], row["trial"]): row for row in levels(document) if row["device"] == device
+    }
+    planned = {(concurrency, 0) for concurrency in _planned(document, device)}
+    rows = []
+    for concurrency, trial in sorted({*measured, *planned}) or [(concurrency, 0) for concurrency in _GUIDE]:
+        level = measured.get((concurrency, trial))
+        status = (
+            verdict_cell(worst(_verdicts(document, device, concurrency)), say)
+            if judged
+            else Cell(say("status.SHOWN"), status="SHOWN")
+        )
+        rows.append(
+            (
+                Cell(f"{concurrency} #{trial + 1}" if trial else str(concurrency), figure=True),
+                _statistic(level, "ttft_ms", say),
+                _statistic(level, "tpot_ms", say),
+                _plain(level, "throughput_tok_s", say),
+                _plain(level, "qps", say),
+                status,
+            )
+        )
+    heads = ("concurrency", "ttft", "tpot", "throughput", "qps", "status")
+    title = say("section.performance")
+    alone = judged and len(npus(document)) == 1
+    return Table(
+        "performance",
+        title if alone else f"{title} ({device})",
+        tuple(say(f"head.{head}") for head in heads),
+        tuple(rows),
+    )
+
+
+def _planned(document: Document, device: str) -> set[int]:
+    """Concurrencies that the profile's thresholds name for a device."""
+    known = [row for row in [*document["verdicts"], *document["not_judged"]] if row["npu"] == device]
+    return {at for row in known if (at := _concurrency(row["threshold_id"])) is not None}
+
+
+def _concurrency(threshold_id: str) -> int | None:
+    found = re.fullmatch(r"performance\..+\.c([0-9]+)", threshold_id)
+    return None if found is None else int(found.group(1))
+
+
+def _verdicts(document: Document, npu: str, concurrency: int) -> list[Row]:
+    return [
+        row
+        for row in document["verdicts"]
+        if row["npu"] == npu and _concurrency(row["threshold_id"]) == concurrency
+    ]
+
+
+def _percentiles(measured: list[Row], say: Wording) -> Table:
+    rows = [
+        (
+            Cell(level["device"]),
+            Cell(str(level["concurrency"]), figure=True),
+            Cell(name),
+            *(Cell(say.figure(level[key][statistic]), figure=True) for statistic in _STATISTICS),
+        )
+        for level in measured
+        for key, name in LATENCIES.items()
+        if level.get(key)
+    ]
+    head = (
+        say("head.device"), say("head.concurrency"), say("head.quantity"),
+        say("head.mean"), *_STATISTICS[1:],
+    )  # fmt: skip
+    return Table("percentiles", say("section.distributions"), head, tuple(rows))
+
+
+def _circumstances(document: Document, say: Wording) -> Table:
+    """What each level was: its requests and lengths, the way to the server, and how the client kept up."""
+    rows = []
+    for level in (document["measurements"].get("load") or {}).get("levels", ()):
+        known = "completed" in level
+        client = level.get("client") or {}
+        share = client.get("cpu_share")
+        rows.append(
+            (
+                Cell(f"{level['device']} {level['level']}"),
+                Cell(
+                    f"{level['completed']}/{level['num_requests']}" if known else say.figure(None),
+                    figure=True,
+                ),
+                _plain(level, "prompt_tokens", say),
+                _plain(level, "max_tokens", say),
+                _plain(level, "rtt_ms", say),
+                Cell(say.figure(None) if share is None else f"{share:.0%}", figure=True),
+                Cell(level["reason"] or ""),
+            )
+        )
+    heads = ("level", "completed", "prompt_tokens", "output_tokens", "rtt", "client_cpu", "reason")
+    return Table("levels", say("section.levels"), tuple(say(f"head.{head}") for head in heads), tuple(rows))
+
+
+def instrument_table(document: Document, say: Wording) -> Table:
+    """How far the measuring client itself is off on this machine, by level."""
+    instrument = (document["measurements"].get("load") or {}).get("instrument") or {}
+    errors = {error["concurrency"]: error for error in instrument.get("errors", ())}
+    columns = ("ttft_bias_ms", "ttft_p99_ms", "tpot_bias_ms", "tpot_p99_ms", "load_held")
+    rows = [
+        (
+            Cell(str(concurrency), figure=True),
+            *(Cell(say.figure(error.get(column)), figure=True) for column in columns),
+        )
+        for concurrency, error in sorted(errors.items())
+    ]
+    heads = ("concurrency", "bias_ttft", "p99_ttft", "bias_tpot", "p99_tpot", "held")
+    return Table(
+        "instrument", say("section.instrument"), tuple(say(f"head.{head}") for head in heads), tuple(rows)
+    )
+
+
+def _statistic(level: Row | None, key: str, say: Wording) -> Cell:
+    figures = level and level.get(key)
+    return Cell(say.figure(figures["p50"] if figures else None), figure=True)
+
+
+def _plain(level: Row | None, key: str, say: Wording) -> Cell:
+    return Cell(say.figure(level.get(key) if level else None), figure=True)

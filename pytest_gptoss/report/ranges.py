@@ -1,0 +1,111 @@
+"""Each verdict as a place on a line with its limit: what passed, by how much, and where it nearly did not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pytest_gptoss.judge.verdicts import headroom
+from pytest_gptoss.records import Json
+from pytest_gptoss.report.headline import close, sentence
+from pytest_gptoss.report.tables import Cell, interval, limit, npus, verdict_cell
+from pytest_gptoss.report.wording import Wording
+
+__all__ = ["Range", "RangeGroup", "range_groups"]
+
+Row = Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """One verdict. Places are percent of the line from left; to the right of ``limit_at`` it passes.
+
+    ``at`` is None where there is no figure; ``far``: the value lies beyond the left end.
+    """
+
+    id: str
+    name: str
+    value: str
+    limit: str
+    interval: str
+    n: str
+    cell: Cell
+    alt: str
+    headroom: str
+    flags: tuple[str, ...]
+    limit_at: float
+    at: float | None
+    low_at: float | None
+    high_at: float | None
+    far: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RangeGroup:
+    """The verdicts of one tier on one device."""
+
+    caption: str
+    rows: tuple[Range, ...]
+
+
+def range_groups(document: Mapping[str, Json], say: Wording) -> list[RangeGroup]:
+    """Every verdict, the guide's thresholds before ours, device by device."""
+    several = len(npus(document)) > 1
+    groups = []
+    for npu in npus(document):
+        for tier in ("contract", "assurance", "info"):
+            rows = [row for row in document["verdicts"] if row["npu"] == npu and row["tier"] == tier]
+            caption = say.word("tier", tier)
+            if rows:
+                groups.append(
+                    RangeGroup(
+                        f"{npu}: {caption}" if several else caption, tuple(_range(row, say) for row in rows)
+                    )
+                )
+    return groups
+
+
+def _range(row: Row, say: Wording) -> Range:
+    ends = [] if row["ci"] is None else sorted(_place(row, end) for end in row["ci"])
+    flags = [say("close")] if close(row) else []
+    if row["verdict"] == "PASS" and row["proven"] is False:
+        flags.append(say("unproven"))
+    return Range(
+        id=row["threshold_id"],
+        name=say.name(row["threshold_id"]),
+        value=say.figure(row["value"], row["unit"], apart_from=row["limit"]),
+        limit=limit(row, say),
+        interval=interval(row, say),
+        n=say.figure(row["n"]),
+        cell=verdict_cell(row, say),
+        alt=sentence(row, say),
+        headroom=_headroom(row, say),
+        flags=tuple(flags),
+        limit_at=_limit_at(row),
+        at=None if row["value"] is None else _place(row, row["value"]),
+        low_at=ends[0] if ends else None,
+        high_at=ends[1] if ends else None,
+        far=row["value"] is not None and row["headroom"] <= -1,
+    )
+
+
+def _limit_at(row: Row) -> float:
+    """Where the limit stands: in the middle, or at the end where nothing can be better than it."""
+    return 100.0 if row["comparison"] == "=" else 50.0
+
+
+def _place(row: Row, value: float) -> float:
+    inside = headroom(value, row["comparison"], row["limit"], row["unit"])
+    at = _limit_at(row)
+    return round(min(100.0, max(0.0, at + at * inside)), 2)
+
+
+def _headroom(row: Row, say: Wording) -> str:
+    if row["headroom"] is None:
+        return ""
+    if row["comparison"] == "=":
+        return say("headroom.exact") if row["headroom"] == 0 else ""
+    distance = say.figure(abs(row["value"] - row["limit"]), row["unit"])
+    if row["headroom"] < 0:
+        return say("headroom.out", distance=distance)
+    return say("headroom.in", distance=distance, percent=f"{row['headroom']:.0%}")

@@ -1,0 +1,16 @@
+"""How a group of thresholds stands together: the worst verdict among them speaks for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pytest_gptoss.records import Json
+
+__all__ = ["worst"]
+
+_ORDER = ("FAIL", "INVALID", "WAIVED", "PASS", "SKIPPED")
+
+
+def worst(rows: Iterable[Mapping[str, Json]]) -> Mapping[str, Json] | None:
+    """The verdict that decides about a group, a pass that is not proven before one that is; None for none."""
+    return min(rows, key=lambda row: (_ORDER.index(row["verdict"]), row["proven"] is not False), default=None)

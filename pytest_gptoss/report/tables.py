@@ -1,0 +1,391 @@
+"""The report document as tables in a reader's language; Markdown and HTML write the same ones.
+
+Cells hold plain text as it came: whoever writes them into a file escapes them for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pytest_gptoss.records import Json
+from pytest_gptoss.report.precision import CONTRACT_METRICS
+from pytest_gptoss.report.wording import Wording
+
+__all__ = [
+    "Cell",
+    "Table",
+    "change_table",
+    "device_table",
+    "edge_table",
+    "fact_table",
+    "fork_table",
+    "forks",
+    "interval",
+    "limit",
+    "limit_notes",
+    "needle_table",
+    "needle_task",
+    "not_measured_table",
+    "notes",
+    "npus",
+    "precision_table",
+    "scenario_table",
+    "size",
+    "verdict_cell",
+    "verdict_table",
+    "waiver_table",
+]
+
+Row = Mapping[str, Json]
+Document = Mapping[str, Json]
+
+OPEN = "OPEN"
+"""The status of what was not measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell: its text, whether it is a figure, and the verdict it tells, if any."""
+
+    text: str
+    figure: bool = False
+    status: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: its name for links and tests, its caption, its column heads and its rows."""
+
+    name: str
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def npus(document: Document) -> list[str]:
+    """Names of the devices under test, in order; those of a run that judged nothing come from its devices."""
+    judged = [row["npu"] for row in [*document["verdicts"], *document["not_judged"]]]
+    return list(
+        dict.fromkeys([*(each["name"] for each in document["devices"] if each["role"] == "npu"), *judged])
+    )
+
+
+def verdict_cell(row: Row | None, say: Wording) -> Cell:
+    """A verdict as a mark and a word; None stands for what was not measured."""
+    if row is None:
+        return Cell(say("status.OPEN"), status=OPEN)
+    star = "*" if row["verdict"] == "PASS" and row["proven"] is False else ""
+    return Cell(f"{say.word('status', row['verdict'])}{star}", status=row["verdict"])
+
+
+def precision_table(document: Document, npu: str, say: Wording) -> Table:
+    """The guide's precision results: baseline, device, difference and status of the four figures."""
+    measured = {row["threshold_id"]: row for row in _of(document["measurements"].get("precision", ()), npu)}
+    verdicts = _by_threshold(document, npu)
+    rows = []
+    for threshold_id in CONTRACT_METRICS:
+        figures = measured.get(threshold_id, {"gpu": None, "npu": None, "difference": None})
+        rows.append(
+            (
+                Cell(say.name(threshold_id)),
+                _figure(figures["gpu"], say),
+                _figure(figures["npu"], say),
+                _figure(figures["difference"], say),
+                verdict_cell(verdicts.get(threshold_id), say),
+            )
+        )
+    return Table(
+        "precision", _caption(document, npu, say("section.precision")),
+        _head(say, "metric", "gpu_baseline", "npu_result", "difference", "status"), tuple(rows),
+    )  # fmt: skip
+
+
+def needle_table(document: Document, npu: str, say: Wording) -> Table:
+    """The guide's long-context results: a row for each cell of the profile, asked or not."""
+    cells = {
+        (cell["length"], cell["depth"]): cell
+        for cell in _of(document["measurements"].get("needles", ()), npu)
+        if not cell["control"]
+    }
+    verdicts = _by_threshold(document, npu)
+    known = [
+        row["threshold_id"] for row in [*document["verdicts"], *document["not_judged"]] if row["npu"] == npu
+    ]
+    planned = {at: threshold_id for threshold_id in known if (at := _cell_of(threshold_id)) is not None}
+    rows = []
+    for (length, depth), threshold_id in sorted(planned.items()):
+        cell = cells.get((length, depth))
+        rows.append(
+            (
+                Cell(f"{depth:.0%}"),
+                Cell(size(length)),
+                _figure(None if cell is None else cell["first_token_ms"], say),
+                Cell(_recall(cell, say)),
+                verdict_cell(verdicts.get(threshold_id), say),
+            )
+        )
+    return Table(
+        "needle", _caption(document, npu, say("section.needle")),
+        _head(say, "depth", "length", "first_token", "recall", "status"), tuple(rows),
+    )  # fmt: skip
+
+
+def _recall(cell: Row | None, say: Wording) -> str:
+    if cell is None or not cell["trials"]:
+        return say.figure(None)
+    hits = f"{cell['hits']}/{cell['trials']}"
+    return hits if cell["outcome"] in (None, "hit") else f"{hits} ({say.word('outcome', cell['outcome'])})"
+
+
+def size(tokens: int) -> str:
+    """A length of tokens as the guide writes it: 32K; a length that is no whole K in full."""
+    return f"{tokens // 1024}K" if tokens % 1024 == 0 else f"{tokens:,}"
+
+
+def _cell_of(threshold_id: str) -> tuple[int, float] | None:
+    """Length and depth of a recall threshold's cell; None when it is no such threshold."""
+    found = re.fullmatch(r"needle\.recall\.d([0-9]{3})-([0-9]+)(k?)", threshold_id)
+    if found is None:
+        return None
+    depth, length, kilo = found.groups()
+    return int(length) * (1024 if kilo else 1), int(depth) / 100
+
+
+def verdict_table(document: Document, npu: str, say: Wording) -> Table:
+    """Every verdict on one device: value, limit, how sure."""
+    rows = [
+        (
+            Cell(say.name(row["threshold_id"])),
+            Cell(row["threshold_id"]),
+            _figure(row["value"], say, row["unit"], apart_from=row["limit"]),
+            Cell(limit(row, say), figure=True),
+            Cell(interval(row, say), figure=True),
+            _figure(row["n"], say),
+            Cell(say.word("tier", row["tier"])),
+            verdict_cell(row, say),
+        )
+        for row in document["verdicts"]
+        if row["npu"] == npu
+    ]
+    return Table(
+        "thresholds", _caption(document, npu, say("section.thresholds")),
+        _head(say, "figure", "threshold", "value", "limit", "interval", "n", "tier", "status"), tuple(rows),
+    )  # fmt: skip
+
+
+def limit(row: Row, say: Wording) -> str:
+    """A limit with its comparison, and what a reader must know about it."""
+    notes = [say("source.ours")] if row["source"] == "ours" and row["tier"] == "contract" else []
+    if row["changed_from"] is not None:
+        notes.append(say("changed", limit=say.figure(row["changed_from"])))
+    text = f"{row['comparison']} {say.figure(row['limit'], row['unit'])}"
+    return f"{text} ({', '.join(notes)})" if notes else text
+
+
+def interval(row: Row, say: Wording) -> str:
+    """A 95% interval in plain figures."""
+    return say.figure(None) if row["ci"] is None else " - ".join(say.figure(end) for end in row["ci"])
+
+
+def device_table(document: Document, say: Wording) -> Table:
+    """The devices of the run, and what kept one from being measured."""
+    rows = [
+        (
+            Cell(f"{device['name']} ({say.word('role', device['role'])})"),
+            Cell(device["label"] or say.figure(None)),
+            Cell(device["model"] or say.figure(None)),
+            Cell(device["server_version"] or say.figure(None)),
+            _figure(device["max_model_len"], say),
+            Cell(device["url"] or say.figure(None)),
+            Cell(device["problem"] or ""),
+        )
+        for device in document["devices"]
+    ]
+    return Table(
+        "devices", say("section.devices"),
+        _head(say, "device", "label", "model", "version", "context", "url", "problem"), tuple(rows),
+    )  # fmt: skip
+
+
+def change_table(document: Document, say: Wording) -> Table:
+    """The limits that the user has changed."""
+    rows = [
+        (Cell(name), _figure(change["from"], say), _figure(change["to"], say))
+        for name, change in document["run"]["changed_limits"].items()
+    ]
+    return Table(
+        "changes", say("section.changes"), _head(say, "threshold", "changed_from", "changed_to"), tuple(rows)
+    )
+
+
+def waiver_table(document: Document, say: Wording) -> Table:
+    """The thresholds that the user chose not to judge, and why."""
+    rows = [(Cell(name), Cell(reason)) for name, reason in document["run"]["waivers"].items()]
+    return Table("waivers", say("section.waivers"), _head(say, "threshold", "reason"), tuple(rows))
+
+
+def not_measured_table(document: Document, say: Wording) -> Table:
+    """Thresholds of the profile without a verdict."""
+    rows = [
+        (
+            Cell(say.name(row["threshold_id"])),
+            Cell(row["threshold_id"]),
+            Cell(row["npu"]),
+            Cell(f"{row['comparison']} {say.figure(row['limit'], row['unit'])}", figure=True),
+            Cell(say.word("why", row["why"])),
+        )
+        for row in document["not_judged"]
+    ]
+    return Table(
+        "not_measured", say("section.not_measured"),
+        _head(say, "figure", "threshold", "device", "limit", "why"), tuple(rows),
+    )  # fmt: skip
+
+
+def scenario_table(document: Document, say: Wording) -> Table:
+    """Measurements that stopped early, or of which an item failed or was left out."""
+    rows = []
+    for each in document["measurements"].get("scenarios", ()):
+        reasons = [f"{failure['item']}: {failure['message']}" for failure in each["failures"]]
+        reasons += [f"{item}: {why}" for item, why in each["left_out"].items()]
+        if reasons or not each["complete"]:
+            more = f" (+{len(reasons) - 1})" if len(reasons) > 1 else ""
+            rows.append(
+                (
+                    Cell(each["id"]),
+                    _figure(each["items"], say),
+                    _figure(len(each["failures"]), say),
+                    Cell((reasons[0] + more) if reasons else say("why.not reached")),
+                )
+            )
+    return Table(
+        "scenarios",
+        say("section.scenarios"),
+        _head(say, "scenario", "items", "failures", "reason"),
+        tuple(rows),
+    )
+
+
+def fork_table(document: Document, npu: str, say: Wording, *, most: int | None = None) -> Table:
+    """Prompts whose answers differ, the gravest first."""
+    forked = forks(document, npu)
+    rows = [
+        (
+            Cell(prompt["id"]),
+            _figure(prompt["fork"]["index"], say),
+            Cell(say.word("kind", prompt["fork"]["kind"])),
+            _figure(prompt["fork"]["margin"], say),
+            Cell(_first_text(prompt, "npu")),
+            Cell(_first_text(prompt, "gpu")),
+            _figure(prompt["rouge_l"], say),
+        )
+        for prompt in forked[:most]
+    ]
+    return Table(
+        "forks", _caption(document, npu, say("section.forks")),
+        (*_head(say, "prompt", "fork_at", "kind", "margin", "npu_token", "gpu_token"), "ROUGE-L"),
+        tuple(rows),
+    )  # fmt: skip
+
+
+def forks(document: Document, npu: str) -> list[Row]:
+    """Prompts of a device whose answer forks: real forks before near ties, wide margins first."""
+    forked = [prompt for prompt in _of(document["measurements"].get("prompts", ()), npu) if prompt["fork"]]
+    gravity = ("real", "unknown", "length", "near tie")
+    return sorted(
+        forked,
+        key=lambda prompt: (gravity.index(prompt["fork"]["kind"]), -(prompt["fork"]["margin"] or 0.0)),
+    )
+
+
+def _first_text(prompt: Row, side: str) -> str:
+    tokens = prompt["diff"][side]["tokens"] if prompt.get("diff") else []
+    if tokens:
+        return str(tokens[0]["text"])
+    token = prompt["fork"][f"{side}_token"]
+    return "-" if token is None else str(token)
+
+
+def edge_table(document: Document, say: Wording) -> Table:
+    """The devices compared pairwise: whose fault a difference is."""
+    rows = [
+        (
+            Cell(row["edge"].replace("npu", row["device"])),
+            _figure(row["perplexity_ratio"], say),
+            _figure(row["kl"], say),
+            _figure(row["n"], say),
+        )
+        for row in document["measurements"].get("edges", ())
+    ]
+    return Table("edges", say("section.edges"), _head(say, "edge", "ratio", "kl", "n"), tuple(rows))
+
+
+def limit_notes(document: Document, say: Wording) -> list[str]:
+    """Which contract limits are ours, the guide leaving them blank."""
+    ids = {
+        row["threshold_id"]: None
+        for row in document["verdicts"]
+        if row["tier"] == "contract" and row["source"] == "ours"
+    }
+    return [say("source.ours.note", name=say.name(threshold_id)) for threshold_id in ids]
+
+
+def needle_task(document: Document, say: Wording) -> str | None:
+    """What was hidden and asked for, in a line."""
+    task = document["run"].get("needle")
+    if not task:
+        return None
+    return say("task", needle=task["needle"], question=task["question"], expect=task["expect"])
+
+
+def notes(document: Document) -> list[str]:
+    """Remarks beside the verdicts, in the words of whoever made them."""
+    measured = document["measurements"]
+    return [*measured.get("notes", ()), *(measured.get("load") or {}).get("notes", ())]
+
+
+def fact_table(document: Document, say: Wording) -> Table:
+    """Where the figures come from: versions, settings, hashes, times."""
+    run = document["run"]
+    facts: list[tuple[str, object]] = [
+        (say("fact.started"), run["started"]),
+        (say("fact.ended"), run["ended"]),
+        (say("fact.profile"), run["profile"]),
+        (say("fact.prompts_sha256"), run["prompts_sha256"]),
+    ]
+    facts += [(say("fact.versions", name=name), version) for name, version in run["versions"].items()]
+    for group in ("settings", "needle", "info"):
+        values = run.get(group) or {}
+        facts += [
+            (say(f"fact.{group}", name=name.replace("_", " ")), value)
+            for name, value in values.items()
+            if name != "prompts_sha256"
+        ]
+    if run.get("replay_of"):
+        facts.append((say("fact.replay_of"), run["replay_of"]))
+    if run.get("recorded"):
+        facts.append((say("fact.recorded"), ", ".join(run["recorded"])))
+    rows = [(Cell(name), Cell(say.figure(None) if value is None else str(value))) for name, value in facts]
+    return Table("provenance", say("section.provenance"), _head(say, "fact", "value"), tuple(rows))
+
+
+def _figure(value: float | None, say: Wording, unit: str = "", *, apart_from: float | None = None) -> Cell:
+    return Cell(say.figure(value, unit, apart_from=apart_from), figure=True)
+
+
+def _head(say: Wording, *keys: str) -> tuple[str, ...]:
+    return tuple(say(f"head.{key}") for key in keys)
+
+
+def _caption(document: Document, npu: str, title: str) -> str:
+    return title if len(npus(document)) == 1 else f"{title} ({npu})"
+
+
+def _of(rows: Iterable[Row], device: str) -> list[Row]:
+    return [row for row in rows if row["device"] == device]
+
+
+def _by_threshold(document: Document, npu: str) -> dict[str, Row]:
+    return {row["threshold_id"]: row for row in document["verdicts"] if row["npu"] == npu}

@@ -1,0 +1,71 @@
+"""The words of the reports in English and Chinese, from one catalogue: ``messages.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+from pytest_gptoss.judge.verdicts import number
+
+__all__ = ["LANGUAGES", "Language", "Wording", "catalogue"]
+
+Language: TypeAlias = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+
+_ABSENT = "-"
+
+
+@cache
+def catalogue() -> Mapping[str, Mapping[Language, str]]:
+    """Every message by its key, in every language."""
+    messages: Mapping[str, Mapping[Language, str]] = json.loads(
+        Path(__file__).with_name("messages.json").read_text("utf-8")
+    )
+    return messages
+
+
+class Wording:
+    """Messages in one language: ``say("counts", passed=3)``."""
+
+    def __init__(self, language: Language) -> None:
+        self.language = language
+
+    def __call__(self, key: str, **values: object) -> str:
+        """The message of a key with its values filled in; raises KeyError for a key that is none."""
+        return catalogue()[key][self.language].format(**values)
+
+    def word(self, group: str, word: str) -> str:
+        """A word of a group such as ``kind`` or ``unit``; one that is not in the catalogue stays as it is."""
+        key = f"{group}.{word}"
+        return self(key) if key in catalogue() else word
+
+    def name(self, threshold_id: str) -> str:
+        """What people call a threshold; its id, when the catalogue has no name for it."""
+        key = f"name.{threshold_id}"
+        if key in catalogue():
+            return self(key)
+        family, _, cell = threshold_id.rpartition(".")
+        key = f"name.{family}.*"
+        return self(key, cell=cell) if key in catalogue() else threshold_id
+
+    def figure(self, value: float | None, unit: str = "", *, apart_from: float | None = None) -> str:
+        """A figure as people read it: at least four digits, ``-`` for one that does not exist.
+
+        ``apart_from``: as many digits as it takes to tell the two from each other.
+        """
+        if value is None:
+            return _ABSENT
+        return number(value, apart_from=apart_from) + self.unit(unit)
+
+    def when(self, moment: str | None) -> str:
+        """A time of the document, to the second; all of them are UTC."""
+        return _ABSENT if moment is None else moment[:19].replace("T", " ")
+
+    def unit(self, unit: str) -> str:
+        """A unit behind its figure; shares, F and cosine need none."""
+        if unit in ("", "share", "F", "cosine"):
+            return ""
+        return f"{unit}" if unit.startswith("%") else f" {self.word('unit', unit)}"

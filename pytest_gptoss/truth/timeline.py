@@ -1,0 +1,192 @@
+"""A script, written out: which bytes are due when, and which tokens they complete."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from pytest_gptoss.truth.script import Script
+
+__all__ = ["Write", "timeline"]
+
+_HIDDEN = 3
+_WORDS = (" the", " é", " 密码", " and", " naïve", " 🜁", " of", " code")
+"""Some take several bytes in UTF-8, and none is escaped, so that a split may fall inside one."""
+
+_STUFFING = b"x" * 2**16
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write to the socket, ``due_ms`` after the request was read.
+
+    ``tokens`` are complete with it, ``text`` says whether any of them shows. ``then`` is what comes
+    after it: ``next`` write, ``end`` of the answer, ``stall``, ``reset``, ``close`` or ``repeat``.
+    """
+
+    due_ms: float
+    data: bytes
+    tokens: int = 0
+    text: bool = False
+    then: str = "next"
+
+
+@lru_cache(maxsize=64)
+def timeline(script: Script, max_tokens: int, *, chat: bool) -> tuple[Write, ...]:
+    """Write an answer out. Source of the dialect: streams recorded from vLLM 0.32."""
+    if script.fault in ("silence", "endless-headers"):
+        return _no_answer(script.fault)
+    if script.fault.startswith("status-"):
+        return (Write(0.0, _refusal(int(script.fault.removeprefix("status-"))), then="end"),)
+    answer = _Answer(script, chat=chat)
+    answer.head()
+    total = max_tokens if script.tokens is None else script.tokens
+    broken = script.fault in _BREAKS
+    _tokens(answer, script, min(script.fault_after, total) if broken else total)
+    if broken:
+        _break(answer, script.fault, total)
+    else:
+        _end(answer, script, total)
+    return tuple(answer.writes)
+
+
+_BREAKS = frozenset(
+    {"error-event", "stall", "reset", "close", "pings", "endless-body", "huge-line", "excess"}
+)
+
+
+class _Answer:
+    """Collects the writes of one answer."""
+
+    def __init__(self, script: Script, *, chat: bool) -> None:
+        self.writes: list[Write] = []
+        self.due_ms = 0.0
+        self.chat = chat
+        self._script = script
+        self._line_end = b"\r\n" if script.crlf else b"\n"
+
+    def head(self) -> None:
+        head = (
+            b"HTTP/1.1 200 OK\r\nserver: uvicorn\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
+            b"transfer-encoding: chunked\r\n\r\n"
+        )
+        at_once = self._script.role_ms is not None or self._script.fault in ("pings", "huge-line")
+        self.due_ms = (self._script.role_ms or 0.0) if at_once else self._script.first_token_ms
+        self.raw(head)
+        if self.chat:
+            delta: dict[str, Any] = {"role": "assistant", "content": ""}
+            self.chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}])
+
+    def chunk(
+        self, choices: list[dict[str, Any]], *, tokens: int = 0, text: bool = False, **more: Any
+    ) -> None:
+        kind = "chat.completion.chunk" if self.chat else "text_completion"
+        body = {"id": "chatcmpl-truth", "object": kind, "created": 1767225600, "model": "truth"}
+        data = json.dumps({**body, "choices": choices, **more}, ensure_ascii=False, separators=(",", ":"))
+        self.event(data.encode(), tokens=tokens, text=text)
+
+    def event(self, data: bytes, *, tokens: int = 0, text: bool = False, then: str = "next") -> None:
+        end = self._line_end
+        comment = b": ping" + end + end if self._script.comments else b""
+        whole = comment + b"data: " + data + end + end
+        step = self._script.split or len(whole)
+        pieces = [whole[at : at + step] for at in range(0, len(whole), step)]
+        for piece in pieces[:-1]:
+            self.raw(_framed(piece))
+            self.due_ms += self._script.split_ms
+        self.writes.append(Write(self.due_ms, _framed(pieces[-1]), tokens, text, then))
+
+    def raw(self, data: bytes, then: str = "next") -> None:
+        self.writes.append(Write(self.due_ms, data, then=then))
+
+
+def _tokens(answer: _Answer, script: Script, count: int) -> None:
+    begin = 0
+    while begin < count:
+        size = min(script.per_event, count - begin)
+        answer.due_ms = max(answer.due_ms, script.first_token_ms + begin * script.interval_ms)
+        choice, text = _choice(script, range(begin, begin + size), count, chat=answer.chat)
+        answer.chunk([choice], tokens=size, text=text)
+        begin += size
+
+
+def _choice(script: Script, places: range, count: int, *, chat: bool) -> tuple[dict[str, Any], bool]:
+    shown: dict[str, str] = {}
+    for place in places:
+        where = _where(script.text, place, count)
+        if where:
+            shown[where] = shown.get(where, "") + _WORDS[place % len(_WORDS)]
+    ids = {"token_ids": [1000 + place for place in places]} if script.ids else {}
+    if chat:
+        return {"index": 0, "delta": shown, "logprobs": None, "finish_reason": None, **ids}, bool(shown)
+    text = "".join(shown.values())
+    return {"index": 0, "text": text, "logprobs": None, "finish_reason": None, **ids}, bool(text)
+
+
+def _where(text: str, place: int, count: int) -> str:
+    if text == "harmony":
+        if place < _HIDDEN:
+            return ""
+        return "reasoning" if place < count // 2 else "content"
+    return "" if text == "none" else text
+
+
+def _end(answer: _Answer, script: Script, total: int) -> None:
+    if script.fault != "no-finish":
+        ids: dict[str, Any] = {"token_ids": []} if script.ids else {}
+        piece: dict[str, Any] = {"delta": {}} if answer.chat else {"text": ""}
+        answer.chunk([{"index": 0, **piece, "logprobs": None, "finish_reason": "length", **ids}])
+    answer.due_ms += script.usage_ms
+    if script.fault != "no-usage":
+        counts = {"prompt_tokens": script.prompt_tokens, "completion_tokens": total}
+        answer.chunk([], usage={**counts, "total_tokens": sum(counts.values())})
+    if script.fault != "no-done":
+        answer.event(b"[DONE]")
+    answer.raw(
+        b"" if script.fault == "no-end" else b"0\r\n\r\n", "stall" if script.fault == "no-end" else "end"
+    )
+
+
+def _break(answer: _Answer, fault: str, total: int) -> None:
+    if fault == "error-event":
+        answer.event(b'{"error":{"message":"the engine died","type":"InternalServerError","code":500}}')
+        answer.event(b"[DONE]")
+        answer.raw(_LAST_CHUNK, "end")
+    elif fault == "pings":
+        answer.due_ms += 20
+        answer.raw(_framed(b": ping\n\n"), "repeat")
+    elif fault == "endless-body":
+        answer.raw(_framed(b": " + _STUFFING + b"\n\n"), "repeat")
+    elif fault == "huge-line":
+        answer.raw(_framed(b"data: "))
+        answer.raw(_framed(_STUFFING), "repeat")
+    elif fault == "excess":
+        _tokens(answer, Script(first_token_ms=answer.due_ms, interval_ms=0), 2 * total + 1)
+        answer.raw(_LAST_CHUNK, "end")
+    else:
+        answer.raw(b"", fault)
+
+
+def _no_answer(fault: str) -> tuple[Write, ...]:
+    if fault == "silence":
+        return (Write(0.0, b"", then="stall"),)
+    return (
+        Write(0.0, b"HTTP/1.1 200 OK\r\n"),
+        Write(0.0, b"x-more: " + _STUFFING[:8000] + b"\r\n", then="repeat"),
+    )
+
+
+def _refusal(status: int) -> bytes:
+    phrase = {429: "Too Many Requests", 503: "Service Unavailable"}.get(status, "Error")
+    body = json.dumps({"error": {"message": f"scripted {phrase}", "type": phrase, "code": status}}).encode()
+    head = (
+        f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _framed(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)

@@ -1,0 +1,134 @@
+"""Preflight figures from facts written down by hand."""
+
+import dataclasses
+
+import pytest
+from made import answer, failure, measurement
+
+from pytest_gptoss.errors import ConditionAbsent, InsufficientData
+from pytest_gptoss.judge.metrics import preflight
+from pytest_gptoss.records import KnownFact, ServerFacts
+
+SERVER = ServerFacts(
+    run="r1", addresses=("10.0.0.1:8000",), waited_s=2.0, listed=("gpt-oss-20b",), model="gpt-oss-20b",
+    version="0.18.0rc1", max_model_len=131072, clock_ahead_s=0.2, harmony_date="2026-01-01",
+)  # fmt: skip
+
+
+def facts(device="npu", **changes):
+    return measurement(device, [dataclasses.replace(SERVER, **changes)])
+
+
+def unready(device="npu"):
+    return measurement(
+        device, [], failures=(failure("*", "connect", f"{device}: nobody there"),), complete=False
+    )
+
+
+def test_ready_and_model():
+    assert preflight.ready(npu=facts()).value == 1
+    assert preflight.model(npu=facts()).details["model"] == "gpt-oss-20b"
+    with pytest.raises(InsufficientData, match="nobody there"):
+        preflight.ready(npu=unready())
+    lost = facts(model=None, problem="npu: model 'x' is not served; served: gpt-oss-20b")
+    assert preflight.ready(npu=lost).value == 1
+    with pytest.raises(InsufficientData, match="'x' is not served"):
+        preflight.model(npu=lost)
+    with pytest.raises(InsufficientData, match="'x' is not served"):
+        preflight.baseline(gpu=lost)
+
+
+def test_one_server_is_found_out_by_any_shared_address():
+    two = preflight.distinct(npu=facts(), gpu=facts("gpu", addresses=("10.0.0.2:8000",)))
+    assert two.value == 0
+    one = preflight.distinct(npu=facts(), gpu=facts("gpu", addresses=("10.0.0.1:8000", "10.0.0.9:8000")))
+    assert one.value == 1
+    assert "are one server, 10.0.0.1:8000" in one.details["finding"]
+
+
+def test_a_recorded_baseline_may_have_lived_at_the_same_address():
+    with pytest.raises(ConditionAbsent, match="recorded in another run"):
+        preflight.distinct(npu=facts(), gpu=facts("gpu", run="r0"))
+
+
+@pytest.mark.parametrize(("needed", "short"), [(0, 0), (131072, 0), (131073, 1), (140000, 8928)])
+def test_the_context_falls_short_by_tokens(needed, short):
+    estimate = preflight.context(npu=facts(), context_needed=needed)
+    assert estimate.value == short
+    assert bool(short) == ("finding" in estimate.details)
+    if short:
+        assert f"--max-model-len {needed}" in estimate.details["finding"]
+
+
+def test_a_context_nobody_tells_is_no_figure():
+    with pytest.raises(InsufficientData, match="max_model_len"):
+        preflight.context(npu=facts(max_model_len=None), context_needed=1)
+
+
+def test_versions_known_and_unknown():
+    estimate = preflight.versions(npu=facts(), stated={"npu": {"cann": "8.5.1"}})
+    assert (estimate.value, estimate.n) == (0, 2)
+    assert estimate.details["unknown"] == ["vllm_ascend", "torch", "torch_npu"]
+    assert "--gptoss-info npu.vllm_ascend=0.18.0" in estimate.details["note"]
+
+
+def test_an_old_version_is_named_with_its_source():
+    old = facts(known=(KnownFact("torch_npu", "2.8.0.post1", "npu.log:7"),))
+    estimate = preflight.versions(npu=old, stated={})
+    assert estimate.value == 1
+    assert "torch_npu 2.8.0.post1 < 2.9.0 (npu.log:7)" in estimate.details["finding"]
+
+
+def test_no_version_at_all_is_no_verdict():
+    with pytest.raises(ConditionAbsent, match=r"npu\.vllm=0\.18\.0"):
+        preflight.versions(npu=facts(version="something else"), stated={})
+
+
+def test_clocks():
+    apart = preflight.clock(npu=facts(clock_ahead_s=-30.0), gpu=facts("gpu", clock_ahead_s=90.0))
+    assert apart.value == 120
+    assert "120 s apart" in apart.details["finding"]
+    assert "finding" not in preflight.clock(npu=facts(), gpu=facts("gpu")).details
+    with pytest.raises(ConditionAbsent, match="gpu sends no Date header"):
+        preflight.clock(npu=facts(), gpu=facts("gpu", clock_ahead_s=None))
+
+
+def test_dates_in_the_prompts():
+    same = preflight.harmony_date(npu=facts(), gpu=facts("gpu"))
+    assert same.value == 0
+    other = preflight.harmony_date(npu=facts(), gpu=facts("gpu", harmony_date="2025-12-30"))
+    assert other.value == 2
+    assert "VLLM_SYSTEM_START_DATE" in other.details["finding"]
+    with pytest.raises(ConditionAbsent, match=r"inputs\.identical"):
+        preflight.harmony_date(npu=facts(harmony_date=None), gpu=facts("gpu"))
+    with pytest.raises(InsufficientData, match="'2026-13-01'"):
+        preflight.harmony_date(npu=facts(harmony_date="2026-13-01"), gpu=facts("gpu"))
+
+
+def smoke(hi, paris):
+    return measurement("npu", [hi, paris])
+
+
+@pytest.mark.parametrize(
+    ("content", "reasoning", "named"),
+    [
+        ("It is Paris.", "", 1),
+        ("", "They mean PARIS", 1),
+        ("法国的首都是巴黎。", "", 1),
+        ("Rome", "hm", 0),
+        ("", "", 0),
+    ],
+)
+def test_the_smoke_questions(content, reasoning, named):
+    hi = answer("say-hi", (1, 2, 3), reasoning="cut short")
+    estimate = preflight.names_paris(
+        npu=smoke(hi, answer("capital-france", content=content, reasoning=reasoning))
+    )
+    assert estimate.value == named
+    assert preflight.says_hi(npu=smoke(hi, answer("capital-france"))).value == 3
+    assert preflight.says_hi(npu=smoke(answer("say-hi", ()), answer("capital-france"))).value == 0
+
+
+def test_a_smoke_question_that_failed_is_no_figure():
+    with pytest.raises(InsufficientData, match="1 of 2 prompts failed"):
+        preflight.says_hi(npu=measurement("npu", [answer("say-hi")], failures=(failure("capital-france"),)))

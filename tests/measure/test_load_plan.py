@@ -1,0 +1,53 @@
+"""The levels of a run: the profile's unless the user says otherwise, and never fewer requests than lanes."""
+
+import pytest
+
+from pytest_gptoss.errors import UsageError
+from pytest_gptoss.measure.load_level import why_too_long
+from pytest_gptoss.measure.load_plan import changes, planned_levels
+from pytest_gptoss.records import LoadShape, LoadTask
+
+PROFILE = (LoadShape(1, 50, 1024, 256), LoadShape(4, 100, 1024, 512), LoadShape(16, 200, 1024, 512))
+
+
+def test_the_profiles_levels_are_the_default():
+    assert planned_levels(PROFILE, LoadTask()) == {shape.concurrency: shape for shape in PROFILE}
+    assert changes(PROFILE, PROFILE) == []
+
+
+def test_what_the_user_says_goes_for_every_level():
+    task = LoadTask(
+        concurrency=(16, 1), requests=20, max_tokens=64, prompt_tokens=512, endpoint="completions"
+    )
+    levels = planned_levels(PROFILE, task)
+    assert list(levels) == [1, 16]
+    assert levels[16] == LoadShape(16, 20, 512, 64, "completions")
+    lines = changes(PROFILE, levels.values())
+    assert [
+        word in lines[i] for i, word in enumerate(("requests", "prompt tokens", "output", "endpoint"))
+    ] == ([True] * 4)
+    assert "c01 20 (profile: 50), c16 20 (profile: 200)" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "like", "requests"), [(2, 256, 50), (8, 512, 100), (32, 512, 200), (256, 512, 1024)]
+)
+def test_a_level_of_ones_own_is_like_the_next_lower(concurrency, like, requests):
+    shape = planned_levels(PROFILE, LoadTask(concurrency=(concurrency,)))[concurrency]
+    assert (shape.max_tokens, shape.requests, shape.prompt_tokens) == (like, requests, 1024)
+    assert changes(PROFILE, [shape]) == []
+
+
+def test_a_level_with_fewer_requests_than_lanes_is_refused():
+    with pytest.raises(
+        UsageError, match=r"--gptoss-num-requests is 8, fewer than the 16 .* --gptoss-concurrency"
+    ):
+        planned_levels(PROFILE, LoadTask(requests=8))
+    assert planned_levels(PROFILE, LoadTask(requests=8, concurrency=(1, 4)))
+
+
+def test_a_level_that_does_not_fit_the_context_says_how_to_serve():
+    shape = LoadShape(1, 50, 1024, 256)
+    assert why_too_long(shape, device="npu", context=1280) is None
+    assert why_too_long(shape, device="npu", context=None) is None
+    assert "--max-model-len 1280" in why_too_long(shape, device="npu", context=1279)

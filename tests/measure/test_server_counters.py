@@ -1,0 +1,38 @@
+"""A server's counters, read from pages that real servers wrote."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pytest_gptoss.measure.server_counters import counters_of, grown
+
+WIRE = Path(__file__).resolve().parents[1] / "wire"
+
+
+@pytest.mark.parametrize("version", ["0.18.1", "0.32.0"])
+def test_a_recorded_page_has_every_counter(version):
+    samples = json.loads((WIRE / version / "metrics.json").read_text("utf-8"))["samples"]
+    found = counters_of("\n".join(samples))
+    assert set(found) == {
+        "prompt_tokens", "generation_tokens", "prefix_cache_hits", "external_prefix_cache_hits", "requests",
+        "ttft_seconds", "ttft_count",
+    }  # fmt: skip
+    assert found["generation_tokens"] > 0
+    assert 0 < found["ttft_seconds"] / found["ttft_count"] < 10
+
+
+def test_labels_are_summed_and_other_lines_passed_over():
+    page = (
+        "# HELP vllm:request_success_total Count.\n"
+        'vllm:request_success_total{engine="0",finished_reason="stop"} 2.0\n'
+        'vllm:request_success_total{engine="1",finished_reason="length"} 3.0\n'
+        'vllm:request_success_created{engine="0"} 1.7e+09\n'
+        "vllm:prefix_cache_hits_total 8832.0\n"
+        "process_cpu_seconds_total 1.5\n"
+    )
+    assert counters_of(page) == {"requests": 5.0, "prefix_cache_hits": 8832.0}
+
+
+def test_growth_is_of_what_both_pages_have():
+    assert grown({"a": 1.0, "b": 2.0}, {"a": 4.0, "c": 1.0}) == {"a": 3.0}

@@ -1,0 +1,89 @@
+"""Facts from /server_info and from log files."""
+
+import pytest
+
+from pytest_gptoss.measure.server_facts import facts_of_log, facts_of_server_info
+
+ENGINE = (
+    "(EngineCore_0 pid=31) INFO 11-22 10:00:01 [core.py:58] "
+    "Initializing a V1 LLM engine (v0.18.0) with config: "
+    "model='/models/gpt-oss-20b', dtype=torch.bfloat16, max_seq_len=131072, tensor_parallel_size=8, "
+    "pipeline_parallel_size=1, quantization=None, enforce_eager=False\n"
+)
+
+
+@pytest.fixture
+def log(tmp_path):
+    def write(*lines):
+        path = tmp_path / "npu.log"
+        path.write_text("".join(lines))
+        return {fact.name: (fact.value, fact.source) for fact in facts_of_log(path, shown="npu.log")}
+
+    return write
+
+
+def test_the_engines_own_line(log):
+    found = log("INFO Platform plugin ascend is activated\n", ENGINE)
+    assert found["dtype"] == ("torch.bfloat16", "npu.log:2")
+    assert found["quantization"] == ("None", "npu.log:2")
+    assert found["tensor_parallel_size"] == ("8", "npu.log:2")
+    assert found["vllm"] == ("0.18.0", "npu.log:2")
+
+
+def test_a_server_that_started_anew_has_the_last_word(log):
+    found = log(ENGINE, "".join(ENGINE.replace("bfloat16", "float16")))
+    assert found["dtype"] == ("torch.float16", "npu.log:2")
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        ("INFO vLLM API server version 0.18.0rc1\n", "vllm", "0.18.0rc1"),
+        ("vLLM Ascend Version: 0.18.0rc1\n", "vllm_ascend", "0.18.0rc1"),
+        ("vllm-ascend==0.18.0\n", "vllm_ascend", "0.18.0"),
+        ("[pip3] torch_npu==2.9.0.post1\n", "torch_npu", "2.9.0.post1"),
+        ("PyTorch version: 2.9.0+cpu\n", "torch", "2.9.0+cpu"),
+        ("CANN version: 8.5.1\n", "cann", "8.5.1"),
+    ],
+)
+def test_versions_in_a_log(log, line, name, value):
+    assert log(line) == {name: (value, "npu.log:1")}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "INFO request with dtype=float16 refused\n",
+        "[pip3] torch_npu is not installed\n",
+        "INFO throughput 0.18.0 tokens\n",
+        "\xff\xfe no text\n",
+    ],
+)
+def test_other_lines_tell_nothing(log, line):
+    assert log(line) == {}
+
+
+def test_server_info_as_vllm_writes_it():
+    info = {
+        "vllm_config": {
+            "model_config": {"dtype": "torch.bfloat16", "quantization": None, "enforce_eager": True},
+            "parallel_config": {"tensor_parallel_size": 2, "enable_expert_parallel": True},
+            "instance_id": "x",
+        },
+        "vllm_env": {"VLLM_API_KEY": "secret"},
+        "system_env": {
+            "torch_version": "2.9.0",
+            "pip_packages": "[pip3] torch_npu==2.9.0\n[pip3] numpy==2.0",
+        },
+    }
+    found = {fact.name: fact.value for fact in facts_of_server_info(info)}
+    assert found == {
+        "dtype": "torch.bfloat16", "quantization": "None", "enforce_eager": "True",
+        "tensor_parallel_size": "2",
+        "enable_expert_parallel": "True", "torch": "2.9.0", "torch_npu": "2.9.0",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("info", [None, [], "text", {}, {"vllm_config": "dtype=x"}, {"system_env": 3}])
+def test_an_answer_of_another_form_tells_nothing(info):
+    assert facts_of_server_info(info) == ()

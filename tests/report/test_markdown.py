@@ -1,0 +1,165 @@
+"""acceptance.md: its tables say what the document says, in both languages, whatever a model emits."""
+
+import re
+
+import pytest
+from documents import RECORDED, diagnosed, hostile, recorded, stored, with_load
+
+from pytest_gptoss.judge.verdicts import number
+from pytest_gptoss.report.headline import close
+from pytest_gptoss.report.markdown import LONGEST_CELL, MARKS, markdown
+from pytest_gptoss.report.precision import CONTRACT_METRICS
+from pytest_gptoss.report.wording import LANGUAGES, Wording
+
+STATUSES = {
+    "passing": {"PASS", "SKIPPED"},
+    "failing": {"PASS", "SKIPPED", "FAIL"},
+    "invalid": {"INVALID", "SKIPPED", "PASS"},
+    "waived": {"PASS", "SKIPPED", "WAIVED"},
+    "interrupted": {"PASS"},
+}
+
+
+def _tables(text):
+    """Every table of a Markdown text: its rows of cells, the head first, escapes undone."""
+    tables, current = [], []
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("|"):
+            cells = re.split(r"(?<!\\) \| ", line.removeprefix("| ").removesuffix(" |"))
+            current.append([re.sub(r"\\(.)", r"\1", cell) for cell in cells])
+        elif current:
+            tables.append([current[0], *current[2:]])
+            current = []
+    return tables
+
+
+def _table(text, say, *heads):
+    wanted = [say(f"head.{head}") for head in heads]
+    return next(table for table in _tables(text) if table[0] == wanted)[1:]
+
+
+def _value(cell):
+    return None if cell == "-" else float(re.match(r"-?[0-9.]+(?:e-?[0-9]+)?", cell)[0])
+
+
+def _close(cell, value):
+    """Whether a cell shows a figure of the document to the digits it has."""
+    return _value(cell) == (None if value is None else pytest.approx(value, rel=5e-4, abs=1e-12))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", RECORDED)
+def test_its_tables_hold_the_documents_figures(name, language):
+    document, say = with_load(recorded(name)), Wording(language)
+    text = markdown(document, language)
+    verdicts = {row["threshold_id"]: row for row in document["verdicts"]}
+    assert {row["verdict"] for row in verdicts.values()} == STATUSES[name]
+
+    heads = ("figure", "threshold", "value", "limit", "interval", "n", "tier", "status")
+    rows = _table(text, say, *heads)
+    assert [row[1] for row in rows] == list(verdicts)
+    for _, threshold_id, value, limit, interval, n, _, status in rows:
+        row = verdicts[threshold_id]
+        assert _close(value, row["value"])
+        assert _value(limit.partition(" ")[2]) == row["limit"]
+        assert [_value(end) for end in interval.split(" - ")] == (
+            [None] if row["ci"] is None else [float(number(end)) for end in row["ci"]]
+        )
+        assert _value(n) == row["n"]
+        assert status.startswith(MARKS[row["verdict"]])
+
+    figures = {row["threshold_id"]: row for row in document["measurements"]["precision"]}
+    rows = _table(text, say, "metric", "gpu_baseline", "npu_result", "difference", "status")
+    for threshold_id, (label, gpu, npu, difference, status) in zip(CONTRACT_METRICS, rows, strict=True):
+        row = figures.get(threshold_id, {"gpu": None, "npu": None, "difference": None})
+        assert label == say.name(threshold_id)
+        assert all(_close(*pair) for pair in ((gpu, row["gpu"]), (npu, row["npu"])))
+        assert _close(difference, row["difference"])
+        found = verdicts.get(threshold_id)
+        assert status.startswith(MARKS[found["verdict"]] if found else MARKS["OPEN"])
+
+    cells = [c for c in document["measurements"]["needles"] if c["device"] == "npu" and not c["control"]]
+    rows = _table(text, say, "depth", "length", "first_token", "recall", "status")
+    assert len(rows) == 5
+    for cell, (depth, _, wait, recall, _) in zip(cells, rows, strict=bool(cells)):
+        assert depth == f"{cell['depth']:.0%}"
+        assert _close(wait, cell["first_token_ms"])
+        assert recall.startswith(f"{cell['hits']}/{cell['trials']}")
+
+    rows = _table(text, say, "concurrency", "ttft", "tpot", "throughput", "qps", "status")
+    levels = [level for level in document["measurements"]["load"]["levels"] if level["device"] == "npu"]
+    for level, (concurrency, ttft, tpot, throughput, qps, _) in zip(levels, rows, strict=True):
+        assert int(concurrency) == level["concurrency"]
+        assert _close(ttft, level["ttft_ms"]["p50"])
+        assert _close(tpot, level["tpot_ms"]["p50"])
+        assert _close(throughput, level["throughput_tok_s"])
+        assert _close(qps, level["qps"])
+
+
+def test_what_was_not_measured_stays_open():
+    document, say = recorded("interrupted"), Wording("en")
+    text = markdown(document)
+    assert say("state.interrupted") in text
+    open_rows = {row["threshold_id"] for row in document["not_judged"]}
+    assert "precision.token_match_rate" in open_rows
+    listed = _table(text, say, "figure", "threshold", "device", "limit", "why")
+    assert {row[1] for row in listed} == open_rows
+    rows = _table(text, say, "metric", "gpu_baseline", "npu_result", "difference", "status")
+    assert [row[1:] for row in rows] == [["-", "-", "-", f"{MARKS['OPEN']} not measured"]] * 4
+
+
+def test_what_needs_attention_stands_first():
+    text = markdown(recorded("failing"))
+    begin, end = text.index("## What needs attention"), text.index("## Precision")
+    attention = text[begin:end]
+    for row in recorded("failing")["verdicts"]:
+        assert (f"`npu-{row['threshold_id']}`" in attention) == (
+            row["verdict"] == "FAIL" or (row["proven"] is False and row["verdict"] == "PASS") or close(row)
+        )
+
+
+def test_one_cause_is_told_once():
+    document = recorded("invalid")
+    causes = {row["reason"] for row in document["verdicts"] if row["verdict"] == "INVALID"}
+    begin = markdown(document).partition("## What needs attention")[2].partition("##")[0]
+    assert begin.count(MARKS["INVALID"]) == len(causes)
+
+
+def test_waivers_and_changed_limits_are_told():
+    text = markdown(recorded("waived"), "zh")
+    assert "no pooling server on this rack" in text
+    assert "按被修改的限值判定：precision.rouge\\_l 0.98 -> 0.97" in text
+    assert "由 0.98 改为此值" in text
+    assert "仅判定了一部分" in text
+
+
+def test_diagnosis_stands_in_it():
+    text = markdown(diagnosed(recorded("failing")))
+    assert "EZ9999: capture error: add --enforce-eager" in text
+    assert "| npu | dtype | bfloat16 | log |" in text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_hostile_text_is_only_text(language, tmp_path):
+    text = markdown(stored(hostile(), tmp_path), language)
+    text.encode("utf-8")
+    assert not re.search(r"<[a-zA-Z/!?]", text)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202a-\u202e\ud800-\udfff]", text)
+    assert "\\x1b" in text.replace("\\\\", "\\")
+    widths = {len(re.split(r"(?<!\\)\|", line)) for table in _raw_tables(text) for line in table}
+    assert all(len({len(re.split(r"(?<!\\)\|", line)) for line in table}) == 1 for table in _raw_tables(text))
+    assert widths
+    assert max(map(len, text.splitlines())) < 20 * LONGEST_CELL
+    assert not [line for line in text.splitlines() if line.startswith("# head")]
+    assert not re.search(r"\b(nan|inf|None)\b", text)
+
+
+def _raw_tables(text):
+    tables, current = [], []
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("|"):
+            current.append(line)
+        elif current:
+            tables.append(current)
+            current = []
+    return tables

