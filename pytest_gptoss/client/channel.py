@@ -6,7 +6,7 @@ Knows nothing of models or tokens.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,10 @@ REFUSAL_WAIT_S = 5.0
 
 END_OF_STREAM = "[DONE]"
 CLOSING_GRACE_S = 1.0
-"""After ``[DONE]`` the server has so long to end the body, so that the connection can be kept."""
+"""After ``[DONE]`` the server has so long to end the body in good order."""
+
+_WRITTEN = "http11.send_request_body.complete"
+"""httpcore's name, in its trace, for the moment when a request's last byte is with the kernel."""
 
 _BROKEN = (httpx.HTTPError, OSError)
 """What httpx raises for a connection that fails; a TLS error in mid-answer can come as it is."""
@@ -137,8 +140,11 @@ class Channel:
         take: Callable[[str], bool],
         first: Wait,
         headers: Mapping[str, str] | None = None,
+        written: Callable[[], None] | None = None,
     ) -> bool:
         """POST JSON and hand each event's data to ``take``; whether ``[DONE]`` came.
+
+        ``written`` is called when the request's last byte has been written.
 
         ``take`` answers whether the event carried a token: ``first`` bounds the wait for the first
         such, ``timeouts.between_tokens`` for each next one and for the end. Pings and dribbling
@@ -147,7 +153,8 @@ class Channel:
         where = self.where("POST", path)
         progress = _Progress(first)
         with anyio.CancelScope(deadline=anyio.current_time() + first.seconds) as scope:
-            async with self._answering("POST", path, _encoded(body), headers or {}) as response:
+            answering = self._answering("POST", path, _encoded(body), headers or {}, written)
+            async with answering as response:
                 await self._expect_stream(where, response)
                 await self._read_events(where, response, take, progress, scope)
         if scope.cancelled_caught and not progress.done:
@@ -181,12 +188,23 @@ class Channel:
 
     @asynccontextmanager
     async def _answering(
-        self, method: str, path: str, content: bytes | None, headers: Mapping[str, str]
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        headers: Mapping[str, str],
+        written: Callable[[], None] | None = None,
     ) -> AsyncIterator[httpx.Response]:
         """Give the response once its headers are there and its status is a success."""
         where = self.where(method, path)
         sent = dict(headers) if content is None else {**headers, "Content-Type": "application/json"}
-        request = self._http.build_request(method, self.endpoint.url(path), content=content, headers=sent)
+        request = self._http.build_request(
+            method,
+            self.endpoint.url(path),
+            content=content,
+            headers=sent,
+            extensions=None if written is None else {"trace": _when_written(written)},
+        )
         try:
             response = await self._http.send(request, stream=True)
         except _BROKEN as error:
@@ -313,6 +331,14 @@ class _Progress:
             f"{waited} within {self.wait.seconds:g} s: see the server's log, "
             f"or allow more with {self.wait.option}"
         )
+
+
+def _when_written(call: Callable[[], None]) -> Callable[[str, Json], Awaitable[None]]:
+    async def trace(name: str, _: Json) -> None:
+        if name == _WRITTEN:
+            call()
+
+    return trace
 
 
 def _encoded(body: Mapping[str, Json]) -> bytes:

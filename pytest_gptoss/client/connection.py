@@ -17,9 +17,9 @@ from pytest_gptoss.errors import UsageError
 
 __all__ = ["bound_http_client", "ignored_proxy_variables", "trusted_context"]
 
-KEEPALIVE_S = 2.0
-"""Idle connections are dropped before vLLM's own limit of 5 s: a request sent on a connection that
-the server is just closing would fail, and a measured request is not sent again."""
+_ONE_REQUEST_EACH = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+"""A request sent on a connection that the server is just closing would fail by our own fault, and a
+measured request is not sent again. Many requests under load have a transport of their own."""
 
 
 def bound_http_client(
@@ -38,9 +38,7 @@ def bound_http_client(
             # Compression would cost both sides time and hide how many bytes came.
             headers={"User-Agent": f"pytest-gptoss/{__version__}", "Accept-Encoding": "identity"},
             follow_redirects=False,
-            limits=httpx.Limits(
-                max_connections=None, max_keepalive_connections=64, keepalive_expiry=KEEPALIVE_S
-            ),
+            limits=_ONE_REQUEST_EACH,
             timeout=timeout,
             trust_env=trust_env,
             verify=_trusted(endpoint, ca_bundle, trust_env=trust_env),

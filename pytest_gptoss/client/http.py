@@ -129,12 +129,12 @@ class VllmClient:
     async def chat_timed(
         self, prompt: Prompt, *, max_tokens: int, cache_salt: str | None = None
     ) -> tuple[Generation, float | None]:
-        """Answer greedily, and tell the milliseconds from sending to the first token.
+        """Answer greedily, and tell the milliseconds from the request's last byte written to the first token.
 
         None when no token came. The first token is the first event that carries one; a role alone or
         an empty delta is none. No log-probabilities are asked for.
         """
-        watch = _Stopwatch(StreamedGeneration(max_tokens), time.perf_counter())
+        watch = _Stopwatch(StreamedGeneration(max_tokens))
         generation = await self._generate(
             CHAT,
             chat_body(prompt.messages, max_tokens=max_tokens, top=None),
@@ -142,6 +142,7 @@ class VllmClient:
             prompt_tokens=estimated_tokens(prompt.messages),
             answer=watch.answer,
             take=watch.take,
+            written=watch.start,
             top=None,
             cache_salt=cache_salt,
         )
@@ -316,6 +317,7 @@ class VllmClient:
         top: int | None,
         cache_salt: str | None,
         take: Callable[[str], bool] | None = None,
+        written: Callable[[], None] | None = None,
         request_id: str | None = None,
     ) -> Generation:
         salt = {} if cache_salt is None else {"cache_salt": cache_salt}
@@ -325,6 +327,7 @@ class VllmClient:
             take=take or answer.take,
             first=self.timeouts.until_first_token(prompt_tokens),
             headers={} if request_id is None else {"X-Request-Id": request_id},
+            written=written,
         )
         with self._channel.placed(self._channel.where("POST", path)):
             generation = answer.finished(prompt_id=prompt_id, top=top, done=done)
@@ -357,11 +360,14 @@ class VllmClient:
 
 @dataclass(slots=True)
 class _Stopwatch:
-    """Notes when the first event with a token comes, in seconds of the performance counter."""
+    """Notes when a request was written and its first token came, in seconds of the performance counter."""
 
     answer: StreamedGeneration
-    started: float
+    started: float | None = None
     first: float | None = None
+
+    def start(self) -> None:
+        self.started = time.perf_counter()
 
     def take(self, data: str) -> bool:
         arrived = time.perf_counter()
@@ -372,7 +378,9 @@ class _Stopwatch:
 
     @property
     def first_token_ms(self) -> float | None:
-        return None if self.first is None else (self.first - self.started) * 1000
+        if self.first is None or self.started is None:
+            return None
+        return (self.first - self.started) * 1000
 
 
 def _texts(generation: Generation) -> Iterator[str]:

@@ -8,6 +8,7 @@ import logging
 import socket
 import ssl
 import subprocess
+import time
 import traceback
 
 import numpy as np
@@ -149,14 +150,14 @@ async def test_many_requests_run_side_by_side():
         assert await asyncio.gather(*(client.version() for _ in range(32))) == ["1"] * 32
 
 
-async def test_connections_are_used_again():
-    async with asking(
-        {"GET /version": answer({"version": "1"}), CHAT: stream(events(TOKEN, *END))}
-    ) as client:
-        await client.version()
-        await client.chat(PROMPT, max_tokens=1)
-        await client.chat(PROMPT, max_tokens=1)
-        assert len(client.server._connections) == 1
+async def test_a_server_that_closes_without_a_word_loses_nothing():
+    async def closing(request, writer):
+        await stream(events(TOKEN, *END))(request, writer)
+        writer.close()
+
+    async with asking({CHAT: closing}) as client:
+        for _ in range(50):
+            assert (await client.chat(PROMPT, max_tokens=1)).content == "x"
 
 
 # -- waits ------------------------------------------------------------------------------------
@@ -683,19 +684,42 @@ async def test_a_channel_closes_what_it_opened():
     assert channel._http.is_closed
 
 
-async def test_the_first_token_is_timed_and_a_role_is_none():
+async def test_the_first_token_is_timed_from_the_written_request_and_a_role_is_none():
     waited = asyncio.Event()
     role = events({"choices": [{"delta": {"role": "assistant", "content": ""}}]}, done=False)
-    route = stream(role, waited, events(TOKEN, done=False), events(*END))
-    async with asking({CHAT: route}) as client:
-        asked = asyncio.ensure_future(client.chat_timed(PROMPT, max_tokens=4))
-        await asyncio.sleep(0)
-        started = asyncio.get_running_loop().time()
-        asyncio.get_running_loop().call_later(SHORT, waited.set)
-        generation, first_token_ms = await asked
-        elapsed_ms = (asyncio.get_running_loop().time() - started) * 1000
+    arrived = []
+
+    async def handler(request, writer):
+        loop = asyncio.get_running_loop()
+        arrived.append(loop.time())
+        loop.call_later(SHORT, waited.set)
+        await stream(role, waited, events(TOKEN, done=False), events(*END))(request, writer)
+        arrived.append(loop.time())
+
+    async with asking({CHAT: handler}) as client:
+        generation, first_token_ms = await client.chat_timed(PROMPT, max_tokens=4)
+        elapsed_ms = (asyncio.get_running_loop().time() - arrived[0]) * 1000
     assert generation.content == "x"
     assert SHORT * 1000 / 2 < first_token_ms <= elapsed_ms + 100
+
+
+async def test_time_to_connect_is_no_part_of_the_first_token(monkeypatch):
+    async with asking({CHAT: stream(events(TOKEN, *END))}) as client:
+        pool = client._channel._http._transport._pool
+        connect = pool._network_backend.connect_tcp
+
+        connected = []
+
+        async def slow(*args, **kwargs):
+            await asyncio.sleep(SHORT)
+            stream = await connect(*args, **kwargs)
+            connected.append(time.perf_counter())
+            return stream
+
+        monkeypatch.setattr(pool._network_backend, "connect_tcp", slow)
+        _, first_token_ms = await client.chat_timed(PROMPT, max_tokens=4)
+        since_connected_ms = (time.perf_counter() - connected[0]) * 1000
+    assert 0 < first_token_ms < since_connected_ms
 
 
 async def test_without_a_token_there_is_no_first():
