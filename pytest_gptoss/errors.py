@@ -12,6 +12,7 @@
     │       ├── StatusError        an HTTP status that is no success
     │       ├── StreamError        the stream broke, lacks its end, or carries an error event
     │       └── DialectError       a 200 whose body is not what vLLM says
+    │           └── MiscountError      the server's counts of tokens do not follow the text
     ├── MissingExtra           the HTML report needs packages that are not installed
     └── ReferenceServerError   a server of ours (reference, ground truth) cannot start
 
@@ -20,13 +21,17 @@ A message names the value, the rule and the way out, on one line, and never hold
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 __all__ = [
+    "Cause",
     "ConditionAbsent",
     "ConnectError",
     "DialectError",
     "GptossError",
     "InsufficientData",
     "MeasurementError",
+    "MiscountError",
     "MissingExtra",
     "ReferenceServerError",
     "RequestError",
@@ -36,6 +41,10 @@ __all__ = [
     "TlsError",
     "UsageError",
 ]
+
+
+Cause: TypeAlias = Literal["context", "died"]
+"""Why there is no answer, as far as words tell: the prompt does not fit, or it ran out of memory or died."""
 
 
 class GptossError(Exception):
@@ -63,6 +72,10 @@ class RequestError(MeasurementError):
 
     kind = "request"
 
+    def __init__(self, message: str, *, cause: Cause | None = None) -> None:
+        super().__init__(message)
+        self.cause = cause
+
 
 class ConnectError(RequestError):
     """No TCP connection, or it was closed before an answer came."""
@@ -87,8 +100,8 @@ class StatusError(RequestError):
 
     kind = "status"
 
-    def __init__(self, message: str, *, status: int) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, status: int, cause: Cause | None = None) -> None:
+        super().__init__(message, cause=cause)
         self.status = status
 
 
@@ -102,6 +115,10 @@ class DialectError(RequestError):
     """The answer was a success by status but lacks what vLLM's dialect promises."""
 
     kind = "dialect"
+
+
+class MiscountError(DialectError):
+    """A longer text was not counted as longer, or not by as much: something cuts prompts or miscounts."""
 
 
 class MissingExtra(GptossError):

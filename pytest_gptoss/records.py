@@ -74,7 +74,7 @@ FeatureName: TypeAlias = Literal[
     "whole", "cut", "effort-low", "effort-high",
     "tools-auto", "tools-required", "tools-named", "tags", "abort", "bad-requests",
 ]  # fmt: skip
-NeedleTrouble: TypeAlias = Literal["rejected", "out_of_memory", "timeout"]
+NeedleTrouble: TypeAlias = Literal["truncated", "rejected", "out_of_memory", "timeout"]
 LoadEndpoint: TypeAlias = Literal["chat", "completions"]
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
@@ -497,7 +497,7 @@ class NeedleAnswer:
     ``planned_tokens`` is the prompt's length as built, ``prompt_tokens`` as the server counted it;
     ``depth`` is where the needle starts in tokens of the haystack, from 0 to 1 (the planned depth in
     a control). ``cut``: max_tokens ended the answer before its final channel had the room that is kept
-    for it. ``first_token_ms`` counts from sending to the first token, ``cached_tokens`` those of
+    for it. ``first_token_ms`` counts from the written request to the first token, ``cached_tokens`` those of
     the prompt that the server took from its prefix cache; both None when not known. With ``trouble``
     no answer came: ``message`` says why, and what belongs to an answer is empty.
     """

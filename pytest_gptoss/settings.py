@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
@@ -30,6 +31,9 @@ DEFAULT_PROFILE = "atlas-800-a2"
 DEFAULT_REPORT = "gptoss-report"
 LEAST_PROMPT = 160
 """Fewest tokens of a prompt under load: the chat's frame, the question and a sentence or two."""
+
+SAYS_EVERY_WORD = 3000
+"""So many sentences of a haystack hold every word of its language."""
 
 
 @dataclass(frozen=True)
@@ -362,6 +366,11 @@ def _needle(options: OptionValues) -> NeedleTask:
     if expect not in needle:
         origin = options.origin("expect")
         raise UsageError(f"{origin} is {expect!r}, which is no part of the needle {needle!r}: correct one")
+    if _stands_in_prose(expect, f"{needle}{question}"):
+        raise UsageError(
+            f"{options.origin('expect')} is {expect!r}, which the haystack says by itself: "
+            "expect a number, or a word of your own"
+        )
     if expect in question:
         raise UsageError(
             f"{options.origin('question')} is {question!r}, which gives the answer {expect!r} away: "
@@ -380,6 +389,19 @@ def _needle(options: OptionValues) -> NeedleTask:
         seed=_number(options, "seed", usual.seed, least=0),
         max_context_len=_number(options, "max_context_len", usual.max_context_len, least=1),
     )
+
+
+def _stands_in_prose(word: str, task: str) -> bool:
+    """Whether haystacks in the task's language say a word by themselves. A number never: they hold none."""
+    if word.isdigit():
+        return False
+    from pytest_gptoss.judge.metrics.needle import names_code
+    from pytest_gptoss.measure import prose
+
+    language = prose.language_of(task)
+    fillers = (prose.filler(24, turn, language) for turn in range(6))
+    text = prose.join([*islice(prose.sentences(0, language), SAYS_EVERY_WORD), *fillers], language)
+    return word in text if language == "zh" else names_code(text.lower(), word.lower())
 
 
 def _load(options: OptionValues) -> LoadTask:

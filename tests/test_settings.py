@@ -68,6 +68,8 @@ def test_nothing_given_is_not_active(tmp_path):
         ({"needle": "The magic word is sesame."}, "--gptoss-expect"),
         ({"needle": "The code is 12.", "expect": "7842"}, "no part of the needle"),
         ({"question": "Is the code 7842?"}, "gives the answer '7842' away"),
+        ({"needle": "The secret place is the River.", "expect": "River"}, "the haystack says by itself"),
+        ({"needle": "秘密是苹果。", "expect": "苹果", "question": "？"}, "the haystack says by itself"),
         ({"needle_grid": "half"}, "it takes document or full"),
         ({"needle_trials": "0"}, "--gptoss-needle-trials is '0': it takes a whole number from 1 on"),
         ({"needle_trials": "many"}, "whole number"),

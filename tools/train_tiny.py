@@ -61,6 +61,10 @@ def train(options: argparse.Namespace) -> None:
     """Train as asked and write the compact weights."""
     torch.manual_seed(options.seed)
     state = options.output / "state.pt"
+    if options.export and not state.is_file():
+        raise SystemExit(
+            f"--export: {state} does not exist, so there is nothing trained to write: run without it"
+        )
     rows = Rows.of(saved_ids(state)) if state.is_file() else Rows.of_domain()
     network = Network(shape_of(), rows.count)
     plan = Plan(tokens=options.tokens * 1e6, rate=options.rate, seed=options.seed)

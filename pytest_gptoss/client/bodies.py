@@ -7,9 +7,10 @@ import itertools
 import json
 import re
 
+from pytest_gptoss.errors import Cause
 from pytest_gptoss.records import Json
 
-__all__ = ["condense", "is_web_page", "refusal_text", "shown"]
+__all__ = ["cause_of", "condense", "is_web_page", "refusal_text", "shown"]
 
 CUT = "..."
 """Ends a text that was cut; ``Secret.scrub`` knows it."""
@@ -20,6 +21,11 @@ _SHOWN_LEVELS = 6
 _SHOWN_ENTRIES = 40
 _SHOWN_DIGITS = 40
 _SCRIPT = re.compile(r"<(script|style)\b[^>]*>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_CONTEXT_TOO_LONG = re.compile(r"maximum context length|max_tokens must be at least 1", re.IGNORECASE)
+_DIED = re.compile(
+    r"out of memory|\bOOM\b|failed to allocate|EngineCore|Engine ?Dead|engine (is|process) dead",
+    re.IGNORECASE,
+)
 _TAG = re.compile(r"<[^<>]*>")
 
 
@@ -35,6 +41,13 @@ def condense(text: str, limit: int = SHOWN_CHARACTERS) -> str:
 def shown(value: Json, limit: int = SHOWN_CHARACTERS) -> str:
     """``value`` as Python writes it, on one line of at most ``limit`` characters, however large or deep."""
     return condense(repr(_pruned(value)), limit)
+
+
+def cause_of(said: str) -> Cause | None:
+    """Why a server gave no answer, by its own words; None where they do not tell."""
+    if _CONTEXT_TOO_LONG.search(said):
+        return "context"
+    return "died" if _DIED.search(said) else None
 
 
 def _pruned(value: Json, levels: int = _SHOWN_LEVELS) -> Json:

@@ -171,7 +171,7 @@ class Channel:
         try:
             yield
         except (DialectError, StreamError) as error:
-            raise type(error)(f"{where}: {self.interpreter.scrub(str(error))}") from None
+            raise type(error)(f"{where}: {self.interpreter.scrub(str(error))}", cause=error.cause) from None
 
     def scrubbed(self, text: str) -> str:
         """``text`` without the API key."""
@@ -289,7 +289,8 @@ class Channel:
                 raise StreamError(
                     f"{where}: the connection was closed in mid-stream, "
                     f"after {progress.tokens} events with tokens ({self._reason(error)}): "
-                    "see the server's log"
+                    "see the server's log",
+                    cause="died",
                 ) from None
 
     def _reason(self, error: Exception) -> str:

@@ -17,7 +17,7 @@ from http import HTTPStatus
 
 import httpx
 
-from pytest_gptoss.client.bodies import condense, is_web_page, refusal_text
+from pytest_gptoss.client.bodies import cause_of, condense, is_web_page, refusal_text
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.errors import (
     ConnectError,
@@ -31,7 +31,6 @@ from pytest_gptoss.records import Role
 
 __all__ = ["Interpreter"]
 
-_CONTEXT_TOO_LONG = re.compile(r"maximum context length|max_tokens must be at least 1", re.IGNORECASE)
 _LOGPROBS_TOO_MANY = re.compile(r"logprobs of (\d+), which is greater than max allowed", re.IGNORECASE)
 _NO_SUCH_MODEL = re.compile(r"model .* does not exist", re.IGNORECASE)
 
@@ -68,7 +67,11 @@ class Interpreter:
         page = is_web_page(content_type, body)
         quoted = f" ({'a web page: ' if page else ''}{said})" if said else ""
         advice = self._redirected(headers) if 300 <= status < 400 else self._way_out(path, status, said, page)
-        return StatusError(f"{where} answered {status} {_phrase(status)}{quoted}: {advice}", status=status)
+        return StatusError(
+            f"{where} answered {status} {_phrase(status)}{quoted}: {advice}",
+            status=status,
+            cause=cause_of(said),
+        )
 
     def no_stream(self, where: str, content_type: str, body: bytes) -> DialectError:
         """Make the error for an answer that should have been an event stream."""
@@ -145,7 +148,7 @@ class Interpreter:
             )
         if _NO_SUCH_MODEL.search(said):
             return f"name a model that the server lists with {self.model_option}"
-        if _CONTEXT_TOO_LONG.search(said):
+        if cause_of(said) == "context":
             return "prompt and answer do not fit: serve with a larger --max-model-len or ask for less"
         too_many = _LOGPROBS_TOO_MANY.search(said)
         if too_many:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from pytest_gptoss.client.bodies import condense, refusal_text, shown
+from pytest_gptoss.client.bodies import cause_of, condense, refusal_text, shown
 from pytest_gptoss.client.logprobs import COUNT_LIMIT, token_ids
 from pytest_gptoss.errors import DialectError, StreamError
 from pytest_gptoss.records import Json
@@ -92,7 +92,8 @@ def _chunk(data: str) -> dict[str, Json]:
             f"an event holds {condense(data, 120)!r}: expected a JSON object; does a proxy meddle?"
         )
     if chunk.get("error") or chunk.get("object") == "error":
-        raise StreamError(f"the stream carries an error ({refusal_text(chunk)}): see the server's log")
+        said = refusal_text(chunk)
+        raise StreamError(f"the stream carries an error ({said}): see the server's log", cause=cause_of(said))
     return chunk
 
 

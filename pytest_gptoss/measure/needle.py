@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TypeAlias
 
-from pytest_gptoss.errors import DialectError
+from pytest_gptoss.errors import DialectError, MiscountError
 from pytest_gptoss.measure import prose
 from pytest_gptoss.records import Needle, NeedleTask
 
@@ -94,8 +94,9 @@ def code_of(task: NeedleTask, trial: int) -> str:
 
 
 def needle_with(task: NeedleTask, code: str) -> str:
-    """The needle with ``code`` in the place of the expected answer."""
-    return task.needle.replace(task.expect, code)
+    """The needle with ``code`` in the place of the expected answer, which is the last that stands there."""
+    before, _, after = task.needle.rpartition(task.expect)
+    return f"{before}{code}{after}"
 
 
 async def opening(task: NeedleTask, tokens: int, *, seed: int, count: Count) -> str:
@@ -106,7 +107,7 @@ async def opening(task: NeedleTask, tokens: int, *, seed: int, count: Count) -> 
     stock = _Stock(seed, prose.language_of(f"{task.needle}{task.question}"))
     rate = await count(stock.join(*stock.first(SAMPLE))) / stock.reach[SAMPLE]
     if rate <= 0:
-        raise DialectError(f"no tokens were counted in {SAMPLE} sentences: {_ADVICE}")
+        raise MiscountError(f"no tokens were counted in {SAMPLE} sentences: {_ADVICE}")
     return stock.join(*stock.first(SAMPLE + stock.within(tokens * SURPLUS / rate)))
 
 
@@ -154,7 +155,9 @@ class _Stock:
         while not enough():
             sentence = next(self._source, None)
             if sentence is None:
-                raise ValueError(f"the prose ends after {len(self.sentences)} sentences: use shorter prompts")
+                raise MiscountError(
+                    f"all prose, {len(self.sentences)} sentences, is too short for what is asked: {_ADVICE}"
+                )
             self.sentences.append(sentence)
             self.reach.append(self.reach[-1] + self.size(sentence))
 
@@ -215,7 +218,7 @@ class _Fit:
     def next(self) -> _Layout:
         """The untried layout whose estimate is nearest to the wanted length.
 
-        Raises DialectError when none is left.
+        Raises MiscountError when none is left.
         """
         last = next(reversed(self.counted), None)
         wrong = 0.0 if last is None else self.counted[last] - self._plain(last)
@@ -229,7 +232,7 @@ class _Fit:
         ]
         fresh = [each for each in candidates if each not in self.counted]
         if not fresh:
-            raise DialectError(f"no text of exactly {self.tokens} tokens was found: {_ADVICE}")
+            raise MiscountError(f"no text of exactly {self.tokens} tokens was found: {_ADVICE}")
         return min(fresh, key=lambda each: (abs(self.estimate(each) - self.tokens), each.turn, each.words))
 
     def start(self, place: int) -> float:
@@ -257,7 +260,8 @@ async def bury(
     """A prompt of exactly ``tokens`` tokens with the needle nearest to ``depth`` (0 to 1) of its haystack.
 
     The needle starts where a sentence would. Without one it is the control: the same haystack, filled up.
-    Raises DialectError when the counts do not lead to that length, and whatever ``count`` raises.
+    Raises MiscountError when the counts do not lead to that length, DialectError when needle and question
+    alone are longer, and whatever ``count`` raises.
     """
     stock = _Stock(seed, prose.language_of(f"{needle or ''}{question}"))
     frame = await count(question)
@@ -267,7 +271,8 @@ async def bury(
     rate = (await count(sample) - known) / stock.reach[SAMPLE]
     fewest = known + rate * stock.size(stock.filler(MAX_FILL)) if rate > 0 else known
     if rate <= 0 or tokens < fewest:
-        raise DialectError(
+        kind = MiscountError if rate <= 0 else DialectError
+        raise kind(
             f"{tokens} tokens do not hold needle and question, which with the chat frame are {known}: "
             f"{_ADVICE if rate <= 0 else 'use shorter ones'}"
         )
@@ -280,7 +285,7 @@ async def bury(
         counted = await count(text)
         fit.counted[layout] = counted
         if len(fit.counted) > 2 and abs(counted - tokens) > max(FAR_OFF, tokens / 10):
-            raise DialectError(f"{counted} tokens were counted in a text made for {tokens}: {_ADVICE}")
+            raise MiscountError(f"{counted} tokens were counted in a text made for {tokens}: {_ADVICE}")
         if counted != tokens:
             continue
         if exact_depth:
@@ -293,7 +298,7 @@ async def bury(
         measured.add(layout.place)
         if fit.place(layout.kept) in measured:  # where boundaries merge, the nearest may have no rest
             return Buried(text, tokens, start / fit.haystack)
-    raise DialectError(f"no text of exactly {tokens} tokens was found in {MAX_COUNTS} steps: {_ADVICE}")
+    raise MiscountError(f"no text of exactly {tokens} tokens was found in {MAX_COUNTS} steps: {_ADVICE}")
 
 
 def _text(stock: _Stock, layout: _Layout, needle: str | None, question: str) -> str:

@@ -9,10 +9,10 @@ from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.errors import (
     ConnectError,
     DialectError,
+    MiscountError,
     RequestError,
     RequestTimeout,
     StatusError,
-    StreamError,
 )
 from pytest_gptoss.measure.needle import (
     ANSWER_TOKENS,
@@ -27,16 +27,23 @@ from pytest_gptoss.measure.needle import (
 from pytest_gptoss.measure.prompt_counter import PromptCounter, user_prompt
 from pytest_gptoss.records import (
     Capabilities,
+    Generation,
     Needle,
     NeedleAnswer,
     NeedleTask,
     NeedleTrouble,
 )
 
-__all__ = ["NeedleTrials", "why_left_out"]
+__all__ = ["NeedleTrials", "final_tokens", "trouble_of", "why_left_out"]
 
 SMALL_SLIP = 16
 """By so many tokens ``/tokenize`` may miss the chat's count before the prompt is built anew."""
+
+_LOST: frozenset[NeedleTrouble] = frozenset({"timeout", "out_of_memory"})
+"""Troubles after which a cell's further trials are not asked: each would cost another long wait."""
+
+_MESSAGE = 200008
+"""Harmony's ``<|message|>``: what a channel says follows it."""
 
 _HITS = re.compile(r"^vllm:prefix_cache_hits(?:_total)?(?:\{[^}]*\})? (\S+)", re.MULTILINE)
 
@@ -69,6 +76,7 @@ class NeedleTrials:
         self._able = able
         self._task = task
         self._count = PromptCounter(client, able=able, sample=task.question)
+        self._lost: NeedleAnswer | None = None
 
     async def ask(self, scenario: Needle, trial: int) -> NeedleAnswer:
         """One trial; a request that ends in what the report tells apart is an answer with ``trouble``.
@@ -77,6 +85,10 @@ class NeedleTrials:
         """
         code = code_of(self._task, trial)
         planned = planned_tokens(scenario.length)
+        if self._lost is not None:
+            message = f"not asked after trial {self._lost.trial}: {self._lost.message}"
+            trouble = self._lost.trouble
+            return NeedleAnswer(trial, code, planned, scenario.depth, trouble=trouble, message=message)
         try:
             buried = await self._bury(scenario, trial, code)
             answer = await self._answer(buried, code, trial)
@@ -86,10 +98,12 @@ class NeedleTrials:
                 answer = await self._answer(await self._bury(scenario, trial, code), code, trial)
             _refuse_longer(answer)
         except RequestError as error:
-            trouble = _trouble(error)
+            trouble = trouble_of(error, by_usage=not self._able.tokenize)
             if trouble is None:
                 raise
-            return NeedleAnswer(trial, code, planned, scenario.depth, trouble=trouble, message=str(error))
+            answer = NeedleAnswer(trial, code, planned, scenario.depth, trouble=trouble, message=str(error))
+            if trouble in _LOST:
+                self._lost = answer
         return answer
 
     async def _bury(self, scenario: Needle, trial: int, code: str) -> Buried:
@@ -108,27 +122,31 @@ class NeedleTrials:
             user_prompt(buried.text), max_tokens=RESERVE, cache_salt=_salt()
         )
         after = await self._cache_hits()
-        content = answer.content
         return NeedleAnswer(
             trial=trial,
             code=code,
             planned_tokens=buried.tokens,
             depth=buried.depth,
             prompt_tokens=answer.prompt_tokens,
-            content=content,
+            content=answer.content,
             reasoning=answer.reasoning,
             finish_reason=answer.finish_reason,
-            # A token is at least a byte: fewer bytes cannot have used up the answer's own room.
-            cut=answer.finish_reason == "length" and len(content.encode()) < ANSWER_TOKENS,
+            cut=answer.finish_reason == "length" and final_tokens(answer) < ANSWER_TOKENS,
             first_token_ms=first_token_ms,
             cached_tokens=None if before is None or after is None else after - before,
         )
 
     async def _cache_hits(self) -> int | None:
-        """Tokens the server has taken from its prefix cache so far; None when it does not tell."""
+        """Tokens the server has taken from its prefix cache so far; None when it does not tell.
+
+        An answer is worth more than this count: a failing ``/metrics`` is no trouble of the trial.
+        """
         if not self._able.metrics:
             return None
-        found = _HITS.findall(await self._client.metrics_text())
+        try:
+            found = _HITS.findall(await self._client.metrics_text())
+        except RequestError:
+            return None
         return round(sum(float(value) for value in found)) if found else None
 
 
@@ -144,11 +162,24 @@ def _salt() -> str:
     return secrets.token_hex(8)
 
 
-def _trouble(error: RequestError) -> NeedleTrouble | None:
-    if isinstance(error, RequestTimeout):
+def final_tokens(answer: Generation) -> int:
+    """Tokens of the final channel so far; where ids are not told, at most: a token is at least a byte."""
+    ids = answer.token_ids or ()
+    if not answer.content or _MESSAGE not in ids:
+        return len(answer.content.encode())
+    return ids[::-1].index(_MESSAGE)
+
+
+def trouble_of(error: RequestError, *, by_usage: bool) -> NeedleTrouble | None:
+    """What the report tells apart; None for any other failure, which its own words explain.
+
+    ``by_usage``: prompts are counted as the server got them, so a miscount is a prompt that was cut.
+    """
+    status = error.status if isinstance(error, StatusError) else None
+    if isinstance(error, RequestTimeout) or status in (408, 504):
         return "timeout"
-    if isinstance(error, StatusError):
-        if error.status in (400, 413, 422):
-            return "rejected"
-        return "out_of_memory" if error.status >= 500 else None
-    return "out_of_memory" if isinstance(error, ConnectError | StreamError) else None
+    if error.cause == "context":
+        return "rejected"
+    if error.cause == "died" or isinstance(error, ConnectError) or status in (502, 503):
+        return "out_of_memory"
+    return "truncated" if isinstance(error, MiscountError) and by_usage else None

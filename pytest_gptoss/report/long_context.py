@@ -8,7 +8,7 @@ from itertools import pairwise
 from pytest_gptoss.judge.metrics.needle import FRAME_AT_MOST
 from pytest_gptoss.records import Json
 
-__all__ = ["long_context_report"]
+__all__ = ["first_token_growth", "long_context_report"]
 
 _DRIFT_DETAILS = ("reach", "near", "far", "grows", "spots", "points", "absent")
 
@@ -27,7 +27,7 @@ def long_context_report(document: Mapping[str, Json]) -> dict[str, Json]:
         "seed": task["seed"],
         "cells": [_cell(cell) for cell in hidden],
         "controls": [_cell(cell) for cell in cells if cell["control"]],
-        "first_token_growth": _growth(hidden),
+        "first_token_growth": first_token_growth(hidden),
         "position_drift": [
             _drift(row)
             for row in document["measurements"].get("info", [])
@@ -55,13 +55,14 @@ def _drift(row: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _prefilled(cell: Mapping[str, Json]) -> bool:
-    return bool(cell["first_token_ms"]) and (cell["cached_tokens"] or 0) <= FRAME_AT_MOST
+    whole = cell["outcome"] in ("hit", "miss", "cut")
+    return whole and bool(cell["first_token_ms"]) and (cell["cached_tokens"] or 0) <= FRAME_AT_MOST
 
 
-def _growth(cells: Sequence[Mapping[str, Json]]) -> list[dict[str, Json]]:
+def first_token_growth(cells: Sequence[Mapping[str, Json]]) -> list[dict[str, Json]]:
     """Per device, from each length to the next: how many times the tokens, how many times the wait.
 
-    A prompt that came from the prefix cache was not prefilled, and is left out.
+    A prompt that lost tokens on its way or came from the prefix cache was not prefilled, and is left out.
     """
     growth = []
     for device in dict.fromkeys(cell["device"] for cell in cells):

@@ -27,14 +27,37 @@ MISS = "The secret code is 1234."
 
 
 @pytest.mark.parametrize(
-    "text", ["7842", "It is **7842**.", "密码是7842。", "code=7842, that is all", "17842, no: 7842", "(7842)"]
+    "text",
+    [
+        "7842",
+        "It is **7842**.",
+        "密码是7842。",
+        "code=7842, that is all",
+        "17842, no: 7842",
+        "(7842)",
+        "密码是７８４２。",
+    ],
 )
 def test_a_number_of_its_own_is_a_hit(text):
     assert names_code(text, "7842")
 
 
 @pytest.mark.parametrize(
-    "text", ["17842", "78421", "7 842", "7842.5", "1.7842", "7,842", "17,7842", "a7842", "7842b", "", "784"]
+    "text",
+    [
+        "17842",
+        "78421",
+        "7 842",
+        "7842.5",
+        "1.7842",
+        "7,842",
+        "17,7842",
+        "a7842",
+        "7842b",
+        "１7842",
+        "",
+        "784",
+    ],
 )
 def test_a_part_of_another_number_is_a_miss(text):
     assert not names_code(text, "7842")
@@ -59,8 +82,13 @@ def test_all_found_has_no_finding():
     assert "finding" not in result.details
 
 
-def test_the_analysis_does_not_count():
-    assert outcome_of(trial(content="I do not know.", reasoning="It is 7842.")) == "miss"
+def test_the_analysis_does_not_count_and_is_told():
+    found_in_thought = trial(content="I do not know.", reasoning="It is 7842.")
+    assert outcome_of(found_in_thought) == "miss"
+    assert (
+        "its analysis alone names"
+        in needle_recall(npu=measurement("npu", [found_in_thought])).details["finding"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,7 +106,7 @@ def test_the_analysis_does_not_count():
             "timeout",
             "--gptoss-first-token-timeout",
         ),
-        (trial(content="", cut=True, reasoning="Let me see"), "cut", "reasoning effort"),
+        (trial(content="", cut=True, reasoning="Let me see"), "cut", "long_context_report.json"),
     ],
 )
 def test_what_was_no_test_is_no_figure(answer, outcome, advice):

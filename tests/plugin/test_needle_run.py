@@ -162,13 +162,18 @@ def test_a_tokenizer_that_slips_is_corrected(seek, embedded_pair, cells):
     ],
 )  # fmt: skip
 def test_a_refusal_is_named(seek, embedded_pair, verdicts, cells, refusal, outcome, words):
+    asked = []
+
     def refuse(path, body):
         if path == CHAT and body["max_tokens"] == RESERVE:
+            asked.append(path)
             raise refusal
         return body
 
     with altering_proxy(embedded_pair["npu"], request=refuse) as url:
-        result = seek(url, "-k", "d000")
+        result = seek(url, "-k", "d000", "--gptoss-needle-trials=3")
+    # Each trial after a server's death would cost another long wait.
+    assert len(asked) == (1 if outcome == "out_of_memory" else 3)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert verdicts() == {"needle.recall.d000-256": "INVALID"}
     assert cells()["needle.recall.d000-256"]["outcome"] == outcome
@@ -183,7 +188,7 @@ def test_an_answer_cut_in_its_analysis_is_no_miss(seek, embedded_pair, cells):
         result = seek(url, "-k", "d000")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert cells()["needle.recall.d000-256"]["outcome"] == "cut"
-    _words(result, "INVALID", "reasoning effort")
+    _words(result, "INVALID", "the analysis took the room")
 
 
 def test_silence_is_a_timeout(seek, reference_server, cells):

@@ -132,8 +132,9 @@ def test_bfloat16_errs_no_more_than_transformers_own_bfloat16(monkeypatch, small
     theirs = plain_logits(ids, plain("bfloat16")).log_softmax(dim=-1)
     prompt, rest = fed(forward, cache, ids[:250]), [fed(forward, cache, [one]) for one in ids[250:]]
     ours = torch.cat([prompt, *rest]).log_softmax(dim=-1)
-    error = (ours - exact).abs().mean()
-    assert 0 < error < 1.5 * (theirs - exact).abs().mean()
+    # The median: the mean is ruled by tokens that a rounding sends to another expert, on any side.
+    error = (ours - exact).abs().median()
+    assert 0 < error < 1.2 * (theirs - exact).abs().median()
 
 
 def test_a_forward_pass_is_given_up_when_the_engine_stops():

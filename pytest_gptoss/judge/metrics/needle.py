@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Literal, TypeAlias
@@ -34,16 +35,24 @@ _ADVICE: Mapping[Outcome, str] = {
     "rejected": "the server refuses the prompt: serve with a --max-model-len that holds it and its answer",
     "out_of_memory": "the server ran out of memory or died: see its log; serve with a smaller "
     "--max-num-batched-tokens or --gpu-memory-utilization, or on more devices",
-    "cut": "max_tokens ended the answer before it was given: lower the reasoning effort",
+    "cut": "max_tokens ended the answer before it was given: the analysis took the room of both, see what it "
+    "went on about in long_context_report.json",
     "timeout": "the server did not answer in time: see its log, or allow more with "
     "--gptoss-first-token-timeout or --gptoss-timeout",
 }
 
 
 def names_code(text: str, code: str) -> bool:
-    """Whether ``code`` stands in the text on its own: 7842 is not part of 17842, 7842.5 or a7842."""
+    """Whether ``code`` stands in the text on its own: 7842 is not part of 17842, 7842.5 or a7842.
+
+    Full-width characters, as Chinese text may have them, are the same as their plain forms.
+    """
     before, after = r"(?<![0-9A-Za-z])(?<![0-9][.,])", r"(?![0-9A-Za-z])(?![.,][0-9])"
-    return re.search(before + re.escape(code) + after, text) is not None
+    return re.search(before + re.escape(_plain(code)) + after, _plain(text)) is not None
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)
 
 
 def outcome_of(answer: NeedleAnswer) -> Outcome:
@@ -169,7 +178,8 @@ def _what(answer: NeedleAnswer) -> str:
 
 def _said(answer: NeedleAnswer) -> str:
     quoted = answer.content if len(answer.content) <= 80 else answer.content[:80] + "..."
-    return f"asked for {answer.code}, answered {quoted!r}"
+    thought = " (its analysis alone names the code)" if names_code(answer.reasoning, answer.code) else ""
+    return f"asked for {answer.code}, answered {quoted!r}{thought}"
 
 
 def _hits(answers: Sequence[NeedleAnswer]) -> set[int]:
