@@ -4,9 +4,9 @@
     python tools/train_tiny.py --output DIR --from FILE    the same from earlier compact weights
     python tools/train_tiny.py --output DIR --export   write the weights as they are in the middle of a run
     python tools/train_tiny.py --output DIR --average FILE...    the mean of several runs' weights
-    python tools/train_tiny.py --evaluate [DIR]        print both tables for the shipped weights
+    python tools/train_tiny.py --evaluate [DIR]        print the model card's tables, of the shipped weights
 
-A run keeps its state in DIR/state.pt and goes on from it when started again.
+A run keeps its state in DIR/state.pt and goes on from it when started again. At its end it prints the tables.
 """
 
 from __future__ import annotations
@@ -36,9 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     if options.evaluate is not None:
-        from tiny import report
-
-        report.show(Path(options.evaluate), print)
+        evaluate(Path(options.evaluate))
         return 0
     if options.output is None:
         _parser().error("--output DIR is needed to train (or --evaluate)")
@@ -47,6 +45,18 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         train(options)
     return 0
+
+
+def evaluate(folder: Path) -> None:
+    """Print what the weights in a folder can do, and what they cannot do without."""
+    from tiny import report
+
+    report.show(folder, tell)
+
+
+def tell(line: str) -> None:
+    """Print a line at once, for a run that takes minutes."""
+    print(line, flush=True)
 
 
 def average(files: list[Path], folder: Path) -> None:
@@ -83,8 +93,10 @@ def train(options: argparse.Namespace) -> None:
         trainer.resume(state)
         print(f"going on at {trainer.progress:.1%}", flush=True)
     if not options.export:
-        trainer.run(state, lambda line: print(line, flush=True))
+        trainer.run(state, tell)
     export(network, rows, options.output)
+    if trainer.progress >= 1:
+        evaluate(options.output)
 
 
 def export(network: Network, rows: Rows, folder: Path) -> None:

@@ -32,7 +32,6 @@ class Forced:
 
     losses: Tensor
     likely: Tensor
-    margins: Tensor
 
     @property
     def equal(self) -> bool:
@@ -78,10 +77,9 @@ class Examiner:
 
     def _judge(self, states: Tensor, wanted: Tensor) -> Forced:
         logits = self.network.lm_head(states)
-        top = logits.topk(2, -1)
         counted = torch.cat((logits[:, :-1], logits[:, -1:] + self._others), 1)
         losses = F.cross_entropy(counted, wanted, reduction="none")
-        return Forced(losses, top.indices[:, 0] == wanted, top.values[:, 0] - top.values[:, 1])
+        return Forced(losses, logits.argmax(-1) == wanted)
 
     @torch.no_grad()
     def generate(self, prompt: tuple[int, ...]) -> tuple[int, ...]:

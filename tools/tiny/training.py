@@ -79,7 +79,7 @@ class _Figures:
 
 
 class Trainer:
-    """A run that can be stopped and resumed at any step."""
+    """A run that can be stopped and resumed at any step, on a CPU to the same weights."""
 
     def __init__(
         self, network: Network, rows: Rows, plan: Plan, device: torch.device, guards: Guards | None = None
@@ -208,7 +208,8 @@ class Trainer:
     # -- state on disk ------------------------------------------------------------------------
 
     def save(self, file: Path) -> None:
-        """Keep the run, in one atomic step."""
+        """Keep the run, in one atomic step; it goes on with fresh batches, as one that is resumed does."""
+        self._stream = self._batches()
         part = file.with_suffix(".part")
         torch.save(
             {
@@ -227,7 +228,7 @@ class Trainer:
 
     def resume(self, file: Path) -> None:
         """Go on where a run was saved, with the vocabulary it was saved with (:func:`saved_ids`)."""
-        saved: dict[str, Any] = torch.load(file, weights_only=False)
+        saved: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=False)
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.steps, self.tokens = saved["steps"], saved["tokens"]
@@ -238,7 +239,7 @@ class Trainer:
 
 def saved_ids(file: Path) -> tuple[int, ...]:
     """The vocabulary of a saved run. Exits where the domain has since got ids that it lacks."""
-    used = tuple(torch.load(file, weights_only=False)["used"])
+    used = tuple(torch.load(file, map_location="cpu", weights_only=False)["used"])
     if missing := certain_ids() - set(used):
         raise SystemExit(f"{file} was trained without {len(missing)} ids that the domain has now: start anew")
     return used
