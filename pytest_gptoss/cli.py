@@ -166,15 +166,21 @@ def _benchmark(known: argparse.Namespace, rest: Sequence[str]) -> int:
 def _accept(
     family: str, report_name: str, given: Mapping[str, str | None], rest: Sequence[str], *, output: Path
 ) -> int:
-    """Run one family's acceptance tests and keep one of its reports; returns the exit status."""
+    """Run one family's acceptance tests and keep one of its reports; returns the exit status.
+
+    ``output`` is this run's or it is not there: an earlier one is removed before the run.
+    """
     import pytest
 
     from pytest_gptoss.resources import acceptance_tests
 
     _refuse_unwritable(output)
+    _remove(output)
     options = [f"{flag}={value}" for flag, value in given.items() if value is not None]
     with tempfile.TemporaryDirectory(prefix="gptoss-") as scratch:
         report = Path(scratch)
+        source = _report_of(rest, report) / report_name
+        before = _version(source)
         status = pytest.main(
             [
                 str(acceptance_tests()),
@@ -185,15 +191,31 @@ def _accept(
                 *rest,
             ]
         )  # fmt: skip
-        written = _report_of(rest, report) / report_name
-        if written.is_file():
-            shutil.copyfile(written, output)
+        if _version(source) not in (None, before):
+            if source.resolve() != output.resolve():
+                shutil.copyfile(source, output)
             print(f"report: {output}")
     if status == pytest.ExitCode.INTERRUPTED:
         return INTERRUPTED
     if status in (pytest.ExitCode.OK, pytest.ExitCode.USAGE_ERROR):
         return int(status)
     return 1
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is written anew; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _remove(output: Path) -> None:
+    try:
+        output.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"--output {output}: {error.strerror or error}; name another file") from error
 
 
 def _report_of(rest: Sequence[str], default: Path) -> Path:

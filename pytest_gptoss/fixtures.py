@@ -29,6 +29,7 @@ def gptoss_session(pytestconfig: pytest.Config) -> Session:
     session = pytestconfig.stash.get(SESSION, None)
     if session is None or not session.active:
         pytest.skip(NO_DEVICE)
+    session.begin()  # done already, unless a test asked for this fixture by its name at run time
     return session
 
 

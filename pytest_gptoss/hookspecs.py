@@ -8,10 +8,11 @@ Add a prompt set::
 Change a threshold, or add one with its metric::
 
     from pytest_gptoss.judge.catalogue import Metric
+    from pytest_gptoss.judge.evidence import sound_items
     from pytest_gptoss.records import Estimate, Greedy, Threshold
 
-    def answer_length(*, npu):
-        lengths = [item.completion_tokens for item in npu.items]
+    def answer_length(*, npu):  # sound_items: a measurement with a failed request is INVALID
+        lengths = [item.completion_tokens for item in sound_items(npu, "prompts")]
         return Estimate(max(lengths), "tokens", len(lengths))
 
     def pytest_gptoss_thresholds(thresholds, metrics):
@@ -53,7 +54,10 @@ def pytest_gptoss_prompt_sets(config: pytest.Config) -> Mapping[str, str | Path]
 
 @pytest.hookspec()
 def pytest_gptoss_thresholds(thresholds: dict[str, Threshold], metrics: dict[str, Metric]) -> None:
-    """Add or change thresholds and metrics in place, before tests are collected."""
+    """Add or change thresholds and metrics in place, before tests are collected.
+
+    Every report names a shipped threshold that was changed here; one that is taken away is a usage error.
+    """
 
 
 @pytest.hookspec()

@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_gptoss.session import Session
 
-__all__ = ["FAMILIES", "MEASURED_S", "ROW", "SESSION", "TIERS"]
+__all__ = ["FAMILIES", "MEASURED_S", "NEEDS_RUN", "ROW", "SESSION", "TIERS"]
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 MEASURED_S: pytest.StashKey[float] = pytest.StashKey()
@@ -18,3 +18,5 @@ FAMILIES = ("preflight", "precision", "needle", "performance", "capability")
 TIERS = ("contract", "assurance")
 ROW = "threshold_row"
 """The fixture whose parametrization makes a test one row of the acceptance table."""
+NEEDS_RUN = "gptoss_session"
+"""The fixture that every fixture of ours rests on: a test that has it needs a run."""

@@ -24,17 +24,13 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 
 @dataclass(frozen=True)
 class Option:
-    """One option. ``repeats``: may be given more than once; in environment and ini, one a line.
-
-    ``built`` False: the feature is not there yet, so giving the option is a usage error.
-    """
+    """One option. ``repeats``: may be given more than once; in environment and ini, one a line."""
 
     flag: str
     help: str
     metavar: str | None = None
     repeats: bool = False
     switch: bool = False
-    built: bool = True
 
     @property
     def key(self) -> str:
@@ -91,7 +87,11 @@ OPTIONS: tuple[Option, ...] = (
         repeats=True,
     ),
     Option("--gptoss-hidden-gpu", "where the GPU's hidden states come from", "URL|FILE"),
-    Option("--gptoss-hidden-cpu", "where the CPU's hidden states come from", "URL|FILE"),
+    Option(
+        "--gptoss-hidden-cpu",
+        "where the CPU's hidden states come from (for measure(Hidden('cpu')): no threshold compares them)",
+        "URL|FILE",
+    ),
     Option("--gptoss-report", "directory of the reports (default gptoss-report)", "DIR"),
     Option("--gptoss-lang", "language of the Markdown and HTML reports: en (default) or zh", "LANG"),
     Option("--gptoss-record", "store the baseline's measurements for later runs", "FILE"),
@@ -121,7 +121,6 @@ OPTIONS: tuple[Option, ...] = (
         repeats=True,
     ),
     Option("--gptoss-signatures", "log signatures and symptoms of your own", "FILE.toml", repeats=True),
-    # Announced in the design, refused until their feature exists.
 )
 
 
@@ -159,10 +158,9 @@ def add_options(parser: pytest.Parser) -> None:
     """Register every option and its ini key with pytest."""
     group = parser.getgroup("gptoss", "GPT-OSS acceptance")
     for option in OPTIONS:
-        text = option.help if option.built else f"{option.help} (not built yet)"
         if option.switch:
             group.addoption(
-                option.flag, dest=option.dest, action="store_const", const="1", default=None, help=text
+                option.flag, dest=option.dest, action="store_const", const="1", default=None, help=option.help
             )
         else:
             group.addoption(
@@ -171,15 +169,15 @@ def add_options(parser: pytest.Parser) -> None:
                 action="append" if option.repeats else "store",
                 default=None,
                 metavar=option.metavar,
-                help=text,
+                help=option.help,
             )
-        parser.addini(option.ini, f"{text}; same as {option.flag}", default=None)
+        parser.addini(option.ini, f"{option.help}; same as {option.flag}", default=None)
 
 
 def read_options(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> OptionValues:
     """Collect what the user gave: command line over environment over ini.
 
-    Raises UsageError for an empty value and for an option whose feature is not built.
+    Raises UsageError for an empty value.
     """
     values: dict[str, tuple[str, ...]] = {}
     origins: dict[str, str] = {}
@@ -193,8 +191,6 @@ def read_options(config: pytest.Config, environ: Mapping[str, str] = os.environ)
                 f"{origin} is empty: it needs a value ({option.metavar or '1 or 0'}). "
                 "Is a variable unset in the script that calls pytest?"
             )
-        if not option.built:
-            raise UsageError(f"{origin} is given, but its feature is not built yet: leave it out")
         values[option.key] = tuple(value.strip() for value in given)
         origins[option.key] = origin
     return OptionValues(values, origins)

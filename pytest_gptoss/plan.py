@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 from pytest_gptoss.errors import UsageError
 from pytest_gptoss.judge.catalogue import METRICS, Metric, load_metrics
 from pytest_gptoss.judge.thresholds import Profile, load_profile
+from pytest_gptoss.keys import FAMILIES, TIERS
 from pytest_gptoss.measure import corpus, prompts
 from pytest_gptoss.measure.load_plan import planned_levels
 from pytest_gptoss.measure.workload import Workload
-from pytest_gptoss.records import Threshold
+from pytest_gptoss.records import BY_HOOK, Comparison, Threshold
 from pytest_gptoss.settings import DEFAULT_PROFILE, Settings
 
 __all__ = ["Extensions", "Plan", "make_plan"]
@@ -50,9 +54,10 @@ def make_plan(settings: Settings, extend: Callable[[Extensions], None] = lambda 
     )
     levels = planned_levels(profile.workload.levels, settings.load)
     metrics = {**METRICS, **{name: each for level in levels for name, each in load_metrics(level).items()}}
-    extensions = Extensions(thresholds=dict(profile.thresholds), metrics=metrics)
+    extensions = Extensions(thresholds=dict(profile.thresholds), metrics=dict(metrics))
     extend(extensions)
     _check(extensions, settings)
+    thresholds = _with_changes_told(extensions, profile.thresholds, metrics)
     work = profile.workload
     prompt_sets = {
         "precision": (
@@ -76,7 +81,34 @@ def make_plan(settings: Settings, extend: Callable[[Extensions], None] = lambda 
         needle=settings.needle,
         levels=levels,
     )
-    return Plan(profile, extensions.thresholds, extensions.metrics, workload)
+    return Plan(profile, thresholds, extensions.metrics, workload)
+
+
+def _with_changes_told(
+    extensions: Extensions, shipped: Mapping[str, Threshold], metrics: Mapping[str, Metric]
+) -> dict[str, Threshold]:
+    """The project's table; a row of the profile's that a hook has made another says so in every report.
+
+    Raises UsageError for a row that a hook took away: nobody would miss it.
+    """
+    missing = next(
+        (threshold_id for threshold_id in shipped if threshold_id not in extensions.thresholds), None
+    )
+    if missing is not None:
+        raise UsageError(
+            f"a pytest_gptoss_thresholds hook has taken {missing} away: waive it with a reason instead, "
+            f"--gptoss-waive '{missing}=REASON'"
+        )
+    table = dict(extensions.thresholds)
+    for threshold_id, before in shipped.items():
+        row = table[threshold_id]
+        same_metric = extensions.metrics[row.metric] is metrics.get(row.metric)
+        if row == before and same_metric:
+            continue
+        was = before.limit if before.changed_from is None else before.changed_from
+        changed_from = was if row.limit != was else None
+        table[threshold_id] = dataclasses.replace(row, source=BY_HOOK, changed_from=changed_from)
+    return table
 
 
 def _check(extensions: Extensions, settings: Settings) -> None:
@@ -94,5 +126,23 @@ def _check(extensions: Extensions, settings: Settings) -> None:
     for threshold_id, threshold in extensions.thresholds.items():
         if threshold_id != threshold.id:
             raise UsageError(f"threshold {threshold.id!r} is registered as {threshold_id!r}: make them equal")
-        if threshold.metric not in extensions.metrics:
+        metric = extensions.metrics.get(threshold.metric)
+        if metric is None:
             raise UsageError(f"threshold {threshold_id}: there is no metric {threshold.metric!r}")
+        _refuse_unknown_words(threshold, metric)
+
+
+def _refuse_unknown_words(threshold: Threshold, metric: Metric) -> None:
+    words = {
+        "family": (threshold.family, FAMILIES),
+        "tier": (threshold.tier, TIERS),
+        "comparison": (threshold.comparison, get_args(Comparison)),
+        "statistic": (threshold.statistic, metric.statistics or (threshold.statistic,)),
+    }
+    for what, (word, known) in words.items():
+        if word not in known:
+            raise UsageError(
+                f"threshold {threshold.id}: {what} is {word!r}; it takes one of: {', '.join(known)}"
+            )
+    if not isinstance(threshold.limit, int | float) or not math.isfinite(threshold.limit):
+        raise UsageError(f"threshold {threshold.id}: limit is {threshold.limit!r}; it takes a finite number")

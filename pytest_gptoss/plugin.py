@@ -110,7 +110,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
     """The devices, probed only when an acceptance test was selected."""
     session = config.stash.get(SESSION, None)
-    if session is None or not session.active or config.getoption("collectonly"):
+    if session is None or not session.begun:
         return []
     if not any(ROW in getattr(item, "fixturenames", ()) for item in items):
         return []
@@ -139,8 +139,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 def pytest_configure_node(node: Any) -> None:
     """pytest-xdist, on the controller: start what must be started once, and tell the workers."""
     session = node.config.stash.get(SESSION, None)
-    if session is not None:
-        node.workerinput["gptoss_urls"] = json.dumps(dict(session.start_servers()))
+    started = {} if session is None else session.start_servers().document()
+    node.workerinput["gptoss_started"] = json.dumps(started)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -152,19 +152,24 @@ def pytest_json_runtest_metadata(item: pytest.Item, call: pytest.CallInfo[None])
 
 
 class _NothingJudged:
-    """Turns a run in which acceptance tests were only skipped for want of a device into exit 5."""
+    """Turns a run whose acceptance tests were all skipped, and in which no other test ran, into exit 5.
+
+    Without a device, or with every selected row waived or without its condition, nothing was judged:
+    that is never green.
+    """
 
     def __init__(self) -> None:
-        self._without_device = 0
-        self._others = 0
+        self._rows_skipped = 0
+        self._ran = 0
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "setup" and report.skipped and fixtures.NO_DEVICE in str(report.longrepr):
-            self._without_device += 1
-        elif report.when == "call" or report.failed or report.skipped:
-            self._others += 1
+        if report.failed or (report.when == "call" and (report.passed or hasattr(report, "wasxfail"))):
+            self._ran += 1
+        elif report.when == "setup" and report.skipped:
+            judged = any(name == "threshold_id" for name, _ in report.user_properties)
+            self._rows_skipped += judged or fixtures.NO_DEVICE in str(report.longrepr)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if self._without_device and not self._others and session.exitstatus == pytest.ExitCode.OK:
+        if self._rows_skipped and not self._ran and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED

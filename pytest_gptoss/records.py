@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "BY_HOOK",
+    "CORPUS",
     "AbortTrace",
     "BadRequest",
     "Capabilities",
@@ -69,6 +71,12 @@ Json: TypeAlias = Any
 Role: TypeAlias = Literal["npu", "gpu", "cpu"]
 Tier: TypeAlias = Literal["contract", "assurance", "info"]
 Status: TypeAlias = Literal["PASS", "FAIL", "INVALID", "WAIVED", "SKIPPED"]
+CORPUS = "corpus"
+"""What stands in a device's place where the fixed texts are scored: no device may be called so."""
+
+BY_HOOK = "hook"
+"""Source of a profile's threshold that a project's hook has changed."""
+
 Comparison: TypeAlias = Literal[">=", "<=", ">", "<", "="]
 FeatureName: TypeAlias = Literal[
     "whole", "cut", "effort-low", "effort-high",
@@ -266,7 +274,7 @@ class Forced:
     """
 
     device: str
-    source: str = "corpus"
+    source: str = CORPUS
     limit: int | None = None
     outputs: Greedy | None = None
 

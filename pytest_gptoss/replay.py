@@ -13,8 +13,11 @@ from pytest_gptoss.settings import DeviceSettings, Settings
 __all__ = ["replayed", "run_facts"]
 
 
-def run_facts(settings: Settings, profile: str) -> dict[str, Json]:
-    """What a run's store remembers so that it can be replayed; no secret and no credentials."""
+def run_facts(settings: Settings, profile: str, workload: Mapping[str, Json]) -> dict[str, Json]:
+    """What a run's store remembers so that it can be replayed; no secret and no credentials.
+
+    ``workload`` are the facts that its measurements rest on.
+    """
     return {
         "devices": [
             {"role": each.role, "name": each.name, "url": each.url, "label": each.label}
@@ -25,6 +28,7 @@ def run_facts(settings: Settings, profile: str) -> dict[str, Json]:
         "needle_grid": settings.needle_grid,
         "load": dataclasses.asdict(settings.load),
         "profile": profile,
+        "workload": dict(workload),
     }
 
 
@@ -47,6 +51,7 @@ def replayed(settings: Settings) -> Settings:
             needle_grid=facts["needle_grid"],
             load=_load(facts["load"]),
             profile=settings.profile or facts["profile"],
+            replayed_workload=facts["workload"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(

@@ -10,11 +10,18 @@ import dataclasses
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pytest_gptoss.client.connection import ignored_proxy_variables
 from pytest_gptoss.client.http import Timeouts, VllmClient
-from pytest_gptoss.errors import ConditionAbsent, GptossError, InsufficientData, MeasurementError
+from pytest_gptoss.errors import (
+    ConditionAbsent,
+    GptossError,
+    InsufficientData,
+    MeasurementError,
+    UsageError,
+)
 from pytest_gptoss.findings import info_name
 from pytest_gptoss.instrument import ensure_calibrated, instrument_errors, instrument_problem
 from pytest_gptoss.judge.catalogue import INFO, Metric, Roles, gates
@@ -22,7 +29,7 @@ from pytest_gptoss.judge.instrument import error_at, why_too_coarse
 from pytest_gptoss.judge.verdicts import invalid, judge, skipped, waived
 from pytest_gptoss.measure.appetite import context_needed
 from pytest_gptoss.measure.baseline import Baseline, read_baseline, record_baseline
-from pytest_gptoss.measure.devices import Access, Address, ProbedDevice, Waiting, probe_all
+from pytest_gptoss.measure.devices import Access, Address, Met, ProbedDevice, Waiting, not_met, probe_all
 from pytest_gptoss.measure.hidden_file import read_hidden
 from pytest_gptoss.measure.progress import Progress
 from pytest_gptoss.measure.runner import Runner
@@ -46,7 +53,7 @@ from pytest_gptoss.records import (
 )
 from pytest_gptoss.replay import run_facts
 from pytest_gptoss.report.document import finite
-from pytest_gptoss.servers import Servers
+from pytest_gptoss.servers import Servers, Started
 from pytest_gptoss.settings import DeviceSettings, Settings
 
 __all__ = ["AcceptanceRun"]
@@ -55,7 +62,7 @@ __all__ = ["AcceptanceRun"]
 class AcceptanceRun:
     """Answers ``verdict(npu, threshold id)``; measures what that needs and no more.
 
-    ``urls`` are addresses of servers that another process has started for this run (pytest-xdist's
+    ``started`` tells of the servers that another process has started for this run (pytest-xdist's
     controller); without it the run starts what its settings tell it to start.
     """
 
@@ -65,17 +72,19 @@ class AcceptanceRun:
         plan: Plan,
         *,
         tell: Callable[[str], None],
-        urls: Mapping[str, str] | None = None,
+        started: Started | None = None,
     ) -> None:
         self.settings = settings
         self.plan = plan
         self.store = Store(settings.report / "run")
-        self.servers = Servers(settings, tell=tell, urls=urls)
+        self.servers = Servers(settings, tell=tell, started=started)
         self.baseline: Baseline | None = (
             read_baseline(settings.baseline) if settings.baseline is not None else None
         )
         if self.baseline is not None:
             self.baseline.refuse_if_different({**plan.workload.facts(), "inputs": settings.inputs})
+        if settings.prompts is not None and settings.replayed_workload is not None:
+            _refuse_other_prompts(plan.workload.facts(), settings.replayed_workload)
         self.selected: frozenset[tuple[str, str]] | None = None
         """The rows (npu, threshold id) that the user asked for; None: any may be asked."""
         self.measured_s = 0.0
@@ -88,35 +97,53 @@ class AcceptanceRun:
     # -- beginning and end --------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Make the store: empty, or filled with the recorded baseline or the run to replay."""
+        """Make the store: empty, or filled with the recorded baseline or the run to replay.
+
+        Raises StoreError when another run has the directory, or something else is in the way.
+        """
+        self.store.claim()
         replay = self.settings.replay
         if replay is None:
             self.store.begin()
         else:
             self.store.adopt(replay / "run")
-        self.store.save_document("run", run_facts(self.settings, self.plan.profile.name))
+        self.store.save_document("run", run_facts(self.settings, self.plan.profile.name, self.facts()))
         if replay is None:
             self.store.save_document("id", uuid.uuid4().hex)
         if self.baseline is not None:
-            self.baseline.fill(self.store)
+            self.baseline.fill(self.store, self._recorded_names())
+
+    def facts(self) -> Mapping[str, Json]:
+        """What the measurements rest on: this run's workload, or that of the run it replays."""
+        return self.settings.replayed_workload or self.plan.workload.facts()
 
     def record(self) -> tuple[str, ...]:
-        """Write the baseline file the user asked for; returns the scenarios it holds."""
+        """Write the baseline file the user asked for; returns the scenarios it holds.
+
+        Nobody is asked for it: what an interruption has left unmeasured is not there, and where nothing
+        is there an earlier file stays.
+        """
         path = self.settings.record
         if path is None:
             return ()
         roles = {device.name: device.role for device in self.settings.devices}
+        probed = map(ProbedDevice.from_document, self.store.load_document("devices") or ())
         devices = {
-            name: probed.document()
-            for name, probed in self.probed().items()
-            if roles.get(name) in ("gpu", "cpu") and probed.device is not None
+            each.name: each.document()
+            for each in probed
+            if roles.get(each.name) in ("gpu", "cpu") and each.device is not None
         }
         facts = {**self.plan.workload.facts(), "inputs": self.settings.inputs}
-        return record_baseline(path, self.store, devices, facts)
+        kept = record_baseline(path, self.store, devices, facts) if "gpu" in devices else ()
+        if not kept:
+            stays = "the one that is there stays" if path.exists() else "it is not written"
+            self._tell(f"gptoss: no baseline was measured for {path.name}: {stays}")
+        return kept
 
     def close(self) -> None:
-        """Stop the servers this run has started."""
+        """Stop the servers this run has started, and leave the report directory to others."""
         self.servers.stop()
+        self.store.release()
 
     # -- devices ------------------------------------------------------------------------------
 
@@ -126,6 +153,10 @@ class AcceptanceRun:
             return self._probed
         with self._measuring(), self.store.lock():
             document = self.store.load_document("devices")
+            if document is None and self.settings.replay is not None:
+                raise MeasurementError(
+                    "the replayed run ended before its devices were probed: there is nothing to judge"
+                )
             if document is None:
                 document = [each.document() for each in self._probe().values()]
                 self.store.save_document("devices", document)
@@ -144,10 +175,14 @@ class AcceptanceRun:
     def url(self, name: str) -> str:
         """The address a device is reached at; raises MeasurementError when it has none."""
         settings = self._settings_of(name)
-        url = settings.url or self.servers.urls().get(name)
-        if url is None:
+        if settings.url is not None:
+            return settings.url
+        if settings.recorded or self.settings.replay is not None:
             raise MeasurementError(f"{name} was recorded: there is no server to ask")
-        return url
+        started = self.servers.started()
+        if name in started.problems:
+            raise MeasurementError(f"{name}: {started.problems[name]}")
+        return started.urls[name]
 
     def ignored_proxies(self) -> tuple[str, ...]:
         """Names of proxy variables in the environment that this run does not use."""
@@ -168,23 +203,31 @@ class AcceptanceRun:
     def _settings_of(self, name: str) -> DeviceSettings:
         return next(device for device in self.settings.devices if device.name == name)
 
-    def _recorded(self, name: str) -> bool:
-        return self.baseline is not None and name in self.baseline.devices
+    def _recorded_names(self) -> tuple[str, ...]:
+        return tuple(device.name for device in self.settings.devices if device.recorded)
 
     def _probe(self) -> dict[str, ProbedDevice]:
-        addresses = [
-            Address(device.role, device.name, self.url(device.name), device.label, device.model, device.log)
-            for device in self.settings.devices
-            if not self._recorded(device.name)
-        ]
+        addresses: list[Address] = []
+        met: list[Met] = []
+        for device in self.settings.devices:
+            if device.recorded:
+                continue
+            try:
+                url = self.url(device.name)
+            except MeasurementError as error:  # it was to be started here, and did not
+                met.append(not_met(device.name, "start", str(error)))
+            else:
+                addresses.append(
+                    Address(device.role, device.name, url, device.label, device.model, device.log)
+                )
         waiting = Waiting(self.settings.ready_timeout_s, self._tell, self.store.load_document("id") or "")
         probed = {}
-        for found, preflight in probe_all(addresses, self.access(), waiting):
+        for found, preflight in (*met, *probe_all(addresses, self.access(), waiting)):
             probed[found.name] = found
             self.store.save(preflight)
-        if self.baseline is not None:
-            recorded = self.baseline.devices
-            probed.update({name: ProbedDevice.from_document(each) for name, each in recorded.items()})
+        for device in self.settings.devices:
+            if device.recorded and self.baseline is not None:
+                probed[device.name] = _recorded(self.baseline.devices[device.name], device.label)
         return probed
 
     # -- measuring ----------------------------------------------------------------------------
@@ -272,19 +315,28 @@ class AcceptanceRun:
             raise MeasurementError(f"the replayed run did not measure {scenario.id}: measure it in a new run")
         if not isinstance(scenario, Preflight):
             self.device(scenario.device)
-        if self._recorded(scenario.device) and not (
-            isinstance(scenario, Hidden) and self._settings_of(scenario.device).hidden
-        ):
+        self._refuse_unknown_inputs(scenario)
+        settings = self._settings_of(scenario.device)
+        if settings.recorded and not (isinstance(scenario, Hidden) and settings.hidden is not None):
             raise MeasurementError(
                 f"the recorded baseline holds no {scenario.id}: record it again with the tests selected now"
             )
 
+    def _refuse_unknown_inputs(self, scenario: Scenario) -> None:
+        sets, levels = self.plan.workload.prompt_sets, self.plan.workload.levels
+        if isinstance(scenario, Greedy | Rendered) and scenario.prompts not in sets:
+            known = ", ".join(sets)
+            raise MeasurementError(f"no prompt set is called {scenario.prompts!r}; there are: {known}")
+        if isinstance(scenario, Load) and scenario.concurrency not in levels:
+            known = ", ".join(map(str, levels))
+            raise MeasurementError(f"no load level has {scenario.concurrency} requests; there are: {known}")
+
     def _without_server(self, scenario: Hidden) -> Measurement[Any] | None:
         """Hidden states from a file, or the account of why none can be had; None: ask a server."""
         device, source = self.device(scenario.device), self._settings_of(scenario.device).hidden
-        if source is not None and "://" not in source:
+        if isinstance(source, Path):
             return read_hidden(
-                self.settings.report.parent / source,
+                source,
                 scenario_id=scenario.id,
                 device=scenario.device,
                 corpus_sha256=self.plan.workload.corpus_sha256,
@@ -317,7 +369,7 @@ class AcceptanceRun:
         if pooling_server is None:
             return self.access().client(device.role, self.url(device.name), device.model)
         option = f"--gptoss-hidden-{device.role}"
-        return self.access().client(device.role, pooling_server, None, url_option=option)
+        return self.access().client(device.role, str(pooling_server), None, url_option=option)
 
     # -- judging ------------------------------------------------------------------------------
 
@@ -484,6 +536,22 @@ class AcceptanceRun:
                 blocked = invalid(judged, npu, _cause(threshold_id, verdict))
                 return dataclasses.replace(blocked, details={"blocked_by": threshold_id})
         return None
+
+
+def _refuse_other_prompts(ours: Mapping[str, Json], replayed: Mapping[str, Json]) -> None:
+    if ours["prompts_sha256"] != replayed["prompts_sha256"]:
+        raise UsageError(
+            "--gptoss-prompts: the replayed run was measured on other prompts "
+            f"({replayed['prompts_sha256'][:12]}, not {ours['prompts_sha256'][:12]}): leave the option out"
+        )
+
+
+def _recorded(document: Mapping[str, Json], label: str | None) -> ProbedDevice:
+    """A device of the baseline file; what the user calls it now is preferred to what it was called then."""
+    found = ProbedDevice.from_document(document)
+    if label is None or found.device is None:
+        return found
+    return dataclasses.replace(found, device=dataclasses.replace(found.device, label=label))
 
 
 def _cause(threshold_id: str, verdict: Verdict) -> str:

@@ -2,49 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 
 from pytest_gptoss.embedded import start_pair, start_reference
+from pytest_gptoss.errors import ReferenceServerError
+from pytest_gptoss.records import Json
 from pytest_gptoss.server_process import ServerProcess
 from pytest_gptoss.settings import Settings
 
-__all__ = ["Servers"]
+__all__ = ["Servers", "Started"]
+
+
+@dataclass(frozen=True)
+class Started:
+    """What came of starting servers, by device name: ``urls`` of those that run, why others do not."""
+
+    urls: Mapping[str, str] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Json]:
+        """JSON form, for other processes of the run."""
+        return asdict(self)
 
 
 class Servers:
-    """Starts what the settings ask for at the first call of ``urls``, and stops it once."""
+    """Starts what the settings ask for at the first call of ``started``, once, and stops it once.
+
+    A server that does not start is not tried again: it is that device's problem, and others are judged.
+    """
 
     def __init__(
-        self, settings: Settings, *, tell: Callable[[str], None], urls: Mapping[str, str] | None = None
+        self, settings: Settings, *, tell: Callable[[str], None], started: Started | None = None
     ) -> None:
         self._settings = settings
         self._tell = tell
-        self._urls = dict(urls) if urls is not None else None
+        self._started = started
         self._processes: list[ServerProcess] = []
 
-    def urls(self) -> Mapping[str, str]:
-        """Device name -> address of every server started for this run."""
-        if self._urls is None:
-            self._urls = self._start()
-        return self._urls
+    def started(self) -> Started:
+        """The address of every server started for this run, and the problem of each that is not there."""
+        if self._started is None:
+            self._started = self._start()
+        return self._started
 
     def stop(self) -> None:
         """End the processes started here; those named by the user are left alone."""
         while self._processes:
             self._processes.pop().stop()
 
-    def _start(self) -> dict[str, str]:
+    def _start(self) -> Started:
         urls: dict[str, str] = {}
+        problems: dict[str, str] = {}
+        for names, start in self._wanted().items():
+            with _told_to(names, problems):
+                processes = start()
+                self._processes.extend(processes.values())
+                urls.update({name: process.url for name, process in processes.items()})
+        return Started(urls, problems)
+
+    def _wanted(self) -> Mapping[tuple[str, ...], Callable[[], Mapping[str, ServerProcess]]]:
+        """How to start what the settings ask for, by the devices that it serves."""
+        wanted: dict[tuple[str, ...], Callable[[], Mapping[str, ServerProcess]]] = {}
         if self._settings.embedded:
-            self._tell("gptoss: starting the embedded pair (transformers on CPU)")
-            for name, process in start_pair(ready_timeout=self._settings.ready_timeout_s).items():
-                self._processes.append(process)
-                urls[name] = process.url
+            wanted["npu", "gpu"] = self._pair
         if self._settings.cpu_model is not None:
-            self._tell(f"gptoss: loading the CPU reference from {self._settings.cpu_model.name}")
-            process = start_reference(
-                str(self._settings.cpu_model), "float32", ready_timeout=self._settings.ready_timeout_s
-            )
-            self._processes.append(process)
-            urls["cpu"] = process.url
-        return urls
+            wanted[("cpu",)] = self._reference
+        return wanted
+
+    def _pair(self) -> Mapping[str, ServerProcess]:
+        self._tell("gptoss: starting the embedded pair (transformers on CPU)")
+        return start_pair(ready_timeout=self._settings.ready_timeout_s)
+
+    def _reference(self) -> Mapping[str, ServerProcess]:
+        model = str(self._settings.cpu_model)
+        self._tell(f"gptoss: loading the CPU reference from {model}")
+        timeout = self._settings.ready_timeout_s
+        return {"cpu": start_reference(model, "float32", ready_timeout=timeout)}
+
+
+@contextlib.contextmanager
+def _told_to(names: Iterable[str], problems: dict[str, str]) -> Iterator[None]:
+    """Make a failure to start the problem of those that were to be served."""
+    try:
+        yield
+    except ReferenceServerError as error:
+        problems.update(dict.fromkeys(names, str(error)))

@@ -24,7 +24,7 @@ from pytest_gptoss.findings import findings
 from pytest_gptoss.judge.configurations import configuration_matrix
 from pytest_gptoss.judge.diagnosis import load_signatures
 from pytest_gptoss.judge.verdicts import line
-from pytest_gptoss.keys import MEASURED_S, ROW
+from pytest_gptoss.keys import MEASURED_S, NEEDS_RUN, ROW
 from pytest_gptoss.load_levels import load_levels, load_requests
 from pytest_gptoss.measure.devices import ProbedDevice
 from pytest_gptoss.needle_cells import needle_cells
@@ -46,12 +46,16 @@ from pytest_gptoss.report.junit import properties, suite_properties
 from pytest_gptoss.report.terminal import named, show_table
 from pytest_gptoss.report_files import forget_reports, write_document, write_reports
 from pytest_gptoss.run import AcceptanceRun
+from pytest_gptoss.servers import Started
 from pytest_gptoss.settings import DeviceSettings, Settings, settings_from
 
 if TYPE_CHECKING:
     import httpx
 
 __all__ = ["Session"]
+
+_LOOKS = ("collectonly", "setupplan", "showfixtures", "show_fixtures_per_test")
+"""pytest's options that show tests or fixtures and run none."""
 
 
 class Session:
@@ -60,13 +64,14 @@ class Session:
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self._config = config
         self._worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
-        urls = None if self._worker is None else json.loads(self._worker.get("gptoss_urls", "{}"))
+        started = None if self._worker is None else Started(**json.loads(self._worker["gptoss_started"]))
         self.run = AcceptanceRun(
-            settings, make_plan(settings, self._extend), tell=self._tell, urls=urls or None
+            settings, make_plan(settings, self._extend), tell=self._tell, started=started
         )
         self._diagnosis = Diagnosis(settings, self.run.store, load_signatures(settings.signatures))
         self.active = settings.active
         self._started = _now()
+        self.begun = False
         self._document: dict[str, Json] | None = None
         self._selected: dict[tuple[str, str], None] = {}
         self._problem: str | None = None
@@ -90,11 +95,17 @@ class Session:
     @property
     def _leads(self) -> bool:
         """Whether this process begins and ends the run: not a worker, not a mere look at the tests."""
-        return self.active and self._worker is None and not self._config.getoption("collectonly")
+        looks = any(self._config.getoption(option, False) for option in _LOOKS)
+        return self.active and self._worker is None and not looks
 
     def pytest_sessionstart(self) -> None:
+        """pytest-xdist's controller collects nothing: it begins the run before its workers are there."""
+        if self._config.pluginmanager.hasplugin("dsession"):
+            self.begin()
+
+    def begin(self) -> None:
         """The first act of a run: the old report is gone, the new one says that it is running."""
-        if not self._leads:
+        if self.begun or not self._leads:
             return
         try:
             self.run.begin()
@@ -105,30 +116,29 @@ class Session:
             )
         except GptossError as error:
             raise pytest.UsageError(f"gptoss: {error}") from None
+        self.begun = True
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Note the rows this process was asked for, in their order."""
+        """Note the rows this process was asked for, in their order; begin the run if a test needs it."""
         rows = [row for row in map(_row_of, session.items) if row is not None]
         self._selected = dict.fromkeys(rows)
         self.run.expect(rows)
         self.run.selected = frozenset(rows) if rows else None
+        if any(NEEDS_RUN in getattr(item, "fixturenames", ()) for item in session.items):
+            self.begin()
 
-    def start_servers(self) -> Mapping[str, str]:
-        """Device name -> URL of the servers this run starts (pytest-xdist: on the controller)."""
-        if not self._leads:
-            return {}
-        try:
-            return self.run.servers.urls()
-        except GptossError as error:
-            raise pytest.UsageError(f"gptoss: {error}") from None
+    def start_servers(self) -> Started:
+        """Start the servers of this run; pytest-xdist's controller does so before its workers."""
+        return self.run.servers.started() if self._leads else Started()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write every report, before JUnit's file is written, however the run has ended."""
-        if not self._leads:
-            if self._worker is not None:
-                rows = list(self._selected)
-                self._config.workeroutput["gptoss_selected"] = rows  # type: ignore[attr-defined]
+        if self._worker is not None:
+            rows = list(self._selected)
+            self._config.workeroutput["gptoss_selected"] = rows  # type: ignore[attr-defined]
+        if not self.begun:
             return
         try:
             self._conclude(_state(session, exitstatus))
@@ -169,9 +179,12 @@ class Session:
 
     def verdict(self, npu: str | None, threshold_id: str) -> Verdict:
         """A threshold's verdict on a device (default: the first under test)."""
-        name = npu or self.name_of("npu")
-        if name is None:
+        npus = self.run.settings.npus
+        if not npus:
             raise MeasurementError("no device under test: add --npu-url URL")
+        name = npu or npus[0]
+        if name not in npus:
+            raise UsageError(f"no device under test is called {name!r}; there are: {', '.join(npus)}")
         if threshold_id not in self.run.plan.thresholds:
             known = ", ".join(self.run.plan.thresholds)
             raise UsageError(f"no threshold is called {threshold_id!r}; there are: {known}")
@@ -367,13 +380,13 @@ class Session:
             "changed_limits": changed,
             "waivers": dict(settings.waivers or {}),
             "info": dict(settings.info.of_run),
-            "settings": {"inputs": settings.inputs, "timeout_s": settings.timeout_s, **plan.workload.facts()},
+            "settings": {"inputs": settings.inputs, "timeout_s": settings.timeout_s, **self.run.facts()},
             "load": {
                 **asdict(settings.load),
                 "levels": [asdict(shape) for shape in plan.workload.levels.values()],
             },
             "needle": {**asdict(settings.needle), "grid": settings.needle_grid},
-            "prompts_sha256": plan.workload.prompt_sets["precision"].sha256,
+            "prompts_sha256": self.run.facts()["prompts_sha256"],
             "replay_of": str(settings.replay) if settings.replay is not None else None,
         }  # fmt: skip
 

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
+from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.errors import UsageError
+from pytest_gptoss.measure.baseline import read_baseline
 from pytest_gptoss.measure.load_plan import read_levels
 from pytest_gptoss.options import OptionValues
-from pytest_gptoss.records import LoadEndpoint, LoadTask, NeedleTask, Role
+from pytest_gptoss.records import CORPUS, Json, LoadEndpoint, LoadTask, NeedleTask, Role
 from pytest_gptoss.report.wording import LANGUAGES, Language
 
 __all__ = ["DEFAULT_PROFILE", "DeviceSettings", "Info", "Inputs", "NeedleGrid", "Settings", "settings_from"]
@@ -29,6 +31,23 @@ VERSION_FACTS = ("vllm", "vllm_ascend", "cann", "torch", "torch_npu")
 
 DEFAULT_PROFILE = "atlas-800-a2"
 DEFAULT_REPORT = "gptoss-report"
+_OF_SERVERS = (
+    "npu_url", "gpu_url", "cpu_url", "embedded", "baseline", "record", "cpu_model", "npu_log", "gpu_log",
+    "npu_label", "gpu_label", "cpu_label", "npu_model", "gpu_model", "cpu_model_name",
+    "hidden_npu", "hidden_gpu", "hidden_cpu", "load_gpu",
+)  # fmt: skip
+"""Options that speak of servers, which a replay has none of."""
+_NEEDS_ROLE: Mapping[Role, tuple[tuple[str, ...], str]] = {
+    "gpu": (
+        ("gpu_label", "gpu_model", "gpu_log", "hidden_gpu"),
+        "add --gpu-url URL or --gptoss-baseline FILE",
+    ),
+    "cpu": (
+        ("cpu_label", "cpu_model_name", "hidden_cpu"),
+        "add --cpu-url URL or --gptoss-cpu-model DIR",
+    ),
+}
+"""Options that mean nothing without a device in a role, and how to get one."""
 LEAST_PROMPT = 160
 """Fewest tokens of a prompt under load: the chat's frame, the question and a sentence or two."""
 
@@ -40,9 +59,9 @@ SAYS_EVERY_WORD = 3000
 class DeviceSettings:
     """Where a device is and what the user calls it; nothing about it is known yet.
 
-    ``url`` None: the run starts it (``--embedded``, ``--gptoss-cpu-model``) or it was recorded.
-    ``hidden`` is a pooling server's URL or a recorded file, None for the device's own ``/pooling``.
-    ``log`` is its server's log file.
+    ``url`` None: the run starts it (``--embedded``, ``--gptoss-cpu-model``), or it is ``recorded`` in the
+    baseline. ``hidden`` is a pooling server's URL or a recorded file, None for the device's own
+    ``/pooling``. ``log`` is its server's log file.
     """
 
     role: Role
@@ -50,8 +69,9 @@ class DeviceSettings:
     url: str | None
     label: str | None = None
     model: str | None = None
-    hidden: str | None = None
+    hidden: str | Path | None = None
     log: Path | None = None
+    recorded: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +86,8 @@ class Info:
 class Settings:
     """One run's settings. ``devices`` is empty when the user named none: acceptance tests then skip.
 
-    ``profile`` None: the default one, or in a replay the one of the replayed run.
+    ``profile`` None: the default one, or in a replay the one of the replayed run. ``replayed_workload``:
+    the workload facts of that run.
     """
 
     devices: tuple[DeviceSettings, ...] = ()
@@ -90,6 +111,7 @@ class Settings:
     record: Path | None = None
     baseline: Path | None = None
     replay: Path | None = None
+    replayed_workload: Mapping[str, Json] | None = None
     info: Info = field(default_factory=Info)
     signatures: tuple[Path, ...] = ()
 
@@ -114,22 +136,27 @@ def settings_from(options: OptionValues, *, base: Path) -> Settings:
     baseline = _file(options, "baseline", base)
     cpu_model = _directory(options, "cpu_model", base)
     _refuse_contradictions(options, embedded=embedded)
+    recorded = read_baseline(baseline).devices if baseline is not None else {}
     devices = _devices(
-        options,
-        embedded=embedded,
-        cpu_model=cpu_model is not None,
-        baseline=baseline is not None,
-        base=base,
+        options, embedded=embedded, cpu_model=cpu_model is not None, recorded=recorded, base=base
     )
+    _refuse_comparison_with_itself(options, devices)
     if devices and replay is None and not any(device.role == "npu" for device in devices):
         given = ", ".join(sorted(options.origin(key) for key in options.values))
         raise UsageError(f"{given}: no device to accept; add --npu-url URL (or --embedded to try the suite)")
     load = _load(options)
-    if load.gpu and (baseline is not None or not any(device.role == "gpu" for device in devices)):
+    if load.gpu and not any(device.role == "gpu" and not device.recorded for device in devices):
         raise UsageError(f"{options.origin('load_gpu')}: no GPU server to put under load; add --gpu-url URL")
     record = options.one("record")
-    if record is not None and not any(device.role == "gpu" for device in devices):
+    has_gpu = any(device.role == "gpu" for device in devices)
+    if record is not None and not has_gpu:
         raise UsageError(f"{options.origin('record')}: no baseline to record; add --gpu-url URL")
+    inputs = cast("Inputs", _choice(options, "inputs", ("chat", "token-ids")))
+    if inputs == "token-ids" and devices and not has_gpu:
+        raise UsageError(
+            f"{options.origin('inputs')} is {inputs!r}: no baseline whose prompt ids could be sent; "
+            "add --gpu-url URL or --gptoss-baseline FILE"
+        )
     return Settings(
         devices=devices,
         embedded=embedded,
@@ -144,7 +171,7 @@ def settings_from(options: OptionValues, *, base: Path) -> Settings:
         profile=options.one("profile") or ("embedded" if embedded else None),
         thresholds=_file(options, "thresholds", base),
         waivers=_waivers(options),
-        inputs=cast("Inputs", _choice(options, "inputs", ("chat", "token-ids"))),
+        inputs=inputs,
         prompts=_file(options, "prompts", base),
         needle=_needle(options),
         needle_grid=cast("NeedleGrid", _choice(options, "needle_grid", ("document", "full"))),
@@ -175,11 +202,7 @@ def _refuse_contradictions(options: OptionValues, *, embedded: bool) -> None:
             "a recorded baseline stands in for the GPU server"
         )
     if options.one("replay"):
-        servers = (
-            "npu_url", "gpu_url", "cpu_url", "embedded", "baseline", "record", "cpu_model",
-            "npu_log", "gpu_log",
-        )  # fmt: skip
-        live = [key for key in servers if options.values.get(key)]
+        live = [key for key in _OF_SERVERS if options.values.get(key)]
         if live:
             raise UsageError(
                 f"{options.origin('replay')} and {options.origin(live[0])} exclude each other: "
@@ -192,9 +215,38 @@ def _refuse_contradictions(options: OptionValues, *, embedded: bool) -> None:
         )
 
 
+def _refuse_homeless(options: OptionValues, roles: Iterable[Role]) -> None:
+    """Raise UsageError for an option about a device that this run lacks; a run of none misses none."""
+    present = set(roles)
+    for role, (keys, remedy) in _NEEDS_ROLE.items():
+        given = next((key for key in keys if options.values.get(key)), None)
+        if present and role not in present and given is not None:
+            raise UsageError(f"{options.origin(given)}: there is no {role} in this run; {remedy}")
+
+
+def _refuse_comparison_with_itself(options: OptionValues, devices: Iterable[DeviceSettings]) -> None:
+    """Raise UsageError when two devices' hidden states come from one place and an option says so."""
+    seen: dict[str, tuple[str, str, bool]] = {}
+    for device in devices:
+        source = device.hidden if device.hidden is not None else device.url
+        if source is None:
+            continue
+        named = device.hidden is not None
+        place = str(source.resolve()) if isinstance(source, Path) else Endpoint.parse(source).root
+        key = f"hidden_{device.role}" if named else f"{device.role}_url"
+        ours = f"{options.origin(key)} ({device.name})"
+        other, theirs, other_named = seen.setdefault(place, (device.name, ours, named))
+        if other != device.name and (named or other_named):
+            raise UsageError(
+                f"{theirs} and {ours} name one source of hidden states, {source}: "
+                "compared with themselves they are always equal; give each device its own"
+            )
+
+
 def _devices(
-    options: OptionValues, *, embedded: bool, cpu_model: bool, baseline: bool, base: Path
+    options: OptionValues, *, embedded: bool, cpu_model: bool, recorded: Mapping[str, Json], base: Path
 ) -> tuple[DeviceSettings, ...]:
+    """Every device of the run; ``recorded`` are the baseline file's: a live CPU is preferred to its."""
     npus = {"npu": None} if embedded else _npu_urls(options)
     labels = _by_name(options, "npu_label", npus)
     hidden = _by_name(options, "hidden_npu", npus)
@@ -211,29 +263,42 @@ def _devices(
         )
         for name, url in npus.items()
     ]
-    present = {
-        "gpu": bool(embedded or baseline or options.one("gpu_url")),
-        "cpu": bool(cpu_model or options.one("cpu_url")),
-    }
-    if options.one("gpu_log") and not present["gpu"]:
-        raise UsageError(f"{options.origin('gpu_log')}: no baseline has that log; add --gpu-url URL")
     models = {"gpu": options.one("gpu_model"), "cpu": options.one("cpu_model_name")}
+    live = {
+        "gpu": embedded or options.one("gpu_url") is not None,
+        "cpu": cpu_model or options.one("cpu_url") is not None,
+    }
     others: tuple[Role, ...] = ("gpu", "cpu")
     for role in others:
-        if present[role]:
-            url = options.one(f"{role}_url")
-            devices.append(
-                DeviceSettings(
-                    role,
-                    role,
-                    _url(options, f"{role}_url", url) if url else None,
-                    options.one(f"{role}_label"),
-                    models[role],
-                    _hidden(options, f"hidden_{role}", options.one(f"hidden_{role}"), base),
-                    _file(options, "gpu_log", base) if role == "gpu" else None,
-                )
-            )
+        url = options.one(f"{role}_url")
+        device = DeviceSettings(
+            role,
+            role,
+            _url(options, f"{role}_url", url) if url else None,
+            options.one(f"{role}_label"),
+            models[role],
+            _hidden(options, f"hidden_{role}", options.one(f"hidden_{role}"), base),
+            _file(options, "gpu_log", base) if role == "gpu" else None,
+            recorded=not live[role],
+        )
+        if live[role]:
+            devices.append(device)
+        elif role in recorded:
+            _refuse_other_model(options, device, recorded[role])
+            devices.append(device)
+    _refuse_homeless(options, [device.role for device in devices])
     return tuple(devices)
+
+
+def _refuse_other_model(options: OptionValues, device: DeviceSettings, recorded: Json) -> None:
+    """Raise UsageError when the user names another served model than the baseline was recorded from."""
+    model = recorded["device"]["model"]
+    if device.model is not None and device.model != model:
+        key = "gpu_model" if device.role == "gpu" else "cpu_model_name"
+        raise UsageError(
+            f"{options.origin(key)} is {device.model!r}, but {options.origin('baseline')} was recorded "
+            f"from {model!r}: record it again, or leave the name out"
+        )
 
 
 def _npu_urls(options: OptionValues) -> dict[str, str | None]:
@@ -247,6 +312,8 @@ def _npu_urls(options: OptionValues) -> dict[str, str | None]:
             )
         if name in ("gpu", "cpu"):
             raise UsageError(f"{options.origin('npu_url')}: the name {name!r} belongs to another role")
+        if name == CORPUS:
+            raise UsageError(f"{options.origin('npu_url')}: {name!r} names the fixed texts: choose another")
         urls[name] = _url(options, "npu_url", url)
     return urls
 
@@ -281,8 +348,6 @@ def _by_name(options: OptionValues, key: str, names: Mapping[str, str | None]) -
 
 
 def _url(options: OptionValues, key: str, url: str) -> str:
-    from pytest_gptoss.client.endpoint import Endpoint
-
     try:
         Endpoint.parse(url)
     except UsageError as error:
@@ -290,7 +355,7 @@ def _url(options: OptionValues, key: str, url: str) -> str:
     return url
 
 
-def _hidden(options: OptionValues, key: str, value: str | None, base: Path) -> str | None:
+def _hidden(options: OptionValues, key: str, value: str | None, base: Path) -> str | Path | None:
     if value is None:
         return None
     if "://" in value:
@@ -301,7 +366,7 @@ def _hidden(options: OptionValues, key: str, value: str | None, base: Path) -> s
             f"{options.origin(key)} is {value!r}: neither a URL nor a file that exists; "
             "record one with: pytest-gptoss hidden --url URL --output FILE.npz"
         )
-    return str(path)
+    return path
 
 
 def _file(options: OptionValues, key: str, base: Path) -> Path | None:

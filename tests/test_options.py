@@ -1,4 +1,4 @@
-"""Command line over environment over ini; empty and unbuilt values are refused by name."""
+"""Command line over environment over ini; empty values are refused by name."""
 
 import pytest
 
@@ -41,15 +41,6 @@ def test_repeated_option_is_one_a_line_in_environment(pytester):
 def test_empty_value_is_refused_by_name(pytester, arguments, environ, named):
     with pytest.raises(UsageError, match=f"{named} is empty"):
         _read(pytester, *arguments, environ=environ)
-
-
-@pytest.mark.parametrize("option", [option for option in OPTIONS if not option.built], ids=lambda o: o.flag)
-def test_unbuilt_option_is_refused_from_every_source(pytester, option):
-    arguments = [option.flag] if option.switch else [option.flag, "1"]
-    with pytest.raises(UsageError, match="not built yet"):
-        _read(pytester, *arguments)
-    with pytest.raises(UsageError, match="not built yet"):
-        _read(pytester, environ={option.env: "1"})
 
 
 @pytest.mark.parametrize(("word", "on"), [("1", True), ("yes", True), ("0", False), ("off", False)])

@@ -1,5 +1,7 @@
 """Options together: what is refused before anything is sent, and how devices are named."""
 
+import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,7 @@ def test_nothing_given_is_not_active(tmp_path):
         ({"npu_url": "http://user:pass@npu"}, "--npu-url"),
         ({"npu_url": ["http://a", "http://b"]}, "given twice"),
         ({"npu_url": ["gpu=http://a"]}, "another role"),
+        ({"npu_url": ["corpus=http://a"]}, "names the fixed texts"),
         ({"gpu_url": "http://g"}, "no device to accept"),
         ({"cpu_url": "http://c"}, "no device to accept"),
         ({"embedded": "1", "npu_url": "http://n"}, "exclude each other"),
@@ -108,8 +111,96 @@ def test_baseline_excludes_a_gpu_server(tmp_path):
     (tmp_path / "b.zip").touch()
     with pytest.raises(UsageError, match="stands in for the GPU"):
         _settings(tmp_path, npu_url="http://n", gpu_url="http://g", baseline="b.zip")
+    _record(tmp_path / "b.zip", "gpu")
     settings = _settings(tmp_path, npu_url="http://n", baseline="b.zip")
     assert [(each.role, each.url) for each in settings.devices] == [("npu", "http://n"), ("gpu", None)]
+    with pytest.raises(UsageError, match="no GPU server to put under load"):
+        _settings(tmp_path, npu_url="http://n", baseline="b.zip", load_gpu="1")
+
+
+def _record(path, *roles):
+    devices = {role: {"name": role, "device": {"model": "gpt-oss-20b"}, "problem": None} for role in roles}
+    document = {"format": 1, "devices": devices, "facts": {}, "scenarios": []}
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("baseline.json", json.dumps(document))
+
+
+def test_a_recorded_cpu_is_used_unless_a_live_one_is_named(tmp_path):
+    _record(tmp_path / "b.zip", "gpu", "cpu")
+    recorded = _settings(tmp_path, npu_url="http://n", baseline="b.zip").devices
+    assert [(each.name, each.recorded) for each in recorded] == [
+        ("npu", False), ("gpu", True), ("cpu", True),
+    ]  # fmt: skip
+    live = _settings(tmp_path, npu_url="http://n", baseline="b.zip", cpu_url="http://c").devices
+    assert [(each.url, each.recorded) for each in live if each.name == "cpu"] == [("http://c", False)]
+
+
+def test_a_baseline_without_a_gpu_or_of_another_model_is_refused(tmp_path):
+    _record(tmp_path / "none.zip", "cpu")
+    with pytest.raises(UsageError, match=r"none\.zip: it holds no gpu"):
+        _settings(tmp_path, npu_url="http://n", baseline="none.zip")
+    _record(tmp_path / "b.zip", "gpu")
+    _settings(tmp_path, npu_url="http://n", baseline="b.zip", gpu_model="gpt-oss-20b")
+    with pytest.raises(UsageError, match=r"--gptoss-gpu-model is 'other'.*from 'gpt-oss-20b'"):
+        _settings(tmp_path, npu_url="http://n", baseline="b.zip", gpu_model="other")
+
+
+@pytest.mark.parametrize(
+    ("given", "first", "second"),
+    [
+        ({"hidden_npu": "h.npz", "hidden_gpu": "h.npz"}, "--gptoss-hidden-npu (npu)", "--gptoss-hidden-gpu"),
+        (
+            {"hidden_npu": "h.npz", "hidden_gpu": "./link.npz"},
+            "--gptoss-hidden-npu (npu)",
+            "--gptoss-hidden-gpu",
+        ),
+        (
+            {"hidden_npu": "http://p:1", "hidden_gpu": "http://P:1/v1/"},
+            "--gptoss-hidden-npu (npu)",
+            "--gptoss-hidden-gpu (gpu)",
+        ),
+        ({"hidden_npu": "http://g:1/v1"}, "--gptoss-hidden-npu (npu)", "--gpu-url (gpu)"),
+        ({"hidden_gpu": "http://n:1"}, "--npu-url (npu)", "--gptoss-hidden-gpu (gpu)"),
+    ],
+)
+def test_hidden_states_are_never_compared_with_themselves(tmp_path, given, first, second):
+    tmp_path.joinpath("h.npz").touch()
+    tmp_path.joinpath("link.npz").symlink_to("h.npz")
+    with pytest.raises(UsageError, match="name one source of hidden states") as caught:
+        _settings(tmp_path, npu_url="http://n:1", gpu_url="http://g:1", **given)
+    assert first in str(caught.value)
+    assert second in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"hidden_gpu": "missing.npz"}, "--gptoss-hidden-gpu is 'missing.npz': neither a URL nor a file"),
+        ({"hidden_gpu": "http://p"}, "--gptoss-hidden-gpu: there is no gpu in this run; add --gpu-url"),
+        ({"gpu_label": "A100"}, "--gpu-label: there is no gpu in this run"),
+        ({"gpu_model": "gpt-oss"}, "--gptoss-gpu-model: there is no gpu in this run"),
+        ({"cpu_label": "host"}, "--cpu-label: there is no cpu in this run; add --cpu-url URL"),
+        ({"hidden_cpu": "http://p"}, "--gptoss-hidden-cpu: there is no cpu in this run"),
+        ({"cpu_model_name": "x"}, "--gptoss-cpu-model-name: there is no cpu in this run"),
+        ({"inputs": "token-ids"}, "--gptoss-inputs is 'token-ids': no baseline whose prompt ids"),
+    ],
+)
+def test_an_option_about_a_device_that_is_not_there_is_refused(tmp_path, given, message):
+    with pytest.raises(UsageError) as error:
+        _settings(tmp_path, npu_url="http://n", **given)
+    assert message in str(error.value)
+
+
+def test_a_label_in_the_ini_file_alone_starts_no_run(tmp_path):
+    assert not _settings(tmp_path, gpu_label="A100").active
+
+
+def test_a_hidden_file_is_a_path_and_a_server_is_text(tmp_path):
+    tmp_path.joinpath("h.npz").touch()
+    npu, gpu = _settings(
+        tmp_path, npu_url="http://n", gpu_url="http://g", hidden_npu="h.npz", hidden_gpu="http://p"
+    ).devices
+    assert (npu.hidden, gpu.hidden) == (tmp_path / "h.npz", "http://p")
 
 
 def test_embedded_brings_its_profile_unless_told_otherwise(tmp_path):

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from pytest_gptoss.judge.intervals import Interval
 from pytest_gptoss.printable import printable
-from pytest_gptoss.records import Comparison, Device, Estimate, Threshold, Verdict
+from pytest_gptoss.records import BY_HOOK, Comparison, Device, Estimate, Threshold, Verdict
 
 __all__ = ["headroom", "holds", "invalid", "judge", "line", "number", "skipped", "waived"]
 
@@ -158,8 +158,11 @@ def _required(threshold: Threshold) -> str:
     notes = []
     if threshold.source == "ours":
         notes.append("our limit")
+    by = " by a hook" if threshold.source == BY_HOOK else ""
     if threshold.changed_from is not None:
-        notes.append(f"changed from {number(threshold.changed_from)}")
+        notes.append(f"changed from {number(threshold.changed_from)}{by}")
+    elif by:
+        notes.append(f"changed{by}")
     return f"{threshold.comparison} {number(threshold.limit)}{unit}" + (
         f" ({', '.join(notes)})" if notes else ""
     )

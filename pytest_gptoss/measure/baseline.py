@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from pytest_gptoss.errors import UsageError
-from pytest_gptoss.measure.store import Store
-from pytest_gptoss.records import Json
+from pytest_gptoss.measure.store import MEASUREMENTS, Store, file_names
+from pytest_gptoss.records import Json, Measurement, Preflight
 
 __all__ = ["Baseline", "read_baseline", "record_baseline"]
 
@@ -27,6 +28,7 @@ class Baseline:
         self.path = path
         self.devices: Mapping[str, Json] = document["devices"]
         self.facts: Mapping[str, Json] = document["facts"]
+        self.scenarios: Sequence[str] = document["scenarios"]
 
     def refuse_if_different(self, facts: Mapping[str, Json]) -> None:
         """Raise UsageError naming the first workload fact that differs from this run's."""
@@ -34,41 +36,55 @@ class Baseline:
             theirs = self.facts.get(name)
             if theirs != ours:
                 raise UsageError(
-                    f"--gptoss-baseline {self.path.name}: its {name} is {theirs!r}, this run's is {ours!r}; "
+                    f"{_named(self.path)}: its {name} is {theirs!r}, this run's is {ours!r}; "
                     "figures would not be comparable: record the baseline again with this run's settings"
                 )
 
-    def fill(self, store: Store) -> None:
-        """Put the recorded measurements into a run's store."""
-        target = store.directory / "measurements"
-        with zipfile.ZipFile(self.path) as archive:
-            for member in archive.infolist():
-                name = PurePosixPath(member.filename)
-                if name.parent == PurePosixPath("measurements") and name.suffix in {".json", ".npy"}:
-                    (target / name.name).write_bytes(archive.read(member))
+    def fill(self, store: Store, devices: Collection[str]) -> None:
+        """Put the recorded measurements of ``devices`` into a run's store; raises UsageError on damage."""
+        target = store.directory / MEASUREMENTS
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                for scenario_id in self.scenarios:
+                    head = json.loads(archive.read(f"{MEASUREMENTS}/{scenario_id}.json"))
+                    if head["device"] in devices:
+                        for name in file_names(scenario_id, head["arrays"]):
+                            (target / name).write_bytes(archive.read(f"{MEASUREMENTS}/{name}"))
+        except (zipfile.BadZipFile, KeyError, ValueError) as error:
+            raise UsageError(f"{_named(self.path)}: damaged ({error}); record it again") from error
 
 
 def record_baseline(
     path: Path, store: Store, devices: Mapping[str, Json], facts: Mapping[str, Json]
 ) -> tuple[str, ...]:
-    """Write the whole, faultless measurements of ``devices`` to ``path``; returns their scenario ids."""
-    kept: list[str] = []
+    """Write the whole, faultless measurements of ``devices`` to ``path``; returns their scenario ids.
+
+    With nothing to keep but how the servers answered, nothing is written and an earlier file stays.
+    """
+    kept = {}
+    for scenario_id in store.scenario_ids():
+        measurement = store.load(scenario_id)
+        if measurement is not None and measurement.device in devices and _whole(measurement):
+            kept[scenario_id] = measurement.device
+    if all(scenario_id == Preflight(device).id for scenario_id, device in kept.items()):
+        return ()
+    document = {"format": FORMAT, "devices": dict(devices), "facts": dict(facts), "scenarios": list(kept)}
     aside = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for scenario_id in store.scenario_ids():
-            measurement = store.load(scenario_id)
-            if measurement is None or measurement.device not in devices:
-                continue
-            if measurement.failures or not measurement.complete:
-                continue
-            kept.append(scenario_id)
-            for file in sorted((store.directory / "measurements").glob(f"{scenario_id}.*")):
-                archive.write(file, f"measurements/{file.name}")
-        document = {"format": FORMAT, "devices": dict(devices), "facts": dict(facts), "scenarios": kept}
-        archive.writestr(FACTS, json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1))
-    aside.replace(path)
+    try:
+        with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for scenario_id in kept:
+                for file in store.files(scenario_id):
+                    archive.write(file, f"{MEASUREMENTS}/{file.name}")
+            archive.writestr(FACTS, json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1))
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
     return tuple(kept)
+
+
+def _whole(measurement: Measurement[Any]) -> bool:
+    return measurement.complete and not measurement.failures
 
 
 def read_baseline(path: Path) -> Baseline:
@@ -78,12 +94,17 @@ def read_baseline(path: Path) -> Baseline:
             document = json.loads(archive.read(FACTS))
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
         raise UsageError(
-            f"--gptoss-baseline {path.name}: not a recorded baseline ({error}); "
-            "make one with --gptoss-record FILE"
+            f"{_named(path)}: not a recorded baseline ({error}); make one with --gptoss-record FILE"
         ) from error
     if document.get("format") != FORMAT:
         raise UsageError(
-            f"--gptoss-baseline {path.name}: format {document.get('format')!r}, this version reads {FORMAT}; "
-            "record it again"
+            f"{_named(path)}: format {document.get('format')!r}, this version reads {FORMAT}; record it again"
         )
-    return Baseline(path, document)
+    baseline = Baseline(path, document)
+    if "gpu" not in baseline.devices:
+        raise UsageError(f"{_named(path)}: it holds no gpu; record it again, from a run whose GPU answers")
+    return baseline
+
+
+def _named(path: Path) -> str:
+    return f"--gptoss-baseline {path.name}"

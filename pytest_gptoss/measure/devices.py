@@ -30,7 +30,7 @@ from pytest_gptoss.records import (
     ServerFacts,
 )
 
-__all__ = ["Access", "Address", "ProbedDevice", "Waiting", "probe_all"]
+__all__ = ["Access", "Address", "Met", "ProbedDevice", "Waiting", "not_met", "probe_all"]
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,7 @@ async def _meet(address: Address, access: Access, waiting: Waiting) -> Met:
             met = await knock(client, name=address.name, patience_s=waiting.patience_s, tell=waiting.tell)
         except RequestError as error:
             problem = f"{address.name}: {error}"
-            failure = Failure("*", error.kind, problem)
-            return ProbedDevice(address.name, problem=problem), _preflight(address, started, failure)
+            return not_met(address.name, error.kind, problem, started=started)
         facts = ServerFacts(
             run=waiting.run,
             addresses=answers_to(client.endpoint.root),
@@ -158,7 +157,7 @@ async def _meet(address: Address, access: Access, waiting: Waiting) -> Met:
         except RequestError as error:
             problem = f"{address.name}: {error}"
             facts = dataclasses.replace(facts, problem=problem)
-            return ProbedDevice(address.name, problem=problem), _preflight(address, started, facts)
+            return ProbedDevice(address.name, problem=problem), _preflight(address.name, started, facts)
         facts = dataclasses.replace(
             facts,
             model=device.model,
@@ -167,14 +166,20 @@ async def _meet(address: Address, access: Access, waiting: Waiting) -> Met:
             harmony_date=await harmony_date(client),
             known=await told_by(client, address.log),
         )
-        return ProbedDevice(address.name, device), _preflight(address, started, facts)
+        return ProbedDevice(address.name, device), _preflight(address.name, started, facts)
 
 
-def _preflight(address: Address, started: str, found: ServerFacts | Failure) -> Measurement[ServerFacts]:
+def not_met(name: str, kind: str, problem: str, *, started: str | None = None) -> Met:
+    """A device that no server answers for, with the preflight measurement that says so."""
+    found = Failure("*", kind, problem)
+    return ProbedDevice(name, problem=problem), _preflight(name, started or _now(), found)
+
+
+def _preflight(name: str, started: str, found: ServerFacts | Failure) -> Measurement[ServerFacts]:
     told = isinstance(found, ServerFacts)
     return Measurement(
-        scenario_id=Preflight(address.name).id,
-        device=address.name,
+        scenario_id=Preflight(name).id,
+        device=name,
         items=(found,) if isinstance(found, ServerFacts) else (),
         failures=(found,) if isinstance(found, Failure) else (),
         complete=told,

@@ -1,8 +1,9 @@
 """The run directory: what was measured, kept so that nothing is lost and nothing is measured twice.
 
 Files are written aside and renamed, so a reader sees a whole file or none; one lock serialises all
-measuring across processes (pytest-xdist's workers share the directory).
+measuring across processes (pytest-xdist's workers share the directory), another keeps a second run out.
 
+    DIR/.gptoss-lock
     DIR/run/lock, run.json, devices.json
     DIR/run/measurements/<scenario>.json, <scenario>.<array>.npy
     DIR/run/verdicts/<npu>-<threshold>.json
@@ -11,13 +12,15 @@ measuring across processes (pytest-xdist's workers share the directory).
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,7 +35,15 @@ if sys.platform == "win32":  # pragma: no cover
 else:
     import fcntl
 
-__all__ = ["Store", "StoreError", "write_json", "write_text"]
+__all__ = ["MEASUREMENTS", "Store", "StoreError", "file_names", "write_json", "write_text"]
+
+MEASUREMENTS = "measurements"
+MARKER = "run.json"
+"""Every run's store has it; a directory without it is somebody else's."""
+CLAIM = ".gptoss-lock"
+"""Beside the run directory: held by the process that leads a run, as long as it lives."""
+_RETRY_S = 0.1
+"""Windows cannot wait for a lock without end: there it is tried again this often."""
 
 
 class StoreError(GptossError):
@@ -46,26 +57,56 @@ class Store:
         self.directory = directory
         self._measurements: dict[str, Measurement[Any]] = {}
         self._held = 0
+        self._claim: IO[bytes] | None = None
 
     @property
     def _measured(self) -> Path:
-        return self.directory / "measurements"
+        return self.directory / MEASUREMENTS
+
+    def claim(self) -> None:
+        """Keep other runs out of this directory until ``release``, or until this process ends.
+
+        Raises StoreError when another run has it.
+        """
+        if self._claim is not None:
+            return
+        with _explained(self.directory):
+            self.directory.parent.mkdir(parents=True, exist_ok=True)
+            handle = self.directory.with_name(CLAIM).open("a+b")
+            if not _try_to_acquire(handle):
+                handle.close()
+                raise StoreError(
+                    f"{self.directory.parent}: another run is measuring there; wait for its end, "
+                    "or name another directory with --gptoss-report DIR"
+                )
+            self._claim = handle
+
+    def release(self) -> None:
+        """Let other runs have the directory."""
+        if self._claim is not None:
+            self._claim.close()
+            self._claim = None
 
     def begin(self) -> None:
         """Start an empty run; an earlier run's store is kept once, as ``previous``.
 
-        Raises StoreError when the directory cannot be made or written.
+        Raises StoreError when the directory cannot be made or written, or when what is in its place was
+        not made by a run.
         """
         with _explained(self.directory):
             if self.directory.is_symlink():  # what it leads to is not ours to move or to delete
                 self.directory.unlink()
             if self.directory.exists():
                 aside = self.directory.with_name("previous")
+                _refuse_foreign(self.directory)
                 if aside.is_symlink():
                     aside.unlink()
-                shutil.rmtree(aside, ignore_errors=True)
+                elif aside.exists():
+                    _refuse_foreign(aside)
+                    shutil.rmtree(aside, ignore_errors=True)
                 self.directory.rename(aside)
             self._measured.mkdir(parents=True)
+            write_json(self.directory / MARKER, {})
             (self.directory / "verdicts").mkdir()
 
     def adopt(self, source: Path) -> None:
@@ -73,7 +114,7 @@ class Store:
 
         Raises StoreError when ``source`` holds no run.
         """
-        if not (source / "measurements").is_dir():
+        if not (source / MEASUREMENTS).is_dir():
             raise StoreError(f"{source}: no measurements of a run there; name the directory of its reports")
         with _explained(self.directory):
             if source.resolve() != self.directory.resolve():
@@ -135,6 +176,11 @@ class Store:
         """Ids of everything measured so far, sorted."""
         return tuple(sorted(path.stem for path in self._measured.glob("*.json")))
 
+    def files(self, scenario_id: str) -> list[Path]:
+        """The files of a measurement that was made."""
+        head = self._read(self._measured / f"{scenario_id}.json") or {}
+        return [self._measured / name for name in file_names(scenario_id, head.get("arrays", ()))]
+
     def save_document(self, name: str, document: Json) -> None:
         """Keep a JSON document of the run: ``run``, ``devices``."""
         with _explained(self.directory):
@@ -161,6 +207,11 @@ class Store:
             return None
         except (OSError, ValueError) as error:
             raise StoreError(f"{path}: {error}; the run directory is damaged: measure again") from error
+
+
+def file_names(scenario_id: str, arrays: Iterable[str]) -> list[str]:
+    """Names of a measurement's files: its JSON and its arrays."""
+    return [f"{scenario_id}.json", *(f"{scenario_id}.{array}.npy" for array in arrays)]
 
 
 def write_json(path: Path, document: Json, *, compact: bool = False) -> None:
@@ -220,10 +271,35 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _refuse_foreign(directory: Path) -> None:
+    """Raise StoreError unless a directory was made by a run, or holds nothing."""
+    if (directory / MARKER).is_file() or not any(path.is_file() for path in directory.rglob("*")):
+        return
+    raise StoreError(
+        f"{directory}: not made by a run (no {MARKER}), so it is neither moved nor deleted: "
+        "name another directory with --gptoss-report DIR"
+    )
+
+
 def _acquire(handle: IO[bytes]) -> None:
     """Block until the lock is ours; the system frees it when the process ends, however it ends."""
     if sys.platform == "win32":  # pragma: no cover
-        handle.seek(0)
-        msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK, 1)
+        while not _try_to_acquire(handle):
+            time.sleep(_RETRY_S)
     else:
         fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def _try_to_acquire(handle: IO[bytes]) -> bool:
+    """Take the lock if it is free."""
+    try:
+        if sys.platform == "win32":  # pragma: no cover
+            handle.seek(0)
+            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            return False
+        raise
+    return True

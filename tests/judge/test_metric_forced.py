@@ -7,6 +7,7 @@ import pytest
 from made import measurement, scored, top
 
 from pytest_gptoss.errors import InsufficientData
+from pytest_gptoss.judge.intervals import wilson
 from pytest_gptoss.judge.metrics.divergence import divergence
 from pytest_gptoss.judge.metrics.forced import baseline_kl, forced_agreement, kl
 
@@ -77,6 +78,14 @@ def test_sequences_without_clear_positions_are_no_units():
     estimate = agreement([scores("a", OTHER), *gpu[1:]], gpu)
     assert (estimate.value, estimate.n) == (0.5, 2)
     assert estimate.interval == (0.0, 1.0)
+
+
+def test_a_perfect_score_on_little_is_less_sure_than_on_much():
+    few = [scores(name, *[CLEAR] * 10) for name in "ab"]
+    many = [scores(str(name), *[CLEAR] * 200) for name in range(60)]
+    (low, high), (lower_of_many, _) = agreement(few, few).interval, agreement(many, many).interval
+    assert (low, high) == wilson(20, 20)
+    assert low < 0.999 < lower_of_many
 
 
 @pytest.mark.parametrize("metric", [forced_agreement, kl])

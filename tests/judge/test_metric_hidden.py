@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from made import hidden, measurement
@@ -55,6 +55,9 @@ STATES = arrays(
 @settings(max_examples=30)
 @given(STATES, STATES, st.floats(0.125, 8))
 def test_bounds_symmetry_and_scale(npu, gpu, scale):
+    # States that point the same way and are more than twice as long are no measurement: shown below.
+    ratio = np.linalg.norm(npu) / np.linalg.norm(gpu)
+    assume(all(0.5 <= each <= 2 for each in (ratio, 1 / ratio, ratio * scale)))
     one, other = (
         compare([hidden("a", npu)], [hidden("a", gpu)]),
         compare([hidden("a", gpu)], [hidden("a", npu)]),
@@ -152,6 +155,29 @@ def test_states_from_before_the_final_norm_are_suspected():
     states = np.random.default_rng(0).normal(size=(20, 8))
     finding = compare([hidden("a", states * 0.83)], [hidden("a", states)]).details["finding"]
     assert "norms differ by a factor of 0.830: are both states taken after the final norm?" in finding
+
+
+def test_norms_are_told_beside_a_pass():
+    states = np.random.default_rng(0).normal(size=(20, 8))
+    assert (
+        "norms differ by a factor of 1.300"
+        in compare([hidden("a", states * 1.3)], [hidden("a", states)]).details["note"]
+    )
+    assert "note" not in compare([hidden("a", states * 1.02)], [hidden("a", states)]).details
+
+
+@pytest.mark.parametrize("scale", [0.025, 40.0])
+def test_the_same_directions_at_another_scale_are_no_measurement(scale):
+    states = np.random.default_rng(0).normal(size=(20, 8))
+    with pytest.raises(InsufficientData, match=r"times as long .*use_activation"):
+        compare([hidden("a", states * scale)], [hidden("a", states)])
+
+
+def test_other_directions_at_another_scale_are_the_devices_fault():
+    rng = np.random.default_rng(0)
+    estimate = compare([hidden("a", 40 * rng.normal(size=(20, 8)))], [hidden("a", rng.normal(size=(20, 8)))])
+    assert estimate.value < 0.9
+    assert "norms differ by a factor of" in estimate.details["finding"]
 
 
 @pytest.mark.parametrize(

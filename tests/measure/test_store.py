@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,50 @@ def test_a_file_in_the_way_is_explained(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="--gptoss-report"):
         Store(tmp_path / "file" / "run").begin()
+
+
+def test_what_no_run_has_made_is_neither_moved_nor_deleted(tmp_path):
+    for name in ("run", "previous"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.txt").write_text("mine")
+    with pytest.raises(StoreError, match=r"run: not made by a run .*--gptoss-report DIR"):
+        Store(tmp_path / "run").begin()
+    (tmp_path / "run" / "mine.txt").unlink()
+    with pytest.raises(StoreError, match="previous: not made by a run"):
+        Store(tmp_path / "run").begin()
+    assert (tmp_path / "previous" / "mine.txt").read_text() == "mine"
+
+
+def test_a_second_run_in_the_directory_is_refused_until_the_first_has_ended(tmp_path):
+    first, second = Store(tmp_path / "run"), Store(tmp_path / "run")
+    first.claim()
+    first.claim()
+    with pytest.raises(StoreError, match=r"another run is measuring there.*--gptoss-report DIR"):
+        second.claim()
+    other = Store(tmp_path / "other" / "run")
+    other.claim()
+    first.release()
+    second.claim()
+    for store in (second, other):
+        store.release()
+
+
+def _claim_and_die(directory: Path, claimed):
+    Store(directory).claim()
+    claimed.set()
+    os._exit(1)
+
+
+def test_a_claim_ends_with_its_process_however_it_ends(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    claimed = context.Event()
+    process = context.Process(target=_claim_and_die, args=(tmp_path / "run", claimed))
+    process.start()
+    process.join(60)
+    assert claimed.is_set()
+    after = Store(tmp_path / "run")
+    after.claim()
+    after.release()
 
 
 def _hold(directory: Path, held, release):

@@ -90,6 +90,42 @@ def test_of_two_report_directories_the_last_is_copied_from(command, embedded_pai
     assert not (pytester.path / "first").exists()
 
 
+@pytest.mark.parametrize("kept", ["last-week", "other"])
+def test_an_earlier_report_is_never_given_out_as_this_runs(command, pytester, kept):
+    """A usage error of pytest's: neither last week's copy nor its original stands for this run."""
+    directory = pytester.mkdir("last-week")
+    (directory / "precision_report.json").write_text("old")
+    (pytester.path / "out.json").write_text("old")
+    done = command(
+        "verify-precision", "--npu-url", "http://127.0.0.1:9", "--gptoss-waive", "typo=x",
+        "--output", "out.json", f"--gptoss-report={kept}",
+    )  # fmt: skip
+    assert done.returncode == 4
+    assert not (pytester.path / "out.json").exists()
+    assert (directory / "precision_report.json").read_text() == "old"
+
+
+def test_a_mistake_of_the_commands_own_leaves_the_output(command, pytester):
+    (pytester.path / "out.json").write_text("old")
+    assert command("verify-precision", "--output", "out.json").returncode == 4
+    assert (pytester.path / "out.json").read_text() == "old"
+
+
+def test_the_output_may_be_the_report_itself(command, pytester):
+    done = command(
+        "verify-precision", "--npu-url", "http://127.0.0.1:9", "--gptoss-ready-timeout=0.1", "-k", "leakage",
+        "--gptoss-report=kept", "--output=kept/precision_report.json",
+    )  # fmt: skip
+    assert done.returncode == 4
+    pytester.mkdir("kept")
+    done = command(
+        "verify-precision", "--npu-url", "http://127.0.0.1:9", "--gptoss-ready-timeout=0.1", "-k", "leakage",
+        "--gptoss-report=kept", "--output=kept/precision_report.json",
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "metrics" in json.loads((pytester.path / "kept" / "precision_report.json").read_text("utf-8"))
+
+
 def test_hidden_records_what_the_acceptance_reads(command, embedded_pair, accept, pytester, verdicts):
     for role in ("npu", "gpu"):
         done = command(

@@ -22,14 +22,19 @@ SMALL = LoadTask(concurrency=(1,), requests=3, max_tokens=6, calibrate=False)
 def under_load(tmp_path):
     """A run that puts very little load on the devices given by their URLs."""
 
+    runs = []
+
     def start(task=SMALL, **urls):
         devices = tuple(DeviceSettings(role, role, url) for role, url in urls.items())
         settings = Settings(devices=devices, profile="embedded", load=task, report=tmp_path / "report")
         run = AcceptanceRun(settings, make_plan(settings), tell=lambda _: None)
+        runs.append(run)
         run.begin()
         return run
 
-    return start
+    yield start
+    for run in runs:
+        run.close()
 
 
 def judged(run, *rows):
@@ -170,6 +175,7 @@ def test_a_finished_run_is_judged_again_with_no_server(under_load, embedded_pair
     second = AcceptanceRun(again, make_plan(again), tell=lambda _: None)
     second.begin()
     assert judged(second, "completed.c01", "ttft.c01") == before
+    second.close()
 
 
 def test_a_level_left_out_is_never_silently_absent(under_load, embedded_pair):

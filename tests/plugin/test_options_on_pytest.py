@@ -1,7 +1,10 @@
 """What pytest says to a user's mistake: exit 4 and one line, before anything is sent."""
 
+from functools import partial
+
 import pytest
 
+from pytest_gptoss.measure.store import Store
 from pytest_gptoss.resources import acceptance_tests
 
 pytest_plugins = ["pytester"]
@@ -91,3 +94,96 @@ def test_an_unwritable_report_directory_is_exit_4(accept, pytester):
     result = accept("--npu-url", "http://127.0.0.1:9", "--gptoss-report", "taken")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*taken*--gptoss-report*"])
+
+
+def _earlier_run(pytester):
+    """A finished report and its store, as an earlier run has left them."""
+    run = pytester.path / "gptoss-report" / "run"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    (run.parent / "acceptance.json").write_text('{"state": "finished"}')
+    return run.parent
+
+
+def _untouched(directory):
+    stays = (directory / "acceptance.json").read_text() == '{"state": "finished"}'
+    return stays and sorted(each.name for each in directory.iterdir()) == ["acceptance.json", "run"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-k", "typo"], ["--setup-plan"], ["--fixtures"], ["--fixtures-per-test"], ["--cache-show"]]
+)
+def test_what_judges_nothing_leaves_the_last_report(accept, pytester, arguments):
+    directory = _earlier_run(pytester)
+    result = accept("--npu-url", "http://127.0.0.1:9", *arguments)
+    assert _untouched(directory), result.stdout.str()
+
+
+def test_a_users_own_tests_leave_the_last_report_unless_they_measure(pytester, monkeypatch):
+    monkeypatch.setenv("GPTOSS_NPU_URL", "http://127.0.0.1:9")
+    directory = _earlier_run(pytester)
+    pytester.makepyfile(
+        """
+        def test_mine(): pass
+
+        def test_asks_late(request):
+            assert request.getfixturevalue("gptoss_session").run.settings.npus == ("npu",)
+
+        def test_measures(measure): pass
+        """
+    )
+    run = partial(pytester.runpytest_subprocess, "-p", "no:cacheprovider")
+    assert run("-k", "mine").ret == pytest.ExitCode.OK
+    assert _untouched(directory)
+    for name in ("late", "measures"):
+        assert run("-k", name).ret == pytest.ExitCode.OK
+        assert '"state": "finished"' in (directory / "acceptance.json").read_text()
+        assert not _untouched(directory)
+
+
+def test_a_skipped_test_beside_skipped_rows_judges_nothing(accept, pytester):
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.skip(reason="later")
+        def test_mine(): pass
+
+        def test_skips_itself(): pytest.skip("not here")
+        """
+    )
+    assert accept(str(pytester.path)).ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_a_run_in_which_every_row_is_waived_is_not_green(accept):
+    result = accept(
+        "--npu-url", "http://127.0.0.1:9", "--gptoss-ready-timeout", "0.1", "-k", "leakage",
+        "--gptoss-waive", "precision.leakage=known",
+    )  # fmt: skip
+    result.assert_outcomes(skipped=1)
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_two_runs_in_one_directory(accept, pytester):
+    store = Store(pytester.path / "gptoss-report" / "run")
+    store.claim()
+    try:
+        result = accept("--npu-url", "http://127.0.0.1:9", "-k", "leakage")
+    finally:
+        store.release()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*gptoss-report: another run is measuring there*--gptoss-report DIR*"])
+
+
+def test_names_that_nobody_has_are_told_without_a_traceback(pytester):
+    pytester.makepyfile(
+        """
+        from pytest_gptoss.records import Greedy
+
+        def test_device(verdict):
+            verdict("precision.leakage", npu="typo")
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--npu-url", "http://127.0.0.1:9")
+    result.stdout.fnmatch_lines(["*no device under test is called 'typo'; there are: npu*"])
+    assert "Traceback" not in result.stdout.str()

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.evidence import cut_to, scored_pairs
-from pytest_gptoss.judge.intervals import bootstrap_ratio
+from pytest_gptoss.judge.intervals import bootstrap_ratio, wilson
 from pytest_gptoss.judge.metrics.divergence import TOP, divergence
 from pytest_gptoss.records import Estimate, Json, Measurement, ScoredSequence, TopLogprobs
 
@@ -30,7 +30,9 @@ def forced_agreement(*, npu: Measurement[ScoredSequence], gpu: Measurement[Score
     """Share of clear positions where both devices' most likely token is the same.
 
     A position is clear when the GPU's first token leads its second by more than CLEAR_MARGIN nats.
-    n sequences; BCa bootstrap over sequences. Details: ``clear_positions``, ``positions``,
+    n sequences; BCa bootstrap over sequences, or, where all sequences agree alike and resampling knows
+    nothing, Wilson's interval over the clear positions: a perfect score on few of them proves little.
+    Details: ``clear_positions``, ``positions``,
     ``disagreements`` (sequence, position in it, both tokens, margin), ``by_position`` and
     ``by_margin`` tables over all positions, ``left_out``.
     """
@@ -65,7 +67,8 @@ def forced_agreement(*, npu: Measurement[ScoredSequence], gpu: Measurement[Score
         )
     # A sequence without a clear position says nothing and is no unit of the bootstrap.
     counted = counts[counts[:, 1] > 0]
-    return Estimate(float(agreed / clear), "share", len(counted), bootstrap_ratio(*counted.T), details)
+    interval = bootstrap_ratio(*counted.T) or wilson(int(agreed), int(clear))
+    return Estimate(float(agreed / clear), "share", len(counted), interval, details)
 
 
 def kl(*, npu: Measurement[ScoredSequence], gpu: Measurement[ScoredSequence]) -> Estimate:

@@ -27,6 +27,10 @@ _BLOCK_BYTES = 1 << 19
 _KEPT_BYTES = 1 << 26
 """Mapped bytes per side after which the pages are given back."""
 _NORM_RATIO_SLACK = 0.1
+_OTHER_PLACE = 2.0
+"""Factor between norms that no rounding makes: sound pairs are within a few percent."""
+_SAME_WAY = 0.9
+"""Cosine from which on such norms speak of where the states were taken, not of a broken device."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,11 +62,13 @@ def hidden_cosine(*, npu: Measurement[HiddenStates], gpu: Measurement[HiddenStat
     """Take the worst sequence's mean cosine over its positions; n sequences, no interval.
 
     A sequence in which an NPU state has no direction counts as cosine 0 and is named: that is a
-    finding, not a lack of data. On the GPU's side it raises InsufficientData.
+    finding, not a lack of data. On the GPU's side it raises InsufficientData, and so do states that point
+    the same way but whose norms differ twofold: they were not taken at the same place.
 
     Details: over all positions ``mean``, ``min``, ``p1``, ``median``, ``relative_l2``
     (|NPU - GPU| / |GPU|, Frobenius), ``norm_ratio`` (|NPU| / |GPU|), ``positions``; per sequence
-    ``mean`` and ``min``; ``worst``; ``broken`` (sequence id -> positions without direction).
+    ``mean`` and ``min``; ``worst``; ``broken`` (sequence id -> positions without direction); a ``note``
+    where norms differ noticeably.
     """
     pairs = pair(npu, gpu, "sequences")
     refuse_other_tokens(pairs, npu.device, gpu.device)
@@ -79,7 +85,10 @@ def hidden_cosine(*, npu: Measurement[HiddenStates], gpu: Measurement[HiddenStat
     worst = min(sequences, key=lambda key: sequences[key]["mean"])
     value = sequences[worst]["mean"]
     details = {"worst": worst, "sequences": sequences, "broken": broken, **_overall(compared)}
+    _refuse_other_place(details["norm_ratio"], value, npu.device, gpu.device)
     details["finding"] = _finding(details, value, npu.device)
+    if norms := _norms_apart(details["norm_ratio"]):
+        details["note"] = f"{npu.device}: hidden states agree in direction as said, but {norms}"
     return Estimate(value, "cosine", len(compared), details=details)
 
 
@@ -197,10 +206,22 @@ def _finding(details: dict[str, Json], value: float, device: str) -> str:
             f"{device}: states that are zero or not finite in {len(broken)} sequences, first {first} "
             f"({count} positions): look for NaN"
         )
-    finding = f"worst {details['worst']} with mean cosine {value:.5f}"
-    if abs(details["norm_ratio"] - 1) > _NORM_RATIO_SLACK:
-        finding += (
-            f", and norms differ by a factor of {details['norm_ratio']:.3f}: "
-            "are both states taken after the final norm?"
+    norms = _norms_apart(details["norm_ratio"])
+    return f"worst {details['worst']} with mean cosine {value:.5f}" + (f", and {norms}" if norms else "")
+
+
+def _norms_apart(ratio: float | None) -> str | None:
+    """What to say of norms that differ noticeably; cosine alone does not see it."""
+    if ratio is None or abs(ratio - 1) <= _NORM_RATIO_SLACK:
+        return None
+    return f"norms differ by a factor of {ratio:.3f}: are both states taken after the final norm?"
+
+
+def _refuse_other_place(ratio: float | None, cosine: float, tested: str, reference: str) -> None:
+    """States that point apart are a device's fault, whatever their norms; these point the same way."""
+    if ratio is not None and cosine >= _SAME_WAY and not 1 / _OTHER_PLACE <= ratio <= _OTHER_PLACE:
+        raise InsufficientData(
+            f"hidden states of {tested} are {ratio:.3g} times as long as those of {reference}, yet point the "
+            "same way: one side is taken before the final norm or is normalised; start both pooling servers "
+            'with --pooler-config \'{"task":"token_embed","use_activation":false}\' and record files again'
         )
-    return finding

@@ -1,0 +1,74 @@
+"""The table of a run: what a project's hook changes is told, whatever it changes."""
+
+import dataclasses
+import math
+import re
+
+import pytest
+
+from pytest_gptoss.errors import UsageError
+from pytest_gptoss.judge.verdicts import judge, line
+from pytest_gptoss.plan import make_plan
+from pytest_gptoss.records import Estimate
+from pytest_gptoss.settings import Settings
+
+ROW = "precision.rouge_l"
+
+
+def _plan(**change):
+    def hook(extensions):
+        row = extensions.thresholds[ROW]
+        extensions.thresholds[ROW] = dataclasses.replace(row, **change)
+
+    return make_plan(Settings(), hook)
+
+
+def _line(row):
+    return line(judge(row, "npu", Estimate(0.99, "F", 60)))
+
+
+def test_a_limit_that_a_hook_changes_is_told():
+    row = _plan(limit=0.1).thresholds[ROW]
+    assert (row.limit, row.changed_from, row.source) == (0.1, 0.98, "hook")
+    assert "required >= 0.1 (changed from 0.98 by a hook)" in _line(row)
+
+
+def test_another_change_is_told_too():
+    row = _plan(comparison=">").thresholds[ROW]
+    assert (row.changed_from, row.source) == (None, "hook")
+    assert "required > 0.98 (changed by a hook)" in _line(row)
+
+
+def test_another_metric_behind_a_row_is_told():
+    def hook(extensions):
+        metric = extensions.metrics["rouge_l"]
+        extensions.metrics["rouge_l"] = dataclasses.replace(metric, compute=lambda **_: None)
+
+    plan = make_plan(Settings(), hook)
+    assert plan.thresholds[ROW].source == "hook"
+    assert plan.thresholds["precision.kl"].source != "hook"
+
+
+def test_what_nobody_changes_is_as_shipped():
+    assert make_plan(Settings()).thresholds == make_plan(Settings()).profile.thresholds
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"family": "speed"}, "family is 'speed'; it takes one of: preflight, precision"),
+        ({"tier": "must"}, "tier is 'must'; it takes one of: contract, assurance"),
+        ({"comparison": "=>"}, "comparison is '=>'; it takes one of: >=, <="),
+        ({"statistic": "p99"}, "statistic is 'p99'; it takes one of: mean"),
+        ({"limit": math.nan}, "limit is nan; it takes a finite number"),
+        ({"metric": "none"}, "there is no metric 'none'"),
+    ],
+)
+def test_a_hook_that_makes_no_threshold_is_a_usage_error(change, message):
+    with pytest.raises(UsageError, match=f"{ROW}: {re.escape(message)}"):
+        _plan(**change)
+
+
+def test_a_hook_takes_no_threshold_away():
+    with pytest.raises(UsageError, match=r"taken precision.rouge_l away: .*--gptoss-waive"):
+        make_plan(Settings(), lambda extensions: extensions.thresholds.pop(ROW))

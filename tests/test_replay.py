@@ -1,0 +1,81 @@
+"""A run judged or recorded again rests on what was measured: nobody is asked, nothing is made up."""
+
+import pytest
+
+from pytest_gptoss.errors import MeasurementError, UsageError
+from pytest_gptoss.plan import make_plan
+from pytest_gptoss.records import Greedy
+from pytest_gptoss.replay import replayed
+from pytest_gptoss.run import AcceptanceRun
+from pytest_gptoss.settings import DeviceSettings, Settings
+
+DEVICES = (
+    DeviceSettings("npu", "npu", "http://127.0.0.1:9"),
+    DeviceSettings("gpu", "gpu", "http://127.0.0.1:9"),
+)
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """Begin a run; all end with the test."""
+    runs = []
+
+    def begin(settings, told=None):
+        run = AcceptanceRun(settings, make_plan(settings), tell=[].append if told is None else told.append)
+        runs.append(run)
+        run.begin()
+        return run
+
+    yield begin
+    for run in runs:
+        run.close()
+
+
+@pytest.fixture
+def own_prompts(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text('["Hello!"]')
+    return path
+
+
+def test_a_run_that_ended_before_probing_asks_nobody_when_replayed(begun, tmp_path):
+    begun(Settings(devices=DEVICES, report=tmp_path / "first")).close()
+    again = begun(replayed(Settings(replay=tmp_path / "first", report=tmp_path / "again")))
+    with pytest.raises(MeasurementError, match="ended before its devices were probed"):
+        again.probed()
+    assert again.verdict("npu", "precision.leakage").status == "INVALID"
+
+
+def test_a_replay_tells_the_prompts_that_were_measured(begun, tmp_path, own_prompts):
+    first = begun(Settings(devices=DEVICES, prompts=own_prompts, report=tmp_path / "first"))
+    first.close()
+    second = begun(replayed(Settings(replay=tmp_path / "first", report=tmp_path / "second")))
+    second.close()
+    third = begun(replayed(Settings(replay=tmp_path / "second", report=tmp_path / "third")))
+    assert first.facts() == second.facts() == third.facts()
+    assert third.facts()["prompts_sha256"] != third.plan.workload.facts()["prompts_sha256"]
+    begun(replayed(Settings(replay=tmp_path / "first", prompts=own_prompts, report=tmp_path / "same")))
+    own_prompts.write_text('["Goodbye!"]')
+    with pytest.raises(UsageError, match="--gptoss-prompts: the replayed run was measured on other prompts"):
+        begun(replayed(Settings(replay=tmp_path / "first", prompts=own_prompts, report=tmp_path / "other")))
+
+
+def test_recording_asks_nobody_and_keeps_the_earlier_file(begun, tmp_path):
+    told = []
+    (tmp_path / "base.zip").write_bytes(b"good")
+    settings = Settings(devices=DEVICES, record=tmp_path / "base.zip", report=tmp_path / "report")
+    run = begun(settings, told)
+    assert run.record() == ()
+    assert run.store.load_document("devices") is None
+    assert (tmp_path / "base.zip").read_bytes() == b"good"
+    assert told == ["gptoss: no baseline was measured for base.zip: the one that is there stays"]
+
+
+def test_a_prompt_set_or_a_level_that_nobody_has_is_named(begun, tmp_path, monkeypatch):
+    run = begun(Settings(devices=DEVICES, report=tmp_path / "report"))
+    monkeypatch.setattr(run, "probed", dict)
+    monkeypatch.setattr(run, "device", lambda name: None)
+    with pytest.raises(
+        MeasurementError, match=r"no prompt set is called 'nope'; there are: precision, smoke"
+    ):
+        run.measure(Greedy("npu", prompts="nope"))
