@@ -545,8 +545,10 @@ class KnownFact:
 class ServerFacts:
     """A server that answers, before anything is measured on it.
 
-    ``addresses`` are its host's addresses with port and path, as this machine resolves them; ``run`` is the
-    id of the run that asked. ``model`` is the served model that was chosen; None: ``problem`` says
+    ``addresses`` are its host's addresses with port and path, as this machine resolves them; ``host`` is the
+    name it was asked by, None where that was a plain address. ``started_s`` is its process's start on its
+    own clock, in seconds, None where ``/metrics`` does not tell. ``run`` is the id of the run that asked.
+    ``model`` is the served model that was chosen; None: ``problem`` says
     why none can be used. ``clock_ahead_s``: its clock less this machine's, to the second; None without a
     Date header. ``harmony_date`` is the date in its chat prompt, None where it cannot be seen.
     """
@@ -562,6 +564,8 @@ class ServerFacts:
     clock_ahead_s: float | None = None
     harmony_date: str | None = None
     known: tuple[KnownFact, ...] = ()
+    host: str | None = None
+    started_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

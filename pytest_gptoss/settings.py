@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
+from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.errors import UsageError
 from pytest_gptoss.measure.load_plan import read_levels
 from pytest_gptoss.options import OptionValues
@@ -229,7 +230,25 @@ def _devices(
                     _file(options, "gpu_log", base) if role == "gpu" else None,
                 )
             )
+    _refuse_twins(options, devices)
     return tuple(devices)
+
+
+def _refuse_twins(options: OptionValues, devices: Sequence[DeviceSettings]) -> None:
+    """One server as two devices under test, or as a reference besides, agrees with itself.
+
+    The device under test and the baseline are left to ``preflight.distinct``, which can be waived: a
+    gateway may lead to both.
+    """
+    seen: dict[str, DeviceSettings] = {}
+    for device in devices:
+        root = None if device.url is None else Endpoint.parse(device.url).root
+        twin = None if root is None else seen.setdefault(root, device)
+        if twin is None or twin is device or {twin.role, device.role} == {"npu", "gpu"}:
+            continue
+        names = f"{options.origin(f'{twin.role}_url')} {twin.name} and "
+        names += f"{options.origin(f'{device.role}_url')} {device.name}"
+        raise UsageError(f"{names} are both {root}: a server agrees with itself; give each its own address")
 
 
 def _npu_urls(options: OptionValues) -> dict[str, str | None]:
@@ -277,8 +296,6 @@ def _by_name(options: OptionValues, key: str, names: Mapping[str, str | None]) -
 
 
 def _url(options: OptionValues, key: str, url: str) -> str:
-    from pytest_gptoss.client.endpoint import Endpoint
-
     try:
         Endpoint.parse(url)
     except UsageError as error:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,12 +21,15 @@ from pytest_gptoss.measure.server_facts import facts_of_log, facts_of_server_inf
 from pytest_gptoss.measure.server_log import shown
 from pytest_gptoss.records import KnownFact, Message, Prompt
 
-__all__ = ["Knock", "answers_to", "harmony_date", "knock", "told_by"]
+__all__ = ["Knock", "answers_to", "harmony_date", "host_name", "knock", "process_start", "told_by"]
 
 POLL_S = 1.0
 FIRST_TELL_S = 2.0
 TELL_S = 10.0
 _STARTING = (500, 502, 503, 504)
+LOOPBACK = "127.0.0.1"
+_THIS_MACHINE = ("::1", "::", "0.0.0.0", "::ffff:127.0.0.1")  # noqa: S104 - asked, not bound
+_STARTED = re.compile(r"^process_start_time_seconds(?:\{[^}]*\})? (\S+)", re.MULTILINE)
 _GREETING = Prompt("preflight", (Message("user", "Hi"),))
 _DATE = re.compile(r"Current date: (\d{4}-\d{2}-\d{2})")
 
@@ -64,7 +69,10 @@ async def knock(client: VllmClient, *, name: str, patience_s: float, tell: Calla
 
 
 def answers_to(root: str) -> tuple[str, ...]:
-    """The addresses a URL's host has, each with port and path, sorted; its name alone if it has none."""
+    """The addresses a URL's host has, each with port and path, sorted; its name alone if it has none.
+
+    Asks the resolver, which may take its time.
+    """
     parts = urlsplit(root)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
@@ -73,9 +81,32 @@ def answers_to(root: str) -> tuple[str, ...]:
         }
     except OSError:
         found = {str(parts.hostname)}
-    # A server that listens on loopback listens on both of its addresses or is asked for by either name.
-    found = {"127.0.0.1" if address == "::1" else address for address in found}
+    # A server on this machine is reached by any of these.
+    found = {LOOPBACK if address in _THIS_MACHINE else address for address in found}
     return tuple(sorted(f"{address}:{port}{parts.path}" for address in found))
+
+
+def host_name(root: str) -> str | None:
+    """The name a URL asks for its host by, in lower case; None for a plain address, this machine's included.
+
+    One address may serve many names, each its own server: an ingress does.
+    """
+    host = (urlsplit(root).hostname or "").removesuffix(".")
+    try:
+        ip_address(host)
+    except ValueError:
+        return None if host in ("", "localhost") else host
+    return None
+
+
+async def process_start(client: VllmClient) -> float | None:
+    """When the server's process began, in seconds of its own clock; None where ``/metrics`` does not tell."""
+    try:
+        found = _STARTED.search(await client.metrics_text())
+        started = math.nan if found is None else float(found[1])
+    except (RequestError, ValueError):
+        return None
+    return started if math.isfinite(started) else None
 
 
 async def harmony_date(client: VllmClient) -> str | None:
