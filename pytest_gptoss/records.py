@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "AGAIN",
     "AbortTrace",
     "BadRequest",
     "Capabilities",
@@ -76,6 +77,9 @@ FeatureName: TypeAlias = Literal[
 ]  # fmt: skip
 NeedleTrouble: TypeAlias = Literal["rejected", "out_of_memory", "timeout"]
 LoadEndpoint: TypeAlias = Literal["chat", "completions"]
+
+AGAIN = " again"
+"""Ends the id of an answer that was asked for a second time, to know whether the server repeats itself."""
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 Float32Array: TypeAlias = npt.NDArray[np.float32]

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_gptoss.errors import UsageError
+from pytest_gptoss.judge.metrics.capability import PARSER_FLAGS
 from pytest_gptoss.records import Json
 
 __all__ = [
@@ -48,8 +49,6 @@ RUNTIME_GB = 2.5
 
 GUIDE: Mapping[int, tuple[float, float]] = {1: (40, 48), 2: (24, 28), 8: (8, 10)}
 """GB a card by tensor parallel size, from the acceptance guide's table."""
-
-PARSERS = "--enable-auto-tool-choice --tool-call-parser openai --reasoning-parser openai_gptoss"
 
 
 @dataclass(frozen=True)
@@ -215,7 +214,7 @@ def _serve(
         yield f"  --tensor-parallel-size {cards} \\"
     yield f"  --max-model-len {context} --max-num-seqs {sequences} \\"
     yield f"  --gpu-memory-utilization {utilization:g} \\"
-    yield f"  {PARSERS} \\"
+    yield f"  {PARSER_FLAGS} \\"
     yield "  --port 8000"
 
 

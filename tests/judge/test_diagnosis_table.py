@@ -107,6 +107,15 @@ def test_an_exploding_perplexity_points_at_the_activation(value, version, shown)
         assert "swiglu" in found[0]["remedy"]
 
 
+@pytest.mark.parametrize(
+    ("signed", "name"), [(900.0, "perplexity-explodes"), (-99.5, "baseline-explodes"), (-1.5, None)]
+)
+def test_who_explodes_is_told_by_the_sign(signed, name):
+    (row,) = rows(precision__perplexity_diff=("FAIL", abs(signed)))
+    found = read_symptoms(TABLE.symptoms, [{**row, "details": {"relative_percent": signed}}], {})
+    assert names(found) == ([] if name is None else [name])
+
+
 def test_what_must_hold_must_have_been_judged():
     forked = {"precision__token_match_rate": ("FAIL", 0.5)}
     sound = {f"precision__{name}": ("PASS", 0.0) for name in ("forced_agreement", "kl", "perplexity_diff")}
