@@ -168,6 +168,12 @@ def test_the_smoke_questions(content, reasoning, named):
     assert preflight.says_hi(npu=smoke(answer("say-hi", ()), answer("capital-france"))).value == 0
 
 
-def test_a_smoke_question_that_failed_is_no_figure():
-    with pytest.raises(InsufficientData, match="1 of 2 prompts failed"):
-        preflight.says_hi(npu=measurement("npu", [answer("say-hi")], failures=(failure("capital-france"),)))
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_smoke_question_that_failed_is_no_figure_and_spoils_not_the_other(complete):
+    lost = failure("capital-france")
+    asked = measurement("npu", [answer("say-hi", (1, 2))], failures=(lost,), complete=complete)
+    assert preflight.says_hi(npu=asked).value == 2
+    with pytest.raises(InsufficientData, match="first capital-france: timeout"):
+        preflight.names_paris(npu=asked)
+    with pytest.raises(InsufficientData, match="nobody there"):
+        preflight.says_hi(npu=unready())

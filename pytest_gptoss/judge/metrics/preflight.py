@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -108,7 +109,8 @@ def distinct(
 def context(*, npu: Measurement[ServerFacts], context_needed: int) -> Estimate:
     """Tokens by which the served context falls short of what the selected rows need, 0 for none.
 
-    Raises InsufficientData when the server does not tell its ``max_model_len``.
+    It gates no other row: what does not fit is INVALID in its own, and shorter work is measured. Raises
+    InsufficientData when the server does not tell its ``max_model_len``.
     """
     served = _served_context(npu)
     short = max(0, context_needed - served)
@@ -116,7 +118,7 @@ def context(*, npu: Measurement[ServerFacts], context_needed: int) -> Estimate:
     if short:
         details["finding"] = (
             f"{npu.device} serves a context of {served} tokens and the selected rows need {context_needed}: "
-            f"serve with --max-model-len {context_needed} or more"
+            f"serve with --max-model-len {context_needed} or more; rows that fit are judged nevertheless"
         )
     return Estimate(float(short), "tokens", 1, details=details)
 
@@ -250,7 +252,11 @@ def _served_context(measurement: Measurement[ServerFacts]) -> int:
 
 
 def _smoke(measurement: Measurement[Generation], prompt_id: str) -> Generation:
-    return next(item for item in sound_items(measurement, "prompts") if item.prompt_id == prompt_id)
+    """One smoke question by itself: what became of the other does not matter."""
+    items = tuple(item for item in measurement.items if item.prompt_id == prompt_id)
+    failures = tuple(each for each in measurement.failures if each.item_id in (prompt_id, "*"))
+    complete = measurement.complete or bool(items)
+    return sound_items(replace(measurement, items=items, failures=failures, complete=complete), "prompts")[0]
 
 
 def _day(text: str, device: str) -> int:
