@@ -217,6 +217,15 @@ def test_an_abort_that_proves_nothing_is_none():
         capability.abort_frees(npu=measurement("npu", [], left_out={"abort": "npu has no /metrics"}))
 
 
+@pytest.mark.parametrize(
+    ("during", "after"),
+    [(2, ((0.1, 2), (10.0, 1))), (1, ((0.1, 0), (0.2, 1), (10.0, 1))), (1, ((0.1, 2), (10.0, 2)))],
+)
+def test_a_count_that_moves_without_us_condemns_nobody(during, after):
+    with pytest.raises(InsufficientData, match="moves without us"):
+        capability.abort_frees(npu=trace(during=during, after=after))
+
+
 def bad(name, status=400, *, alive=True):
     return BadRequest(name, status, "refused", alive, "" if alive else "connection refused")
 

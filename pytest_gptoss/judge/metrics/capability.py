@@ -267,7 +267,8 @@ def abort_frees(*, npu: Measurement[AbortTrace]) -> Estimate:
     """Requests still counted as running after their client left, beyond those before it came.
 
     Details: ``freed_s``, seconds until the count was back. Raises ConditionAbsent without the count, and
-    InsufficientData when the request never showed in it or would have ended by itself.
+    InsufficientData when the request never showed in it or would have ended by itself, or when the count
+    stays up and has also moved without us.
     """
     if not npu.items and not npu.failures and npu.left_out:
         raise ConditionAbsent(next(iter(npu.left_out.values())))
@@ -280,6 +281,12 @@ def abort_frees(*, npu: Measurement[AbortTrace]) -> Estimate:
         )
     freed_s, running = trace.after[-1]
     left = max(0, running - trace.before)
+    if left and _moves_without_us(trace):
+        raise InsufficientData(
+            f"{npu.device}: vllm:num_requests_running moves without us (before {trace.before}, during "
+            f"{trace.during}, after at most {max(count for _, count in trace.after)}): others use this "
+            "server, try while they do not"
+        )
     if not left and trace.natural_s < 2 * freed_s:
         raise InsufficientData(
             f"{npu.device}: the aborted request would have ended by itself {trace.natural_s:.1f} s later, "
@@ -295,6 +302,12 @@ def abort_frees(*, npu: Measurement[AbortTrace]) -> Estimate:
             f"({trace.before} before it came): abandoned requests keep their slots"
         )
     return Estimate(float(left), "requests", 1, details=details)
+
+
+def _moves_without_us(trace: AbortTrace) -> bool:
+    """Whether others' requests came: ours adds one, and after it was left nothing may add any."""
+    counts = [trace.during, *(count for _, count in trace.after)]
+    return trace.during > trace.before + 1 or any(later > earlier for earlier, later in pairwise(counts))
 
 
 def survival(*, npu: Measurement[BadRequest]) -> Estimate:
