@@ -1,5 +1,7 @@
 """A server's first words: how long they are waited for, by what it is known, and what else it tells."""
 
+import threading
+
 import anyio
 import pytest
 
@@ -115,3 +117,14 @@ async def test_what_is_told_holds_no_key(tmp_path):
     found = {fact.name: fact.value for fact in await told_by(Telling(), log)}
     assert found == {"dtype": "***", "quantization": "***"}
     assert await told_by(Telling(), tmp_path / "gone.log")
+
+
+@pytest.mark.asyncio
+async def test_a_long_log_does_not_hold_up_the_loop(tmp_path, monkeypatch):
+    readers = []
+    monkeypatch.setattr(
+        preflight, "facts_of_log", lambda path, shown: readers.append(threading.current_thread()) or ()
+    )
+    await told_by(Telling(), tmp_path / "npu.log")
+    assert readers
+    assert threading.current_thread() not in readers
