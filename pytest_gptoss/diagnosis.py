@@ -9,9 +9,11 @@ from typing import TypeAlias
 from pytest_gptoss.client.endpoint import Secret
 from pytest_gptoss.errors import UsageError
 from pytest_gptoss.judge.diagnosis import LogLine, Signatures, explained, read_symptoms
+from pytest_gptoss.judge.facts import FactBook
 from pytest_gptoss.measure.server_log import LogMark, gained, mark, shown
 from pytest_gptoss.measure.store import Store
-from pytest_gptoss.records import Json, Preflight, ServerFacts
+from pytest_gptoss.printable import printable
+from pytest_gptoss.records import Json, Preflight
 from pytest_gptoss.settings import Settings
 
 __all__ = ["Diagnosis"]
@@ -54,7 +56,10 @@ class Diagnosis:
         return [
             text
             for each in found
-            for text in (f"{each.file}:{each.line}: {each.text.strip()[:200]}", f"  {each.signature.remedy}")
+            for text in (
+                printable(f"{each.file}:{each.line}: {each.text.strip()[:200]}"),
+                f"  {each.signature.remedy}",
+            )
         ]
 
     def findings(self, rows: Sequence[Mapping[str, Json]], players: Players) -> list[dict[str, Json]]:
@@ -109,12 +114,10 @@ class Diagnosis:
     def _versions(self) -> dict[str, dict[str, str]]:
         versions: dict[str, dict[str, str]] = {}
         for device in self._settings.devices:
-            told = dict(self._settings.info.of_devices.get(device.name, {}))
             measurement = self._store.load(Preflight(device.name).id)
-            for facts in measurement.items if measurement else ():
-                if isinstance(facts, ServerFacts):
-                    told.update({fact.name: fact.value for fact in facts.known})
-            versions[device.name] = told
+            server = measurement.items[0] if measurement and measurement.items else None
+            book = FactBook.of(device.name, server, self._settings.info.of_devices)
+            versions[device.name] = {name: fact.value for name, fact in book.facts.items()}
         return versions
 
 

@@ -7,6 +7,7 @@
     ├── MeasurementError       a scenario could not be measured
     │   └── RequestError       one request failed
     │       ├── ConnectError       nothing answers at that address
+    │       │   └── UnknownHost        no such host
     │       ├── TlsError           the certificate does not convince
     │       ├── RequestTimeout     connect, first token, or the gap between tokens
     │       ├── StatusError        an HTTP status that is no success
@@ -39,6 +40,7 @@ __all__ = [
     "StatusError",
     "StreamError",
     "TlsError",
+    "UnknownHost",
     "UsageError",
 ]
 
@@ -81,6 +83,10 @@ class ConnectError(RequestError):
     """No TCP connection, or it was closed before an answer came."""
 
     kind = "connect"
+
+
+class UnknownHost(ConnectError):
+    """The host's name has no address."""
 
 
 class TlsError(RequestError):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 
+from pytest_gptoss.judge.facts import FactBook
 from pytest_gptoss.measure.store import Store
-from pytest_gptoss.records import Json, KnownFact, Preflight, ServerFacts
+from pytest_gptoss.records import Json, Preflight
 from pytest_gptoss.settings import Settings
 
 __all__ = ["preflight_findings"]
@@ -24,7 +24,7 @@ def preflight_findings(store: Store, settings: Settings) -> list[dict[str, Json]
             continue
         server = measurement.items[0] if measurement.items else None
         problem = measurement.failures[0].message if measurement.failures else None
-        known = _facts(server, settings.info.of_devices.get(device.name, {}))
+        known = FactBook.of(device.name, server, settings.info.of_devices).facts.values()
         rows.append(
             {
                 "device": device.name,
@@ -38,10 +38,3 @@ def preflight_findings(store: Store, settings: Settings) -> list[dict[str, Json]
             }
         )
     return rows
-
-
-def _facts(server: ServerFacts | None, stated: Mapping[str, str]) -> list[KnownFact]:
-    told = list(server.known) if server else []
-    names = {fact.name for fact in told}
-    said = [KnownFact(name, value, "--gptoss-info") for name, value in stated.items()]
-    return [*told, *(fact for fact in said if fact.name not in names)]

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "AGAIN",
     "BY_HOOK",
     "CORPUS",
     "AbortTrace",
@@ -84,6 +85,9 @@ FeatureName: TypeAlias = Literal[
 ]  # fmt: skip
 NeedleTrouble: TypeAlias = Literal["truncated", "rejected", "out_of_memory", "timeout"]
 LoadEndpoint: TypeAlias = Literal["chat", "completions"]
+
+AGAIN = " again"
+"""Ends the id of an answer that was asked for a second time, to know whether the server repeats itself."""
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
@@ -553,8 +557,10 @@ class KnownFact:
 class ServerFacts:
     """A server that answers, before anything is measured on it.
 
-    ``addresses`` are its host's addresses with port and path, as this machine resolves them; ``run`` is the
-    id of the run that asked. ``model`` is the served model that was chosen; None: ``problem`` says
+    ``addresses`` are its host's addresses with port and path, as this machine resolves them; ``host`` is the
+    name it was asked by, None where that was a plain address. ``started_s`` is its process's start on its
+    own clock, in seconds, None where ``/metrics`` does not tell. ``run`` is the id of the run that asked.
+    ``model`` is the served model that was chosen; None: ``problem`` says
     why none can be used. ``clock_ahead_s``: its clock less this machine's, to the second; None without a
     Date header. ``harmony_date`` is the date in its chat prompt, None where it cannot be seen.
     """
@@ -570,6 +576,8 @@ class ServerFacts:
     clock_ahead_s: float | None = None
     harmony_date: str | None = None
     known: tuple[KnownFact, ...] = ()
+    host: str | None = None
+    started_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

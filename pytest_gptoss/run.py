@@ -526,10 +526,15 @@ class AcceptanceRun:
                 yield self.verdict(npu, threshold_id)
 
     def _blocked_by(self, npu: str, judged: Threshold, metric: Metric) -> Verdict | None:
-        """INVALID when a metric means nothing: by the first threshold it rests on that does not hold."""
+        """INVALID when a metric means nothing: by the first threshold it rests on that does not hold.
+
+        Who waives a preflight row vouches for it, so it stops nothing; what makes a comparison
+        mean nothing (other inputs, an unsound baseline) does so waived or not.
+        """
+        waivers = self.settings.waivers or {}
         for threshold_id in (*gates(judged, metric), *metric.rests_on):
             threshold = self.plan.thresholds.get(threshold_id)
-            if threshold is None:
+            if threshold is None or (threshold.family == "preflight" and threshold_id in waivers):
                 continue
             verdict = self._judged(npu, threshold)
             if verdict.status in ("FAIL", "INVALID"):
@@ -569,6 +574,8 @@ def _absent(metric: Metric, roles: Roles) -> str | None:
         return "no baseline to look at: add --gpu-url URL"
     if metric.condition == "gpu chat" and roles.prompt_ids_of is not None:
         return "the baseline's own prompt ids are sent to every device (--gptoss-inputs token-ids)"
+    if metric.condition == "peer" and roles.gpu is None and roles.first is None:
+        return "no other device to compare with: add --gpu-url URL"
     if metric.condition == "first" and roles.first is None:
         return "the first device under test is what the others are compared with"
     return None

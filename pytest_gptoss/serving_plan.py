@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_gptoss.errors import UsageError
+from pytest_gptoss.judge.metrics.capability import PARSER_FLAGS
 from pytest_gptoss.records import Json
 
 __all__ = [
@@ -46,10 +47,16 @@ BF16_BYTES = 2
 RUNTIME_GB = 2.5
 """Memory of a card that is neither weights nor KV cache, as the guide's table implies it."""
 
+STEP = 1024
+"""Contexts are advised in such steps."""
+
+ENVIRONMENT = (
+    "export VLLM_SYSTEM_START_DATE=YYYY-MM-DD    # the same day on NPU and GPU",
+    "export PYTORCH_NPU_ALLOC_CONF=expandable_segments:True",
+)
+
 GUIDE: Mapping[int, tuple[float, float]] = {1: (40, 48), 2: (24, 28), 8: (8, 10)}
 """GB a card by tensor parallel size, from the acceptance guide's table."""
-
-PARSERS = "--enable-auto-tool-choice --tool-call-parser openai --reasoning-parser openai_gptoss"
 
 
 @dataclass(frozen=True)
@@ -151,7 +158,7 @@ def plan_lines(
     sequences: int = 16,
     utilization: float = 0.9,
 ) -> tuple[list[str], bool]:
-    """The plan in lines, and whether it fits; the smallest group of cards that holds the model is taken.
+    """The plan in lines, and whether it fits; serve lines for the guide's groups of cards and the smallest.
 
     Raises UsageError for a context that the model does not have.
     """
@@ -167,8 +174,13 @@ def plan_lines(
     lines = [*_arithmetic(model, context), "", *_table(model, sizes, context, usable), ""]
     if chosen is None:
         return [*lines, *_too_little(model, sizes[-1], context, usable)], False
-    lines += _serve(model, path, cards=chosen, context=context, sequences=sequences, utilization=utilization)
-    lines += ["", *_notes(model, chosen, context, sequences, usable)]
+    lines += ENVIRONMENT
+    for size in (each for each in sizes if each in GUIDE or each == chosen):
+        each = card_memory(model, cards=size, context=context)
+        lines += ["", _group(each, usable, sequences, smallest=size == chosen)]
+        if each.total <= usable:
+            lines += _serve(path, cards=size, context=context, sequences=sequences, utilization=utilization)
+    lines += ["", *_notes(model, chosen, context)]
     return lines, True
 
 
@@ -203,11 +215,19 @@ def _table(model: Architecture, sizes: list[int], context: int, usable: float) -
         yield f"{size:>6}{parts}  {said:8}{fits}"
 
 
-def _serve(
-    model: Architecture, path: str, *, cards: int, context: int, sequences: int, utilization: float
-) -> Iterator[str]:
-    yield "export VLLM_SYSTEM_START_DATE=YYYY-MM-DD    # the same day on NPU and GPU"
-    yield "export PYTORCH_NPU_ALLOC_CONF=expandable_segments:True"
+def _group(each: CardMemory, usable: float, sequences: int, *, smallest: bool) -> str:
+    """A comment above the serve lines for so many cards."""
+    head = f"# tensor parallel {each.cards}: {each.total:.1f} GB a card"
+    if each.total > usable:
+        return f"{head}, does not fit: {usable:.1f} GB may be used"
+    room = int((usable - each.weights - each.runtime) // each.cache)
+    told = f"{head}{', the smallest group that fits' if smallest else ''}"
+    if room >= sequences:
+        return told
+    return f"{told}; {room} of {sequences} sequences of the whole context fit at once, others wait"
+
+
+def _serve(path: str, *, cards: int, context: int, sequences: int, utilization: float) -> Iterator[str]:
     yield f"vllm serve {path} \\"
     yield "  --served-model-name gpt-oss-20b \\"
     yield "  --dtype bfloat16 \\"
@@ -215,11 +235,11 @@ def _serve(
         yield f"  --tensor-parallel-size {cards} \\"
     yield f"  --max-model-len {context} --max-num-seqs {sequences} \\"
     yield f"  --gpu-memory-utilization {utilization:g} \\"
-    yield f"  {PARSERS} \\"
+    yield f"  {PARSER_FLAGS} \\"
     yield "  --port 8000"
 
 
-def _notes(model: Architecture, cards: int, context: int, sequences: int, usable: float) -> Iterator[str]:
+def _notes(model: Architecture, cards: int, context: int) -> Iterator[str]:
     if model.mxfp4:
         yield (
             "MXFP4: the official checkpoint's experts are MXFP4, which Ascend does not support, "
@@ -227,16 +247,10 @@ def _notes(model: Architecture, cards: int, context: int, sequences: int, usable
             "checkpoint, and never --quantization mxfp4."
         )
     one = card_memory(model, cards=cards, context=context)
-    room = int((usable - one.weights - one.runtime) // one.cache)
-    if room < sequences:
-        yield (
-            f"{room} of {sequences} sequences of the whole context fit at once; "
-            "vLLM queues or preempts the others. Shorter ones fit more often."
-        )
     twice = model.cache_bytes(context, sliding=False) / cards / GB
     yield (
         f"A cache manager that keeps sliding layers whole needs {twice:.1f} GB a sequence and card "
-        f"instead of {one.cache:.1f}."
+        f"instead of {one.cache:.1f} (tensor parallel {cards})."
     )
 
 
@@ -245,9 +259,18 @@ def _too_little(model: Architecture, cards: int, context: int, usable: float) ->
     yield f"does not fit: {cards} card(s) need {each.total:.1f} GB each, and {usable:.1f} GB may be used."
     if each.weights + each.runtime > usable:
         yield "The weights alone are too much: take more cards (--cards), or cards with more memory."
-    else:
-        room = int((usable - each.weights - each.runtime) * GB * cards)
-        full = model.num_hidden_layers - model.sliding_layers
-        longest = room // (2 * model.num_key_value_heads * model.head_dim * BF16_BYTES * full)
-        shorter = longest // 1024 * 1024
+        return
+    room = int((usable - each.weights - each.runtime) * GB * cards)
+    longest = _longest_context(model, room)
+    shorter = longest // STEP * STEP
+    if shorter:
         yield f"A context of {longest:,} tokens would fit: --context {shorter}, or take more cards."
+    else:
+        yield f"Less than {STEP:,} tokens would fit: take more cards (--cards), or cards with more memory."
+
+
+def _longest_context(model: Architecture, room: int) -> int:
+    """Tokens of one sequence whose cache takes at most ``room`` bytes, where it is longer than the window."""
+    narrow = model.cache_bytes(model.sliding_window)
+    a_token = model.cache_bytes(model.sliding_window + 1) - model.cache_bytes(model.sliding_window)
+    return model.sliding_window + (room - narrow) // a_token if room >= narrow else 0

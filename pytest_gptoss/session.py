@@ -231,9 +231,11 @@ class Session:
         names = [npu]
         if metric.baseline or metric.condition in ("gpu", "gpu chat"):
             names.append("gpu")
-        if metric.condition == "first":
+        if metric.condition in ("first", "peer"):
             names.append(self.run.settings.npus[0])
-        return names
+        if metric.condition == "peer":
+            names += [each.name for each in self.run.settings.devices if each.role != "npu"]
+        return list(dict.fromkeys(names))
 
     def _players(self, verdict: Verdict) -> dict[str, Device]:
         """The devices a verdict is about, as far as they answer."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -287,6 +287,7 @@ def _devices(
             _refuse_other_model(options, device, recorded[role])
             devices.append(device)
     _refuse_homeless(options, [device.role for device in devices])
+    _refuse_twins(options, devices)
     return tuple(devices)
 
 
@@ -299,6 +300,23 @@ def _refuse_other_model(options: OptionValues, device: DeviceSettings, recorded:
             f"{options.origin(key)} is {device.model!r}, but {options.origin('baseline')} was recorded "
             f"from {model!r}: record it again, or leave the name out"
         )
+
+
+def _refuse_twins(options: OptionValues, devices: Sequence[DeviceSettings]) -> None:
+    """One server as two devices under test, or as a reference besides, agrees with itself.
+
+    The device under test and the baseline are left to ``preflight.distinct``, which can be waived: a
+    gateway may lead to both.
+    """
+    seen: dict[str, DeviceSettings] = {}
+    for device in devices:
+        root = None if device.url is None else Endpoint.parse(device.url).root
+        twin = None if root is None else seen.setdefault(root, device)
+        if twin is None or twin is device or {twin.role, device.role} == {"npu", "gpu"}:
+            continue
+        names = f"{options.origin(f'{twin.role}_url')} {twin.name} and "
+        names += f"{options.origin(f'{device.role}_url')} {device.name}"
+        raise UsageError(f"{names} are both {root}: a server agrees with itself; give each its own address")
 
 
 def _npu_urls(options: OptionValues) -> dict[str, str | None]:

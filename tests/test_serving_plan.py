@@ -45,16 +45,23 @@ def test_the_runtimes_share_is_what_the_table_leaves():
 
 
 @pytest.mark.parametrize(
-    ("memory", "cards", "size"),
-    [(64, 1, None), (64, 8, None), (32, 2, 2), (32, 8, 2), (16, 8, 4), (10, 8, 8)],
-)
-def test_the_smallest_group_that_holds_it_is_taken(memory, cards, size):
+    ("memory", "cards", "served", "too_large"),
+    [
+        (64, 1, [1], []), (64, 8, [1, 2, 8], []), (32, 2, [2], [1]), (32, 8, [2, 8], [1]),
+        (16, 8, [4, 8], [1, 2]), (10, 8, [8], [1, 2]),
+    ],
+)  # fmt: skip
+def test_every_group_of_the_guide_is_planned_and_the_smallest_named(memory, cards, served, too_large):
     lines, fits = plan_lines(GPT_OSS_20B, "/m", memory_gb=memory, cards=cards, context=131_072)
     assert fits
     text = "\n".join(lines)
-    assert ("--tensor-parallel-size" in text) == (size is not None)
-    if size:
-        assert f"--tensor-parallel-size {size} " in text
+    sizes = [int(line.split()[1]) for line in lines if line.strip().startswith("--tensor-parallel-size")]
+    assert sizes == [size for size in served if size > 1]
+    assert sum(line.startswith("vllm serve") for line in lines) == len(served)
+    heads = [line for line in lines if line.startswith("# tensor parallel")]
+    assert [int(line.split()[3].rstrip(":")) for line in heads if "does not fit" in line] == too_large
+    (smallest,) = (line for line in heads if "the smallest group that fits" in line)
+    assert smallest.startswith(f"# tensor parallel {served[0]}:")
     for flag in ("--served-model-name gpt-oss-20b", "--dtype bfloat16", "--reasoning-parser openai_gptoss",
                  "--enable-auto-tool-choice --tool-call-parser openai",
                  "--max-model-len 131072"):  # fmt: skip
@@ -76,6 +83,22 @@ def test_what_does_not_fit_says_what_would():
     assert not plan_lines(GPT_OSS_20B, "/m", memory_gb=64, cards=1, context=context + 2048, utilization=0.72)[
         1
     ]
+
+
+@pytest.mark.parametrize("utilization", [0.6927, 0.6932, 0.6936, 0.7, 0.7429])
+def test_what_would_fit_is_less_than_what_was_refused(utilization):
+    def planned(context):
+        return plan_lines(GPT_OSS_20B, "/m", memory_gb=64, cards=1, context=context, utilization=utilization)
+
+    lines, fits = planned(131_072)
+    assert not fits
+    advised = lines[-1].partition("--context ")[2].partition(",")[0]
+    if advised:
+        assert 1024 <= int(advised) < 131_072
+        assert planned(int(advised))[1]
+    else:
+        assert lines[-1].startswith("Less than 1,024 tokens would fit: take more cards")
+        assert not planned(1024)[1]
 
 
 def test_a_checkpoints_own_figures(tmp_path):

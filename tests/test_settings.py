@@ -54,6 +54,11 @@ def test_nothing_given_is_not_active(tmp_path):
         ({"npu_url": ["corpus=http://a"]}, "names the fixed texts"),
         ({"gpu_url": "http://g"}, "no device to accept"),
         ({"cpu_url": "http://c"}, "no device to accept"),
+        ({"npu_url": ["a=http://n:1/v1", "b=http://N:1"]}, "--npu-url a and --npu-url b are both http://n:1"),
+        (
+            {"npu_url": "http://n", "gpu_url": "http://g", "cpu_url": "http://g/v1"},
+            "--gpu-url gpu and --cpu-url cpu are both http://g",
+        ),
         ({"embedded": "1", "npu_url": "http://n"}, "exclude each other"),
         ({"npu_url": "http://n", "inputs": "text"}, "it takes chat or token-ids"),
         ({"npu_url": "http://n", "timeout": "soon"}, "number of seconds"),

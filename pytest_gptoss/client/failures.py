@@ -26,6 +26,7 @@ from pytest_gptoss.errors import (
     RequestTimeout,
     StatusError,
     TlsError,
+    UnknownHost,
 )
 from pytest_gptoss.records import Role
 
@@ -101,7 +102,7 @@ class Interpreter:
             if isinstance(cause, ssl.SSLError):
                 return self._untrusted(where, cause)
         if any(isinstance(cause, socket.gaierror) for cause in causes):
-            return ConnectError(f"{where}: the host's name is not known ({reason}): check {self.url_option}")
+            return UnknownHost(f"{where}: the host's name is not known ({reason}): check {self.url_option}")
         if isinstance(error, httpx.ConnectError):
             # The error of the system call lies below "All connection attempts failed".
             number = next(

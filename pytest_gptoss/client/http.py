@@ -291,6 +291,10 @@ class VllmClient:
         """POST bytes as they are, said to be JSON; a status of success is enough of an answer."""
         await self._channel.post_bytes(path, content, wait=self.timeouts.until_next_token)
 
+    def scrubbed(self, text: str) -> str:
+        """``text`` without the API key, which a server may echo."""
+        return self._channel.scrubbed(text)
+
     async def version(self) -> str | None:
         """Ask for the server's version; None when it does not tell."""
         try:
@@ -299,7 +303,7 @@ class VllmClient:
                 version = field_of(answer.json(), "version")
         except (StatusError, DialectError):
             return None
-        return self._channel.scrubbed(condense(version)) if isinstance(version, str) else None
+        return self.scrubbed(condense(version)) if isinstance(version, str) else None
 
     async def metrics_text(self) -> str:
         """Read the server's ``/metrics``, in Prometheus' text form."""

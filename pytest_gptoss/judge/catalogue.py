@@ -78,7 +78,8 @@ NEEDLE_LENGTHS = (256, 512, 1024, 2048, 4096, 32_768, 65_536, 98_304, 131_072)
 LOAD_LEVELS = (1, 4, 8, 16)
 """Concurrency of the acceptance guide's load levels."""
 PREFLIGHT = ("preflight.ready", "preflight.model")
-BASELINE_PREFLIGHT = ("preflight.baseline", "preflight.distinct")
+DISTINCT = "preflight.distinct"
+BASELINE_PREFLIGHT = ("preflight.baseline", DISTINCT)
 
 BASELINE = ("baseline.perplexity", "baseline.kl")
 SAME_INPUTS = ("inputs.identical", *BASELINE)
@@ -111,8 +112,8 @@ class Metric:
     ``compute`` takes the measurements of ``needs`` by keyword and returns an Estimate; where there are
     several ``statistics``, also the ``statistic`` to gate.
     ``condition``: without this part of a run the row is skipped: a CPU reference, a GPU, a GPU that renders
-    chat itself, another device under test that came first. ``baseline``: it compares with the
-    GPU, so without one it is INVALID. ``rests_on``: threshold ids that must hold; when one
+    chat itself, another device under test that came first, any device to compare with. ``baseline``: it
+    compares with the GPU, so without one it is INVALID. ``rests_on``: threshold ids that must hold; when one
     FAILs or is INVALID this metric means nothing. ``statistics`` names what a threshold
     may gate, the default first. ``beside`` names the INFO metrics that are measured and printed with it.
     ``clock``: a latency, which means nothing where the instrument's own error is too large for the limit.
@@ -123,7 +124,7 @@ class Metric:
     name: str
     compute: Callable[..., Estimate]
     needs: Needs
-    condition: Literal["cpu", "gpu", "gpu chat", "first"] | None = None
+    condition: Literal["cpu", "gpu", "gpu chat", "first", "peer"] | None = None
     rests_on: tuple[str, ...] = ()
     baseline: bool = False
     statistics: tuple[str, ...] = ()
@@ -136,7 +137,9 @@ def gates(threshold: Threshold, metric: Metric) -> tuple[str, ...]:
     """Preflight rows that must hold before a threshold is measured at all."""
     if threshold.family == "preflight":
         return () if threshold.metric in ("preflight_ready", "preflight_baseline") else (PREFLIGHT[0],)
-    return (*PREFLIGHT, *BASELINE_PREFLIGHT) if metric.baseline else PREFLIGHT
+    if metric.baseline:
+        return (*PREFLIGHT, *BASELINE_PREFLIGHT)
+    return (*PREFLIGHT, DISTINCT) if metric.condition == "first" else PREFLIGHT
 
 
 def _greedy(
@@ -333,6 +336,13 @@ def _both_facts(roles: Roles) -> Mapping[str, Scenario]:
     return {"npu": Preflight(roles.npu), "gpu": Preflight(_baseline_of(roles))}
 
 
+def _facts_of_compared(roles: Roles) -> Mapping[str, Scenario]:
+    compared = {"npu": roles.npu, "first": roles.first, "gpu": roles.gpu}
+    if roles.gpu is not None:
+        compared["cpu"] = roles.cpu
+    return {role: Preflight(name) for role, name in compared.items() if name is not None}
+
+
 def _smoke(roles: Roles) -> Mapping[str, Scenario]:
     return {"npu": Greedy(roles.npu, "smoke")}
 
@@ -399,9 +409,8 @@ _PREFLIGHT = (
     Metric(
         "preflight_distinct",
         preflight.distinct,
-        _both_facts,
-        condition="gpu",
-        rests_on=("preflight.baseline",),
+        _facts_of_compared,
+        condition="peer",
         statistics=("count",),
     ),
     Metric(

@@ -76,12 +76,18 @@ def _finding(first: str, matrix: Sequence[Mapping[str, Json]]) -> str | None:
     if not parts:
         return None
     said = f"departs: {'; '.join(parts)}"
-    sound = [each["device"] for each in matrix if each["device"] not in from_gpu]
+    sound = [each["device"] for each in matrix if each["device"] not in from_gpu and _measured(each)]
     if from_gpu and sound:
         return f"{said}: suspect what {_listed(from_gpu)} has and {_listed(sound)} has not"
-    if from_gpu and not from_first:
+    if len(from_gpu) == len(matrix) and not from_first:
         return f"{said}: the fault is in all configurations alike, not in what tells them apart"
     return said
+
+
+def _measured(configuration: Mapping[str, Json]) -> bool:
+    """Whether the comparison with the GPU can call a device sound: something held, nothing is in doubt."""
+    verdicts = {cell["verdict"] for cell in configuration["against_gpu"].values() if cell}
+    return "PASS" in verdicts and "INVALID" not in verdicts
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -52,13 +52,17 @@ class LogSignature:
 
 @dataclass(frozen=True)
 class Symptom:
-    """A failure by what the verdicts say of it: which fail, which hold, which lie how far beyond."""
+    """A failure by what the verdicts say of it: which fail, which hold, which lie how far beyond.
+
+    ``above`` and ``below`` are held against a relative difference with its sign: positive is worse.
+    """
 
     name: str
     fails: tuple[str, ...]
     remedy: str
     holds: tuple[str, ...] = ()
     above: Mapping[str, float] = field(default_factory=dict)
+    below: Mapping[str, float] = field(default_factory=dict)
     below_version: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
 
@@ -168,15 +172,25 @@ def _failed(
         held = [row for each, row in own.items() if fnmatchcase(each, pattern)]
         if not held or any(row["verdict"] != "PASS" for row in held):
             return []
-    for threshold_id, figure in symptom.above.items():
-        row = own.get(threshold_id)
-        if row is None or row["value"] is None or row["value"] <= figure:
-            return []
+    above = ((_figure(own.get(row)), limit) for row, limit in symptom.above.items())
+    below = ((_figure(own.get(row)), limit) for row, limit in symptom.below.items())
+    if not all(figure is not None and figure > limit for figure, limit in above):
+        return []
+    if not all(figure is not None and figure < limit for figure, limit in below):
+        return []
     for component, version in symptom.below_version.items():
         known = release(versions[component]) if component in versions else None
         if known is not None and known >= (release(version) or ()):
             return []
     return failed
+
+
+def _figure(row: Mapping[str, Json] | None) -> float | None:
+    """A row's figure with its sign: limits on a difference are limits on its size."""
+    if row is None:
+        return None
+    signed: float | None = (row.get("details") or {}).get("relative_percent", row["value"])
+    return signed
 
 
 def _any(threshold_id: str, patterns: Iterable[str]) -> bool:
@@ -217,7 +231,7 @@ def _log_signature(name: str, entry: Any, where: str) -> LogSignature:
 
 
 def _symptom(name: str, entry: Any, where: str) -> Symptom:
-    other = {"holds": list, "above": dict, "below_version": dict, "source": str}
+    other = {"holds": list, "above": dict, "below": dict, "below_version": dict, "source": str}
     _check(entry, where, needed={"fails": list, "remedy": str}, other=other)
     return Symptom(
         name,
@@ -225,6 +239,7 @@ def _symptom(name: str, entry: Any, where: str) -> Symptom:
         entry["remedy"],
         tuple(entry.get("holds", ())),
         entry.get("above", {}),
+        entry.get("below", {}),
         entry.get("below_version", {}),
         entry.get("source", ""),
     )
@@ -245,10 +260,15 @@ def _check(entry: Any, where: str, *, needed: Mapping[str, type], other: Mapping
     missing = next((name for name in needed if not entry.get(name)), None)
     if missing is not None:
         raise UsageError(f"{where}: {missing!r} is missing: it needs {' and '.join(needed)}")
-    for table, kind, word in (("above", int | float, "a number"), ("below_version", str, "a version")):
+    for table, kind, word in _TABLES:
         for key, value in entry.get(table, {}).items():
             if isinstance(value, bool) or not isinstance(value, kind):
                 raise UsageError(f"{where}: {table}.{key} is {value!r}; it takes {word}")
 
 
+_TABLES = (
+    ("above", int | float, "a number"),
+    ("below", int | float, "a number"),
+    ("below_version", str, "a version"),
+)
 _WORDS: Mapping[type, str] = {str: "a text", list: "a list of texts", dict: "a table"}

@@ -15,6 +15,8 @@ Stated = Mapping[str, Mapping[str, str]]
 """What the user says: device name -> fact -> value (``--gptoss-info npu.cann=8.5.1``)."""
 
 SAID = "--gptoss-info"
+_UNTAGGED = re.compile(r"v?0\.1\.dev\d")
+"""What a build from a clone without tags calls itself, whatever its version is."""
 _RELEASE = re.compile(r"v?(\d+(?:\.\d+)*)")
 
 
@@ -32,6 +34,10 @@ def release(version: str) -> Release | None:
     return tuple(parts)
 
 
+def _tells(fact: KnownFact) -> bool:
+    return _UNTAGGED.match(fact.value) is None
+
+
 @dataclass(frozen=True)
 class FactBook:
     """All that is known of one device: its own word first, then what the user states."""
@@ -40,14 +46,18 @@ class FactBook:
     facts: Mapping[str, KnownFact]
 
     @classmethod
-    def of(cls, device: str, server: ServerFacts, stated: Stated) -> FactBook:
-        """Gather; of two sources that tell the same fact the server's own word counts."""
-        said = stated.get(device, {})
-        facts = {name: KnownFact(name, value, SAID) for name, value in said.items()}
-        facts.update({fact.name: fact for fact in server.known})
-        if server.version is not None and release(server.version) is not None:
-            facts["vllm"] = KnownFact("vllm", server.version, "/version")
-        return cls(device, facts)
+    def of(cls, device: str, server: ServerFacts | None, stated: Stated) -> FactBook:
+        """Gather; of two sources that tell the same fact the server's own word counts.
+
+        A server that did not answer (None) tells nothing. A build that does not know its version
+        tells none, so that a stated one counts.
+        """
+        facts = {} if server is None else {fact.name: fact for fact in server.known if _tells(fact)}
+        if server is not None and server.version is not None and release(server.version) is not None:
+            version = KnownFact("vllm", server.version, "/version")
+            facts.update({"vllm": version} if _tells(version) else {})
+        said = {name: KnownFact(name, value, SAID) for name, value in stated.get(device, {}).items()}
+        return cls(device, {**facts, **{name: fact for name, fact in said.items() if name not in facts}})
 
     def get(self, name: str) -> KnownFact | None:
         """A fact by name; None when nobody tells it."""

@@ -18,7 +18,7 @@ from pytest_gptoss.client.http import Timeouts, VllmClient
 from pytest_gptoss.client.own_loop import run_async
 from pytest_gptoss.client.probe import probe
 from pytest_gptoss.errors import RequestError
-from pytest_gptoss.measure.preflight import answers_to, harmony_date, knock, told_by
+from pytest_gptoss.measure.preflight import answers_to, harmony_date, host_name, knock, process_start, told_by
 from pytest_gptoss.records import (
     Capabilities,
     Device,
@@ -145,7 +145,8 @@ async def _meet(address: Address, access: Access, waiting: Waiting) -> Met:
             return not_met(address.name, error.kind, problem, started=started)
         facts = ServerFacts(
             run=waiting.run,
-            addresses=answers_to(client.endpoint.root),
+            addresses=await asyncio.to_thread(answers_to, client.endpoint.root),
+            host=host_name(client.endpoint.root),
             waited_s=met.waited_s,
             listed=tuple(model.id for model in met.listed),
             clock_ahead_s=met.clock_ahead_s,
@@ -165,6 +166,7 @@ async def _meet(address: Address, access: Access, waiting: Waiting) -> Met:
             max_model_len=device.max_model_len,
             harmony_date=await harmony_date(client),
             known=await told_by(client, address.log),
+            started_s=await process_start(client),
         )
         return ProbedDevice(address.name, device), _preflight(address.name, started, facts)
 

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import math
 import re
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio
 
 from pytest_gptoss.client.http import ServedModel, VllmClient
-from pytest_gptoss.errors import ConnectError, RequestError, RequestTimeout, StatusError
+from pytest_gptoss.errors import ConnectError, RequestError, RequestTimeout, StatusError, UnknownHost
 from pytest_gptoss.measure.server_facts import facts_of_log, facts_of_server_info
 from pytest_gptoss.measure.server_log import shown
 from pytest_gptoss.records import KnownFact, Message, Prompt
 
-__all__ = ["Knock", "answers_to", "harmony_date", "knock", "told_by"]
+__all__ = ["Knock", "answers_to", "harmony_date", "host_name", "knock", "process_start", "told_by"]
 
 POLL_S = 1.0
+NAME_PATIENCE_S = 30.0
+"""A name may come to be known with its server, but soon."""
+LEAST_TRY_S = 5.0
+"""The last try has so long at least: a busy server takes a moment to list its models."""
 FIRST_TELL_S = 2.0
 TELL_S = 10.0
 _STARTING = (500, 502, 503, 504)
+LOOPBACK = "127.0.0.1"
+_THIS_MACHINE = ("::1", "::", "0.0.0.0", "::ffff:127.0.0.1")  # noqa: S104 - asked, not bound
+_STARTED = re.compile(r"^process_start_time_seconds(?:\{[^}]*\})? (\S+)", re.MULTILINE)
 _GREETING = Prompt("preflight", (Message("user", "Hi"),))
 _DATE = re.compile(r"Current date: (\d{4}-\d{2}-\d{2})")
 
@@ -41,17 +50,20 @@ class Knock:
 async def knock(client: VllmClient, *, name: str, patience_s: float, tell: Callable[[str], None]) -> Knock:
     """Ask for the models until the server answers, for at most ``patience_s`` seconds.
 
-    Only what a starting server shows is waited out: no connection, no answer, a 5xx. Raises RequestError
-    for all else at once, and for the last of those when the patience is over.
+    Only what a starting server shows is waited out: no connection, no answer, a 5xx; a host nobody knows is
+    likely mistyped and gets ``NAME_PATIENCE_S``. Raises RequestError for all else at once, and for the last
+    of those when the patience is over.
     """
     began = time.monotonic()
     told = began + FIRST_TELL_S - TELL_S
     while True:
+        waited = time.monotonic() - began
         asked = time.time()
         try:
-            listed, date = await client.models_and_date()
+            listed, date = await _listed(client, within_s=max(patience_s - waited, LEAST_TRY_S))
         except RequestError as error:
-            left = patience_s - (time.monotonic() - began)
+            allowed = min(patience_s, NAME_PATIENCE_S) if isinstance(error, UnknownHost) else patience_s
+            left = allowed - (time.monotonic() - began)
             if left <= 0 or not _may_be_starting(error):
                 raise
             if time.monotonic() - told >= TELL_S:
@@ -63,8 +75,21 @@ async def knock(client: VllmClient, *, name: str, patience_s: float, tell: Calla
             return Knock(listed, time.monotonic() - began, _ahead(date, middle))
 
 
+async def _listed(client: VllmClient, *, within_s: float) -> tuple[tuple[ServedModel, ...], str | None]:
+    """One try: the models and the Date header."""
+    with anyio.move_on_after(within_s):
+        return await client.models_and_date()
+    raise RequestTimeout(
+        f"GET {client.endpoint.url('/v1/models')}: no answer within {within_s:.0f} s: see the server's log, "
+        "or wait longer with --gptoss-ready-timeout"
+    )
+
+
 def answers_to(root: str) -> tuple[str, ...]:
-    """The addresses a URL's host has, each with port and path, sorted; its name alone if it has none."""
+    """The addresses a URL's host has, each with port and path, sorted; its name alone if it has none.
+
+    Asks the resolver, which may take its time.
+    """
     parts = urlsplit(root)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
@@ -73,9 +98,32 @@ def answers_to(root: str) -> tuple[str, ...]:
         }
     except OSError:
         found = {str(parts.hostname)}
-    # A server that listens on loopback listens on both of its addresses or is asked for by either name.
-    found = {"127.0.0.1" if address == "::1" else address for address in found}
+    # A server on this machine is reached by any of these.
+    found = {LOOPBACK if address in _THIS_MACHINE else address for address in found}
     return tuple(sorted(f"{address}:{port}{parts.path}" for address in found))
+
+
+def host_name(root: str) -> str | None:
+    """The name a URL asks for its host by, in lower case; None for a plain address, this machine's included.
+
+    One address may serve many names, each its own server: an ingress does.
+    """
+    host = (urlsplit(root).hostname or "").removesuffix(".")
+    try:
+        ip_address(host)
+    except ValueError:
+        return None if host in ("", "localhost") else host
+    return None
+
+
+async def process_start(client: VllmClient) -> float | None:
+    """When the server's process began, in seconds of its own clock; None where ``/metrics`` does not tell."""
+    try:
+        found = _STARTED.search(await client.metrics_text())
+        started = math.nan if found is None else float(found[1])
+    except (RequestError, ValueError):
+        return None
+    return started if math.isfinite(started) else None
 
 
 async def harmony_date(client: VllmClient) -> str | None:
@@ -91,19 +139,23 @@ async def harmony_date(client: VllmClient) -> str | None:
 
 
 async def told_by(client: VllmClient, log: Path | None) -> tuple[KnownFact, ...]:
-    """Facts from ``/server_info``, then those of the log that it leaves open."""
+    """Facts from ``/server_info``, then those of the log that it leaves open; none holds the API key."""
     try:
         info = facts_of_server_info(await client.server_info())
     except RequestError:
         info = ()
-    if log is None:
-        return info
-    try:
-        logged = facts_of_log(log, shown=shown(log))
-    except OSError:
-        return info
     known = {fact.name for fact in info}
-    return (*info, *(fact for fact in logged if fact.name not in known))
+    logged = () if log is None else await anyio.to_thread.run_sync(_logged, log)
+    told = (*info, *(fact for fact in logged if fact.name not in known))
+    return tuple(replace(fact, value=client.scrubbed(fact.value)) for fact in told)
+
+
+def _logged(log: Path) -> tuple[KnownFact, ...]:
+    """What a log tells; reading a long one takes its time, so this runs beside the event loop."""
+    try:
+        return facts_of_log(log, shown=shown(log))
+    except OSError:
+        return ()
 
 
 def _may_be_starting(error: RequestError) -> bool:
@@ -118,5 +170,5 @@ def _ahead(date: str | None, here: float) -> float | None:
     try:
         # The header is cut to the second: its middle is the best guess.
         return parsedate_to_datetime(date).timestamp() + 0.5 - here
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         return None

@@ -7,9 +7,10 @@ once at start-up, in a line of its own.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from pytest_gptoss.client.bodies import condense
 from pytest_gptoss.records import Json, KnownFact
 
 __all__ = ["facts_of_log", "facts_of_server_info"]
@@ -20,17 +21,26 @@ _CONFIG = (
 )  # fmt: skip
 
 _VERSION = r"v?(\d+(?:\.\d+)+[\w.+-]*)"
+_GAP = r"[ \t]{0,40}"
+_MARK = rf"(?: version)?{_GAP}(?:==?|:| ){_GAP}"
 _VERSIONS: Mapping[str, re.Pattern[str]] = {
     "vllm": re.compile(
-        rf"(?:vllm api server version|llm engine \(|vllm version:?|^vllm==) ?{_VERSION}", re.IGNORECASE
+        rf"(?:vllm api server version|llm engine \(|vllm version{_GAP}:?|^vllm==){_GAP}{_VERSION}",
+        re.IGNORECASE,
     ),
-    "vllm_ascend": re.compile(rf"vllm[-_ ]ascend(?: version)?(?:==|[:=]| ) ?{_VERSION}", re.IGNORECASE),
-    "cann": re.compile(
-        rf"(?:\bcann(?: version)?[:= ]+|Ascend-cann-toolkit[ \t]+version=){_VERSION}", re.IGNORECASE
-    ),
-    "torch": re.compile(rf"(?:pytorch version: ?|\btorch==){_VERSION}", re.IGNORECASE),
-    "torch_npu": re.compile(rf"torch_npu==?{_VERSION}", re.IGNORECASE),
+    "vllm_ascend": re.compile(rf"vllm[-_ ]ascend{_MARK}{_VERSION}", re.IGNORECASE),
+    "cann": re.compile(rf"\bcann{_MARK}{_VERSION}", re.IGNORECASE),
+    "torch": re.compile(rf"(?:pytorch version{_GAP}:{_GAP}|\btorch==){_VERSION}", re.IGNORECASE),
+    "torch_npu": re.compile(rf"\btorch[-_]npu{_MARK}{_VERSION}", re.IGNORECASE),
 }
+_TOOLKIT = re.compile(r"package_name=Ascend-cann-toolkit\b", re.IGNORECASE)
+_TOOLKIT_VERSION = re.compile(rf"^version(?:_dir)?={_VERSION}", re.IGNORECASE)
+_TOOLKIT_LINES = 6
+"""CANN's own file tells package and version in lines of their own, this close together."""
+_MENTIONS = (b"vllm", b"cann", b"torch", b"version", b"with config:")
+"""A line without any of these, in lower case, tells nothing; most lines of a long log are such."""
+_LONGEST = 120
+"""Characters of a fact that are kept: a server may tell anything."""
 _SETTING = re.compile(rf"\b({'|'.join(_CONFIG)})=('[^']*'|[\w.]+)")
 _ENGINE = ("with config:", "Initializing")
 """A log line with both tells the engine's configuration; other lines mention settings by the way."""
@@ -40,12 +50,12 @@ def facts_of_server_info(info: Json) -> tuple[KnownFact, ...]:
     """What ``/server_info?config_format=json`` tells; an answer of another form tells nothing."""
     if not isinstance(info, dict):
         return ()
-    found: dict[str, str] = {}
+    found: dict[str, Json] = {}
     config = info.get("vllm_config")
     parts = config.values() if isinstance(config, dict) else ()
     for part in parts:
         if isinstance(part, dict):
-            found.update({name: str(part[name]) for name in _CONFIG if name in part and name not in found})
+            found.update({name: part[name] for name in _CONFIG if name in part and name not in found})
     system = info.get("system_env")
     if isinstance(system, dict):
         lines = [
@@ -53,31 +63,53 @@ def facts_of_server_info(info: Json) -> tuple[KnownFact, ...]:
         ]
         lines += str(system.get("pip_packages") or "").splitlines()
         found.update(_versions(lines))
-    return tuple(KnownFact(name, value, "/server_info") for name, value in found.items())
+    return tuple(_fact(name, str(value), "/server_info") for name, value in found.items())
 
 
 def facts_of_log(path: Path, *, shown: str) -> tuple[KnownFact, ...]:
     """What a server's log tells of it, the last word counting: a server may have started anew.
 
-    ``shown`` is how the file is named to people. Raises OSError when it cannot be read.
+    ``shown`` is how the file is named to people. Reads the whole file. Raises OSError when it cannot be read.
     """
     found: dict[str, KnownFact] = {}
+    reader = _Reader()
     with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
+            small = raw.lower()
+            if not any(mention in small for mention in _MENTIONS):
+                continue
             line = raw.decode("utf-8", "replace")
-            told = _versions([line])
+            told = reader.versions(number, line)
             if all(mark in line for mark in _ENGINE):
                 told.update({name: value.strip("'") for name, value in _SETTING.findall(line)})
             source = f"{shown}:{number}"
-            found.update({name: KnownFact(name, value, source) for name, value in told.items()})
+            found.update({name: _fact(name, value, source) for name, value in told.items()})
     return tuple(found.values())
 
 
-def _versions(lines: Iterator[str] | list[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for line in lines:
-        for name, pattern in _VERSIONS.items():
-            match = pattern.search(line)
-            if match:
-                found[name] = match[1]
+def _fact(name: str, value: str, source: str) -> KnownFact:
+    return KnownFact(name, condense(value, _LONGEST), source)
+
+
+class _Reader:
+    """Reads versions line by line; CANN's stands in a line of its own, below the name of its package."""
+
+    def __init__(self) -> None:
+        self._toolkit_until = 0
+
+    def versions(self, number: int, line: str) -> dict[str, str]:
+        found = {name: match[1] for name, pattern in _VERSIONS.items() if (match := pattern.search(line))}
+        if _TOOLKIT.search(line):
+            self._toolkit_until = number + _TOOLKIT_LINES
+            line = line[line.lower().index("toolkit") :].partition(" ")[2]
+        below = _TOOLKIT_VERSION.search(line.strip()) if number <= self._toolkit_until else None
+        if below:
+            found["cann"] = below[1]
+        return found
+
+
+def _versions(lines: Iterable[str]) -> dict[str, str]:
+    reader, found = _Reader(), dict[str, str]()
+    for number, line in enumerate(lines, start=1):
+        found.update(reader.versions(number, line))
     return found

@@ -27,6 +27,7 @@ from pytest_gptoss.errors import (
     StatusError,
     StreamError,
     TlsError,
+    UnknownHost,
     UsageError,
 )
 from pytest_gptoss.records import Message, Prompt, TokenSequence
@@ -276,9 +277,9 @@ async def test_a_dead_port_is_a_connect_error():
     assert "--npu-url" in message
 
 
-async def test_an_unknown_host_is_a_connect_error():
+async def test_an_unknown_host_is_told_apart():
     async with client_of("http://no-such-host.invalid:8000", role="gpu") as client:
-        message = await failure(client.models(), ConnectError)
+        message = await failure(client.models(), UnknownHost)
     assert "no-such-host.invalid" in message
     assert "--gpu-url" in message
 

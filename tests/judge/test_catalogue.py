@@ -38,9 +38,9 @@ def test_a_metric_takes_what_it_needs(name):
 def test_a_metric_without_a_baseline_asks_no_gpu(name):
     metric = EVERY[name]
     devices = {scenario.device for scenario in metric.needs(ROLES).values()}
-    assert (metric.baseline or metric.condition in ("gpu", "gpu chat")) == ("gpu" in devices)
-    assert (metric.condition == "first") == ("tp1" in devices)
-    assert "cpu" not in devices or metric.condition == "cpu" or name == "edges"
+    assert (metric.baseline or metric.condition in ("gpu", "gpu chat", "peer")) == ("gpu" in devices)
+    assert (metric.condition in ("first", "peer")) == ("tp1" in devices)
+    assert "cpu" not in devices or metric.condition in ("cpu", "peer") or name == "edges"
     if not metric.baseline and metric.condition is None:
         assert metric.needs(Roles("npu"))
 
@@ -132,7 +132,8 @@ def test_preflight_gates_everything_but_itself():
         gated = gates(row, METRICS[row.metric])
         assert row.id not in gated
         assert ("preflight.model" in gated) == (row.family != "preflight")
-        assert ("preflight.distinct" in gated) == METRICS[row.metric].baseline
+        compares = METRICS[row.metric].baseline or METRICS[row.metric].condition == "first"
+        assert ("preflight.distinct" in gated) == compares
         assert set(gated) <= set(TABLE)
 
 

@@ -56,6 +56,22 @@ def test_who_departs(from_gpu, from_first, words):
     assert {name for name, others in departing.items() if "tp1" in others} == set(from_first)
 
 
+@pytest.mark.parametrize("verdict", ["INVALID", "SKIPPED", None])
+def test_a_configuration_that_was_not_measured_is_not_called_sound(verdict):
+    rows = [row("graph", "precision.rouge_l", "FAIL")]
+    rows += [row("eager", "precision.rouge_l", verdict)] if verdict else []
+    assert configuration_matrix(["eager", "graph"], rows)["finding"] == "departs: graph from gpu"
+
+
+def test_one_doubtful_figure_takes_a_configuration_from_the_sound_ones():
+    rows = [
+        row("graph", "precision.rouge_l", "FAIL"),
+        row("eager", "precision.rouge_l", "PASS"),
+        row("eager", "precision.hidden_cosine", "INVALID"),
+    ]
+    assert configuration_matrix(["eager", "graph"], rows)["finding"] == "departs: graph from gpu"
+
+
 def test_without_a_baseline_they_are_compared_with_each_other():
     rows = [row("b", "configuration.rouge_l", "FAIL")]
     matrix = configuration_matrix(["a", "b"], rows)

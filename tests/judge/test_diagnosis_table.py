@@ -4,40 +4,79 @@ import pytest
 
 from pytest_gptoss.errors import UsageError
 from pytest_gptoss.judge.diagnosis import LogLine, explained, load_signatures, read_symptoms
+from pytest_gptoss.judge.metrics.capability import PARSER_FLAGS
 
 TABLE = load_signatures()
 
 
-@pytest.mark.parametrize(
-    ("line", "name", "remedy"),
-    [
-        ("RuntimeError: RopeOperation setup failed", "rope-operation", "--enforce-eager"),
-        ("[rank0]:[E903 compiler_depend.ts:429] RopeOperation setup failed!", "rope-operation", "eager"),
-        ("OutOfMemoryError: NPU out of memory", "npu-out-of-memory", "--max-model-len 32768"),
-        (
-            "RuntimeError: NPU out of memory. Tried to allocate 22.00 MiB (NPU 6; 60.97 GiB total capacity)",
-            "npu-out-of-memory", "expandable_segments:True",
-        ),
-        ("RuntimeError: EZ9999: [PID:41] 507903... ACL Graph capture error", "acl-graph-capture", "AIV"),
-        ("Warning: EZ9999: Inner Error", "ascend-inner-error", "ASCEND_LAUNCH_BLOCKING"),
-        ("torch.OutOfMemoryError: CUDA out of memory. Tried 2 GiB", "gpu-out-of-memory", "smaller"),
-        ("ValueError: mxfp4 quantization is currently not supported in npu.", "mxfp4", "BF16 checkpoint"),
-        ("ValueError: Out of range float values are not JSON compliant: nan", "not-a-number", "NaN"),
-        ("HarmonyError: Unexpected token 12 while expecting start token 200006", "harmony-parser", "harmony"),
-        ("HarmonyError: error downloading or loading vocab file", "harmony-vocabulary", "TIKTOKEN"),
-        ("logprobs of 21, which is greater than max allowed: 20", "too-many-logprobs", "--max-logprobs"),
-        (
-            '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
-            "no-tool-parser", "openai_gptoss",
-        ),
-        ("EngineDeadError: EngineCore encountered an issue.", "engine-dead", "start the server"),
-    ],
-)  # fmt: skip
+KNOWN = [
+    ("RuntimeError: RopeOperation setup failed", "rope-operation", "--enforce-eager"),
+    ("[rank0]:[E903 compiler_depend.ts:429] RopeOperation setup failed!", "rope-operation", "eager"),
+    ("OutOfMemoryError: NPU out of memory", "npu-out-of-memory", "--max-model-len 32768"),
+    (
+        "RuntimeError: NPU out of memory. Tried to allocate 22.00 MiB (NPU 6; 60.97 GiB total capacity)",
+        "npu-out-of-memory", "expandable_segments:True",
+    ),
+    ("RuntimeError: EZ9999: [PID:41] 507903... ACL Graph capture error", "acl-graph-capture", "AIV"),
+    ("Warning: EZ9999: Inner Error", "ascend-inner-error", "ASCEND_LAUNCH_BLOCKING"),
+    ("torch.OutOfMemoryError: CUDA out of memory. Tried 2 GiB", "gpu-out-of-memory", "smaller"),
+    ("ValueError: mxfp4 quantization is currently not supported in npu.", "mxfp4", "BF16 checkpoint"),
+    ("ValueError: Out of range float values are not JSON compliant: nan", "not-a-number", "NaN"),
+    ("HarmonyError: Unexpected token 12 while expecting start token 200006", "harmony-parser", "harmony"),
+    ("HarmonyError: error downloading or loading vocab file", "harmony-vocabulary", "TIKTOKEN"),
+    ("logprobs of 21, which is greater than max allowed: 20", "too-many-logprobs", "--max-logprobs"),
+    (
+        '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
+        "no-tool-parser", "openai_gptoss",
+    ),
+    ("EngineDeadError: EngineCore encountered an issue.", "engine-dead", "start the server"),
+    (
+        "[rank0]:[E compiler_depend.ts:444] NPU function error: c10_npu::acl::AclmdlRICaptureEnd, "
+        "error code is 107027", "acl-graph-capture", "AIV",
+    ),
+    ("[ERROR] 2025-06-03-14:54:23 (PID:8648, Device:0, RankID:-1) ERR00100 PTA call acl api failed.",
+     "ascend-inner-error", "ASCEND_LAUNCH_BLOCKING"),
+    ("NPU function error: call failed, error code is 507014", "ascend-inner-error", "ASCEND_LAUNCH_BLOCKING"),
+    ("error code is 207001", "ascend-inner-error", "operator"),
+    ("EE9999: Inner Error!", "ascend-inner-error", "ASCEND_LAUNCH_BLOCKING"),
+    ("NotImplementedError: Mxfp4 linear layer is not implemented", "mxfp4", "BF16 checkpoint"),
+    (
+        "INFO [loggers.py:248] Engine 000: Avg prompt throughput: 9.1 tokens/s, Avg generation throughput: "
+        "80.0 tokens/s, Running: 15 reqs, Waiting: 1 reqs, Preemptions: 3, GPU KV cache usage: 99.8%",
+        "preemption", "KV cache",
+    ),
+    (
+        "WARNING Sequence group 3 is preempted by PreemptionMode.RECOMPUTE mode because there is not enough "
+        "KV cache space.", "preemption", "--max-num-seqs",
+    ),
+]  # fmt: skip
+"""A line as servers write it, the signature that knows it, and words of its remedy."""
+
+
+@pytest.mark.parametrize(("line", "name", "remedy"), KNOWN)
 def test_a_known_line_is_recognised(line, name, remedy):
     found = TABLE.match(line)
     assert found is not None
     assert found.name == name
     assert remedy in found.remedy
+
+
+def test_every_signature_knows_a_real_line():
+    assert {name for _, name, _ in KNOWN} == {each.name for each in TABLE.log}
+
+
+def test_no_shipped_signature_claims_to_explain_everything():
+    for signature in TABLE.log:
+        for stated in ("preflight.distinct", "preflight.clock", "preflight.date", "preflight.versions"):
+            line = LogLine("npu", "npu.log", 1, "x", signature)
+            assert not explained([line], stated, ["npu"]), signature.name
+
+
+def test_remedies_quote_the_parser_flags_that_all_quote():
+    quoted = [TABLE.match("requires --enable-auto-tool-choice and --tool-call-parser").remedy]
+    quoted += [each.remedy for each in TABLE.symptoms if "--tool-call-parser" in each.remedy]
+    assert len(quoted) > 1
+    assert all(flag in remedy for remedy in quoted for flag in PARSER_FLAGS.split(" --"))
 
 
 @pytest.mark.parametrize(
@@ -48,6 +87,15 @@ def test_a_known_line_is_recognised(line, name, remedy):
         "INFO Capturing ACL graphs (mixed prefill-decode, PIECEWISE): 100%",
         "INFO non-default args: {'max_logprobs': 20, 'quantization': None}",
         "INFO [config.py] quantization mxfp4 is used",
+        "WARNING MXFP4 linear layer is not implemented - falling back to UnquantizedLinearMethod.",
+        "WARNING MXFP4 linear layer is not implemented on TPU - using unquantized linear method.",
+        "WARNING mxfp4 is not supported by this kernel, falling back to Marlin",
+        "INFO Engine 000: Avg prompt throughput: 9.1 tokens/s, Running: 15 reqs, Waiting: 0 reqs",
+        "INFO vllm:num_preemptions_total 0.0",
+        "INFO preemption mode is recompute when there is not enough KV cache space",
+        "INFO aclmdlRICaptureBegin done, capture sizes [1, 2, 4]",
+        "INFO exit code is 507",
+        "INFO request cmpl-507014 finished",
     ],
 )
 def test_a_harmless_line_is_not(line):
@@ -107,6 +155,15 @@ def test_an_exploding_perplexity_points_at_the_activation(value, version, shown)
         assert "swiglu" in found[0]["remedy"]
 
 
+@pytest.mark.parametrize(
+    ("signed", "name"), [(900.0, "perplexity-explodes"), (-99.5, "baseline-explodes"), (-1.5, None)]
+)
+def test_who_explodes_is_told_by_the_sign(signed, name):
+    (row,) = rows(precision__perplexity_diff=("FAIL", abs(signed)))
+    found = read_symptoms(TABLE.symptoms, [{**row, "details": {"relative_percent": signed}}], {})
+    assert names(found) == ([] if name is None else [name])
+
+
 def test_what_must_hold_must_have_been_judged():
     forked = {"precision__token_match_rate": ("FAIL", 0.5)}
     sound = {f"precision__{name}": ("PASS", 0.0) for name in ("forced_agreement", "kl", "perplexity_diff")}
@@ -114,6 +171,19 @@ def test_what_must_hold_must_have_been_judged():
     assert not read_symptoms(TABLE.symptoms, rows(**forked), {})
     broken = {**sound, "precision__kl": ("FAIL", 1.0)}
     assert not read_symptoms(TABLE.symptoms, rows(**forked, **broken), {})
+
+
+@pytest.mark.parametrize("grid", [("d000", "1k"), ("d100", "1k")])
+def test_far_needles_show_in_every_grid(grid):
+    depth, near = grid
+    found = rows(
+        **{f"needle__recall__{depth}-{near}": ("PASS", 1.0), "needle__recall__d000-128k": ("FAIL", 0.0)}
+    )
+    assert names(read_symptoms(TABLE.symptoms, found, {})) == ["far-needles-missed"]
+    near_too = rows(
+        **{f"needle__recall__{depth}-{near}": ("FAIL", 0.0), "needle__recall__d000-128k": ("FAIL", 0.0)}
+    )
+    assert not read_symptoms(TABLE.symptoms, near_too, {})
 
 
 def test_each_device_has_its_own_symptoms():

@@ -25,6 +25,21 @@ def test_a_candidate_counts_as_its_release_and_older_ones_do_not():
     assert release("0.100.0") > release("0.18.0")
 
 
+@pytest.mark.parametrize("version", ["0.1.dev1+g12ab34c", "0.1.dev15892+gabc"])
+def test_a_build_that_does_not_know_its_version_leaves_it_to_the_user(version):
+    known = (KnownFact("vllm", version, "npu.log:2"), KnownFact("vllm_ascend", version, "npu.log:3"))
+    server = ServerFacts("run", (), 0.0, ("m",), model="m", version=version, known=known)
+    book = FactBook.of("npu", server, {"npu": {"vllm": "0.18.0"}})
+    assert book.get("vllm") == KnownFact("vllm", "0.18.0", "--gptoss-info")
+    assert book.get("vllm_ascend") is None
+
+
+def test_a_server_that_did_not_answer_leaves_what_is_stated():
+    assert FactBook.of("npu", None, {"npu": {"cann": "8.5.1"}}).facts == {
+        "cann": KnownFact("cann", "8.5.1", "--gptoss-info")
+    }
+
+
 def test_the_servers_own_word_counts_before_the_users():
     server = ServerFacts(
         "run", (), 0.0, ("m",), model="m", version="0.19.0",

@@ -49,7 +49,11 @@ def call(form, city="Paris", *, name="get_weather", arguments=None, finish="tool
     )
 
 
-def calls(*items, **fields):
+def calls(*items, again=None, **fields):
+    """The calls of one question; whole once more it is answered as before, unless told otherwise."""
+    whole = next((each for each in items if each.prompt_id.endswith("-whole")), None)
+    if whole is not None:
+        items = (*items, dataclasses.replace(again or whole, prompt_id=f"{whole.prompt_id} again"))
     return measurement("npu", items, provenance={"schemas": SCHEMAS}, **fields)
 
 
@@ -67,7 +71,9 @@ def test_the_same_right_call_both_ways():
         ({"arguments": '{"city": "Par'}, {}, "no JSON"),
         ({"arguments": '{"town": "Paris"}'}, {}, "lack 'city'"),
         ({"arguments": '{"city": 7}'}, {}, "is no string"),
-        ({}, {"city": "Rome"}, "streamed it calls"),
+        ({}, {"city": "Paris, France"}, "streamed it calls"),
+        ({"city": ""}, {"city": ""}, "asked for Paris, it calls with"),
+        ({"city": "Rome"}, {"city": "Rome"}, "asked for Paris, it calls with"),
         ({"finish": "stop"}, {}, "finish_reason is 'stop'"),
     ],
 )
@@ -77,6 +83,15 @@ def test_a_wrong_call_is_named(streamed, whole, words):
     )
     assert estimate.value == 0
     assert words in estimate.details["finding"]
+
+
+def test_a_call_that_is_not_repeated_is_no_evidence():
+    chance = calls(call("streamed", city="Paris, France"), call("whole"), again=call("whole", calls=0))
+    with pytest.raises(InsufficientData, match="calls no tool twice alike"):
+        capability.tools(npu=chance, choice="auto")
+    # Wrong each time it is asked is wrong, however it varies.
+    wrong = calls(call("streamed"), call("whole", calls=0), again=call("whole", city="Rome"))
+    assert capability.tools(npu=wrong, choice="auto").value == 0
 
 
 def test_a_named_call_may_end_with_stop():
@@ -99,16 +114,27 @@ def test_a_call_that_stands_in_the_tokens_alone_is_an_unparsed_one():
 
 
 def test_reasoning_stands_apart():
-    apart = answer("a", reasoning="We think.", content="Paris.")
-    none = answer("b", content="We think. Paris.")
-    repeated = answer("c", reasoning="We think.", content="We think. Paris.")
-    cut = dataclasses.replace(answer("d", reasoning="We", content=""), finish_reason="length")
+    apart = answer("a", None, reasoning="We think.", content="Paris.")
+    none = answer("b", None, content="We think. Paris.")
+    repeated = answer("c", None, reasoning="We think.", content="We think. Paris.")
+    cut = dataclasses.replace(answer("d", None, reasoning="We", content=""), finish_reason="length")
     assert capability.reasoning(npu=measurement("npu", [apart, cut])).value == 1
     estimate = capability.reasoning(npu=measurement("npu", [apart, none, repeated]))
     assert estimate.value == pytest.approx(1 / 3)
     assert "--reasoning-parser openai_gptoss" in estimate.details["finding"]
     with pytest.raises(InsufficientData, match="allow more tokens"):
         capability.reasoning(npu=measurement("npu", [cut]))
+
+
+def test_an_answer_without_analysis_has_nothing_to_set_apart():
+    straight = answer("a", (200005, 17196, 200008, 72, 200002), content="Paris.")
+    thought = (200005, 35644, 200008, 9, 200007, 200006, 173781, 200005, 17196, 200008, 72, 200002)
+    apart = answer("b", thought, reasoning="We think.", content="Paris.")
+    mixed = answer("c", thought, content="We think. Paris.")
+    assert capability.reasoning(npu=measurement("npu", [straight, apart])).value == 1
+    assert capability.reasoning(npu=measurement("npu", [straight, apart, mixed])).value == 0.5
+    with pytest.raises(InsufficientData, match="none of 1 answers has an analysis channel"):
+        capability.reasoning(npu=measurement("npu", [straight]))
 
 
 def test_effort_is_said_when_it_does_not_shorten():
@@ -189,6 +215,15 @@ def test_an_abort_that_proves_nothing_is_none():
         capability.abort_frees(npu=trace(after=((2.0, 0),), natural_s=1.0))
     with pytest.raises(ConditionAbsent, match="/metrics"):
         capability.abort_frees(npu=measurement("npu", [], left_out={"abort": "npu has no /metrics"}))
+
+
+@pytest.mark.parametrize(
+    ("during", "after"),
+    [(2, ((0.1, 2), (10.0, 1))), (1, ((0.1, 0), (0.2, 1), (10.0, 1))), (1, ((0.1, 2), (10.0, 2)))],
+)
+def test_a_count_that_moves_without_us_condemns_nobody(during, after):
+    with pytest.raises(InsufficientData, match="moves without us"):
+        capability.abort_frees(npu=trace(during=during, after=after))
 
 
 def bad(name, status=400, *, alive=True):

@@ -51,6 +51,45 @@ def test_a_recorded_baseline_may_have_lived_at_the_same_address():
         preflight.distinct(npu=facts(), gpu=facts("gpu", run="r0"))
 
 
+def test_every_pair_that_is_compared_is_looked_at():
+    here, elsewhere = facts(), {"addresses": ("10.0.0.2:8000",)}
+    gpu = facts("gpu", **elsewhere)
+    first = preflight.distinct(npu=here, gpu=gpu, first=facts("tp1"))
+    assert (first.value, first.n) == (1, 2)
+    assert first.details["finding"] == "npu and tp1 are one server, 10.0.0.1:8000: correct --npu-url"
+    reference = preflight.distinct(npu=here, gpu=gpu, cpu=facts("cpu", **elsewhere))
+    assert reference.value == 1
+    assert reference.details["finding"].endswith(
+        "gpu and cpu are one server, 10.0.0.2:8000: correct --gpu-url or --cpu-url"
+    )
+    # The device under test is never compared with the CPU alone.
+    assert preflight.distinct(npu=here, gpu=gpu, cpu=facts("cpu")).value == 0
+
+
+def test_a_device_that_does_not_answer_hides_no_other_pair():
+    one = preflight.distinct(npu=facts(), gpu=unready("gpu"), first=facts("tp1"))
+    assert (one.value, one.n) == (1, 1)
+    with pytest.raises(InsufficientData, match="nothing that npu is compared with answers"):
+        preflight.distinct(npu=facts(), gpu=unready("gpu"))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "one"),
+    [
+        ({"host": "npu.corp"}, {"host": "npu.corp"}, True),
+        ({"host": "npu.corp"}, {"host": None}, True),
+        ({"host": "npu.corp"}, {"host": "gpu.corp"}, False),
+        ({"host": "npu.corp", "started_s": 7.25}, {"host": "gpu.corp", "started_s": 7.25}, True),
+        ({"host": "npu.corp", "started_s": 7.25}, {"host": "gpu.corp", "started_s": 9.5}, False),
+        ({"host": "npu.corp", "started_s": 7.25}, {"host": "gpu.corp"}, False),
+    ],
+)
+def test_two_names_at_one_address_may_be_two_servers(ours, theirs, one):
+    estimate = preflight.distinct(npu=facts(**ours), gpu=facts("gpu", **theirs))
+    assert estimate.value == one
+    assert ("note" in estimate.details) != one
+
+
 @pytest.mark.parametrize(("needed", "short"), [(0, 0), (131072, 0), (131073, 1), (140000, 8928)])
 def test_the_context_falls_short_by_tokens(needed, short):
     estimate = preflight.context(npu=facts(), context_needed=needed)
@@ -129,6 +168,12 @@ def test_the_smoke_questions(content, reasoning, named):
     assert preflight.says_hi(npu=smoke(answer("say-hi", ()), answer("capital-france"))).value == 0
 
 
-def test_a_smoke_question_that_failed_is_no_figure():
-    with pytest.raises(InsufficientData, match="1 of 2 prompts failed"):
-        preflight.says_hi(npu=measurement("npu", [answer("say-hi")], failures=(failure("capital-france"),)))
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_smoke_question_that_failed_is_no_figure_and_spoils_not_the_other(complete):
+    lost = failure("capital-france")
+    asked = measurement("npu", [answer("say-hi", (1, 2))], failures=(lost,), complete=complete)
+    assert preflight.says_hi(npu=asked).value == 2
+    with pytest.raises(InsufficientData, match="first capital-france: timeout"):
+        preflight.names_paris(npu=asked)
+    with pytest.raises(InsufficientData, match="nobody there"):
+        preflight.says_hi(npu=unready())

@@ -1,9 +1,12 @@
 """Trying a feature: what a server's habits must not be mistaken for."""
 
+import asyncio
+
 import pytest
 
 from pytest_gptoss.errors import ConnectError, StatusError
-from pytest_gptoss.measure.features import FeatureTrial
+from pytest_gptoss.measure import features
+from pytest_gptoss.measure.features import FeatureTrial, item_ids
 from pytest_gptoss.measure.prompts import prompt_set
 from pytest_gptoss.records import Feature
 
@@ -33,3 +36,54 @@ async def test_a_connection_closed_with_a_refusal_is_no_death(breaks, alive):
     )
     found = await trial.ask("negative-temperature")
     assert (found.status, found.alive) == (400, alive)
+
+
+class Counting:
+    """A client that tells these counts of running requests, one after the other."""
+
+    def __init__(self, counts):
+        self._counts = iter(counts)
+
+    async def metrics_text(self):
+        return f"vllm:num_requests_running {next(self._counts)}.0\n"
+
+    async def run_on(self, token_ids, *, max_tokens, arrived):
+        for count in range(1, features.ABORT_AFTER + 1):
+            arrived(count)
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("counts", "seen"),
+    [
+        ([0, 1, 1, 0], (0, 1, 0)),  # before, twice during, after
+        ([0, 1, 1, 1, 1, 2, 2, 1], (1, 2, 1)),  # another client's request came and stays
+        ([0, 1, 1, 1, 1, 2, 2, 2], (1, 2, 2)),  # ours stays, each time
+    ],
+)
+async def test_a_count_that_stays_up_is_looked_at_once_more(monkeypatch, counts, seen):
+    monkeypatch.setattr(features, "ABORT_PATIENCE_S", 0.0)
+    monkeypatch.setattr(features, "ABORT_POLL_S", 0.0)
+    trial = FeatureTrial(
+        Feature("npu", "abort"), Counting(counts), prompt_set("none", []), max_tokens=8, context=None
+    )
+    found = await trial.ask("abort")
+    assert (found.before, found.during, found.after[-1][1]) == seen
+
+
+class Echo:
+    """A client that tells what it was asked."""
+
+    async def chat(self, prompt, **options):
+        return "streamed", prompt.messages[0].content
+
+    async def chat_whole(self, prompt, **options):
+        return "whole", prompt.messages[0].content
+
+
+async def test_a_tool_call_is_asked_for_streamed_and_twice_whole():
+    scenario = Feature("npu", "tools-auto")
+    trial = FeatureTrial(scenario, Echo(), prompt_set("none", []), max_tokens=8, context=None)
+    asked = [await trial.ask(each) for each in item_ids("tools-auto", prompt_set("none", []))]
+    assert asked[:3] == [(form, "What is the weather in Paris?") for form in ("streamed", "whole", "whole")]
+    assert len(asked) == 9

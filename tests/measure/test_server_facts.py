@@ -43,11 +43,29 @@ def test_a_server_that_started_anew_has_the_last_word(log):
         ("vllm-ascend==0.18.0\n", "vllm_ascend", "0.18.0"),
         ("[pip3] torch_npu==2.9.0.post1\n", "torch_npu", "2.9.0.post1"),
         ("PyTorch version: 2.9.0+cpu\n", "torch", "2.9.0+cpu"),
+        ("[pip3] torch-npu==2.9.0\n", "torch_npu", "2.9.0"),
+        ("torch_npu   2.9.0\n", "torch_npu", "2.9.0"),
+        ("PyTorch version   : 2.9.0\n", "torch", "2.9.0"),
+        ("vLLM Version      : 0.18.0\n", "vllm", "0.18.0"),
         ("CANN version: 8.5.1\n", "cann", "8.5.1"),
+        ("CANN   : 8.5.1\n", "cann", "8.5.1"),
+        ("package_name=Ascend-cann-toolkit version=8.5.1 arch=x\n", "cann", "8.5.1"),
     ],
 )
 def test_versions_in_a_log(log, line, name, value):
     assert log(line) == {name: (value, "npu.log:1")}
+
+
+@pytest.mark.parametrize("field", ["version", "version_dir"])
+def test_cann_tells_its_version_below_its_name(log, field):
+    found = log("package_name=Ascend-cann-toolkit\n", f"{field}=8.5.1\n", "innerversion=V100R001C25\n")
+    assert found == {"cann": ("8.5.1", "npu.log:2")}
+
+
+def test_another_packages_version_is_not_canns(log):
+    assert log("package_name=Ascend-firmware\n", "version=7.3.0\n") == {}
+    far = ["package_name=Ascend-cann-toolkit\n", *["x\n"] * 20, "version=7.3.0\n"]
+    assert log(*far) == {}
 
 
 @pytest.mark.parametrize(
@@ -82,6 +100,12 @@ def test_server_info_as_vllm_writes_it():
         "tensor_parallel_size": "2",
         "enable_expert_parallel": "True", "torch": "2.9.0", "torch_npu": "2.9.0",
     }  # fmt: skip
+
+
+def test_what_a_server_tells_is_kept_short():
+    (fact,) = facts_of_server_info({"vllm_config": {"model_config": {"dtype": "x\x1b[2J\n" * 100_000}}})
+    assert len(fact.value) <= 120
+    assert fact.value.isprintable()
 
 
 @pytest.mark.parametrize("info", [None, [], "text", {}, {"vllm_config": "dtype=x"}, {"system_env": 3}])

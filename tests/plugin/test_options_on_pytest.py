@@ -78,7 +78,7 @@ def test_collect_only_sends_nothing_writes_nothing(accept, pytester):
 
 
 def test_several_devices_have_rows_of_their_own(accept):
-    result = accept("--npu-url", "tp1=http://127.0.0.1:9", "--npu-url", "tp8=http://127.0.0.1:9",
+    result = accept("--npu-url", "tp1=http://127.0.0.1:9", "--npu-url", "tp8=http://127.0.0.1:10",
                     "--collect-only", "-q")  # fmt: skip
     result.stdout.fnmatch_lines(["*[[]tp1-precision.rouge_l]", "*[[]tp8-precision.rouge_l]"])
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
 
 from pytest_gptoss.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.judge.evidence import first_difference, sound_items
 from pytest_gptoss.judge.facts import FactBook, Stated
 from pytest_gptoss.judge.json_schema import violations
 from pytest_gptoss.records import (
+    AGAIN,
     AbortTrace,
     BadRequest,
     Estimate,
@@ -21,6 +24,7 @@ from pytest_gptoss.records import (
 )
 
 __all__ = [
+    "PARSER_FLAGS",
     "abort_frees",
     "bf16",
     "context",
@@ -35,12 +39,13 @@ __all__ = [
 ]
 
 PARSER_FLAGS = "--enable-auto-tool-choice --tool-call-parser openai --reasoning-parser openai_gptoss"
-AGAIN = " again"
 _BF16 = ("bfloat16", "bf16")
 _NO_PARSER = ("enable-auto-tool-choice", "tool-call-parser", "tool parser")
 _RETURN, _CALL = 200002, 200012
 _ENDINGS = (_RETURN, _CALL)
 """``<|return|>`` and ``<|call|>``."""
+_ANALYSIS = (200005, 35644)
+"""``<|channel|>analysis``: the answer reasons."""
 
 
 def bf16(*, npu: Measurement[ServerFacts], stated: Stated) -> Estimate:
@@ -81,20 +86,33 @@ def tools(*, npu: Measurement[Generation], choice: str) -> Estimate:
     """Share of questions answered with one right call, streamed and whole alike.
 
     Right: the tool is one of the ``schemas`` in the measurement's provenance (name -> JSON Schema of its
-    parameters), the arguments are JSON that keeps its schema, and both forms hold the same call.
-    Where ``choice`` is "auto" or "required" the answer must also end with finish_reason "tool_calls"; of a
-    named tool two vLLM generations end differently. Raises InsufficientData for a server without tool parser.
+    parameters), the arguments are JSON that keeps its schema and name what was asked for (the question's
+    id), and both forms hold the same call. Where ``choice`` is "auto" or "required" the answer must also end
+    with finish_reason "tool_calls"; of a named tool two vLLM generations end differently. A question whose
+    call the server does not repeat when it is asked for whole twice is no evidence and left out
+    (``unrepeatable``). Raises InsufficientData for a server without tool parser, and when none is left.
     """
     _refuse_without_parser(npu)
     answers = {item.prompt_id: item for item in sound_items(npu, "questions")}
     schemas: Mapping[str, Json] = npu.provenance["schemas"]
     rows: list[dict[str, Json]] = []
+    unrepeatable: list[str] = []
     for streamed_id in [each for each in answers if each.endswith("-streamed")]:
         question = streamed_id.removesuffix("-streamed")
-        forms = {"streamed": answers[streamed_id], "whole": answers[f"{question}-whole"]}
-        rows.append({"question": question, "fault": _fault(forms, schemas, choice), **_calls(forms)})
+        once, again = answers[f"{question}-whole"], answers[f"{question}-whole{AGAIN}"]
+        faults_of = partial(_fault_of_answer, question=question, schemas=schemas, choice=choice)
+        if _read_calls(once) != _read_calls(again) and not (faults_of(once) and faults_of(again)):
+            unrepeatable.append(question)
+            continue
+        forms = {"streamed": answers[streamed_id], "whole": once}
+        rows.append({"question": question, "fault": _fault(forms, faults_of), **_calls(forms)})
+    if not rows:
+        raise InsufficientData(
+            f"{npu.device} calls no tool twice alike ({', '.join(unrepeatable)}), so a wrong call cannot be "
+            "told from chance: see its noise floor"
+        )
     faults = [row for row in rows if row["fault"]]
-    details: dict[str, Json] = {"questions": rows}
+    details: dict[str, Json] = {"questions": rows, "unrepeatable": unrepeatable}
     if faults:
         details["finding"] = (
             f"{npu.device}: {len(faults)} of {len(rows)} {choice} tool calls are wrong, first "
@@ -106,11 +124,19 @@ def tools(*, npu: Measurement[Generation], choice: str) -> Estimate:
 def reasoning(*, npu: Measurement[Generation]) -> Estimate:
     """Share of finished answers whose reasoning stands in its own field, apart from the content.
 
-    Raises InsufficientData when no answer came to its end.
+    An answer whose token ids show no analysis channel has nothing to set apart and is left out. Raises
+    InsufficientData when no answer came to its end, or none of those reasons.
     """
-    finished = [each for each in sound_items(npu, "questions") if each.finish_reason == "stop"]
-    if not finished:
+    ended = [each for each in sound_items(npu, "questions") if each.finish_reason == "stop"]
+    if not ended:
         raise InsufficientData(f"{npu.device}: no answer came to its end: allow more tokens")
+    finished = [each for each in ended if each.token_ids is None or _reasons(each.token_ids)]
+    if not finished:
+        raise InsufficientData(
+            f"{npu.device}: none of {len(ended)} answers has an analysis channel in its tokens, so whether "
+            "reasoning is set apart cannot be seen: GPT-OSS reasons unless it is told not to; see precision "
+            "and the server's default reasoning effort"
+        )
     apart = [
         each for each in finished if each.reasoning and each.content and each.reasoning not in each.content
     ]
@@ -241,7 +267,8 @@ def abort_frees(*, npu: Measurement[AbortTrace]) -> Estimate:
     """Requests still counted as running after their client left, beyond those before it came.
 
     Details: ``freed_s``, seconds until the count was back. Raises ConditionAbsent without the count, and
-    InsufficientData when the request never showed in it or would have ended by itself.
+    InsufficientData when the request never showed in it or would have ended by itself, or when the count
+    stays up and has also moved without us.
     """
     if not npu.items and not npu.failures and npu.left_out:
         raise ConditionAbsent(next(iter(npu.left_out.values())))
@@ -254,6 +281,12 @@ def abort_frees(*, npu: Measurement[AbortTrace]) -> Estimate:
         )
     freed_s, running = trace.after[-1]
     left = max(0, running - trace.before)
+    if left and _moves_without_us(trace):
+        raise InsufficientData(
+            f"{npu.device}: vllm:num_requests_running moves without us (before {trace.before}, during "
+            f"{trace.during}, after at most {max(count for _, count in trace.after)}): others use this "
+            "server, try while they do not"
+        )
     if not left and trace.natural_s < 2 * freed_s:
         raise InsufficientData(
             f"{npu.device}: the aborted request would have ended by itself {trace.natural_s:.1f} s later, "
@@ -269,6 +302,12 @@ def abort_frees(*, npu: Measurement[AbortTrace]) -> Estimate:
             f"({trace.before} before it came): abandoned requests keep their slots"
         )
     return Estimate(float(left), "requests", 1, details=details)
+
+
+def _moves_without_us(trace: AbortTrace) -> bool:
+    """Whether others' requests came: ours adds one, and after it was left nothing may add any."""
+    counts = [trace.during, *(count for _, count in trace.after)]
+    return trace.during > trace.before + 1 or any(later > earlier for earlier, later in pairwise(counts))
 
 
 def survival(*, npu: Measurement[BadRequest]) -> Estimate:
@@ -293,6 +332,10 @@ def survival(*, npu: Measurement[BadRequest]) -> Estimate:
             f"{npu.device} answers no good request after a bad one, {deadly[0].name}: {deadly[0].trouble}"
         )
     return Estimate(float(len(deadly)), "requests", len(others), details=details)
+
+
+def _reasons(token_ids: Sequence[int]) -> bool:
+    return _ANALYSIS in pairwise(token_ids)
 
 
 def _told(
@@ -322,35 +365,52 @@ def _refuse_without_parser(npu: Measurement[Generation]) -> None:
         )
 
 
-def _fault(forms: Mapping[str, Generation], schemas: Mapping[str, Json], choice: str) -> str | None:
+def _fault(forms: Mapping[str, Generation], fault_of: Callable[[Generation], str | None]) -> str | None:
     """The first thing that is wrong with the answers to one question; None when all is right."""
-    read: list[tuple[str, Json]] = []
     for form, answer in forms.items():
-        if len(answer.tool_calls) != 1:
-            said = answer.content or answer.reasoning
-            return f"{form}: {len(answer.tool_calls)} calls instead of one; it says {said[:60]!r}"
-        call = answer.tool_calls[0]
-        wrong = next(_faults_of(call, schemas), None)
+        wrong = fault_of(answer)
         if wrong is not None:
             return f"{form}: {wrong}"
-        if choice != "named" and answer.finish_reason != "tool_calls":
-            return f"{form}: finish_reason is {answer.finish_reason!r}, not 'tool_calls'"
-        read.append((call.name, json.loads(call.arguments)))
-    if read[0] != read[1]:
-        return f"streamed it calls {read[0]}, whole {read[1]}"
-    return None
+    streamed, whole = (_read_calls(answer)[0] for answer in forms.values())
+    return None if streamed == whole else f"streamed it calls {streamed}, whole {whole}"
 
 
-def _faults_of(call: ToolCall, schemas: Mapping[str, Json]) -> Iterator[str]:
+def _fault_of_answer(
+    answer: Generation, *, question: str, schemas: Mapping[str, Json], choice: str
+) -> str | None:
+    if len(answer.tool_calls) != 1:
+        said = answer.content or answer.reasoning
+        return f"{len(answer.tool_calls)} calls instead of one; it says {said[:60]!r}"
+    wrong = next(_faults_of_call(answer.tool_calls[0], question, schemas), None)
+    if wrong is None and choice != "named" and answer.finish_reason != "tool_calls":
+        return f"finish_reason is {answer.finish_reason!r}, not 'tool_calls'"
+    return wrong
+
+
+def _faults_of_call(call: ToolCall, question: str, schemas: Mapping[str, Json]) -> Iterator[str]:
     if call.name not in schemas:
         yield f"it calls {call.name!r}, and the tools are {', '.join(schemas)}"
         return
-    try:
-        arguments = json.loads(call.arguments)
-    except ValueError:
+    arguments = _read_json(call.arguments)
+    if arguments is None:
         yield f"the arguments are no JSON: {call.arguments[:60]!r}"
         return
     yield from violations(arguments, schemas[call.name])
+    if question.casefold() not in json.dumps(arguments, ensure_ascii=False).casefold():
+        yield f"asked for {question}, it calls with {call.arguments[:60]}"
+
+
+def _read_calls(answer: Generation) -> list[tuple[str, Json]]:
+    """Names and arguments; however the JSON is spaced, and as text where it is none."""
+    return [(call.name, _read_json(call.arguments) or call.arguments) for call in answer.tool_calls]
+
+
+def _read_json(text: str) -> Json:
+    """The value of a JSON text; None where it is none, or says null."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _calls(forms: Mapping[str, Generation]) -> dict[str, Json]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -34,6 +35,9 @@ MINIMUMS: Mapping[str, str] = {
 }
 """Least versions of the acceptance guide's environment table; vLLM's own is that of its Ascend plugin."""
 
+_COMPARED = (("npu", "gpu"), ("npu", "first"), ("gpu", "cpu"))
+_URL_OPTIONS = {"npu": "--npu-url", "first": "--npu-url", "gpu": "--gpu-url", "cpu": "--cpu-url"}
+
 
 def ready(*, npu: Measurement[ServerFacts]) -> Estimate:
     """Count of servers that answer: 1. Raises InsufficientData with the reason when none does."""
@@ -57,28 +61,56 @@ def baseline(*, gpu: Measurement[ServerFacts]) -> Estimate:
     return Estimate(1.0, "servers", 1, details={"waited_s": facts.waited_s, "model": facts.model})
 
 
-def distinct(*, npu: Measurement[ServerFacts], gpu: Measurement[ServerFacts]) -> Estimate:
-    """Count of addresses at which both devices answer: a server agrees with itself and proves nothing.
+def distinct(
+    *,
+    npu: Measurement[ServerFacts],
+    gpu: Measurement[ServerFacts] | None = None,
+    first: Measurement[ServerFacts] | None = None,
+    cpu: Measurement[ServerFacts] | None = None,
+) -> Estimate:
+    """Count of addresses at which two devices that are compared answer as one server.
 
-    Raises ConditionAbsent for a baseline that was recorded by another run: one machine may hold first the
+    Compared are the device with the baseline and with the first device under test, the baseline with the
+    CPU: a server agrees with itself and proves nothing. Two names at one address may be two servers (an
+    ingress): only if their processes also began at one moment are they one; otherwise ``note`` says
+    what was seen. A device that does not answer is told by its own row and left out here.
+    Raises ConditionAbsent where every pair was recorded by different runs: one machine may hold first the
     one server, then the other.
     """
-    ours, theirs = _facts(npu), _facts(gpu)
-    if ours.run != theirs.run:
-        raise ConditionAbsent(f"{gpu.device} was recorded in another run: its address may be anybody's now")
-    shared = sorted(set(ours.addresses) & set(theirs.addresses))
-    details: dict[str, Json] = {"npu": list(ours.addresses), "gpu": list(theirs.addresses)}
-    if shared:
-        details["finding"] = (
-            f"{npu.device} and {gpu.device} are one server, {shared[0]}: correct --npu-url or --gpu-url"
-        )
-    return Estimate(float(len(shared)), "addresses", 1, details=details)
+    given = {"npu": npu, "gpu": gpu, "first": first, "cpu": cpu}
+    answering = {role: each for role, each in given.items() if each is not None and each.items}
+    facts = {role: _facts(each) for role, each in answering.items()}
+    pairs = [(left, right) for left, right in _COMPARED if left in facts and right in facts]
+    if not pairs:
+        raise InsufficientData(f"nothing that {npu.device} is compared with answers")
+    together = [(left, right) for left, right in pairs if facts[left].run == facts[right].run]
+    if not together:
+        other = answering[pairs[0][1]].device
+        raise ConditionAbsent(f"{other} was recorded in another run: its address may be anybody's now")
+    addresses: set[str] = set()
+    said: dict[str, list[str]] = {"finding": [], "note": []}
+    for left, right in together:
+        shared = sorted(set(facts[left].addresses) & set(facts[right].addresses))
+        names = f"{answering[left].device} and {answering[right].device}"
+        if shared and _may_be_two(facts[left], facts[right]):
+            said["note"].append(
+                f"{names} answer at one address, {shared[0]}, by the names {facts[left].host} and "
+                f"{facts[right].host}: taken for two servers behind one ingress"
+            )
+        elif shared:
+            addresses.update(shared)
+            options = " or ".join(dict.fromkeys((_URL_OPTIONS[left], _URL_OPTIONS[right])))
+            said["finding"].append(f"{names} are one server, {shared[0]}: correct {options}")
+    details: dict[str, Json] = {role: list(each.addresses) for role, each in facts.items()}
+    details.update({kind: "; ".join(texts) for kind, texts in said.items() if texts})
+    return Estimate(float(len(addresses)), "addresses", len(together), details=details)
 
 
 def context(*, npu: Measurement[ServerFacts], context_needed: int) -> Estimate:
     """Tokens by which the served context falls short of what the selected rows need, 0 for none.
 
-    Raises InsufficientData when the server does not tell its ``max_model_len``.
+    It gates no other row: what does not fit is INVALID in its own, and shorter work is measured. Raises
+    InsufficientData when the server does not tell its ``max_model_len``.
     """
     served = _served_context(npu)
     short = max(0, context_needed - served)
@@ -86,7 +118,7 @@ def context(*, npu: Measurement[ServerFacts], context_needed: int) -> Estimate:
     if short:
         details["finding"] = (
             f"{npu.device} serves a context of {served} tokens and the selected rows need {context_needed}: "
-            f"serve with --max-model-len {context_needed} or more"
+            f"serve with --max-model-len {context_needed} or more; rows that fit are judged nevertheless"
         )
     return Estimate(float(short), "tokens", 1, details=details)
 
@@ -195,6 +227,13 @@ def _facts(measurement: Measurement[ServerFacts]) -> ServerFacts:
     return sound_items(measurement, "servers")[0]
 
 
+def _may_be_two(ours: ServerFacts, theirs: ServerFacts) -> bool:
+    """Whether two that share an address may still be two servers: two names, and not one process."""
+    if ours.host is None or theirs.host is None or ours.host == theirs.host:
+        return False
+    return ours.started_s is None or ours.started_s != theirs.started_s
+
+
 def _usable(measurement: Measurement[ServerFacts]) -> ServerFacts:
     facts = _facts(measurement)
     if facts.model is None:
@@ -213,7 +252,11 @@ def _served_context(measurement: Measurement[ServerFacts]) -> int:
 
 
 def _smoke(measurement: Measurement[Generation], prompt_id: str) -> Generation:
-    return next(item for item in sound_items(measurement, "prompts") if item.prompt_id == prompt_id)
+    """One smoke question by itself: what became of the other does not matter."""
+    items = tuple(item for item in measurement.items if item.prompt_id == prompt_id)
+    failures = tuple(each for each in measurement.failures if each.item_id in (prompt_id, "*"))
+    complete = measurement.complete or bool(items)
+    return sound_items(replace(measurement, items=items, failures=failures, complete=complete), "prompts")[0]
 
 
 def _day(text: str, device: str) -> int:
