@@ -92,7 +92,7 @@ def throughput(*, statistic: str = WHOLE, **trials: Trial) -> Estimate:
 
 
 def qps(*, statistic: str = WHOLE, **trials: Trial) -> Estimate:
-    """Requests completed a second, over the same time as ``throughput``."""
+    """Requests completed a second, over the same time as ``throughput``; by their tokens in the window."""
     return _of_spans(trials, statistic, lambda span: span.qps, "req/s")
 
 
@@ -207,7 +207,7 @@ def _of_spans(
     figures = [rate(span) for span in known]
     if len(figures) > 1:
         return _over_trials(figures, unit)
-    return Estimate(figures[0], unit, known[0].requests)
+    return Estimate(figures[0], unit, len(levels[0].requests))
 
 
 def _over_trials(figures: Sequence[float], unit: str) -> Estimate:
