@@ -65,7 +65,7 @@ def asked(name, script, path=CHAT):
     return LoadRequest(f"{uuid.uuid4().hex}-{name}", path, body)
 
 
-def run(endpoint, requests, *, concurrency=None, timeouts=TIMEOUTS):
+def run(endpoint, requests, *, concurrency=None, timeouts=TIMEOUTS, give_up_after=None):
     ended = []
     result = run_load(
         endpoint,
@@ -74,9 +74,11 @@ def run(endpoint, requests, *, concurrency=None, timeouts=TIMEOUTS):
         timeouts=timeouts,
         ca_bundle=None,
         on_end=ended.append,
+        give_up_after=give_up_after,
     )
-    assert sorted(each.id for each in ended) == sorted(request.id for request in requests)
-    assert [each.id for each in result.requests] == [request.id for request in requests]
+    assert sorted(each.id for each in ended) == sorted(each.id for each in result.requests)
+    if give_up_after is None:
+        assert [each.id for each in result.requests] == [request.id for request in requests]
     return result
 
 
@@ -170,6 +172,25 @@ def test_failures_take_no_other_request_with_them(truth):
     timings = run(truth.endpoint, requests, concurrency=1).requests
     assert [timing.error is None for timing in timings] == [fault is None for fault in faults]
     assert all(before.end_ns <= after.start_ns for before, after in itertools.pairwise(timings))
+
+
+def test_a_server_that_hangs_is_given_up(truth):
+    """One success begins the count anew, so two rounds of failures and one answer are no end yet."""
+    hasty = Timeouts(connect=20, first_token=0.3, between_tokens=0.3)
+    hung = [asked(f"hung-{place}", {"fault": "silence"}) for place in range(12)]
+    quick = asked("quick", {"first_token_ms": 5, "interval_ms": 1})
+    requests = [*hung[:4], quick, *hung[4:]]
+    result = run(truth.endpoint, requests, concurrency=1, timeouts=hasty, give_up_after=5)
+    assert [each.id for each in result.requests] == [each.id for each in requests[: 4 + 1 + 5]]
+    assert [each.error is None for each in result.requests] == [False] * 4 + [True] + [False] * 5
+
+
+def test_a_server_that_refuses_is_given_up_before_the_end(truth):
+    """Refusals are seen when they are read, a little after they came: some more may be on their way."""
+    requests = [asked(str(place), {"fault": "status-503", "first_token_ms": 5}) for place in range(400)]
+    result = run(truth.endpoint, requests, concurrency=2, give_up_after=6)
+    assert 6 <= len(result.requests) < len(requests)
+    assert {each.error.kind for each in result.requests} == {"status"}
 
 
 def test_so_many_are_in_flight_and_no_more(truth):

@@ -120,6 +120,14 @@ def test_requests_that_were_never_sent_are_missing():
     assert "2 of 5 requests were never sent" in found.details["finding"]
 
 
+def test_a_level_that_was_given_up_says_how_many_were_not_sent():
+    gave_up = level(*steady(3, ttft=80, tpot=10), failed("r3"), failed("r4"), failed("r5"), asked=200)
+    found = completed(trial_0=trial(gave_up))
+    assert (found.value, found.n) == (3 / 200, 200)
+    assert "197 of 200 requests incomplete, first r3: stream: the stream broke" in found.details["finding"]
+    assert "194 were not sent after so many failures in a row" in found.details["finding"]
+
+
 def test_a_level_that_stopped_early_is_not_judged():
     early = trial(SOUND, complete=False)
     for metric in (completed, uncached, throughput):

@@ -190,6 +190,45 @@ def test_a_context_too_short_is_said_before_anything_is_sent(under_load, embedde
     assert "serve with --max-model-len 262" in found.reason
 
 
+def test_a_server_that_answers_no_warm_up_is_not_measured(under_load, embedded_pair):
+    asked = []
+
+    def refuse(path, body):
+        if is_load(path, body):
+            asked.append(body)
+            raise Refusal(503, "application/json", '{"error": {"message": "the engine is dead"}}')
+        return body
+
+    with altering_proxy(embedded_pair["npu"], request=refuse) as url:
+        found = judged(under_load(npu=url), "completed.c01", "ttft.c01")
+    assert [each.status for each in found.values()] == ["INVALID", "INVALID"]
+    for verdict in found.values():
+        assert "no request that warms the server up was answered" in verdict.reason
+        assert "the engine is dead" in verdict.reason
+    assert len(asked) == 1
+
+
+def test_a_server_that_stops_answering_is_given_up(under_load, embedded_pair):
+    asked = []
+
+    def refuse(path, body):
+        if is_load(path, body):
+            asked.append(body)
+            if len(asked) > 2:  # one to warm up, one measured
+                raise Refusal(503, "application/json", '{"error": {"message": "the engine is dead"}}')
+        return body
+
+    task = dataclasses.replace(SMALL, requests=500)
+    with altering_proxy(embedded_pair["npu"], request=refuse) as url:
+        run = under_load(task, npu=url)
+        found = judged(run, "completed.c01", "ttft.c01")
+    assert [each.status for each in found.values()] == ["FAIL", "INVALID"]
+    assert found["completed.c01"].value == pytest.approx(1 / 500)
+    unsent = 500 - levels_of(run)[0]["completed"] - levels_of(run)[0]["failed"]
+    assert unsent > 0
+    assert f"{unsent} were not sent after so many failures in a row" in found["completed.c01"].reason
+
+
 def test_a_server_that_is_gone_is_invalid(under_load, embedded_pair):
     gone = threading.Event()
 

@@ -40,6 +40,7 @@ async def run_closed_loop(
     ca_bundle: Path | None,
     on_end: Callable[[RequestTiming], None],
     role: Role = "npu",
+    give_up_after: int | None = None,
 ) -> LoadRun:
     """Keep ``concurrency`` requests in flight until all have been answered.
 
@@ -48,7 +49,8 @@ async def run_closed_loop(
     never on the way of another's bytes. Interrupted, the run raises what interrupted it after
     ``on_end`` has had all that had ended; requests in flight are left out.
 
-    A failed request is not sent again. ``role`` chooses the options that messages name. Raises UsageError
+    A failed request is not sent again. After ``give_up_after`` failures in a row without one success
+    between them no other request is sent; those in flight are waited for. ``role`` chooses the options that messages name. Raises UsageError
     for an unreadable bundle and RequestError when no connection can be had.
     """
     interpreter = Interpreter(endpoint, role, f"--{role}-url")
@@ -58,7 +60,7 @@ async def run_closed_loop(
     async with StampingTransport(context=context, connect_timeout_s=timeouts.connect) as transport:
         await _open(transport, endpoint, interpreter, timeouts, connections)
         with no_collector():
-            loop = _ClosedLoop(transport, interpreter, timeouts, on_end)
+            loop = _ClosedLoop(transport, interpreter, timeouts, on_end, give_up_after)
             try:
                 started, ended, health = await loop.run(flights, connections)
             finally:
@@ -76,6 +78,7 @@ def run_load(
     ca_bundle: Path | None,
     on_end: Callable[[RequestTiming], None],
     role: Role = "npu",
+    give_up_after: int | None = None,
 ) -> LoadRun:
     """``run_closed_loop`` from synchronous code, on an event loop of its own: uvloop's when installed."""
     work = run_closed_loop(
@@ -86,6 +89,7 @@ def run_load(
         ca_bundle=ca_bundle,
         on_end=on_end,
         role=role,
+        give_up_after=give_up_after,
     )
     return run_async(work, fast=True)
 
@@ -108,12 +112,16 @@ class _ClosedLoop:
         interpreter: Interpreter,
         timeouts: Timeouts,
         on_end: Callable[[RequestTiming], None],
+        give_up_after: int | None,
     ) -> None:
         self.timings: dict[str, RequestTiming] = {}
         self._transport = transport
         self._interpreter = interpreter
         self._timeouts = timeouts
         self._on_end = on_end
+        self._give_up_after = give_up_after
+        self._failed_in_a_row: set[str] = set()
+        self._given_up = False
         self._backlog = Backlog(self._take)
         self._flying: set[_Flight] = set()
 
@@ -137,7 +145,7 @@ class _ClosedLoop:
         self._backlog.drain()
 
     async def _work(self, flights: deque[_Flight]) -> None:
-        while flights:
+        while flights and not self._given_up:
             flight = flights.popleft()
             self._flying.add(flight)
             broken: Exception | None = None
@@ -145,6 +153,7 @@ class _ClosedLoop:
                 await self._transport.handle_async_request(flight.sent)
             except (httpx.TransportError, RequestTimeout) as error:
                 broken = error
+                self._note_failure(flight.request.id)
             self._flying.discard(flight)
             self._backlog.add(flight.reader or self._reader(flight), broken)
 
@@ -174,8 +183,18 @@ class _ClosedLoop:
             timeouts=self._timeouts,
         )
 
+    def _note_failure(self, request_id: str) -> None:
+        """Count a request that failed, at once where that is seen without reading its answer."""
+        self._failed_in_a_row.add(request_id)
+        if self._give_up_after is not None and len(self._failed_in_a_row) >= self._give_up_after:
+            self._given_up = True
+
     def _take(self, timing: RequestTiming) -> None:
         self.timings[timing.id] = timing
+        if timing.error is None:
+            self._failed_in_a_row.clear()
+        else:
+            self._note_failure(timing.id)
         self._on_end(timing)
 
 

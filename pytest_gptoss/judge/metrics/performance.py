@@ -110,13 +110,16 @@ def completed(**trials: Trial) -> Estimate:
     bad = [(request, why, level) for request, why, level in told if why is not None]
     whole = len(told) - len(bad)
     details: dict[str, Json] = {"requests": asked, "incomplete": asked - whole}
+    unsent = asked - len(told)
     if bad:
         request, why, _ = bad[0]
         details["finding"] = f"{asked - whole} of {asked} requests incomplete, first {request.id}: {why}"
+        if unsent:
+            details["finding"] += f"; {unsent} were not sent after so many failures in a row"
         if any(_ended_otherwise(each, level.shape) for each, _, level in bad):
             details["finding"] += f"; {_COMPLETIONS}"
-    elif whole < asked:
-        details["finding"] = f"{asked - whole} of {asked} requests were never sent: measure again"
+    elif unsent:
+        details["finding"] = f"{unsent} of {asked} requests were never sent: measure again"
     return Estimate(whole / asked, "share", asked, None, details)
 
 
