@@ -7,7 +7,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from pytest_gptoss.instrument import instrument_errors, instrument_problem
+from pytest_gptoss.instrument import instrument_errors, instrument_problems
 from pytest_gptoss.judge.cross_check import disagreements, server_ttft_ms
 from pytest_gptoss.judge.instrument import error_at
 from pytest_gptoss.judge.little import contradictions
@@ -47,7 +47,8 @@ def load_levels(store: Store, plan: Plan, *, devices: Sequence[str], task: LoadT
     """
     errors = instrument_errors(store)
     found = list(_measured(store, plan, devices, task.trials))
-    problem = instrument_problem(store)
+    problems = instrument_problems(store)
+    problem = None if errors else "; ".join(dict.fromkeys(problems.values())) or None
     if problem is None and found and not task.calibrate:
         problem = "not calibrated: --gptoss-no-calibration was given"
     shapes = {scenario.concurrency: plan.workload.levels[scenario.concurrency] for scenario, _ in found}
@@ -57,6 +58,11 @@ def load_levels(store: Store, plan: Plan, *, devices: Sequence[str], task: LoadT
         "instrument": {"errors": [asdict(error) for error in errors], "problem": problem},
         "notes": [
             *notes,
+            *(
+                f"c{level:02d}: the instrument could not be calibrated: {why}"
+                for level, why in problems.items()
+                if errors
+            ),
             *contradictions(plan.thresholds.values(), shapes),
             *changes(plan.profile.workload.levels, shapes.values()),
             *(_other_statistics(plan) if found else ()),

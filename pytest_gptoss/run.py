@@ -16,7 +16,7 @@ from pytest_gptoss.client.connection import ignored_proxy_variables
 from pytest_gptoss.client.http import Timeouts, VllmClient
 from pytest_gptoss.errors import ConditionAbsent, GptossError, InsufficientData, MeasurementError
 from pytest_gptoss.findings import info_name
-from pytest_gptoss.instrument import ensure_calibrated, instrument_errors, instrument_problem
+from pytest_gptoss.instrument import ensure_calibrated, instrument_errors, instrument_problems
 from pytest_gptoss.judge.catalogue import INFO, Metric, Roles, gates
 from pytest_gptoss.judge.instrument import error_at, why_too_coarse
 from pytest_gptoss.judge.verdicts import invalid, judge, skipped, waived
@@ -425,14 +425,16 @@ class AcceptanceRun:
         """Why the instrument cannot tell whether a latency keeps its limit; None when it can."""
         if metric.clock is None or not self.settings.load.calibrate:
             return None
-        problem = instrument_problem(self.store)
-        if problem is not None:
-            return (
-                f"the instrument could not be calibrated ({problem}): --gptoss-no-calibration judges without"
-            )
-        errors = instrument_errors(self.store)
+        errors, problems = instrument_errors(self.store), instrument_problems(self.store)
         for each in metric.needs(roles).values():
-            error = error_at(errors, each.concurrency) if isinstance(each, Load) else None
+            if not isinstance(each, Load):
+                continue
+            if each.concurrency in problems:
+                return (
+                    f"the instrument could not be calibrated at concurrency {each.concurrency} "
+                    f"({problems[each.concurrency]}): --gptoss-no-calibration judges without"
+                )
+            error = error_at(errors, each.concurrency)
             if error is not None:
                 return why_too_coarse(threshold, metric.clock, error)
         return "the instrument was not calibrated at this level: measure again in a new run"

@@ -9,7 +9,7 @@ from altering_proxy import Refusal, altering_proxy
 
 from pytest_gptoss.load_levels import load_levels, load_requests
 from pytest_gptoss.plan import make_plan
-from pytest_gptoss.records import LoadTask
+from pytest_gptoss.records import InstrumentError, LoadTask
 from pytest_gptoss.replay import replayed
 from pytest_gptoss.run import AcceptanceRun
 from pytest_gptoss.settings import DeviceSettings, Settings
@@ -170,6 +170,24 @@ def test_a_finished_run_is_judged_again_with_no_server(under_load, embedded_pair
     second = AcceptanceRun(again, make_plan(again), tell=lambda _: None)
     second.begin()
     assert judged(second, "completed.c01", "ttft.c01") == before
+
+
+@pytest.mark.parametrize(("problem_at", "invalid"), [("4", False), ("1", True)])
+def test_a_level_that_could_not_be_calibrated_spoils_itself_alone(
+    under_load, embedded_pair, problem_at, invalid
+):
+    run = under_load(
+        dataclasses.replace(SMALL, concurrency=(1, 4), requests=4, calibrate=True), npu=embedded_pair["npu"]
+    )
+    exact = InstrumentError(1, 50, *(0.0,) * 4, load_held=1.0)
+    levels = {"1": {"error": dataclasses.asdict(exact), "problem": None}}
+    run.store.save_document("instrument", {**levels, problem_at: {"error": None, "problem": "it broke"}})
+    verdict = judged(run, "ttft.c01")["ttft.c01"]
+    assert (verdict.status == "INVALID") is invalid
+    assert ("could not be calibrated at concurrency 1 (it broke)" in verdict.reason) is invalid
+    load = load_levels(run.store, run.plan, devices=["npu"], task=run.settings.load)
+    assert load["instrument"]["problem"] == ("it broke" if invalid else None)
+    assert ("c04: the instrument could not be calibrated: it broke" in load["notes"]) is not invalid
 
 
 def test_a_level_left_out_is_never_silently_absent(under_load, embedded_pair):

@@ -50,8 +50,9 @@ async def run_closed_loop(
     ``on_end`` has had all that had ended; requests in flight are left out.
 
     A failed request is not sent again. After ``give_up_after`` failures in a row without one success
-    between them no other request is sent; those in flight are waited for. ``role`` chooses the options that messages name. Raises UsageError
-    for an unreadable bundle and RequestError when no connection can be had.
+    between them no other request is sent; those in flight are waited for. ``role`` chooses the options
+    that messages name. Raises UsageError for an unreadable bundle and RequestError when no connection
+    can be had.
     """
     interpreter = Interpreter(endpoint, role, f"--{role}-url")
     context = trusted_context(endpoint, ca_bundle)
