@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_gptoss.client.connection import ignored_proxy_variables
+from pytest_gptoss.client.connection import proxy_variables
 from pytest_gptoss.client.http import Timeouts, VllmClient
 from pytest_gptoss.errors import ConditionAbsent, GptossError, InsufficientData, MeasurementError
 from pytest_gptoss.findings import info_name
@@ -149,12 +149,10 @@ class AcceptanceRun:
             raise MeasurementError(f"{name} was recorded: there is no server to ask")
         return url
 
-    def ignored_proxies(self) -> tuple[str, ...]:
-        """Names of proxy variables in the environment that this run does not use."""
+    def proxies(self) -> tuple[str, ...]:
+        """Names of the environment's variables whose proxy would apply to a device of this run."""
         roots = (each.device.url for each in self.probed().values() if each.device is not None)
-        trust = self.settings.trust_env
-        names = {name for root in roots if root for name in ignored_proxy_variables(root, trust_env=trust)}
-        return tuple(sorted(names))
+        return tuple(sorted({name for root in roots if root for name in proxy_variables(root)}))
 
     def access(self) -> Access:
         """How this run reaches servers."""
@@ -309,7 +307,6 @@ class AcceptanceRun:
             workload=self.plan.workload,
             store=self.store,
             progress=Progress(self._tell),
-            ca_bundle=self.settings.ca_bundle,
         )
 
     def _hidden_client(self, device: Device) -> VllmClient:

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from pytest_gptoss.client.bodies import condense
 from pytest_gptoss.client.channel import Answer, Channel
-from pytest_gptoss.client.connection import ignored_proxy_variables
+from pytest_gptoss.client.connection import proxy_variables
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.forcing import forced_body, forced_logprob
 from pytest_gptoss.client.generation import (
@@ -68,7 +68,8 @@ class VllmClient:
         self.timeouts = timeouts or Timeouts()
         self.model = endpoint.model
         """The served model that requests name; None lets the server choose. ``probe`` sets it."""
-        self._trust_env = trust_env
+        self.ca_bundle = ca_bundle
+        self.trust_env = trust_env
         self._pooling_encoding: Encoding = "bytes"
         self._channel = Channel(
             endpoint,
@@ -94,7 +95,7 @@ class VllmClient:
     @property
     def ignored_proxies(self) -> tuple[str, ...]:
         """Names of the environment's variables whose proxy is not used for this server, for a note."""
-        return ignored_proxy_variables(self.endpoint.root, trust_env=self._trust_env)
+        return () if self.trust_env else proxy_variables(self.endpoint.root)
 
     @property
     def model_option(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.client.load import LoadRequest, LoadRun, round_trip_ms, run_load
@@ -46,7 +45,6 @@ class LevelRun:
     shape: LoadShape
     device: Device
     make_client: Callable[[], VllmClient]
-    ca_bundle: Path | None
     on_end: Callable[[], None]
     level: LoadLevel = field(init=False)
 
@@ -89,7 +87,8 @@ class LevelRun:
             requests,
             concurrency=self.shape.concurrency,
             timeouts=client.timeouts,
-            ca_bundle=self.ca_bundle,
+            ca_bundle=client.ca_bundle,
+            trust_env=client.trust_env,
             on_end=on_end,
             role=client.role,
             give_up_after=FAILED_ROUNDS * self.shape.concurrency,
@@ -107,7 +106,11 @@ class LevelRun:
     async def _beforehand(self) -> tuple[tuple[float, ...], dict[str, float] | None]:
         async with self.make_client() as client:
             rtt_ms = await round_trip_ms(
-                client.endpoint, timeouts=client.timeouts, ca_bundle=self.ca_bundle, role=client.role
+                client.endpoint,
+                timeouts=client.timeouts,
+                ca_bundle=client.ca_bundle,
+                trust_env=client.trust_env,
+                role=client.role,
             )
             tells = self.device.capabilities.metrics
             return rtt_ms, await read_counters(client) if tells else None

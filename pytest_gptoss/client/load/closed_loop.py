@@ -39,11 +39,13 @@ async def run_closed_loop(
     timeouts: Timeouts,
     ca_bundle: Path | None,
     on_end: Callable[[RequestTiming], None],
+    trust_env: bool = False,
     role: Role = "npu",
     give_up_after: int | None = None,
 ) -> LoadRun:
     """Keep ``concurrency`` requests in flight until all have been answered.
 
+    ``trust_env`` is about certificates: no proxy is used, which would falsify what is timed.
     Requests are encoded and connections opened before the clock starts; the ids are unique.
     ``on_end`` gets each request's timing once it has been read, failed ones too: a little after its end,
     never on the way of another's bytes. Interrupted, the run raises what interrupted it after
@@ -55,7 +57,7 @@ async def run_closed_loop(
     can be had.
     """
     interpreter = Interpreter(endpoint, role, f"--{role}-url")
-    context = trusted_context(endpoint, ca_bundle)
+    context = trusted_context(endpoint, ca_bundle, trust_env=trust_env)
     flights = deque([_Flight(request, await encoded(request, endpoint)) for request in requests])
     connections = min(concurrency, len(flights))
     async with StampingTransport(context=context, connect_timeout_s=timeouts.connect) as transport:
@@ -78,6 +80,7 @@ def run_load(
     timeouts: Timeouts,
     ca_bundle: Path | None,
     on_end: Callable[[RequestTiming], None],
+    trust_env: bool = False,
     role: Role = "npu",
     give_up_after: int | None = None,
 ) -> LoadRun:
@@ -89,6 +92,7 @@ def run_load(
         timeouts=timeouts,
         ca_bundle=ca_bundle,
         on_end=on_end,
+        trust_env=trust_env,
         role=role,
         give_up_after=give_up_after,
     )
