@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from time import monotonic_ns
 
@@ -15,6 +16,7 @@ from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.failures import Interpreter
 from pytest_gptoss.client.load.answer import AnswerReader
 from pytest_gptoss.client.load.backlog import Backlog
+from pytest_gptoss.client.load.exchange import Exchange
 from pytest_gptoss.client.load.health import LoopProbe, no_collector
 from pytest_gptoss.client.load.requests import LoadRequest, LoadRun, encoded
 from pytest_gptoss.client.load.transport import EXCHANGE, StampingTransport
@@ -26,7 +28,6 @@ from pytest_gptoss.records import LoopHealth, RequestTiming, Role
 __all__ = ["run_closed_loop", "run_load"]
 
 _WATCH_S = 0.25
-_WATCH_SLICE_NS = 1_000_000
 _BYTES_PER_TOKEN = 3
 """A generous guess at a prompt's tokens from its body, text or token ids."""
 
@@ -100,14 +101,18 @@ def run_load(
 
 
 class _Flight:
-    """One request on its way, and its answer's reader if it had to be looked at early."""
+    """One request on its way, and its answer's reader if it had to be looked at early.
 
-    __slots__ = ("reader", "request", "sent")
+    ``looked_at``: what has come of it is just being read.
+    """
+
+    __slots__ = ("looked_at", "reader", "request", "sent")
 
     def __init__(self, request: LoadRequest, sent: httpx.Request) -> None:
         self.request = request
         self.sent = sent
         self.reader: AnswerReader | None = None
+        self.looked_at = False
 
 
 class _ClosedLoop:
@@ -129,6 +134,8 @@ class _ClosedLoop:
         self._given_up = False
         self._backlog = Backlog(self._take)
         self._flying: set[_Flight] = set()
+        waits = (timeouts.until_first_token(0), timeouts.until_next_token)
+        self._least_wait_ns = min(wait.seconds for wait in waits) * 1e9
 
     async def run(self, flights: deque[_Flight], concurrency: int) -> tuple[int, int, LoopHealth]:
         """Send all; the first and the last moment, and how the client kept up in between."""
@@ -163,18 +170,33 @@ class _ClosedLoop:
             self._backlog.add(flight.reader or self._reader(flight), broken)
 
     async def _watch(self) -> None:
-        """Break off what waits too long; looked at rarely, so that no read has to set a timer."""
+        """Break off what waits too long; looked at rarely, so that no read has to set a timer.
+
+        Whether a token came is only known by reading, which the backlog does, a slice at a time.
+        """
         while True:
             await asyncio.sleep(_WATCH_S)
-            for flight in tuple(self._flying):
-                self._break_if_overdue(flight)
+            now = monotonic_ns()
+            for flight in self._flying:
+                if not flight.looked_at and self._may_be_overdue(flight, now):
+                    flight.looked_at = True
+                    reader = flight.reader = flight.reader or self._reader(flight)
+                    self._backlog.look(reader, partial(self._break_if_overdue, flight, reader))
 
-    def _break_if_overdue(self, flight: _Flight) -> None:
+    def _may_be_overdue(self, flight: _Flight, now_ns: int) -> bool:
+        if flight.reader is not None:
+            return flight.reader.may_be_overdue(now_ns)
+        exchange: Exchange = flight.sent.extensions[EXCHANGE]
+        return now_ns - exchange.start_ns > self._least_wait_ns
+
+    def _break_if_overdue(self, flight: _Flight, reader: AnswerReader) -> None:
+        flight.looked_at = False
+        exchange = reader.exchange
+        if exchange.over.done():
+            return
         now = monotonic_ns()
-        flight.reader = flight.reader or self._reader(flight)
-        exchange = flight.reader.exchange
-        error = flight.reader.overdue(now, slice_ns=_WATCH_SLICE_NS)
-        if error is not None and not exchange.over.done():
+        error = reader.overdue(now)
+        if error is not None:
             exchange.last_ns = now
             exchange.over.set_exception(error)
 
