@@ -21,6 +21,7 @@ A message names the value, the rule and the way out, on one line, and never hold
 from __future__ import annotations
 
 __all__ = [
+    "ERROR_EVENT",
     "ConditionAbsent",
     "ConnectError",
     "DialectError",
@@ -36,6 +37,11 @@ __all__ = [
     "TlsError",
     "UsageError",
 ]
+
+
+ERROR_EVENT = "the stream carries an error"
+"""How a StreamError says that the server itself broke its answer off; judges tell it from a lost
+connection by these words."""
 
 
 class GptossError(Exception):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pytest_gptoss.client.bodies import condense, refusal_text, shown
 from pytest_gptoss.client.logprobs import COUNT_LIMIT, token_ids
-from pytest_gptoss.errors import DialectError, StreamError
+from pytest_gptoss.errors import ERROR_EVENT, DialectError, StreamError
 from pytest_gptoss.records import Json
 
 __all__ = ["StreamEvent", "ToolDelta", "Usage", "read_event"]
@@ -53,7 +53,6 @@ class StreamEvent(NamedTuple):
 
 
 _NOTHING: dict[str, Json] = {}
-_LONGEST_FINISH_REASON = 60
 
 
 def read_event(data: str) -> StreamEvent:
@@ -92,7 +91,7 @@ def _chunk(data: str) -> dict[str, Json]:
             f"an event holds {condense(data, 120)!r}: expected a JSON object; does a proxy meddle?"
         )
     if chunk.get("error") or chunk.get("object") == "error":
-        raise StreamError(f"the stream carries an error ({refusal_text(chunk)}): see the server's log")
+        raise StreamError(f"{ERROR_EVENT} ({refusal_text(chunk)}): see the server's log")
     return chunk
 
 

@@ -107,11 +107,27 @@ def test_on_completions_no_other_endpoint_is_advised():
     assert "--gptoss-bench-endpoint" not in completed(trial_0=trial(made)).details["finding"]
 
 
-def test_prompts_of_another_length_are_incomplete():
+def test_prompts_of_another_length_are_incomplete_and_name_the_switch():
     made = level(request("r0", 0, 1, 2, prompt_tokens=PROMPT - 2))
     found = completed(trial_0=trial(made))
     assert found.value == 0
     assert "1022 prompt tokens by the server's count, 1024 were asked for" in found.details["finding"]
+    assert "--gptoss-bench-endpoint completions" in found.details["finding"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "helps"),
+    [
+        ("stream", "POST http://a/b: the stream carries an error (unexpected tokens): see the log", True),
+        ("dialect", "POST http://a/b: choices is 5: expected list", True),
+        ("stream", "POST http://a/b: the connection was closed in mid-stream, after 4 events", False),
+        ("stream", "POST http://a/b: the stream ended without usage", False),
+        ("timeout", "POST http://a/b: no first token within 60 s", False),
+    ],
+)
+def test_another_endpoint_is_advised_only_where_the_parser_may_be_at_fault(kind, message, helps):
+    made = level(*steady(3, ttft=80, tpot=10), failed("r3", kind, message))
+    assert ("--gptoss-bench-endpoint" in completed(trial_0=trial(made)).details["finding"]) is helps
 
 
 def test_requests_that_were_never_sent_are_missing():

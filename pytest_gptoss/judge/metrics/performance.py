@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from pytest_gptoss.errors import ConditionAbsent, InsufficientData
+from pytest_gptoss.errors import ERROR_EVENT, ConditionAbsent, InsufficientData
 from pytest_gptoss.judge.evidence import sound_items
 from pytest_gptoss.judge.intervals import Interval, bootstrap_mean, student
 from pytest_gptoss.judge.load import (
@@ -48,7 +48,10 @@ WHOLE, FULL = "whole run", "full concurrency"
 RATE_STATISTICS = (WHOLE, FULL)
 """What may be gated of a rate: from the first send to the last token, or while all were under way."""
 
-_COMPLETIONS = "a chat answer may end early whatever min_tokens says: try --gptoss-bench-endpoint completions"
+_COMPLETIONS = (
+    "a chat server renders the prompt and may end an answer early whatever min_tokens says: try "
+    "--gptoss-bench-endpoint completions"
+)
 
 
 def latency(*, figure: str, statistic: str = "median", **trials: Trial) -> Estimate:
@@ -116,7 +119,7 @@ def completed(**trials: Trial) -> Estimate:
         details["finding"] = f"{asked - whole} of {asked} requests incomplete, first {request.id}: {why}"
         if unsent:
             details["finding"] += f"; {unsent} were not sent after so many failures in a row"
-        if any(_ended_otherwise(each, level.shape) for each, _, level in bad):
+        if any(_chat_may_spoil(each, level.shape) for each, _, level in bad):
             details["finding"] += f"; {_COMPLETIONS}"
     elif unsent:
         details["finding"] = f"{unsent} of {asked} requests were never sent: measure again"
@@ -154,11 +157,16 @@ def _cache_hits(level: LoadLevel) -> float:
     return server["prefix_cache_hits"] + server.get("external_prefix_cache_hits", 0.0)
 
 
-def _ended_otherwise(request: RequestTiming, shape: LoadShape) -> bool:
-    """Whether the chat endpoint itself may be what spoils a request: its length, or its stream."""
-    other_length = request.completion_tokens not in (None, shape.max_tokens)
-    broken = request.error is not None and request.error.kind in ("stream", "dialect")
-    return shape.endpoint == "chat" and (other_length or broken)
+def _chat_may_spoil(request: RequestTiming, shape: LoadShape) -> bool:
+    """Whether the chat endpoint itself may be what spoils a request: a count, or its parser.
+
+    A connection that was lost, or an end mark that is missing, is no matter of the endpoint.
+    """
+    counts = ((request.prompt_tokens, shape.prompt_tokens), (request.completion_tokens, shape.max_tokens))
+    other_count = any(came not in (None, asked) for came, asked in counts)
+    error = request.error
+    parser = error is not None and (error.kind == "dialect" or ERROR_EVENT in error.message)
+    return shape.endpoint == "chat" and (other_count or parser)
 
 
 # -- one level, one or several trials -----------------------------------------------------------
