@@ -11,7 +11,12 @@ from pytest_gptoss.client.load import LoadRequest, LoadRun, round_trip_ms, run_l
 from pytest_gptoss.client.own_loop import run_async
 from pytest_gptoss.errors import RequestError
 from pytest_gptoss.measure.load_prompts import LoadPrompts, load_prompts
-from pytest_gptoss.measure.server_counters import grown, read_counters, settled_counters
+from pytest_gptoss.measure.server_counters import (
+    grown,
+    read_cache_block,
+    resting_counters,
+    settled_counters,
+)
 from pytest_gptoss.records import Device, Failure, Load, LoadLevel, LoadShape, RequestTiming
 
 __all__ = ["LevelRun", "why_too_long"]
@@ -63,8 +68,8 @@ class LevelRun:
         model, warm = self.device.model, self.shape.concurrency
         warming = _cut(prompts.requests(f"{name}-warm", model=model, first=0, last=warm))
         _refuse_unanswered(self._run(warming, lambda _: None).requests)
-        rtt_ms, before = run_async(self._beforehand())
-        self.level = replace(self.level, rtt_ms=rtt_ms, frame_tokens=prompts.frame_tokens)
+        before = run_async(self._beforehand())
+        self.level = replace(self.level, frame_tokens=prompts.frame_tokens)
         requests = prompts.requests(name, model=model, first=warm, last=warm + self.shape.requests)
         try:
             run = self._run(requests, self._keep)
@@ -103,17 +108,15 @@ class LevelRun:
                 count=self.shape.concurrency + self.shape.requests,
             )
 
-    async def _beforehand(self) -> tuple[tuple[float, ...], dict[str, float] | None]:
+    async def _beforehand(self) -> dict[str, float] | None:
+        """Note the way to the server and its cache's block; its counters once the warm-up is in them."""
         async with self.make_client() as client:
-            rtt_ms = await round_trip_ms(
-                client.endpoint,
-                timeouts=client.timeouts,
-                ca_bundle=client.ca_bundle,
-                trust_env=client.trust_env,
-                role=client.role,
-            )
-            tells = self.device.capabilities.metrics
-            return rtt_ms, await read_counters(client) if tells else None
+            self.level = replace(self.level, rtt_ms=await _round_trips(client))
+            if not self.device.capabilities.metrics:
+                return None
+            before = await resting_counters(client)
+            self.level = replace(self.level, cache_block=await read_cache_block(client))
+            return before
 
     async def _afterwards(self, before: dict[str, float]) -> dict[str, float] | None:
         async with self.make_client() as client:
@@ -132,6 +135,20 @@ def _refuse_unanswered(warm_up: Sequence[RequestTiming]) -> None:
     errors = [timing.error for timing in warm_up if timing.error is not None]
     if errors and len(errors) == len(warm_up):
         raise _Unanswered(errors[0])
+
+
+async def _round_trips(client: VllmClient) -> tuple[float, ...]:
+    """Round trips in ms; none where they cannot be had: they only stand beside the figures."""
+    try:
+        return await round_trip_ms(
+            client.endpoint,
+            timeouts=client.timeouts,
+            ca_bundle=client.ca_bundle,
+            trust_env=client.trust_env,
+            role=client.role,
+        )
+    except RequestError:
+        return ()
 
 
 def _cut(requests: tuple[LoadRequest, ...]) -> tuple[LoadRequest, ...]:

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from made_load import instrument, level, request, steady
+from made_load import PROMPT, instrument, level, request, steady
 
 from pytest_gptoss.judge.cross_check import disagreements, server_ttft_ms
 from pytest_gptoss.judge.instrument import error_at, why_too_coarse
@@ -72,7 +72,7 @@ def told(**server):
     return level(
         *steady(4, ttft=100, tpot=10),
         rtt_ms=(0.5,),
-        server={"requests": 4.0, "generation_tokens": 20.0, **server},
+        server={"requests": 4.0, "prompt_tokens": 4.0 * PROMPT, "generation_tokens": 20.0, **server},
     )
 
 
@@ -100,6 +100,7 @@ def test_a_server_that_waits_longer_than_we_see_is_said():
     ("server", "says"),
     [
         ({"requests": 7.0}, "counted 7 requests over the level, 4 were seen"),
+        ({"prompt_tokens": 5.0 * PROMPT}, "counted 5120 prompt tokens over the level, 4096 were seen"),
         ({"generation_tokens": 25.0}, "counted 25 output tokens over the level, 20 were seen"),
     ],
 )

@@ -178,6 +178,20 @@ def test_a_single_cached_prompt_does_not_hide_behind_the_frames_of_others():
     assert uncached(trial_0=trial(made)).value == 808
 
 
+@pytest.mark.parametrize(("block", "beyond"), [(128, 13 * 1024), (16, 13 * 1024 - 200 * 64), (None, 0)])
+def test_wholly_cached_prompts_do_not_hide_behind_a_frame_that_fills_no_block(block, beyond):
+    requests = steady(200, ttft=80, tpot=10)
+    made = level(*requests, server={"prefix_cache_hits": 13 * 1024.0}, frame_tokens=67, cache_block=block)
+    assert uncached(trial_0=trial(made)).value == beyond
+
+
+def test_a_single_cached_prompt_shows_all_its_blocks():
+    cached = request("r9", 0, 1, 2, cached_tokens=1024)
+    others = [request(f"r{index}", 0, 1, 2, cached_tokens=0) for index in range(9)]
+    made = level(*others, cached, server={"prefix_cache_hits": 1024.0}, frame_tokens=67, cache_block=16)
+    assert uncached(trial_0=trial(made)).value == 1024 - 64
+
+
 @pytest.mark.parametrize("server", [None, {}, {"requests": 5.0}])
 def test_without_counters_uncached_is_no_row_of_this_run(server):
     with pytest.raises(ConditionAbsent, match="/metrics"):

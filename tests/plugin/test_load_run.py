@@ -4,6 +4,7 @@ import dataclasses
 import threading
 from itertools import pairwise
 
+import httpx
 import pytest
 from altering_proxy import Refusal, altering_proxy
 
@@ -110,6 +111,40 @@ def test_without_metrics_uncached_is_skipped_and_the_rest_judged(under_load, emb
     assert "/metrics is needed" in found["uncached.c01"].reason
     assert found["ttft.c01"].value > 0
     assert levels_of(run)[0]["server"] is None
+
+
+def test_a_round_trip_that_fails_is_only_not_shown(under_load, embedded_pair):
+    probed = threading.Event()
+
+    def no_version(path, body):
+        if path == "/version" and probed.is_set():
+            raise ConnectionError
+        return body
+
+    with altering_proxy(embedded_pair["npu"], request=no_version) as url:
+        run = under_load(npu=url)
+        run.probed()
+        probed.set()
+        assert statuses(run, "completed.c01") == {"completed.c01": "PASS"}
+    (level,) = levels_of(run)
+    assert (level["rtt_ms"], level["server"]["requests"]) == (None, 3)
+
+
+def test_counters_that_lag_leave_the_warm_up_out(under_load, embedded_pair):
+    """Each page of /metrics is as old as the last time it was asked for."""
+    pages = []
+
+    def late(path, body):
+        if path == "/metrics":
+            pages.append(httpx.get(f"{embedded_pair['npu']}/metrics", trust_env=False).text)
+            raise Refusal(200, "text/plain", pages[-2] if len(pages) > 1 else pages[-1])
+        return body
+
+    with altering_proxy(embedded_pair["npu"], request=late) as url:
+        run = under_load(npu=url)
+        assert statuses(run, "completed.c01") == {"completed.c01": "PASS"}
+    (level,) = levels_of(run)
+    assert (level["server"]["requests"], level["server"]["prompt_tokens"]) == (3, 3 * 256)
 
 
 def test_a_stream_without_its_end_is_a_failed_request(under_load, embedded_pair):

@@ -129,15 +129,18 @@ def completed(**trials: Trial) -> Estimate:
 def uncached(**trials: Trial) -> Estimate:
     """Prompt tokens taken from a prefix cache beyond the frame that all prompts share.
 
-    Raises ConditionAbsent when the server does not tell.
+    A cache gives whole blocks only, so of the frame no more than its whole blocks, where their size is
+    known: with two hundred requests the rest of it would hide a dozen wholly cached prompts. Raises
+    ConditionAbsent when the server does not tell.
     """
     beyond, requests = 0.0, 0
     for level in _levels(trials):
         hits = _cache_hits(level)
         requests += len(level.requests)
         told = [each.cached_tokens for each in level.requests if each.cached_tokens is not None]
-        by_request = sum(max(0, each - level.frame_tokens) for each in told)
-        beyond += max(by_request, hits - level.frame_tokens * len(level.requests))
+        shared = level.frame_tokens - level.frame_tokens % (level.cache_block or 1)
+        by_request = sum(max(0, each - shared) for each in told)
+        beyond += max(by_request, hits - shared * len(level.requests))
     details: dict[str, Json] = {}
     if beyond > 0:
         details["finding"] = (
