@@ -6,9 +6,10 @@ import pytest
 from made_load import PROMPT, instrument, level, request, steady
 
 from pytest_gptoss.judge.cross_check import disagreements, server_ttft_ms
-from pytest_gptoss.judge.instrument import error_at, why_too_coarse
+from pytest_gptoss.judge.instrument import error_at, why_overloaded, why_too_coarse
 from pytest_gptoss.judge.little import contradictions
 from pytest_gptoss.judge.thresholds import load_profile
+from pytest_gptoss.records import LoopHealth
 
 ATLAS = load_profile("atlas-800-a2")
 SHAPES = {shape.concurrency: shape for shape in ATLAS.workload.levels}
@@ -66,6 +67,30 @@ def test_the_error_of_a_level():
     errors = (instrument(1), instrument(16))
     assert error_at(errors, 16) is errors[1]
     assert error_at(errors, 4) is None
+
+
+@pytest.mark.parametrize(
+    ("lag_ms", "held", "says"),
+    [
+        (4.9, 0.99, None),
+        (
+            5.1,
+            0.99,
+            "the client was late by 5.1 ms (p99) during the level: throughput and QPS may be its own",
+        ),
+        (1.0, 0.981, "the client held 98.1% of the load when it was calibrated: throughput"),
+        (9.0, 0.5, "the client held 50.0% of the load when it was calibrated and was late by 9 ms (p99)"),
+    ],
+)
+def test_a_client_that_did_not_keep_up_is_said(lag_ms, held, says):
+    error = dataclasses.replace(instrument(16), load_held=held)
+    said = why_overloaded(LoopHealth(0.1, lag_ms, 50.0, 0.5), error, ttft_limit_ms=100)
+    assert said is None if says is None else said.startswith(says)
+
+
+def test_a_client_that_nothing_is_known_of_is_not_accused():
+    assert why_overloaded(None, None, ttft_limit_ms=100) is None
+    assert why_overloaded(LoopHealth(0.1, 90.0, 90.0, 0.5), None, ttft_limit_ms=None) is None
 
 
 def told(**server):
