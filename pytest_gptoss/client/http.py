@@ -109,7 +109,6 @@ class VllmClient:
         max_tokens: int,
         top_logprobs: int | None = 20,
         cache_salt: str | None = None,
-        request_id: str | None = None,
         more: Mapping[str, Json] | None = None,
     ) -> Generation:
         """Answer a prompt's messages greedily; ``top_logprobs`` None asks for no log-probabilities.
@@ -124,7 +123,6 @@ class VllmClient:
             answer=StreamedGeneration(max_tokens),
             top=top_logprobs,
             cache_salt=cache_salt,
-            request_id=request_id,
         )
 
     async def chat_timed(
@@ -196,7 +194,6 @@ class VllmClient:
         max_tokens: int,
         top_logprobs: int | None = 20,
         cache_salt: str | None = None,
-        request_id: str | None = None,
     ) -> Generation:
         """Continue token ids greedily, ending where a chat answer would.
 
@@ -211,7 +208,6 @@ class VllmClient:
             answer=StreamedGeneration(max_tokens),
             top=top_logprobs,
             cache_salt=cache_salt,
-            request_id=request_id,
         )
 
     async def force(self, prompt: tuple[int, ...], token: int, *, top: int = 20) -> float:
@@ -319,7 +315,6 @@ class VllmClient:
         cache_salt: str | None,
         take: Callable[[str], bool] | None = None,
         written: Callable[[], None] | None = None,
-        request_id: str | None = None,
     ) -> Generation:
         salt = {} if cache_salt is None else {"cache_salt": cache_salt}
         done = await self._channel.post_stream(
@@ -327,7 +322,6 @@ class VllmClient:
             self._addressed({**body, **salt}),
             take=take or answer.take,
             first=self.timeouts.until_first_token(prompt_tokens),
-            headers={} if request_id is None else {"X-Request-Id": request_id},
             written=written,
         )
         with self._channel.placed(self._channel.where("POST", path)):
