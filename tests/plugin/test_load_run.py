@@ -214,7 +214,7 @@ def test_a_level_that_could_not_be_calibrated_spoils_itself_alone(
     run = under_load(
         dataclasses.replace(SMALL, concurrency=(1, 4), requests=4, calibrate=True), npu=embedded_pair["npu"]
     )
-    exact = InstrumentError(1, 50, *(0.0,) * 4, load_held=1.0)
+    exact = InstrumentError(1, 50, *(0.0,) * 4, load_held=0.5)
     levels = {"1": {"error": dataclasses.asdict(exact), "problem": None}}
     run.store.save_document("instrument", {**levels, problem_at: {"error": None, "problem": "it broke"}})
     verdict = judged(run, "ttft.c01")["ttft.c01"]
@@ -222,6 +222,7 @@ def test_a_level_that_could_not_be_calibrated_spoils_itself_alone(
     assert ("could not be calibrated at concurrency 1 (it broke)" in verdict.reason) is invalid
     load = load_levels(run.store, run.plan, devices=["npu"], task=run.settings.load)
     assert load["instrument"]["problem"] == ("it broke" if invalid else None)
+    assert any("npu c01: the client held 50.0% of" in note for note in load["notes"]) is not invalid
     assert ("c04: the instrument could not be calibrated: it broke" in load["notes"]) is not invalid
 
 
