@@ -27,6 +27,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
@@ -354,11 +355,20 @@ def ratios(results: Results, levels: Sequence[int], clients: Sequence[str]) -> s
     return "\n".join(lines) + "\n"
 
 
-def about(rounds: int, load: Sequence[float], *, priority: bool) -> str:
+def command_line(arguments: Sequence[str]) -> str:
+    """The command as it was given, but for where the peers lie on this machine."""
+    said = [
+        "DIR" if before == "--peers" else "--peers=DIR" if argument.startswith("--peers=") else argument
+        for before, argument in zip(["", *arguments], arguments, strict=False)
+    ]
+    return shlex.join(["python", "benchmarks/instrument.py", *said])
+
+
+def about(command: str, rounds: int, load: Sequence[float], *, priority: bool) -> str:
     uvloop = "uvloop" if _has_uvloop() else "without uvloop"
     return (
         "# The instrument beside its peers\n\n"
-        f"    python benchmarks/instrument.py --peers DIR --rounds {rounds}{' --priority' * priority}\n\n"
+        f"    {command}\n\n"
         "TTFT error in ms, mean / 99th percentile, and the share of the load held; medians of "
         f"{rounds} round{'s' if rounds > 1 else ''}.\n"
         "Server: 80 ms to the first token, 5 ms a token, 64 tokens, closed loop; "
@@ -393,6 +403,7 @@ def main() -> None:
     parser.add_argument("--concurrency", default=",".join(map(str, SIZES)))
     parser.add_argument("--output", type=Path, default=HERE / "instrument.md")
     options = parser.parse_args()
+    command = command_line(sys.argv[1:])
     peers = options.peers.absolute()
     levels = [int(each) for each in options.concurrency.split(",")]
     clients = options.clients.split(",")
@@ -408,9 +419,8 @@ def main() -> None:
                 continue
             one_round(results, name, levels, peers, priority=options.priority)
             load.append(os.getloadavg()[0])
-            options.output.write_text(
-                markdown(results, levels, clients, about(turn + 1, load, priority=options.priority)), "utf-8"
-            )
+            head = about(command, turn + 1, load, priority=options.priority)
+            options.output.write_text(markdown(results, levels, clients, head), "utf-8")
     print(options.output.read_text("utf-8"))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_gptoss.judge.instrument import Clock, why_too_coarse
 from pytest_gptoss.judge.thresholds import load_profile
-from pytest_gptoss.measure.calibration import FIRST_TOKEN_MS, INTERVAL_MS, calibrate
+from pytest_gptoss.measure.calibration import FIRST_TOKEN_MS, INTERVAL_MS, Calibrated, calibrate
 from pytest_gptoss.measure.load_plan import planned_levels, read_levels
 from pytest_gptoss.records import InstrumentError, LoadTask, Threshold
 
@@ -22,24 +22,30 @@ def calibration_report(
     """Calibrate a profile's levels, or those in ``concurrency`` (``1,16``), and say what they are fit for.
 
     ``levels``: the instrument's errors with ``too_coarse``, one line for each latency limit of the
-    profile that this level could not be held against; ``fit`` when there is no such line. Raises UsageError
-    for a profile or a level that is none, ReferenceServerError and MeasurementError as ``calibrate`` does.
+    profile that this level could not be held against. ``problems``: a line for each level that could not be
+    calibrated. ``fit`` when there is no line of either. Raises UsageError for a profile or a level that is
+    none, ReferenceServerError when the server does not start.
     """
     chosen = load_profile(profile)
     task = LoadTask(concurrency=None if concurrency is None else read_levels(concurrency, "--concurrency"))
     shapes = tuple(planned_levels(chosen.workload.levels, task).values())
     limits = _latency_limits(chosen.thresholds.values())
+    found: list[Calibrated] = []
+    calibrate(shapes, tell=tell, take=found.append, short=short)
     levels = [
-        {**asdict(error), "too_coarse": _too_coarse(limits, error)}
-        for error in calibrate(shapes, tell=tell, short=short)
+        {**asdict(each.error), "too_coarse": _too_coarse(limits, each.error)}
+        for each in found
+        if each.error is not None
     ]
+    problems = [f"concurrency {each.concurrency}: {each.problem}" for each in found if each.problem]
     return {
         "profile": profile,
         "first_token_ms": FIRST_TOKEN_MS,
         "interval_ms": INTERVAL_MS,
         "uvloop": importlib.util.find_spec("uvloop") is not None,
         "levels": levels,
-        "fit": not any(level["too_coarse"] for level in levels),
+        "problems": problems,
+        "fit": not problems and not any(level["too_coarse"] for level in levels),
     }
 
 
@@ -50,7 +56,7 @@ def table(report: Mapping[str, Any]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     lines += [reason for level in report["levels"] for reason in level["too_coarse"]]
-    return "\n".join(lines)
+    return "\n".join([*lines, *report["problems"]])
 
 
 def _row(level: Mapping[str, Any]) -> tuple[str, ...]:

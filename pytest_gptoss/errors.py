@@ -25,6 +25,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 __all__ = [
+    "ERROR_EVENT",
     "Cause",
     "ConditionAbsent",
     "ConnectError",
@@ -44,6 +45,10 @@ __all__ = [
     "UsageError",
 ]
 
+
+ERROR_EVENT = "the stream carries an error"
+"""How a StreamError says that the server itself broke its answer off; judges tell it from a lost
+connection by these words."""
 
 Cause: TypeAlias = Literal["context", "died"]
 """Why there is no answer, as far as words tell: the prompt does not fit, or it ran out of memory or died."""

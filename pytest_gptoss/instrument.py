@@ -2,47 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from pytest_gptoss.errors import GptossError
-from pytest_gptoss.judge.instrument import error_at
 from pytest_gptoss.measure.store import Store
 from pytest_gptoss.records import InstrumentError, Json, LoadShape
 
-__all__ = ["ensure_calibrated", "instrument_errors", "instrument_problem"]
+if TYPE_CHECKING:
+    from pytest_gptoss.measure.calibration import Calibrated
+
+__all__ = ["ensure_calibrated", "instrument_errors", "instrument_problems"]
 
 DOCUMENT = "instrument"
+"""Concurrency -> ``error`` and ``problem``, one of them null."""
 
 
 def ensure_calibrated(store: Store, shapes: Iterable[LoadShape], *, tell: Callable[[str], None]) -> None:
-    """Calibrate the levels that were not yet; what goes wrong is kept, and judged by who needs it.
+    """Calibrate the levels that were not yet, and keep each as it ends: its error, or what went wrong.
 
-    The caller holds the store's lock.
+    What went wrong is judged by who needs that level. The caller holds the store's lock.
     """
-    known = instrument_errors(store)
-    missing = [shape for shape in shapes if error_at(known, shape.concurrency) is None]
-    if not missing or instrument_problem(store) is not None:
+    known = _known(store)
+    missing = [shape for shape in shapes if str(shape.concurrency) not in known]
+    if not missing:
         return
-    from pytest_gptoss.measure.calibration import calibrate
+    from pytest_gptoss.measure.calibration import Calibrated, calibrate
 
-    document: dict[str, Json] = {"errors": [], "problem": None}
     try:
-        found = [*known, *calibrate(missing, tell=lambda text: tell(f"gptoss: {text}"))]
-    except GptossError as error:
-        found = list(known)
-        document["problem"] = str(error)
-    document["errors"] = [asdict(error) for error in sorted(found, key=lambda each: each.concurrency)]
-    store.save_document(DOCUMENT, document)
+        calibrate(missing, tell=lambda text: tell(f"gptoss: {text}"), take=lambda found: _keep(store, found))
+    except GptossError as error:  # the server did not start
+        for shape in missing:
+            _keep(store, Calibrated(shape.concurrency, problem=str(error)))
 
 
 def instrument_errors(store: Store) -> tuple[InstrumentError, ...]:
     """The calibrated errors, the lowest level first; empty where nothing was calibrated."""
-    document = store.load_document(DOCUMENT) or {"errors": []}
-    return tuple(InstrumentError(**error) for error in document["errors"])
+    errors = [InstrumentError(**level["error"]) for level in _known(store).values() if level["error"]]
+    return tuple(sorted(errors, key=lambda error: error.concurrency))
 
 
-def instrument_problem(store: Store) -> str | None:
-    """Why the instrument could not be calibrated; None when it was, or was not to be."""
-    document = store.load_document(DOCUMENT)
-    return None if document is None else document["problem"]
+def instrument_problems(store: Store) -> Mapping[int, str]:
+    """Concurrency -> why the instrument could not be calibrated there, the lowest first."""
+    known = _known(store)
+    return {level: known[str(level)]["problem"] for level in sorted(map(int, known))
+            if known[str(level)]["problem"]}  # fmt: skip
+
+
+def _known(store: Store) -> Mapping[str, Json]:
+    return store.load_document(DOCUMENT) or {}
+
+
+def _keep(store: Store, found: Calibrated) -> None:
+    error = None if found.error is None else asdict(found.error)
+    level = {"error": error, "problem": found.problem}
+    store.save_document(DOCUMENT, {**_known(store), str(found.concurrency): level})

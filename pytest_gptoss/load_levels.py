@@ -7,9 +7,9 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from pytest_gptoss.instrument import instrument_errors, instrument_problem
+from pytest_gptoss.instrument import instrument_errors, instrument_problems
 from pytest_gptoss.judge.cross_check import disagreements, server_ttft_ms
-from pytest_gptoss.judge.instrument import error_at
+from pytest_gptoss.judge.instrument import error_at, why_overloaded
 from pytest_gptoss.judge.little import contradictions
 from pytest_gptoss.judge.load import (
     FIGURES,
@@ -47,16 +47,23 @@ def load_levels(store: Store, plan: Plan, *, devices: Sequence[str], task: LoadT
     """
     errors = instrument_errors(store)
     found = list(_measured(store, plan, devices, task.trials))
-    problem = instrument_problem(store)
+    problems = instrument_problems(store)
+    problem = None if errors else "; ".join(dict.fromkeys(problems.values())) or None
     if problem is None and found and not task.calibrate:
         problem = "not calibrated: --gptoss-no-calibration was given"
     shapes = {scenario.concurrency: plan.workload.levels[scenario.concurrency] for scenario, _ in found}
-    notes = [note for scenario, each in found for note in _notes(scenario, each, errors)]
+    limit = _ttft_limit_ms(plan)
+    notes = [note for scenario, each in found for note in _notes(scenario, each, errors, limit)]
     return {
         "levels": [_row(scenario, each, errors) for scenario, each in found],
         "instrument": {"errors": [asdict(error) for error in errors], "problem": problem},
         "notes": [
             *notes,
+            *(
+                f"c{level:02d}: the instrument could not be calibrated: {why}"
+                for level, why in problems.items()
+                if errors
+            ),
             *contradictions(plan.thresholds.values(), shapes),
             *changes(plan.profile.workload.levels, shapes.values()),
             *(_other_statistics(plan) if found else ()),
@@ -154,13 +161,28 @@ def _span(span: Span | None) -> Json:
     return {"seconds": span.seconds, "throughput_tok_s": span.throughput, "qps": span.qps}
 
 
-def _notes(scenario: Load, measurement: Measurement[Any], errors: Iterable[InstrumentError]) -> Iterator[str]:
+def _ttft_limit_ms(plan: Plan) -> float | None:
+    """The tightest limit on a time to first token, ms; None where the table has none."""
+    limits = [row.limit for row in plan.thresholds.values() if row.metric.startswith("ttft.")]
+    return min(limits, default=None)
+
+
+def _notes(
+    scenario: Load,
+    measurement: Measurement[Any],
+    errors: Iterable[InstrumentError],
+    ttft_limit_ms: float | None,
+) -> Iterator[str]:
     where = f"{scenario.device} {scenario.level}"
     for level in measurement.items:
         if not measurement.complete or any(why_incomplete(each, level.shape) for each in level.requests):
             continue
-        for text in disagreements(level, error_at(errors, scenario.concurrency)):
+        error = error_at(errors, scenario.concurrency)
+        for text in disagreements(level, error):
             yield f"{where}: {text}"
+        overloaded = why_overloaded(level.health, error, ttft_limit_ms=ttft_limit_ms)
+        if overloaded is not None:
+            yield f"{where}: {overloaded}"
         if level.health is not None and level.health.cpu_share > BUSY:
             yield (
                 f"{where}: the client used {level.health.cpu_share:.0%} of a core: it may be what is slow, "

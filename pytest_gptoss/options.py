@@ -71,7 +71,11 @@ OPTIONS: tuple[Option, ...] = (
     Option("--gptoss-gpu-model", "served model name on the GPU", "NAME"),
     Option("--gptoss-cpu-model-name", "served model name on the CPU reference", "NAME"),
     Option("--gptoss-ca-bundle", "certificates to trust for https", "FILE"),
-    Option("--gptoss-trust-env", "use the environment's proxies (they falsify timing)", switch=True),
+    Option(
+        "--gptoss-trust-env",
+        "use the environment's certificates and proxies (load connects directly)",
+        switch=True,
+    ),
     Option("--gptoss-timeout", "longest gap between two tokens, seconds (default 60)", "S"),
     Option("--gptoss-first-token-timeout", "longest wait for the first token, s (default: by length)", "S"),
     Option("--gptoss-ready-timeout", "longest wait for a server to start, seconds (default 600)", "S"),

@@ -653,10 +653,11 @@ class LoopHealth:
 class LoadLevel:
     """One load level as measured: its requests, those never sent left out, and what was seen around them.
 
-    ``health`` is None when the level did not come to its end. ``rtt_ms``: round trips to the server,
-    timed before the level. ``frame_tokens``: tokens that the chat's frame adds to every prompt, which
-    prompts may share. ``server``: by how much the server's own counters grew over the level, by
-    their names without ``vllm:``, sums of seconds included; None without ``/metrics``.
+    ``health`` is None when the level did not come to its end. ``rtt_ms``: round trips to the server, timed
+    before the level, none where they could not be had. ``frame_tokens``: tokens that the chat's frame
+    adds to every prompt, which prompts may share; ``cache_block``: tokens of one block of the server's
+    prefix cache, None where it does not tell. ``server``: by how much the server's own counters grew over
+    the level, by their names without ``vllm:``, sums of seconds included; None without ``/metrics``.
     """
 
     shape: LoadShape
@@ -664,6 +665,7 @@ class LoadLevel:
     health: LoopHealth | None = None
     rtt_ms: tuple[float, ...] = ()
     frame_tokens: int = 0
+    cache_block: int | None = None
     server: Mapping[str, float] | None = None
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_gptoss.client.connection import ignored_proxy_variables
+from pytest_gptoss.client.connection import proxy_variables
 from pytest_gptoss.client.http import Timeouts, VllmClient
 from pytest_gptoss.errors import (
     ConditionAbsent,
@@ -23,7 +23,7 @@ from pytest_gptoss.errors import (
     UsageError,
 )
 from pytest_gptoss.findings import info_name
-from pytest_gptoss.instrument import ensure_calibrated, instrument_errors, instrument_problem
+from pytest_gptoss.instrument import ensure_calibrated, instrument_errors, instrument_problems
 from pytest_gptoss.judge.catalogue import INFO, Metric, Roles, gates
 from pytest_gptoss.judge.instrument import error_at, why_too_coarse
 from pytest_gptoss.judge.verdicts import invalid, judge, skipped, waived
@@ -184,12 +184,10 @@ class AcceptanceRun:
             raise MeasurementError(f"{name}: {started.problems[name]}")
         return started.urls[name]
 
-    def ignored_proxies(self) -> tuple[str, ...]:
-        """Names of proxy variables in the environment that this run does not use."""
+    def proxies(self) -> tuple[str, ...]:
+        """Names of the environment's variables whose proxy would apply to a device of this run."""
         roots = (each.device.url for each in self.probed().values() if each.device is not None)
-        trust = self.settings.trust_env
-        names = {name for root in roots if root for name in ignored_proxy_variables(root, trust_env=trust)}
-        return tuple(sorted(names))
+        return tuple(sorted({name for root in roots if root for name in proxy_variables(root)}))
 
     def access(self) -> Access:
         """How this run reaches servers."""
@@ -361,7 +359,6 @@ class AcceptanceRun:
             workload=self.plan.workload,
             store=self.store,
             progress=Progress(self._tell),
-            ca_bundle=self.settings.ca_bundle,
         )
 
     def _hidden_client(self, device: Device) -> VllmClient:
@@ -477,14 +474,16 @@ class AcceptanceRun:
         """Why the instrument cannot tell whether a latency keeps its limit; None when it can."""
         if metric.clock is None or not self.settings.load.calibrate:
             return None
-        problem = instrument_problem(self.store)
-        if problem is not None:
-            return (
-                f"the instrument could not be calibrated ({problem}): --gptoss-no-calibration judges without"
-            )
-        errors = instrument_errors(self.store)
+        errors, problems = instrument_errors(self.store), instrument_problems(self.store)
         for each in metric.needs(roles).values():
-            error = error_at(errors, each.concurrency) if isinstance(each, Load) else None
+            if not isinstance(each, Load):
+                continue
+            if each.concurrency in problems:
+                return (
+                    f"the instrument could not be calibrated at concurrency {each.concurrency} "
+                    f"({problems[each.concurrency]}): --gptoss-no-calibration judges without"
+                )
+            error = error_at(errors, each.concurrency)
             if error is not None:
                 return why_too_coarse(threshold, metric.clock, error)
         return "the instrument was not calibrated at this level: measure again in a new run"

@@ -23,6 +23,7 @@ from pytest_gptoss.errors import ReferenceServerError
 __all__ = ["ServerProcess"]
 
 _STOP_S = 5.0
+_LATE = "it is not ready in time, raise --gptoss-ready-timeout"
 
 
 class ServerProcess:
@@ -66,8 +67,10 @@ class ServerProcess:
             raise
         return cls(process, log, what)
 
-    def wait_ready(self, deadline: float) -> None:
+    def wait_ready(self, deadline: float, *, late: str = _LATE) -> None:
         """Wait for the line that names the address, until ``deadline`` on the monotonic clock.
+
+        ``late`` is what to say when the time runs out and the server has logged nothing.
 
         Raises:
             ReferenceServerError: the process ended, or the time ran out; it is stopped then.
@@ -76,7 +79,7 @@ class ServerProcess:
             try:
                 line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise self._failure("it is not ready in time, raise --gptoss-ready-timeout") from None
+                raise self._failure(late) from None
             if line is None:
                 self.process.wait()
                 raise self._failure(f"exit status {self.process.returncode}")

@@ -269,9 +269,11 @@ class Session:
         except GptossError as error:
             return [f"gptoss: {error}"]
         lines = [f"gptoss: {_device_line(each)}" for each in probed.values()]
-        ignored = self.run.ignored_proxies()
-        if ignored:
-            lines.append(f"gptoss: proxies of {', '.join(ignored)} are ignored; --gptoss-trust-env uses them")
+        proxies = ", ".join(self.run.proxies())
+        if proxies and self.run.settings.trust_env:
+            lines.append(f"gptoss: load connects directly, without the proxy of {proxies}")
+        elif proxies:
+            lines.append(f"gptoss: proxies of {proxies} are ignored; --gptoss-trust-env uses them")
         return lines
 
     def write_summary(self, terminal: Any) -> None:

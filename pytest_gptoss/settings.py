@@ -48,6 +48,11 @@ _NEEDS_ROLE: Mapping[Role, tuple[tuple[str, ...], str]] = {
     ),
 }
 """Options that mean nothing without a device in a role, and how to get one."""
+_MEASURED_ALREADY = (
+    "concurrency", "num_requests", "max_tokens", "prompt_len", "bench_endpoint", "trials",
+    "needle", "question", "expect", "needle_grid", "needle_trials", "seed", "max_context_len",
+)  # fmt: skip
+"""Options that say what to measure: a replay has them from the run it judges again."""
 LEAST_PROMPT = 160
 """Fewest tokens of a prompt under load: the chat's frame, the question and a sentence or two."""
 
@@ -207,6 +212,13 @@ def _refuse_contradictions(options: OptionValues, *, embedded: bool) -> None:
             raise UsageError(
                 f"{options.origin('replay')} and {options.origin(live[0])} exclude each other: "
                 "a replay judges what was measured and asks no server"
+            )
+        asked = [key for key in _MEASURED_ALREADY if options.values.get(key)]
+        asked += [key for key in ("load_gpu", "no_calibration") if options.on(key)]
+        if asked:
+            raise UsageError(
+                f"{options.origin('replay')} and {options.origin(asked[0])} exclude each other: "
+                "a replay takes load and needles as they were measured"
             )
     if options.one("cpu_model") and options.one("cpu_url"):
         raise UsageError(

@@ -6,6 +6,7 @@ import pytest
 
 from pytest_gptoss import calibrate as command
 from pytest_gptoss.cli import main
+from pytest_gptoss.measure.calibration import Calibrated
 from pytest_gptoss.records import InstrumentError
 
 
@@ -39,11 +40,26 @@ def test_it_fails_when_the_instrument_is_too_coarse_for_the_guides_limits(
     monkeypatch, capsys, errors, status, named
 ):
     """Medians are gated, at 100 and 20 ms, and 5% of that is allowed; a long tail alone does not count."""
-    monkeypatch.setattr(command, "calibrate", lambda shapes, **_: (erring(**errors),))
+    monkeypatch.setattr(
+        command, "calibrate", lambda shapes, take, **_: take(Calibrated(16, erring(**errors)))
+    )
     assert main(["calibrate", "--concurrency", "16"]) == status
     said = capsys.readouterr().out
     assert ("too coarse" in said) is (named is not None)
     assert named is None or f"bias in {named}" in said
+
+
+def test_a_level_that_failed_leaves_the_others_their_figures(monkeypatch, capsys, tmp_path):
+    def calibrate(shapes, take, **_):
+        take(Calibrated(4, problem="calibration: the client fell over"))
+        take(Calibrated(16, erring()))
+
+    monkeypatch.setattr(command, "calibrate", calibrate)
+    file = tmp_path / "calibration.json"
+    assert main(["calibrate", "--concurrency", "4,16", "--output", str(file)]) == 1
+    assert "concurrency 4: calibration: the client fell over" in capsys.readouterr().out
+    written = json.loads(file.read_text("utf-8"))
+    assert [level["concurrency"] for level in written["levels"]] == [16]
 
 
 @pytest.mark.parametrize(

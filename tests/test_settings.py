@@ -112,6 +112,20 @@ def test_replay_excludes_servers(tmp_path):
         _settings(tmp_path, replay=".", npu_url="http://n")
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("concurrency", "4"), ("num_requests", "9"), ("max_tokens", "9"), ("prompt_len", "512"),
+        ("bench_endpoint", "completions"), ("trials", "2"), ("load_gpu", "1"), ("no_calibration", "1"),
+        ("needle", "The code is 5."), ("question", "Which?"), ("expect", "7842"), ("needle_grid", "full"),
+        ("needle_trials", "2"), ("seed", "3"), ("max_context_len", "4096"),
+    ],
+)  # fmt: skip
+def test_a_replay_refuses_what_it_would_have_to_measure(tmp_path, key, value):
+    with pytest.raises(UsageError, match=f"--gptoss-replay and {FLAGS[key]} exclude each other: a replay"):
+        _settings(tmp_path, replay=".", **{key: value})
+
+
 def test_baseline_excludes_a_gpu_server(tmp_path):
     (tmp_path / "b.zip").touch()
     with pytest.raises(UsageError, match="stands in for the GPU"):

@@ -110,7 +110,7 @@ class Channel:
 
     async def get(self, path: str, *, wait: Wait) -> Answer:
         """GET a whole answer. Raises RequestError in one of its forms."""
-        return await self._whole("GET", path, None, {}, wait=wait, longest=MAX_ANSWER_BYTES)
+        return await self._whole("GET", path, None, wait=wait, longest=MAX_ANSWER_BYTES)
 
     async def post(
         self,
@@ -118,7 +118,6 @@ class Channel:
         body: Mapping[str, Json],
         *,
         wait: Wait,
-        headers: Mapping[str, str] | None = None,
         longest: int | None = None,
     ) -> Answer:
         """POST JSON and read the whole answer, of ``longest`` bytes if it is more than is usual.
@@ -126,11 +125,11 @@ class Channel:
         Raises RequestError in one of its forms.
         """
         longest = max(MAX_ANSWER_BYTES, longest or 0)
-        return await self._whole("POST", path, _encoded(body), headers or {}, wait=wait, longest=longest)
+        return await self._whole("POST", path, _encoded(body), wait=wait, longest=longest)
 
     async def post_bytes(self, path: str, content: bytes, *, wait: Wait) -> Answer:
         """POST bytes that are said to be JSON. Raises RequestError in one of its forms."""
-        return await self._whole("POST", path, content, {}, wait=wait, longest=MAX_ANSWER_BYTES)
+        return await self._whole("POST", path, content, wait=wait, longest=MAX_ANSWER_BYTES)
 
     async def post_stream(
         self,
@@ -139,7 +138,6 @@ class Channel:
         *,
         take: Callable[[str], bool],
         first: Wait,
-        headers: Mapping[str, str] | None = None,
         written: Callable[[], None] | None = None,
     ) -> bool:
         """POST JSON and hand each event's data to ``take``; whether ``[DONE]`` came.
@@ -153,7 +151,7 @@ class Channel:
         where = self.where("POST", path)
         progress = _Progress(first)
         with anyio.CancelScope(deadline=anyio.current_time() + first.seconds) as scope:
-            answering = self._answering("POST", path, _encoded(body), headers or {}, written)
+            answering = self._answering("POST", path, _encoded(body), written)
             async with answering as response:
                 await self._expect_stream(where, response)
                 await self._read_events(where, response, take, progress, scope)
@@ -192,17 +190,15 @@ class Channel:
         method: str,
         path: str,
         content: bytes | None,
-        headers: Mapping[str, str],
         written: Callable[[], None] | None = None,
     ) -> AsyncIterator[httpx.Response]:
         """Give the response once its headers are there and its status is a success."""
         where = self.where(method, path)
-        sent = dict(headers) if content is None else {**headers, "Content-Type": "application/json"}
         request = self._http.build_request(
             method,
             self.endpoint.url(path),
             content=content,
-            headers=sent,
+            headers=None if content is None else {"Content-Type": "application/json"},
             extensions=None if written is None else {"trace": _when_written(written)},
         )
         try:
@@ -233,7 +229,6 @@ class Channel:
         method: str,
         path: str,
         content: bytes | None,
-        headers: Mapping[str, str],
         *,
         wait: Wait,
         longest: int,
@@ -241,7 +236,7 @@ class Channel:
         where = self.where(method, path)
         body = bytearray()
         with anyio.CancelScope(deadline=anyio.current_time() + wait.seconds) as scope:
-            async with self._answering(method, path, content, headers) as response:
+            async with self._answering(method, path, content) as response:
                 try:
                     async for chunk in response.aiter_bytes():
                         body += chunk

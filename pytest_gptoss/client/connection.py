@@ -15,7 +15,7 @@ from pytest_gptoss import __version__
 from pytest_gptoss.client.endpoint import Endpoint, Secret
 from pytest_gptoss.errors import UsageError
 
-__all__ = ["bound_http_client", "ignored_proxy_variables", "trusted_context"]
+__all__ = ["bound_http_client", "proxy_variables", "trusted_context"]
 
 _ONE_REQUEST_EACH = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 """A request sent on a connection that the server is just closing would fail by our own fault, and a
@@ -44,16 +44,20 @@ def bound_http_client(
             verify=_trusted(endpoint, ca_bundle, trust_env=trust_env),
         )
     except (ImportError, ValueError, httpx.InvalidURL):
-        names = ", ".join(_proxy_variables(endpoint.root)) or "the environment"
+        names = ", ".join(proxy_variables(endpoint.root)) or "the environment"
         raise UsageError(
             f"--gptoss-trust-env: the proxy in {names} cannot be used (it takes http://HOST:PORT): "
             "correct it or leave the option out"
         ) from None
 
 
-def ignored_proxy_variables(root: str, *, trust_env: bool) -> tuple[str, ...]:
-    """Names of the environment's proxy variables that would apply to this server but are not used."""
-    return () if trust_env else _proxy_variables(root)
+def proxy_variables(root: str) -> tuple[str, ...]:
+    """Names of the environment's variables whose proxy would apply to this server."""
+    parts = urlsplit(root)
+    if proxy_bypass_environment(parts.netloc, getproxies_environment()):
+        return ()
+    wanted = {f"{parts.scheme}_proxy", "all_proxy"}
+    return tuple(sorted(name for name, value in os.environ.items() if value and name.lower() in wanted))
 
 
 class _Bearer(httpx.Auth):
@@ -67,22 +71,17 @@ class _Bearer(httpx.Auth):
         yield request
 
 
-def _proxy_variables(root: str) -> tuple[str, ...]:
-    parts = urlsplit(root)
-    if proxy_bypass_environment(parts.netloc, getproxies_environment()):
-        return ()
-    wanted = {f"{parts.scheme}_proxy", "all_proxy"}
-    return tuple(sorted(name for name, value in os.environ.items() if value and name.lower() in wanted))
-
-
-def trusted_context(endpoint: Endpoint, ca_bundle: Path | None) -> ssl.SSLContext | None:
+def trusted_context(
+    endpoint: Endpoint, ca_bundle: Path | None, *, trust_env: bool = False
+) -> ssl.SSLContext | None:
     """Whom to trust: the bundle alone if one is given, else the public CAs; None where no TLS is spoken.
 
+    With ``trust_env`` SSL_CERT_FILE or SSL_CERT_DIR stand in for the public CAs, as httpx has it.
     Raises UsageError for a bundle that holds no certificates.
     """
     if endpoint.root.startswith("http://"):
         return None
-    return httpx.create_ssl_context(trust_env=False) if ca_bundle is None else _bundle(ca_bundle)
+    return httpx.create_ssl_context(trust_env=trust_env) if ca_bundle is None else _bundle(ca_bundle)
 
 
 def _trusted(endpoint: Endpoint, ca_bundle: Path | None, *, trust_env: bool) -> ssl.SSLContext | bool:

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from pytest_gptoss.client.bodies import condense
 from pytest_gptoss.client.channel import Answer, Channel
-from pytest_gptoss.client.connection import ignored_proxy_variables
+from pytest_gptoss.client.connection import proxy_variables
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.forcing import forced_body, forced_logprob
 from pytest_gptoss.client.generation import (
@@ -68,7 +68,8 @@ class VllmClient:
         self.timeouts = timeouts or Timeouts()
         self.model = endpoint.model
         """The served model that requests name; None lets the server choose. ``probe`` sets it."""
-        self._trust_env = trust_env
+        self.ca_bundle = ca_bundle
+        self.trust_env = trust_env
         self._pooling_encoding: Encoding = "bytes"
         self._channel = Channel(
             endpoint,
@@ -94,7 +95,7 @@ class VllmClient:
     @property
     def ignored_proxies(self) -> tuple[str, ...]:
         """Names of the environment's variables whose proxy is not used for this server, for a note."""
-        return ignored_proxy_variables(self.endpoint.root, trust_env=self._trust_env)
+        return () if self.trust_env else proxy_variables(self.endpoint.root)
 
     @property
     def model_option(self) -> str:
@@ -108,7 +109,6 @@ class VllmClient:
         max_tokens: int,
         top_logprobs: int | None = 20,
         cache_salt: str | None = None,
-        request_id: str | None = None,
         more: Mapping[str, Json] | None = None,
     ) -> Generation:
         """Answer a prompt's messages greedily; ``top_logprobs`` None asks for no log-probabilities.
@@ -123,7 +123,6 @@ class VllmClient:
             answer=StreamedGeneration(max_tokens),
             top=top_logprobs,
             cache_salt=cache_salt,
-            request_id=request_id,
         )
 
     async def chat_timed(
@@ -195,7 +194,6 @@ class VllmClient:
         max_tokens: int,
         top_logprobs: int | None = 20,
         cache_salt: str | None = None,
-        request_id: str | None = None,
     ) -> Generation:
         """Continue token ids greedily, ending where a chat answer would.
 
@@ -210,7 +208,6 @@ class VllmClient:
             answer=StreamedGeneration(max_tokens),
             top=top_logprobs,
             cache_salt=cache_salt,
-            request_id=request_id,
         )
 
     async def force(self, prompt: tuple[int, ...], token: int, *, top: int = 20) -> float:
@@ -322,7 +319,6 @@ class VllmClient:
         cache_salt: str | None,
         take: Callable[[str], bool] | None = None,
         written: Callable[[], None] | None = None,
-        request_id: str | None = None,
     ) -> Generation:
         salt = {} if cache_salt is None else {"cache_salt": cache_salt}
         done = await self._channel.post_stream(
@@ -330,7 +326,6 @@ class VllmClient:
             self._addressed({**body, **salt}),
             take=take or answer.take,
             first=self.timeouts.until_first_token(prompt_tokens),
-            headers={} if request_id is None else {"X-Request-Id": request_id},
             written=written,
         )
         with self._channel.placed(self._channel.where("POST", path)):

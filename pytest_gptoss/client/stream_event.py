@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pytest_gptoss.client.bodies import cause_of, condense, refusal_text, shown
 from pytest_gptoss.client.logprobs import COUNT_LIMIT, token_ids
-from pytest_gptoss.errors import DialectError, StreamError
+from pytest_gptoss.errors import ERROR_EVENT, DialectError, StreamError
 from pytest_gptoss.records import Json
 
 __all__ = ["StreamEvent", "ToolDelta", "Usage", "read_event"]
@@ -53,7 +53,6 @@ class StreamEvent(NamedTuple):
 
 
 _NOTHING: dict[str, Json] = {}
-_LONGEST_FINISH_REASON = 60
 
 
 def read_event(data: str) -> StreamEvent:
@@ -93,7 +92,7 @@ def _chunk(data: str) -> dict[str, Json]:
         )
     if chunk.get("error") or chunk.get("object") == "error":
         said = refusal_text(chunk)
-        raise StreamError(f"the stream carries an error ({said}): see the server's log", cause=cause_of(said))
+        raise StreamError(f"{ERROR_EVENT} ({said}): see the server's log", cause=cause_of(said))
     return chunk
 
 

@@ -29,6 +29,7 @@ def disagreements(level: LoadLevel, error: InstrumentError | None) -> list[str]:
     found = []
     counts = {
         "requests": ("requests", len(level.requests)),
+        "prompt_tokens": ("prompt tokens", sum(each.prompt_tokens or 0 for each in level.requests)),
         "generation_tokens": ("output tokens", sum(each.completion_tokens or 0 for each in level.requests)),
     }
     for name, (what, ours) in counts.items():

@@ -6,15 +6,18 @@ from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 from pytest_gptoss.judge.verdicts import number
-from pytest_gptoss.records import InstrumentError, Threshold
+from pytest_gptoss.records import InstrumentError, LoopHealth, Threshold
 
-__all__ = ["LARGEST_SHARE", "Clock", "error_at", "why_too_coarse"]
+__all__ = ["LARGEST_SHARE", "Clock", "error_at", "why_overloaded", "why_too_coarse"]
 
 Clock: TypeAlias = Literal["ttft", "tpot"]
 """Which of the calibrated errors bounds a latency: that of one stamp, or that of a mean gap."""
 
 LARGEST_SHARE = 0.05
 """Share of a limit that the instrument's error may reach."""
+
+LEAST_HELD = 0.99
+"""Share of the offered load below which the client itself holds the server back."""
 
 _TAIL = ("p90", "p95", "p99", "max")
 
@@ -43,4 +46,25 @@ def why_too_coarse(threshold: Threshold, clock: Clock, error: InstrumentError) -
         f"the instrument is too coarse: at concurrency {error.concurrency} the {what} in {clock.upper()} "
         f"is {number(off)} ms, more than 5% of the limit of {number(threshold.limit)} ms: measure from a "
         "machine with an idle core, or waive this threshold"
+    )
+
+
+def why_overloaded(
+    health: LoopHealth | None, error: InstrumentError | None, *, ttft_limit_ms: float | None
+) -> str | None:
+    """Why the client itself may be what is slow at a level, in a line; None when it kept up.
+
+    It did not when it held less than 99% of the load while it was calibrated, or when its event loop
+    was late by more than 5% of ``ttft_limit_ms`` during the level. No verdict depends on it.
+    """
+    signs = []
+    if error is not None and error.load_held < LEAST_HELD:
+        signs.append(f"held {error.load_held:.1%} of the load when it was calibrated")
+    if health is not None and ttft_limit_ms is not None and health.lag_p99_ms > LARGEST_SHARE * ttft_limit_ms:
+        signs.append(f"was late by {number(health.lag_p99_ms)} ms (p99) during the level")
+    if not signs:
+        return None
+    return (
+        f"the client {' and '.join(signs)}: throughput and QPS may be its own, not the server's; measure "
+        "from a machine with an idle core"
     )

@@ -166,11 +166,14 @@ def distribution(values: Sequence[float], *, independent: bool = True) -> dict[s
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of a level: output tokens that came in it and requests that ended in it."""
+    """A stretch of a level: output tokens that came in it, and the requests they make up.
+
+    Both may be fractions: a request that was under way at an edge of the stretch counts by its share.
+    """
 
     seconds: float
-    tokens: int
-    requests: int
+    tokens: float
+    requests: float
 
     @property
     def throughput(self) -> float:
@@ -199,7 +202,9 @@ def full_window(level: LoadLevel) -> Span | None:
     """The stretch in which as many requests were under way as the level wants.
 
     From the moment the last of the first ones was sent, until the first end after which no other was
-    started. None when a level had too few requests to get there.
+    started. Requests in it are counted by the share of their tokens that came in it: whole ends would leave
+    out up to ``concurrency - 1`` that are nearly done when it closes. None when a level had too few
+    requests to get there.
     """
     done = [each for each in level.requests if why_incomplete(each, level.shape) is None]
     sent = sorted(each.sent_ns for each in done if each.sent_ns is not None)
@@ -211,10 +216,20 @@ def full_window(level: LoadLevel) -> Span | None:
     if not after or min(after) <= begin:
         return None
     end = min(after)
-    tokens = sum(
-        count
-        for each in done
-        for stamp, count in zip(each.token_ns, each.tokens, strict=True)
-        if begin < stamp <= end
+    shares = [_share_within(each, begin, end) for each in done]
+    tokens = math.fsum(
+        share * (each.completion_tokens or 0) for each, share in zip(done, shares, strict=True)
     )
-    return Span((end - begin) / NS_PER_S, tokens, sum(begin < each <= end for each in ends))
+    return Span((end - begin) / NS_PER_S, tokens, math.fsum(shares))
+
+
+def _share_within(request: RequestTiming, begin: int, end: int) -> float:
+    """The share of a request's tokens that came after ``begin`` and not after ``end``.
+
+    A share, because counts of events are exact by proportion only: a server that sends no ids and several
+    tokens an event has each event counted as one.
+    """
+    within = sum(
+        count for stamp, count in zip(request.token_ns, request.tokens, strict=True) if begin < stamp <= end
+    )
+    return within / sum(request.tokens)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import uuid4
 
 from pytest_gptoss.client.load import LoadRequest, LoadRun, run_load
 from pytest_gptoss.client.timeouts import Timeouts
-from pytest_gptoss.errors import MeasurementError
+from pytest_gptoss.errors import GptossError, MeasurementError
 from pytest_gptoss.measure.truth import TrueRequest, TruthServer, truth_server
 from pytest_gptoss.records import InstrumentError, LoadShape, RequestTiming
 
-__all__ = ["FIRST_TOKEN_MS", "INTERVAL_MS", "calibrate", "instrument_error", "load_held"]
+__all__ = [
+    "FIRST_TOKEN_MS",
+    "INTERVAL_MS",
+    "Calibrated",
+    "calibrate",
+    "instrument_error",
+    "load_held",
+]
 
 FIRST_TOKEN_MS = 80.0
 INTERVAL_MS = 5.0
@@ -25,19 +33,37 @@ _WARM_REQUESTS, _WARM_TOKENS = 4, 4
 _WORD = "token "
 
 
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """A level's calibration: the instrument's error there, or why it is not known."""
+
+    concurrency: int
+    error: InstrumentError | None = None
+    problem: str | None = None
+
+
 def calibrate(
-    levels: Sequence[LoadShape], *, tell: Callable[[str], None], short: bool = True
-) -> tuple[InstrumentError, ...]:
-    """Run the load client against the ground-truth server at each level; its errors, in that order.
+    levels: Iterable[LoadShape],
+    *,
+    tell: Callable[[str], None],
+    take: Callable[[Calibrated], None],
+    short: bool = True,
+) -> None:
+    """Run the load client against the ground-truth server at each level; ``take`` gets each as it ends.
 
     ``short`` takes about 2 s a level (8 rounds of 32 tokens); otherwise all the level's requests are
-    made, of 64 tokens at most. Raises ReferenceServerError when the server does not start,
-    MeasurementError when it or the client fails on the way: an instrument that cannot measure its own
-    server measures nothing.
+    made, of 64 tokens at most. What fails on the way is the problem of its level alone: an instrument
+    that cannot measure its own server there measures nothing there. Raises ReferenceServerError when
+    the server does not start.
     """
     arguments = (f"--first-token-ms={FIRST_TOKEN_MS}", f"--interval-ms={INTERVAL_MS}")
     with truth_server(*arguments) as server:
-        return tuple(_level(server, level, tell=tell, short=short) for level in levels)
+        for level in levels:
+            try:
+                found = Calibrated(level.concurrency, _level(server, level, tell=tell, short=short))
+            except GptossError as error:
+                found = Calibrated(level.concurrency, problem=str(error))
+            take(found)
 
 
 def instrument_error(run: LoadRun, truth: Mapping[str, TrueRequest], *, concurrency: int) -> InstrumentError:

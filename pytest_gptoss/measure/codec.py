@@ -227,6 +227,7 @@ def _load_fields(level: LoadLevel) -> dict[str, Json]:
         "health": None if level.health is None else asdict(level.health),
         "rtt_ms": list(level.rtt_ms),
         "frame_tokens": level.frame_tokens,
+        "cache_block": level.cache_block,
         "server": None if level.server is None else dict(level.server),
         "ids": [request.id for request in level.requests],
         "finish_reasons": [request.finish_reason for request in level.requests],
@@ -272,6 +273,7 @@ def _load(fields: Mapping[str, Json], parts: Parts) -> LoadLevel:
         health=None if fields["health"] is None else LoopHealth(**fields["health"]),
         rtt_ms=tuple(fields["rtt_ms"]),
         frame_tokens=fields["frame_tokens"],
+        cache_block=fields["cache_block"],
         server=fields["server"],
     )
 

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.client.load import LoadRequest, LoadRun, round_trip_ms, run_load
 from pytest_gptoss.client.own_loop import run_async
+from pytest_gptoss.errors import RequestError
 from pytest_gptoss.measure.load_prompts import LoadPrompts, load_prompts
-from pytest_gptoss.measure.server_counters import grown, read_counters, settled_counters
-from pytest_gptoss.records import Device, Load, LoadLevel, LoadShape, RequestTiming
+from pytest_gptoss.measure.server_counters import (
+    grown,
+    read_cache_block,
+    resting_counters,
+    settled_counters,
+)
+from pytest_gptoss.records import Device, Failure, Load, LoadLevel, LoadShape, RequestTiming
 
 __all__ = ["LevelRun", "why_too_long"]
 
 WARM_UP_TOKENS = 32
 """Most output tokens of a request that only warms the server up."""
+FAILED_ROUNDS = 3
+"""A level is given up after so many failures in a row for each request in flight: other scenarios, which
+ask one by one, give up after as many."""
 
 
 def why_too_long(shape: LoadShape, *, device: str, context: int | None) -> str | None:
@@ -42,7 +50,6 @@ class LevelRun:
     shape: LoadShape
     device: Device
     make_client: Callable[[], VllmClient]
-    ca_bundle: Path | None
     on_end: Callable[[], None]
     level: LoadLevel = field(init=False)
 
@@ -51,13 +58,18 @@ class LevelRun:
         self._ended: list[RequestTiming] = []
 
     def measure(self) -> None:
-        """Carry the level out; raises RequestError when no load could be put on the device."""
+        """Carry the level out; raises RequestError when no load could be put on the device.
+
+        A device that answers none of the requests that warm it up is not measured; one that stops
+        answering on the way is given up after ``FAILED_ROUNDS``, and the rest is never sent.
+        """
         prompts = run_async(self._prompts())
         name = f"gptoss-{secrets.token_hex(4)}-{self.scenario.device}-{self.scenario.level}"
         model, warm = self.device.model, self.shape.concurrency
-        self._run(_cut(prompts.requests(f"{name}-warm", model=model, first=0, last=warm)), lambda _: None)
-        rtt_ms, before = run_async(self._beforehand())
-        self.level = replace(self.level, rtt_ms=rtt_ms, frame_tokens=prompts.frame_tokens)
+        warming = _cut(prompts.requests(f"{name}-warm", model=model, first=0, last=warm))
+        _refuse_unanswered(self._run(warming, lambda _: None).requests)
+        before = run_async(self._beforehand())
+        self.level = replace(self.level, frame_tokens=prompts.frame_tokens)
         requests = prompts.requests(name, model=model, first=warm, last=warm + self.shape.requests)
         try:
             run = self._run(requests, self._keep)
@@ -80,9 +92,11 @@ class LevelRun:
             requests,
             concurrency=self.shape.concurrency,
             timeouts=client.timeouts,
-            ca_bundle=self.ca_bundle,
+            ca_bundle=client.ca_bundle,
+            trust_env=client.trust_env,
             on_end=on_end,
             role=client.role,
+            give_up_after=FAILED_ROUNDS * self.shape.concurrency,
         )
 
     async def _prompts(self) -> LoadPrompts:
@@ -94,17 +108,48 @@ class LevelRun:
                 count=self.shape.concurrency + self.shape.requests,
             )
 
-    async def _beforehand(self) -> tuple[tuple[float, ...], dict[str, float] | None]:
+    async def _beforehand(self) -> dict[str, float] | None:
+        """Note the way to the server and its cache's block; its counters once the warm-up is in them."""
         async with self.make_client() as client:
-            rtt_ms = await round_trip_ms(
-                client.endpoint, timeouts=client.timeouts, ca_bundle=self.ca_bundle, role=client.role
-            )
-            tells = self.device.capabilities.metrics
-            return rtt_ms, await read_counters(client) if tells else None
+            self.level = replace(self.level, rtt_ms=await _round_trips(client))
+            if not self.device.capabilities.metrics:
+                return None
+            before = await resting_counters(client)
+            self.level = replace(self.level, cache_block=await read_cache_block(client))
+            return before
 
     async def _afterwards(self, before: dict[str, float]) -> dict[str, float] | None:
         async with self.make_client() as client:
             return await settled_counters(client, before, requests=len(self.level.requests))
+
+
+class _Unanswered(RequestError):
+    """No request that warms the server up was answered; ``kind`` is the first one's."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"no request that warms the server up was answered, first {failure.message}")
+        self.kind = failure.kind
+
+
+def _refuse_unanswered(warm_up: Sequence[RequestTiming]) -> None:
+    """Raise when not one token came. An answer that breaks off later is the measured level's to count."""
+    errors = [timing.error for timing in warm_up if timing.error is not None]
+    if errors and not any(timing.token_ns for timing in warm_up):
+        raise _Unanswered(errors[0])
+
+
+async def _round_trips(client: VllmClient) -> tuple[float, ...]:
+    """Round trips in ms; none where they cannot be had: they only stand beside the figures."""
+    try:
+        return await round_trip_ms(
+            client.endpoint,
+            timeouts=client.timeouts,
+            ca_bundle=client.ca_bundle,
+            trust_env=client.trust_env,
+            role=client.role,
+        )
+    except RequestError:
+        return ()
 
 
 def _cut(requests: tuple[LoadRequest, ...]) -> tuple[LoadRequest, ...]:

@@ -12,7 +12,6 @@ import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from pytest_gptoss.client.http import VllmClient
@@ -65,7 +64,7 @@ class Runner:
     """Measures scenarios on probed devices and keeps the results in the store.
 
     ``client`` makes an unopened client for a device; ``hidden_client`` the one that serves its
-    hidden states, which may be another server. ``ca_bundle`` is what load trusts for https.
+    hidden states, which may be another server.
     """
 
     def __init__(
@@ -77,7 +76,6 @@ class Runner:
         workload: Workload,
         store: Store,
         progress: Progress,
-        ca_bundle: Path | None = None,
     ) -> None:
         self._devices = devices
         self._client = client
@@ -85,7 +83,6 @@ class Runner:
         self._workload = workload
         self._store = store
         self._progress = progress
-        self._ca_bundle = ca_bundle
 
     def measure(self, scenarios: Sequence[Scenario]) -> None:
         """Measure every scenario and save each as it ends. Scenarios they rest on must be stored.
@@ -116,7 +113,6 @@ class Runner:
             shape,
             device,
             make_client=lambda: self._client(scenario.device),
-            ca_bundle=self._ca_bundle,
             on_end=lambda: self._progress.step(scenario.title),
         )
         reason = why_too_long(shape, device=device.name, context=device.max_model_len)

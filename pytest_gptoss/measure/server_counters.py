@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.errors import RequestError
 
-__all__ = ["counters_of", "grown", "read_counters", "settled_counters"]
+__all__ = [
+    "cache_block_of",
+    "counters_of",
+    "grown",
+    "read_cache_block",
+    "resting_counters",
+    "settled_counters",
+]
 
 _COUNTERS: Mapping[str, str] = {
     "prompt_tokens_total": "prompt_tokens",
@@ -23,6 +30,8 @@ _COUNTERS: Mapping[str, str] = {
 """vLLM's name -> ours."""
 
 _SAMPLE = re.compile(r"^vllm:([a-z_]+)(?:\{[^}]*\})? (\S+)", re.MULTILINE)
+
+_CACHE_BLOCK = re.compile(r'^vllm:cache_config_info\{(?:[^}]*,)?block_size="([0-9]+)"', re.MULTILINE)
 
 READS = 20
 PAUSE_S = 0.1
@@ -38,12 +47,18 @@ def counters_of(text: str) -> dict[str, float]:
     return found
 
 
+def cache_block_of(text: str) -> int | None:
+    """Tokens of one block of the prefix cache, as the page tells them; None where it does not."""
+    found = _CACHE_BLOCK.search(text)
+    return None if found is None else int(found.group(1)) or None
+
+
 def grown(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
     """By how much each counter that both pages have has grown."""
     return {name: after[name] - before[name] for name in before if name in after}
 
 
-async def read_counters(client: VllmClient) -> dict[str, float] | None:
+async def _read_counters(client: VllmClient) -> dict[str, float] | None:
     """The counters of now; None when the server does not answer."""
     try:
         return counters_of(await client.metrics_text())
@@ -51,16 +66,36 @@ async def read_counters(client: VllmClient) -> dict[str, float] | None:
         return None
 
 
+async def read_cache_block(client: VllmClient) -> int | None:
+    """Tokens of one block of the prefix cache; None when the server does not tell."""
+    try:
+        return cache_block_of(await client.metrics_text())
+    except RequestError:
+        return None
+
+
+async def resting_counters(client: VllmClient) -> dict[str, float] | None:
+    """The counters once two reads in a row are equal, or after two seconds; None when no answer comes.
+
+    What was asked before is then in them: a server counts a request a moment after its last byte has left.
+    """
+    last = await _read_counters(client)
+    for _ in range(READS):
+        await asyncio.sleep(PAUSE_S)
+        now = await _read_counters(client)
+        if now is None or now == last:
+            return now
+        last = now
+    return last
+
+
 async def settled_counters(
     client: VllmClient, before: Mapping[str, float], *, requests: int
 ) -> dict[str, float] | None:
-    """The counters once the server has counted so many more requests, or after two seconds of waiting.
-
-    A server counts a request a moment after its last byte has left.
-    """
+    """The counters once the server has counted so many more requests, or after two seconds of waiting."""
     after = None
     for _ in range(READS):
-        after = await read_counters(client)
+        after = await _read_counters(client)
         if after is None or "requests" not in after:
             break
         if after["requests"] - before.get("requests", 0.0) >= requests:

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import httpx
 
 from pytest_gptoss.client.endpoint import Endpoint
+from pytest_gptoss.errors import ReferenceServerError
 from pytest_gptoss.server_process import ServerProcess
 
 __all__ = ["TrueRequest", "TruthServer", "truth_server"]
 
 _READY_S = 30.0
+_ANSWER_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class TrueRequest:
 
 @dataclass(frozen=True, slots=True)
 class TruthServer:
-    """A running ground-truth server."""
+    """A running ground-truth server. Asking it raises ReferenceServerError when it does not answer."""
 
     endpoint: Endpoint
     process: ServerProcess
@@ -56,10 +58,15 @@ class TruthServer:
 
     def _ask(self, method: str) -> list[dict[str, object]]:
         # An httpx client that trusts the environment would send this through its proxy.
-        with httpx.Client(trust_env=False, timeout=_READY_S) as client:
-            requests: list[dict[str, object]] = client.request(method, self.endpoint.url("/stamps")).json()[
-                "requests"
-            ]
+        try:
+            with httpx.Client(trust_env=False, timeout=_ANSWER_S) as client:
+                answer = client.request(method, self.endpoint.url("/stamps")).raise_for_status()
+            requests: list[dict[str, object]] = answer.json()["requests"]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise ReferenceServerError(
+                f"the ground-truth server does not tell what it did ({error or type(error).__name__}): did "
+                "something end it? measure again"
+            ) from None
         return requests
 
 
@@ -71,7 +78,10 @@ def truth_server(*arguments: str) -> Iterator[TruthServer]:
     """
     command = [sys.executable, "-m", "pytest_gptoss.truth", "--parent-pid", str(os.getpid()), *arguments]
     with ServerProcess.launch(command, "the ground-truth server") as process:
-        process.wait_ready(time.monotonic() + _READY_S)
+        process.wait_ready(
+            time.monotonic() + _READY_S,
+            late=f"it is not ready within {_READY_S:g} s: measure again when the machine is less busy",
+        )
         yield TruthServer(Endpoint(process.url), process)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pytest_gptoss.reference.generation import EngineStats
 from pytest_gptoss.reference.histogram import Histogram
+from pytest_gptoss.reference.prefix_cache import BLOCK
 
 __all__ = ["CONTENT_TYPE", "FinishCounter", "exposition"]
 
@@ -58,6 +59,8 @@ def exposition(stats: EngineStats, finished: FinishCounter, *, model: str) -> st
     for name, kind, explanation, attribute in _FAMILIES:
         lines += _head(name, kind, explanation)
         lines.append(_sample(name, labels, getattr(stats, attribute)))
+    lines += _head("cache_config_info", "gauge", "Information of the LLMEngine CacheConfig")
+    lines.append(_sample("cache_config_info", {"block_size": str(BLOCK), "engine": "0"}, 1.0))
     lines += _head("request_success_total", "counter", "Count of successfully processed requests.")
     lines += [
         _sample("request_success_total", {"finished_reason": reason, **labels}, finished.count(reason))

@@ -48,7 +48,9 @@ async def until(condition):
         await asyncio.sleep(0)
 
 
-async def load(url, count=3, *, key=None, concurrency=1, timeouts=PATIENT, ca_bundle=None, **body):
+async def load(
+    url, count=3, *, key=None, concurrency=1, timeouts=PATIENT, ca_bundle=None, trust_env=False, **body
+):
     endpoint = Endpoint.parse(url, api_key=Secret(key) if key else None, model="m")
     sent = [
         LoadRequest(f"r{place}", "/v1/chat/completions", {"max_tokens": 4, **body}) for place in range(count)
@@ -59,6 +61,7 @@ async def load(url, count=3, *, key=None, concurrency=1, timeouts=PATIENT, ca_bu
         concurrency=concurrency,
         timeouts=timeouts,
         ca_bundle=ca_bundle,
+        trust_env=trust_env,
         on_end=lambda timing: None,
     )
     return run.requests
@@ -128,6 +131,16 @@ async def test_tls_with_the_users_own_authority(certificate, server_context):
     assert min(trips) > 0
 
 
+async def test_tls_as_the_environment_says_only_when_it_is_trusted(certificate, server_context, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    routes = {CHAT: stream(ANSWER), "GET /version": answer({"version": "1"})}
+    async with ScriptedServer(routes, ssl=server_context) as server:
+        assert (await load(server.url, count=1, trust_env=True))[0].error is None
+        assert await round_trip_ms(Endpoint(server.url), timeouts=PATIENT, ca_bundle=None, trust_env=True)
+        with pytest.raises(TlsError):
+            await load(server.url, count=1)
+
+
 async def test_a_certificate_that_does_not_convince(server_context):
     async with ScriptedServer({}, ssl=server_context) as server:
         with pytest.raises(TlsError, match="--gptoss-ca-bundle") as caught:
@@ -173,8 +186,11 @@ async def test_proxies_of_the_environment_are_ignored(monkeypatch, unused_tcp_po
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused_tcp_port}")
     monkeypatch.setenv("all_proxy", f"http://127.0.0.1:{unused_tcp_port}")
     async with ScriptedServer({CHAT: stream(ANSWER), "GET /version": answer({"version": "1"})}) as server:
-        assert (await load(server.url, count=1))[0].error is None
-        assert await round_trip_ms(Endpoint(server.url), timeouts=PATIENT, ca_bundle=None)
+        for trusted in (False, True):
+            assert (await load(server.url, count=1, trust_env=trusted))[0].error is None
+            assert await round_trip_ms(
+                Endpoint(server.url), timeouts=PATIENT, ca_bundle=None, trust_env=trusted
+            )
 
 
 async def test_a_key_is_in_no_message_no_log_and_no_traceback(caplog):

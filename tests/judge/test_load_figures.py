@@ -92,6 +92,29 @@ def test_the_full_window_leaves_out_the_beginning_and_the_tail():
     assert whole_run(made).seconds == pytest.approx(0.240)
 
 
+@pytest.mark.parametrize("rounds", [2, 12])
+def test_the_full_window_of_a_level_in_lockstep_loses_no_request(rounds):
+    """All 16 end within 15 ms of one another, every 3 s: 5.33 a second, however few the rounds are."""
+    tokens, lasting = 60, 3000
+    requests = []
+    for index in range(16 * rounds):
+        sent = index // 16 * lasting + index % 16
+        stamps = [sent + lasting * (step + 1) / tokens for step in range(tokens)]
+        requests.append(request(f"r{index}", sent, *stamps))
+    span = full_window(level(*requests, concurrency=16))
+    assert span.qps == pytest.approx(16 / 3, rel=0.01)
+    assert span.throughput == pytest.approx(tokens * span.qps)
+
+
+def test_the_full_window_counts_tokens_that_no_ids_tell():
+    # Four tokens an event and no ids: each event says 1, usage says 8.
+    pairs = [request(str(place), place * 100, place * 100 + 50, place * 100 + 100, completion_tokens=8)
+             for place in range(5)]  # fmt: skip
+    span = full_window(level(*pairs))
+    assert (span.tokens, span.requests) == (40, 5)
+    assert span.throughput == pytest.approx(whole_run(level(*pairs)).throughput)
+
+
 def test_a_window_that_was_never_full_is_none():
     assert full_window(level(request("a", 0, 1, 2), concurrency=2)) is None
     assert full_window(level(concurrency=2, asked=2)) is None

@@ -3,12 +3,13 @@
 import dataclasses
 
 import pytest
-from made_load import instrument, level, request, steady
+from made_load import PROMPT, instrument, level, request, steady
 
 from pytest_gptoss.judge.cross_check import disagreements, server_ttft_ms
-from pytest_gptoss.judge.instrument import error_at, why_too_coarse
+from pytest_gptoss.judge.instrument import error_at, why_overloaded, why_too_coarse
 from pytest_gptoss.judge.little import contradictions
 from pytest_gptoss.judge.thresholds import load_profile
+from pytest_gptoss.records import LoopHealth
 
 ATLAS = load_profile("atlas-800-a2")
 SHAPES = {shape.concurrency: shape for shape in ATLAS.workload.levels}
@@ -68,11 +69,35 @@ def test_the_error_of_a_level():
     assert error_at(errors, 4) is None
 
 
+@pytest.mark.parametrize(
+    ("lag_ms", "held", "says"),
+    [
+        (4.9, 0.99, None),
+        (
+            5.1,
+            0.99,
+            "the client was late by 5.1 ms (p99) during the level: throughput and QPS may be its own",
+        ),
+        (1.0, 0.981, "the client held 98.1% of the load when it was calibrated: throughput"),
+        (9.0, 0.5, "the client held 50.0% of the load when it was calibrated and was late by 9 ms (p99)"),
+    ],
+)
+def test_a_client_that_did_not_keep_up_is_said(lag_ms, held, says):
+    error = dataclasses.replace(instrument(16), load_held=held)
+    said = why_overloaded(LoopHealth(0.1, lag_ms, 50.0, 0.5), error, ttft_limit_ms=100)
+    assert said is None if says is None else said.startswith(says)
+
+
+def test_a_client_that_nothing_is_known_of_is_not_accused():
+    assert why_overloaded(None, None, ttft_limit_ms=100) is None
+    assert why_overloaded(LoopHealth(0.1, 90.0, 90.0, 0.5), None, ttft_limit_ms=None) is None
+
+
 def told(**server):
     return level(
         *steady(4, ttft=100, tpot=10),
         rtt_ms=(0.5,),
-        server={"requests": 4.0, "generation_tokens": 20.0, **server},
+        server={"requests": 4.0, "prompt_tokens": 4.0 * PROMPT, "generation_tokens": 20.0, **server},
     )
 
 
@@ -100,6 +125,7 @@ def test_a_server_that_waits_longer_than_we_see_is_said():
     ("server", "says"),
     [
         ({"requests": 7.0}, "counted 7 requests over the level, 4 were seen"),
+        ({"prompt_tokens": 5.0 * PROMPT}, "counted 5120 prompt tokens over the level, 4096 were seen"),
         ({"generation_tokens": 25.0}, "counted 25 output tokens over the level, 20 were seen"),
     ],
 )

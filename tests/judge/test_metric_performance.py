@@ -107,17 +107,41 @@ def test_on_completions_no_other_endpoint_is_advised():
     assert "--gptoss-bench-endpoint" not in completed(trial_0=trial(made)).details["finding"]
 
 
-def test_prompts_of_another_length_are_incomplete():
+def test_prompts_of_another_length_are_incomplete_and_name_the_switch():
     made = level(request("r0", 0, 1, 2, prompt_tokens=PROMPT - 2))
     found = completed(trial_0=trial(made))
     assert found.value == 0
     assert "1022 prompt tokens by the server's count, 1024 were asked for" in found.details["finding"]
+    assert "--gptoss-bench-endpoint completions" in found.details["finding"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "helps"),
+    [
+        ("stream", "POST http://a/b: the stream carries an error (unexpected tokens): see the log", True),
+        ("dialect", "POST http://a/b: choices is 5: expected list", True),
+        ("stream", "POST http://a/b: the connection was closed in mid-stream, after 4 events", False),
+        ("stream", "POST http://a/b: the stream ended without usage", False),
+        ("timeout", "POST http://a/b: no first token within 60 s", False),
+    ],
+)
+def test_another_endpoint_is_advised_only_where_the_parser_may_be_at_fault(kind, message, helps):
+    made = level(*steady(3, ttft=80, tpot=10), failed("r3", kind, message))
+    assert ("--gptoss-bench-endpoint" in completed(trial_0=trial(made)).details["finding"]) is helps
 
 
 def test_requests_that_were_never_sent_are_missing():
     found = completed(trial_0=trial(level(*steady(3, ttft=80, tpot=10), asked=5)))
     assert (found.value, found.n) == (0.6, 5)
     assert "2 of 5 requests were never sent" in found.details["finding"]
+
+
+def test_a_level_that_was_given_up_says_how_many_were_not_sent():
+    gave_up = level(*steady(3, ttft=80, tpot=10), failed("r3"), failed("r4"), failed("r5"), asked=200)
+    found = completed(trial_0=trial(gave_up))
+    assert (found.value, found.n) == (3 / 200, 200)
+    assert "197 of 200 requests incomplete, first r3: stream: the stream broke" in found.details["finding"]
+    assert "194 were not sent after so many failures in a row" in found.details["finding"]
 
 
 def test_a_level_that_stopped_early_is_not_judged():
@@ -152,6 +176,20 @@ def test_a_single_cached_prompt_does_not_hide_behind_the_frames_of_others():
     others = [request(f"r{index}", 0, 1, 2, cached_tokens=0) for index in range(9)]
     made = level(*others, cached, server={"prefix_cache_hits": 1008.0}, frame_tokens=200)
     assert uncached(trial_0=trial(made)).value == 808
+
+
+@pytest.mark.parametrize(("block", "beyond"), [(128, 13 * 1024), (16, 13 * 1024 - 200 * 64), (None, 0)])
+def test_wholly_cached_prompts_do_not_hide_behind_a_frame_that_fills_no_block(block, beyond):
+    requests = steady(200, ttft=80, tpot=10)
+    made = level(*requests, server={"prefix_cache_hits": 13 * 1024.0}, frame_tokens=67, cache_block=block)
+    assert uncached(trial_0=trial(made)).value == beyond
+
+
+def test_a_single_cached_prompt_shows_all_its_blocks():
+    cached = request("r9", 0, 1, 2, cached_tokens=1024)
+    others = [request(f"r{index}", 0, 1, 2, cached_tokens=0) for index in range(9)]
+    made = level(*others, cached, server={"prefix_cache_hits": 1024.0}, frame_tokens=67, cache_block=16)
+    assert uncached(trial_0=trial(made)).value == 1024 - 64
 
 
 @pytest.mark.parametrize("server", [None, {}, {"requests": 5.0}])

@@ -96,9 +96,10 @@ def test_an_instrument_that_loses_something_measures_nothing():
 
 
 def test_each_level_is_calibrated_and_told():
-    told = []
+    told, found = [], []
     levels = (LoadShape(1, 3, 16, 8), LoadShape(4, 100, 1024, 8))
-    errors = calibrate(levels, tell=told.append)
+    calibrate(levels, tell=told.append, take=found.append)
+    errors = [each.error for each in found]
     assert [(each.concurrency, each.requests) for each in errors] == [(1, 3), (4, 32)]
     assert len(told) == 2
     assert "concurrency 4" in told[1]

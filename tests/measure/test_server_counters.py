@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gptoss.measure.server_counters import counters_of, grown
+from pytest_gptoss.measure.server_counters import cache_block_of, counters_of, grown
 
 WIRE = Path(__file__).resolve().parents[1] / "wire"
 
@@ -20,6 +20,26 @@ def test_a_recorded_page_has_every_counter(version):
     }  # fmt: skip
     assert found["generation_tokens"] > 0
     assert 0 < found["ttft_seconds"] / found["ttft_count"] < 10
+
+
+@pytest.mark.parametrize("version", ["0.18.1", "0.32.0"])
+def test_a_recorded_page_tells_the_cache_block(version):
+    samples = json.loads((WIRE / version / "metrics.json").read_text("utf-8"))["samples"]
+    assert cache_block_of("\n".join(samples)) == 128
+
+
+@pytest.mark.parametrize(
+    ("labels", "block"),
+    [
+        ('block_size="16"', 16),
+        ('a="1",block_size="16",b="2"', 16),
+        ('mamba_block_size="64"', None),
+        ('block_size="None"', None),
+        ('block_size="0"', None),
+    ],
+)
+def test_only_the_caches_own_block_counts(labels, block):
+    assert cache_block_of(f"vllm:cache_config_info{{{labels}}} 1.0\n") == block
 
 
 def test_labels_are_summed_and_other_lines_passed_over():

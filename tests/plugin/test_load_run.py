@@ -4,12 +4,13 @@ import dataclasses
 import threading
 from itertools import pairwise
 
+import httpx
 import pytest
 from altering_proxy import Refusal, altering_proxy
 
 from pytest_gptoss.load_levels import load_levels, load_requests
 from pytest_gptoss.plan import make_plan
-from pytest_gptoss.records import LoadTask
+from pytest_gptoss.records import InstrumentError, LoadTask
 from pytest_gptoss.replay import replayed
 from pytest_gptoss.run import AcceptanceRun
 from pytest_gptoss.settings import DeviceSettings, Settings
@@ -117,6 +118,40 @@ def test_without_metrics_uncached_is_skipped_and_the_rest_judged(under_load, emb
     assert levels_of(run)[0]["server"] is None
 
 
+def test_a_round_trip_that_fails_is_only_not_shown(under_load, embedded_pair):
+    probed = threading.Event()
+
+    def no_version(path, body):
+        if path == "/version" and probed.is_set():
+            raise ConnectionError
+        return body
+
+    with altering_proxy(embedded_pair["npu"], request=no_version) as url:
+        run = under_load(npu=url)
+        run.probed()
+        probed.set()
+        assert statuses(run, "completed.c01") == {"completed.c01": "PASS"}
+    (level,) = levels_of(run)
+    assert (level["rtt_ms"], level["server"]["requests"]) == (None, 3)
+
+
+def test_counters_that_lag_leave_the_warm_up_out(under_load, embedded_pair):
+    """Each page of /metrics is as old as the last time it was asked for."""
+    pages = []
+
+    def late(path, body):
+        if path == "/metrics":
+            pages.append(httpx.get(f"{embedded_pair['npu']}/metrics", trust_env=False).text)
+            raise Refusal(200, "text/plain", pages[-2] if len(pages) > 1 else pages[-1])
+        return body
+
+    with altering_proxy(embedded_pair["npu"], request=late) as url:
+        run = under_load(npu=url)
+        assert statuses(run, "completed.c01") == {"completed.c01": "PASS"}
+    (level,) = levels_of(run)
+    assert (level["server"]["requests"], level["server"]["prompt_tokens"]) == (3, 3 * 256)
+
+
 def test_a_stream_without_its_end_is_a_failed_request(under_load, embedded_pair):
     lock, ended = threading.Lock(), [0]
 
@@ -178,6 +213,25 @@ def test_a_finished_run_is_judged_again_with_no_server(under_load, embedded_pair
     second.close()
 
 
+@pytest.mark.parametrize(("problem_at", "invalid"), [("4", False), ("1", True)])
+def test_a_level_that_could_not_be_calibrated_spoils_itself_alone(
+    under_load, embedded_pair, problem_at, invalid
+):
+    run = under_load(
+        dataclasses.replace(SMALL, concurrency=(1, 4), requests=4, calibrate=True), npu=embedded_pair["npu"]
+    )
+    exact = InstrumentError(1, 50, *(0.0,) * 4, load_held=0.5)
+    levels = {"1": {"error": dataclasses.asdict(exact), "problem": None}}
+    run.store.save_document("instrument", {**levels, problem_at: {"error": None, "problem": "it broke"}})
+    verdict = judged(run, "ttft.c01")["ttft.c01"]
+    assert (verdict.status == "INVALID") is invalid
+    assert ("could not be calibrated at concurrency 1 (it broke)" in verdict.reason) is invalid
+    load = load_levels(run.store, run.plan, devices=["npu"], task=run.settings.load)
+    assert load["instrument"]["problem"] == ("it broke" if invalid else None)
+    assert any("npu c01: the client held 50.0% of" in note for note in load["notes"]) is not invalid
+    assert ("c04: the instrument could not be calibrated: it broke" in load["notes"]) is not invalid
+
+
 def test_a_level_left_out_is_never_silently_absent(under_load, embedded_pair):
     found = judged(under_load(npu=embedded_pair["npu"]), "throughput.c16", "completed.c16")
     assert [each.status for each in found.values()] == ["INVALID", "SKIPPED"]
@@ -194,6 +248,45 @@ def test_a_context_too_short_is_said_before_anything_is_sent(under_load, embedde
         found = judged(under_load(npu=url), "completed.c01")["completed.c01"]
     assert found.status == "INVALID"
     assert "serve with --max-model-len 262" in found.reason
+
+
+def test_a_server_that_answers_no_warm_up_is_not_measured(under_load, embedded_pair):
+    asked = []
+
+    def refuse(path, body):
+        if is_load(path, body):
+            asked.append(body)
+            raise Refusal(503, "application/json", '{"error": {"message": "the engine is dead"}}')
+        return body
+
+    with altering_proxy(embedded_pair["npu"], request=refuse) as url:
+        found = judged(under_load(npu=url), "completed.c01", "ttft.c01")
+    assert [each.status for each in found.values()] == ["INVALID", "INVALID"]
+    for verdict in found.values():
+        assert "no request that warms the server up was answered" in verdict.reason
+        assert "the engine is dead" in verdict.reason
+    assert len(asked) == 1
+
+
+def test_a_server_that_stops_answering_is_given_up(under_load, embedded_pair):
+    asked = []
+
+    def refuse(path, body):
+        if is_load(path, body):
+            asked.append(body)
+            if len(asked) > 2:  # one to warm up, one measured
+                raise Refusal(503, "application/json", '{"error": {"message": "the engine is dead"}}')
+        return body
+
+    task = dataclasses.replace(SMALL, requests=500)
+    with altering_proxy(embedded_pair["npu"], request=refuse) as url:
+        run = under_load(task, npu=url)
+        found = judged(run, "completed.c01", "ttft.c01")
+    assert [each.status for each in found.values()] == ["FAIL", "INVALID"]
+    assert found["completed.c01"].value == pytest.approx(1 / 500)
+    unsent = 500 - levels_of(run)[0]["completed"] - levels_of(run)[0]["failed"]
+    assert unsent > 0
+    assert f"{unsent} were not sent after so many failures in a row" in found["completed.c01"].reason
 
 
 def test_a_server_that_is_gone_is_invalid(under_load, embedded_pair):

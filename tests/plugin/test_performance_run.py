@@ -111,6 +111,23 @@ def test_ctrl_c_leaves_the_finished_level_judged(pytester, embedded_pair, report
     assert not levels["c02"]["complete"]
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ((), "gptoss: proxies of ALL_PROXY are ignored; --gptoss-trust-env uses them"),
+        (("--gptoss-trust-env",), "gptoss: load connects directly, without the proxy of ALL_PROXY"),
+    ],
+)
+def test_a_proxy_that_load_goes_without_is_said(accept, embedded_pair, monkeypatch, options, says):
+    for name in ("no_proxy", "NO_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with altering_proxy("") as proxy:  # asked for whole URLs, it passes them on as they are
+        monkeypatch.setenv("ALL_PROXY", proxy)
+        result = accept(f"--npu-url={embedded_pair['npu']}", "-k", "preflight.ready", *options)
+    assert result.ret == pytest.ExitCode.OK, result.stdout.str()
+    assert [line for line in result.outlines if "ALL_PROXY" in line] == [says]
+
+
 def test_the_documents_command(pytester, embedded_pair):
     done = subprocess.run(
         [

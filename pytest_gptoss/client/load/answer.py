@@ -59,9 +59,11 @@ class AnswerReader:
     def advance(self, until_ns: int) -> bool:
         """Read on until a moment of the monotonic clock; whether all that has come is read."""
         exchange = self.exchange
+        if exchange.head is None:  # what has come is part of it, and no piece of the body
+            return True
         while self._piece < len(exchange.pieces):
             piece = exchange.pieces[self._piece]
-            if self._error is None and exchange.head is not None:
+            if self._error is None:
                 self._read(exchange.head, piece[self._at : self._at + _PART_BYTES])
             self._at += _PART_BYTES
             if self._at >= len(piece):
@@ -70,14 +72,16 @@ class AnswerReader:
                 break
         return self._piece >= len(exchange.pieces)
 
-    def overdue(self, now_ns: int, *, slice_ns: int) -> RequestTimeout | None:
+    def may_be_overdue(self, now_ns: int) -> bool:
+        """Whether a wait might be over: by what was read so far, which may not be all that has come."""
+        return self._late(now_ns, self._shortest_wait())
+
+    def overdue(self, now_ns: int) -> RequestTimeout | None:
         """Give the error when the present wait, for the first token or the next, has run out.
 
-        Whether a token came is only looked at when a wait might be over, for ``slice_ns`` at a time.
+        Only right once all that has come is read.
         """
-        if not self._late(now_ns, self._shortest_wait()):
-            return None
-        if not self.advance(monotonic_ns() + slice_ns) or not self._late(now_ns, self._wait()):
+        if not self._late(now_ns, self._wait()):
             return None
         wait, tokens = self._wait(), len(self._stream.token_ns)
         waited = f"no further token or end after {tokens} events with tokens" if tokens else "no first token"

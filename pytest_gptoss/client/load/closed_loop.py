@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from time import monotonic_ns
 
@@ -15,6 +16,7 @@ from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.failures import Interpreter
 from pytest_gptoss.client.load.answer import AnswerReader
 from pytest_gptoss.client.load.backlog import Backlog
+from pytest_gptoss.client.load.exchange import Exchange
 from pytest_gptoss.client.load.health import LoopProbe, no_collector
 from pytest_gptoss.client.load.requests import LoadRequest, LoadRun, encoded
 from pytest_gptoss.client.load.transport import EXCHANGE, StampingTransport
@@ -26,7 +28,6 @@ from pytest_gptoss.records import LoopHealth, RequestTiming, Role
 __all__ = ["run_closed_loop", "run_load"]
 
 _WATCH_S = 0.25
-_WATCH_SLICE_NS = 1_000_000
 _BYTES_PER_TOKEN = 3
 """A generous guess at a prompt's tokens from its body, text or token ids."""
 
@@ -39,26 +40,31 @@ async def run_closed_loop(
     timeouts: Timeouts,
     ca_bundle: Path | None,
     on_end: Callable[[RequestTiming], None],
+    trust_env: bool = False,
     role: Role = "npu",
+    give_up_after: int | None = None,
 ) -> LoadRun:
     """Keep ``concurrency`` requests in flight until all have been answered.
 
+    ``trust_env`` is about certificates: no proxy is used, which would falsify what is timed.
     Requests are encoded and connections opened before the clock starts; the ids are unique.
     ``on_end`` gets each request's timing once it has been read, failed ones too: a little after its end,
     never on the way of another's bytes. Interrupted, the run raises what interrupted it after
     ``on_end`` has had all that had ended; requests in flight are left out.
 
-    A failed request is not sent again. ``role`` chooses the options that messages name. Raises UsageError
-    for an unreadable bundle and RequestError when no connection can be had.
+    A failed request is not sent again. After ``give_up_after`` failures in a row without one success
+    between them no other request is sent; those in flight are waited for. ``role`` chooses the options
+    that messages name. Raises UsageError for an unreadable bundle and RequestError when no connection
+    can be had.
     """
     interpreter = Interpreter(endpoint, role, f"--{role}-url")
-    context = trusted_context(endpoint, ca_bundle)
+    context = trusted_context(endpoint, ca_bundle, trust_env=trust_env)
     flights = deque([_Flight(request, await encoded(request, endpoint)) for request in requests])
     connections = min(concurrency, len(flights))
     async with StampingTransport(context=context, connect_timeout_s=timeouts.connect) as transport:
         await _open(transport, endpoint, interpreter, timeouts, connections)
         with no_collector():
-            loop = _ClosedLoop(transport, interpreter, timeouts, on_end)
+            loop = _ClosedLoop(transport, interpreter, timeouts, on_end, give_up_after)
             try:
                 started, ended, health = await loop.run(flights, connections)
             finally:
@@ -75,7 +81,9 @@ def run_load(
     timeouts: Timeouts,
     ca_bundle: Path | None,
     on_end: Callable[[RequestTiming], None],
+    trust_env: bool = False,
     role: Role = "npu",
+    give_up_after: int | None = None,
 ) -> LoadRun:
     """``run_closed_loop`` from synchronous code, on an event loop of its own: uvloop's when installed."""
     work = run_closed_loop(
@@ -85,20 +93,26 @@ def run_load(
         timeouts=timeouts,
         ca_bundle=ca_bundle,
         on_end=on_end,
+        trust_env=trust_env,
         role=role,
+        give_up_after=give_up_after,
     )
     return run_async(work, fast=True)
 
 
 class _Flight:
-    """One request on its way, and its answer's reader if it had to be looked at early."""
+    """One request on its way, and its answer's reader if it had to be looked at early.
 
-    __slots__ = ("reader", "request", "sent")
+    ``looked_at``: what has come of it is just being read.
+    """
+
+    __slots__ = ("looked_at", "reader", "request", "sent")
 
     def __init__(self, request: LoadRequest, sent: httpx.Request) -> None:
         self.request = request
         self.sent = sent
         self.reader: AnswerReader | None = None
+        self.looked_at = False
 
 
 class _ClosedLoop:
@@ -108,14 +122,20 @@ class _ClosedLoop:
         interpreter: Interpreter,
         timeouts: Timeouts,
         on_end: Callable[[RequestTiming], None],
+        give_up_after: int | None,
     ) -> None:
         self.timings: dict[str, RequestTiming] = {}
         self._transport = transport
         self._interpreter = interpreter
         self._timeouts = timeouts
         self._on_end = on_end
+        self._give_up_after = give_up_after
+        self._failed_in_a_row: set[str] = set()
+        self._given_up = False
         self._backlog = Backlog(self._take)
         self._flying: set[_Flight] = set()
+        waits = (timeouts.until_first_token(0), timeouts.until_next_token)
+        self._least_wait_ns = min(wait.seconds for wait in waits) * 1e9
 
     async def run(self, flights: deque[_Flight], concurrency: int) -> tuple[int, int, LoopHealth]:
         """Send all; the first and the last moment, and how the client kept up in between."""
@@ -137,7 +157,7 @@ class _ClosedLoop:
         self._backlog.drain()
 
     async def _work(self, flights: deque[_Flight]) -> None:
-        while flights:
+        while flights and not self._given_up:
             flight = flights.popleft()
             self._flying.add(flight)
             broken: Exception | None = None
@@ -145,22 +165,38 @@ class _ClosedLoop:
                 await self._transport.handle_async_request(flight.sent)
             except (httpx.TransportError, RequestTimeout) as error:
                 broken = error
+                self._note_failure(flight.request.id)
             self._flying.discard(flight)
             self._backlog.add(flight.reader or self._reader(flight), broken)
 
     async def _watch(self) -> None:
-        """Break off what waits too long; looked at rarely, so that no read has to set a timer."""
+        """Break off what waits too long; looked at rarely, so that no read has to set a timer.
+
+        Whether a token came is only known by reading, which the backlog does, a slice at a time.
+        """
         while True:
             await asyncio.sleep(_WATCH_S)
-            for flight in tuple(self._flying):
-                self._break_if_overdue(flight)
+            now = monotonic_ns()
+            for flight in self._flying:
+                if not flight.looked_at and self._may_be_overdue(flight, now):
+                    flight.looked_at = True
+                    reader = flight.reader = flight.reader or self._reader(flight)
+                    self._backlog.look(reader, partial(self._break_if_overdue, flight, reader))
 
-    def _break_if_overdue(self, flight: _Flight) -> None:
+    def _may_be_overdue(self, flight: _Flight, now_ns: int) -> bool:
+        if flight.reader is not None:
+            return flight.reader.may_be_overdue(now_ns)
+        exchange: Exchange = flight.sent.extensions[EXCHANGE]
+        return now_ns - exchange.start_ns > self._least_wait_ns
+
+    def _break_if_overdue(self, flight: _Flight, reader: AnswerReader) -> None:
+        flight.looked_at = False
+        exchange = reader.exchange
+        if exchange.over.done():
+            return
         now = monotonic_ns()
-        flight.reader = flight.reader or self._reader(flight)
-        exchange = flight.reader.exchange
-        error = flight.reader.overdue(now, slice_ns=_WATCH_SLICE_NS)
-        if error is not None and not exchange.over.done():
+        error = reader.overdue(now)
+        if error is not None:
             exchange.last_ns = now
             exchange.over.set_exception(error)
 
@@ -174,8 +210,18 @@ class _ClosedLoop:
             timeouts=self._timeouts,
         )
 
+    def _note_failure(self, request_id: str) -> None:
+        """Count a request that failed, at once where that is seen without reading its answer."""
+        self._failed_in_a_row.add(request_id)
+        if self._give_up_after is not None and len(self._failed_in_a_row) >= self._give_up_after:
+            self._given_up = True
+
     def _take(self, timing: RequestTiming) -> None:
         self.timings[timing.id] = timing
+        if timing.error is None:
+            self._failed_in_a_row.clear()
+        else:
+            self._note_failure(timing.id)
         self._on_end(timing)
 
 

@@ -27,6 +27,7 @@ async def round_trip_ms(
     *,
     timeouts: Timeouts,
     ca_bundle: Path | None,
+    trust_env: bool = False,
     role: Role = "npu",
 ) -> tuple[float, ...]:
     """Milliseconds from ``GET /version`` written to its answer's end, several times on one warm connection.
@@ -36,9 +37,8 @@ async def round_trip_ms(
     interpreter = Interpreter(endpoint, role, f"--{role}-url")
     where = f"GET {endpoint.url(_PATH)}"
     wait = timeouts.until_next_token
-    transport = StampingTransport(
-        context=trusted_context(endpoint, ca_bundle), connect_timeout_s=timeouts.connect
-    )
+    context = trusted_context(endpoint, ca_bundle, trust_env=trust_env)
+    transport = StampingTransport(context=context, connect_timeout_s=timeouts.connect)
     async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
         try:
             times = [

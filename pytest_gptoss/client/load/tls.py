@@ -19,8 +19,6 @@ class TlsLayer:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=hostname)
-        self.closed = False
-        """Whether the server has said that nothing more comes."""
 
     def handshake(self, received: bytes) -> bool:
         """Take what came; whether the handshake is complete. Raises ssl.SSLError."""
@@ -47,8 +45,6 @@ class TlsLayer:
         try:
             while part := self._tls.read(_READ_BYTES):
                 parts.append(part)
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLZeroReturnError:
-            self.closed = True
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            pass  # the rest is still to come, or the server has said that there is none
         return b"".join(parts)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from pytest_gptoss.errors import ConditionAbsent, InsufficientData
+from pytest_gptoss.errors import ERROR_EVENT, ConditionAbsent, InsufficientData
 from pytest_gptoss.judge.evidence import sound_items
 from pytest_gptoss.judge.intervals import Interval, bootstrap_mean, student
 from pytest_gptoss.judge.load import (
@@ -48,7 +48,10 @@ WHOLE, FULL = "whole run", "full concurrency"
 RATE_STATISTICS = (WHOLE, FULL)
 """What may be gated of a rate: from the first send to the last token, or while all were under way."""
 
-_COMPLETIONS = "a chat answer may end early whatever min_tokens says: try --gptoss-bench-endpoint completions"
+_COMPLETIONS = (
+    "a chat server renders the prompt and may end an answer early whatever min_tokens says: try "
+    "--gptoss-bench-endpoint completions"
+)
 
 
 def latency(*, figure: str, statistic: str = "median", **trials: Trial) -> Estimate:
@@ -92,7 +95,7 @@ def throughput(*, statistic: str = WHOLE, **trials: Trial) -> Estimate:
 
 
 def qps(*, statistic: str = WHOLE, **trials: Trial) -> Estimate:
-    """Requests completed a second, over the same time as ``throughput``."""
+    """Requests completed a second, over the same time as ``throughput``; by their tokens in the window."""
     return _of_spans(trials, statistic, lambda span: span.qps, "req/s")
 
 
@@ -110,28 +113,34 @@ def completed(**trials: Trial) -> Estimate:
     bad = [(request, why, level) for request, why, level in told if why is not None]
     whole = len(told) - len(bad)
     details: dict[str, Json] = {"requests": asked, "incomplete": asked - whole}
+    unsent = asked - len(told)
     if bad:
         request, why, _ = bad[0]
         details["finding"] = f"{asked - whole} of {asked} requests incomplete, first {request.id}: {why}"
-        if any(_ended_otherwise(each, level.shape) for each, _, level in bad):
+        if unsent:
+            details["finding"] += f"; {unsent} were not sent after so many failures in a row"
+        if any(_chat_may_spoil(each, level.shape) for each, _, level in bad):
             details["finding"] += f"; {_COMPLETIONS}"
-    elif whole < asked:
-        details["finding"] = f"{asked - whole} of {asked} requests were never sent: measure again"
+    elif unsent:
+        details["finding"] = f"{unsent} of {asked} requests were never sent: measure again"
     return Estimate(whole / asked, "share", asked, None, details)
 
 
 def uncached(**trials: Trial) -> Estimate:
     """Prompt tokens taken from a prefix cache beyond the frame that all prompts share.
 
-    Raises ConditionAbsent when the server does not tell.
+    A cache gives whole blocks only, so of the frame no more than its whole blocks, where their size is
+    known: with two hundred requests the rest of it would hide a dozen wholly cached prompts. Raises
+    ConditionAbsent when the server does not tell.
     """
     beyond, requests = 0.0, 0
     for level in _levels(trials):
         hits = _cache_hits(level)
         requests += len(level.requests)
         told = [each.cached_tokens for each in level.requests if each.cached_tokens is not None]
-        by_request = sum(max(0, each - level.frame_tokens) for each in told)
-        beyond += max(by_request, hits - level.frame_tokens * len(level.requests))
+        shared = level.frame_tokens - level.frame_tokens % (level.cache_block or 1)
+        by_request = sum(max(0, each - shared) for each in told)
+        beyond += max(by_request, hits - shared * len(level.requests))
     details: dict[str, Json] = {}
     if beyond > 0:
         details["finding"] = (
@@ -151,11 +160,16 @@ def _cache_hits(level: LoadLevel) -> float:
     return server["prefix_cache_hits"] + server.get("external_prefix_cache_hits", 0.0)
 
 
-def _ended_otherwise(request: RequestTiming, shape: LoadShape) -> bool:
-    """Whether the chat endpoint itself may be what spoils a request: its length, or its stream."""
-    other_length = request.completion_tokens not in (None, shape.max_tokens)
-    broken = request.error is not None and request.error.kind in ("stream", "dialect")
-    return shape.endpoint == "chat" and (other_length or broken)
+def _chat_may_spoil(request: RequestTiming, shape: LoadShape) -> bool:
+    """Whether the chat endpoint itself may be what spoils a request: a count, or its parser.
+
+    A connection that was lost, or an end mark that is missing, is no matter of the endpoint.
+    """
+    counts = ((request.prompt_tokens, shape.prompt_tokens), (request.completion_tokens, shape.max_tokens))
+    other_count = any(came not in (None, asked) for came, asked in counts)
+    error = request.error
+    parser = error is not None and (error.kind == "dialect" or ERROR_EVENT in error.message)
+    return shape.endpoint == "chat" and (other_count or parser)
 
 
 # -- one level, one or several trials -----------------------------------------------------------
@@ -207,7 +221,7 @@ def _of_spans(
     figures = [rate(span) for span in known]
     if len(figures) > 1:
         return _over_trials(figures, unit)
-    return Estimate(figures[0], unit, known[0].requests)
+    return Estimate(figures[0], unit, len(levels[0].requests))
 
 
 def _over_trials(figures: Sequence[float], unit: str) -> Estimate:
