@@ -159,7 +159,9 @@ class VllmClient:
             wait=self.timeouts.until_whole_answer(estimated_tokens(prompt.messages)),
         )
         with self._channel.placed(self._channel.where("POST", CHAT)):
-            return whole_generation(answer.json(), prompt_id=prompt.id)
+            generation = whole_generation(answer.json(), prompt_id=prompt.id, max_tokens=max_tokens)
+            self._channel.refuse_key(*_texts(generation))
+            return generation
 
     async def run_on(
         self, token_ids: tuple[int, ...], *, max_tokens: int, arrived: Callable[[int], object]

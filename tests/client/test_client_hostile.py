@@ -239,6 +239,16 @@ async def test_an_answer_that_repeats_the_key_is_refused_and_not_kept(caplog):
         assert "text/*** came" in message
 
 
+async def test_a_whole_answer_that_repeats_the_key_is_refused():
+    usage = {"prompt_tokens": 3, "completion_tokens": 2}
+    call = {"function": {"name": "get", "arguments": KEY}}
+    for message in ({"content": f"you sent {KEY}"}, {"reasoning": KEY}, {"tool_calls": [call]}):
+        body = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
+        async with asking({CHAT: answer(body)}, key=KEY) as client:
+            said = await failure(client.chat_whole(PROMPT, max_tokens=4), DialectError)
+        assert "the answer repeats the key of GPTOSS_NPU_API_KEY" in said
+
+
 async def test_a_short_key_is_a_word_that_answers_may_hold():
     async with asking({CHAT: speaking("The list is EMPTY.")}, key="EMPTY") as client:
         assert (await client.chat(PROMPT, max_tokens=4)).content == "The list is EMPTY."
