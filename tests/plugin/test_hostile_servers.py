@@ -145,15 +145,23 @@ def test_no_artefact_holds_a_key_that_servers_repeat(pytester, few_prompts, embe
 # -- files of the user's own ------------------------------------------------------------------
 
 
-def test_a_prompts_file_of_100_mb_is_a_usage_error_before_it_fills_the_memory(pytester):
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [(100 * 10**6, "more than 8388608 bytes (8 MiB), the limit"),
+     (8 * 2**20, "2796201 entries, more than 10000, the limit")],
+    ids=["100 MB", "at the limit"],
+)  # fmt: skip
+def test_a_huge_prompts_file_is_a_usage_error_before_it_fills_the_memory(pytester, size, said):
     huge = pytester.path / "huge.json"
     with huge.open("wb") as file:
-        file.write(b"[" + b"{}," * 2**20)
-        file.truncate(100 * 10**6)
+        file.write(b"[" + b"{}," * ((size - 3) // 3 - 1) + b"{}]")
+    assert huge.stat().st_size <= size
+    idle, least = run(pytester.path, "--collect-only", "-q", "--npu-url=http://127.0.0.1:9", "-k", "leakage")
     done, most = run(pytester.path, "--npu-url=http://127.0.0.1:9", f"--gptoss-prompts={huge}")
+    assert idle.returncode == 0
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "huge.json: more than 67108864 bytes (64 MiB), the limit" in done.stderr
-    assert most < 512
+    assert f"huge.json: {said}" in done.stderr
+    assert most < least + 256
 
 
 def test_a_thresholds_file_with_unknown_keys_is_a_usage_error(pytester):
