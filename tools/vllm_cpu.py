@@ -246,7 +246,9 @@ def _environment(start_date: str | None) -> Mapping[str, str]:
         "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB
         "VLLM_HOST_IP": "127.0.0.1",
     }
-    return {**os.environ, **ours, **({"VLLM_SYSTEM_START_DATE": start_date} if start_date else {})}
+    # An API key is nobody's business but the client's, and VLLM_API_KEY would lock it out.
+    inherited = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    return {**inherited, **ours, **({"VLLM_SYSTEM_START_DATE": start_date} if start_date else {})}
 
 
 def _for_older(venv: Path) -> Mapping[str, str]:

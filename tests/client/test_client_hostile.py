@@ -298,6 +298,27 @@ async def test_a_whole_answer_that_repeats_the_key_is_refused():
         assert "the answer repeats the key of GPTOSS_NPU_API_KEY" in said
 
 
+async def test_a_key_in_a_header_or_reason_phrase_is_logged_without_it(caplog):
+    caplog.set_level(logging.DEBUG)
+
+    async def echoing(request, writer):
+        writer.write(f"HTTP/1.1 200 for {KEY}\r\nX-{KEY}: {KEY}\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+
+    async def breaking(request, writer):
+        writer.write(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{KEY}\r\n".encode())
+        await writer.drain()
+
+    async with asking({"GET /metrics": echoing, "GET /v1/models": breaking}, key=KEY) as client:
+        await client.metrics_text()
+        await failure(client.models(), ConnectError)
+    for said in ('"HTTP/1.1 200 for ***"', "(b'X-***', b'***')"):
+        assert said in caplog.text
+    assert KEY not in caplog.text
+    logging.getLogger("httpx").warning("of another's: %s", KEY)
+    assert f"of another's: {KEY}" in caplog.text
+
+
 async def test_a_short_key_is_a_word_that_answers_may_hold():
     async with asking({CHAT: speaking("The list is EMPTY.")}, key="EMPTY") as client:
         assert (await client.chat(PROMPT, max_tokens=4)).content == "The list is EMPTY."

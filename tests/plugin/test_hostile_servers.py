@@ -104,7 +104,7 @@ def test_hostile_servers_are_invalid_in_bounded_time_and_memory(pytester, few_pr
 
 
 def test_no_artefact_holds_a_key_that_servers_repeat(pytester, few_prompts, embedded_pair, monkeypatch):
-    """The NPU's key comes back in an answer, in refusals and in its version; it stands in no output."""
+    """The NPU's key comes back in answers, refusals, headers and reason phrases; it stands in no output."""
     chats = iter(range(10**6))
 
     def echo(path, answer):
@@ -119,7 +119,7 @@ def test_no_artefact_holds_a_key_that_servers_repeat(pytester, few_prompts, embe
         return answer
 
     monkeypatch.setenv("GPTOSS_NPU_API_KEY", KEY)
-    with altering_proxy(embedded_pair["npu"], answer=echo) as npu:
+    with altering_proxy(embedded_pair["npu"], answer=echo, said=f"with {KEY}") as npu:
         done, _ = run(
             pytester.path, f"--npu-url={npu}", f"--gpu-url={embedded_pair['gpu']}",
             f"--gptoss-prompts={few_prompts}", "-k", "leakage or match or perplexity or needle.control.256",
@@ -129,6 +129,7 @@ def test_no_artefact_holds_a_key_that_servers_repeat(pytester, few_prompts, embe
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
     assert "GPTOSS_NPU_API_KEY" in done.stdout
     assert "***" in done.stdout
+    assert "X-Said" in done.stdout, "nothing was logged: the search below proves nothing"
     assert KEY not in done.stdout + done.stderr
     searched = [path for path in pytester.path.rglob("*") if path.is_file()]
     assert {"out.xml", ".report.json", "base.zip", "acceptance.json", "devices.json"} <= {

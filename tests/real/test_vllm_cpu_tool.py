@@ -138,6 +138,15 @@ class TestServing:
         assert environment["HF_HUB_OFFLINE"] == "1"
         assert (Path(environment["TIKTOKEN_ENCODINGS_BASE"]) / "o200k_base.tiktoken").is_file()
 
+    def test_no_key_of_ours_is_passed_on(
+        self, model: Path, venv: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("GPTOSS_NPU_API_KEY", "VLLM_API_KEY"):
+            monkeypatch.setenv(name, "sk-secret")
+        with vllm_cpu.serving(model, venv=venv):
+            pass
+        assert "sk-secret" not in seen(model)[1].values()
+
     def test_pooling_server_gives_unscaled_token_states(self, model: Path, venv: Path) -> None:
         with vllm_cpu.serving(model, venv=venv, pooling=True):
             pass
