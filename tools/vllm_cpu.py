@@ -6,7 +6,8 @@
 ``install`` needs Linux on x86_64 or aarch64 and a Python that has a wheel (3.11 to 3.14 for 0.32.0, 3.12
 for 0.18.1, which brings a CUDA torch of several GB and wants libtcmalloc-minimal4 when it serves);
 elsewhere it says so and exits 3; a network outage is no such place and exits 1. ``serve`` prints one JSON
-line with the server's ``url`` once it is ready and stays until it is interrupted. Tests use :func:`serving`, the same as a context manager.
+line with the server's ``url`` once it is ready and stays until it is interrupted. Tests use
+:func:`serving`, the same as a context manager.
 One server takes 4 to 5 GB of memory.
 """
 
