@@ -66,8 +66,8 @@ the client refuses: the columns of greedy answers are INVALID, for what the clie
 GREEDY = ("inputs.identical", "precision.token_match_rate", "precision.rouge_l")
 
 UNSEEN: Mapping[str, str] = {
-    "weights-8bit": "eight bits in groups of 32 are two to three times as coarse as bfloat16 (errors of "
-    "0.35% to 0.55% of a matrix's root mean square, against 0.16%), and that is still below every limit",
+    "weights-8bit": "eight bits in groups of 32 are coarser than bfloat16 (errors of 0.23% to 0.58% of a "
+    "matrix's root mean square, against 0.16%), and that is still below every limit",
     "weights-6bit": "perplexity and KL were expected to see it and do not, hidden states alone do",
     "noise-0.01": "hidden states alone see it, which was not known before it was measured",
     "noise-0.001": "bfloat16 rounds by up to 0.004 of a weight, more than this noise",
