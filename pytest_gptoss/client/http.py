@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 from pytest_gptoss.client.bodies import condense
 from pytest_gptoss.client.channel import Answer, Channel
@@ -21,7 +21,13 @@ from pytest_gptoss.client.generation import (
 )
 from pytest_gptoss.client.logprobs import token_ids as checked_token_ids
 from pytest_gptoss.client.models import ServedModel, field_of, served_models
-from pytest_gptoss.client.pooling import Encoding, hidden_body, states_from_bytes, states_from_json
+from pytest_gptoss.client.pooling import (
+    Encoding,
+    hidden_body,
+    require_numbers,
+    states_from_bytes,
+    states_from_json,
+)
 from pytest_gptoss.client.scoring import score_body, scored_sequence
 from pytest_gptoss.client.timeouts import Timeouts
 from pytest_gptoss.client.whole import whole_body, whole_generation
@@ -37,8 +43,10 @@ POOLING = "/pooling"
 _ANSWER_BYTES = 2**20
 _SCORE_BYTES = 8 * 2**10
 """For one position of ``prompt_logprobs``: 21 entries take 2 KiB."""
-_STATE_BYTES = 128 * 2**10
-"""For one hidden state: width 2,880 takes 11 KiB as bytes, 64 KiB as JSON."""
+_STATE_BYTES: Mapping[Encoding, int] = MappingProxyType({"bytes": 16 * 2**10, "float": 64 * 2**10})
+"""For one hidden state: width 2,880 takes 11 KiB as bytes, 58 KiB as JSON."""
+_STATES_BYTES: Mapping[Encoding, int] = MappingProxyType({"bytes": 64 * 2**20, "float": 32 * 2**20})
+"""For all states of a request. Numbers as JSON take 13 times the memory when parsed."""
 
 
 class VllmClient:
@@ -158,7 +166,9 @@ class VllmClient:
             wait=self.timeouts.until_whole_answer(estimated_tokens(prompt.messages)),
         )
         with self._channel.placed(self._channel.where("POST", CHAT)):
-            return whole_generation(answer.json(), prompt_id=prompt.id)
+            generation = whole_generation(answer.json(), prompt_id=prompt.id, max_tokens=max_tokens)
+            self._channel.refuse_key(*_texts(generation))
+            return generation
 
     async def run_on(
         self, token_ids: tuple[int, ...], *, max_tokens: int, arrived: Callable[[int], object]
@@ -343,6 +353,7 @@ class VllmClient:
     async def _states_as_numbers(self, token_ids: tuple[int, ...], sequence_id: str) -> HiddenStates:
         answer = await self._pooled(token_ids, "float")
         with self._channel.placed(self._channel.where("POST", POOLING)):
+            require_numbers(answer.body, len(token_ids))
             return states_from_json(answer.json(), sequence_id=sequence_id, token_ids=token_ids)
 
     async def _pooled(self, token_ids: tuple[int, ...], encoding: Encoding) -> Answer:
@@ -350,7 +361,7 @@ class VllmClient:
             POOLING,
             self._addressed(hidden_body(token_ids, encoding)),
             wait=self.timeouts.until_whole_answer(len(token_ids)),
-            longest=_ANSWER_BYTES + len(token_ids) * _STATE_BYTES,
+            longest=min(_ANSWER_BYTES + len(token_ids) * _STATE_BYTES[encoding], _STATES_BYTES[encoding]),
         )
 
     def _addressed(self, body: dict[str, Json]) -> dict[str, Json]:

@@ -17,9 +17,12 @@ from pytest_gptoss.client.logprobs import COUNT_LIMIT
 from pytest_gptoss.errors import DialectError
 from pytest_gptoss.records import Float32Array, HiddenStates, Json
 
-__all__ = ["Encoding", "hidden_body", "states_from_bytes", "states_from_json"]
+__all__ = ["Encoding", "hidden_body", "require_numbers", "states_from_bytes", "states_from_json"]
 
 Encoding: TypeAlias = Literal["bytes", "float"]
+
+_BRACKETS_BESIDE = 100
+"""Lists and objects that an answer may hold beside one list a token."""
 
 _WAY_OUT = (
     "serve with --runner pooling --convert embed and a pooler config of use_activation false "
@@ -62,6 +65,18 @@ def states_from_bytes(
     # "native" is the server's order; every platform that vLLM serves on is little-endian.
     numbers = np.frombuffer(body, dtype=">f4" if endianness == "big" else "<f4")
     return _checked(numbers.reshape(rows, width).astype(np.float32), sequence_id, token_ids)
+
+
+def require_numbers(body: bytes, tokens: int) -> None:
+    """Refuse an answer that is not mostly numbers before it is parsed: empty objects swell most.
+
+    Raises DialectError when there are many more lists and objects in it than tokens.
+    """
+    brackets = body.count(b"[") + body.count(b"{")
+    if brackets > tokens + _BRACKETS_BESIDE:
+        raise DialectError(
+            f"{brackets} lists and objects came for {tokens} tokens: expected one vector a token; {_WAY_OUT}"
+        )
 
 
 def states_from_json(answer: Json, *, sequence_id: str, token_ids: tuple[int, ...]) -> HiddenStates:

@@ -1,6 +1,7 @@
 """What one event of a streamed answer says, chat or completions, whichever server wrote it.
 
-Field places differ between servers and versions; this module looks in all of them.
+Field places differ between servers and versions; this module looks in all of them. A whole chat answer is
+one event that says everything.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pytest_gptoss.client.logprobs import COUNT_LIMIT, token_ids
 from pytest_gptoss.errors import ERROR_EVENT, DialectError, StreamError
 from pytest_gptoss.records import Json
 
-__all__ = ["StreamEvent", "ToolDelta", "Usage", "read_event"]
+__all__ = ["StreamEvent", "ToolDelta", "Usage", "read_event", "read_whole"]
 
 _LONGEST_FINISH_REASON = 60
 
@@ -61,9 +62,20 @@ def read_event(data: str) -> StreamEvent:
     Raises StreamError for an error event or one that is no JSON object, DialectError for a field of
     another type than vLLM's.
     """
-    chunk = _chunk(data)
+    return _event(_chunk(data), "delta")
+
+
+def read_whole(answer: Json) -> StreamEvent:
+    """Read a chat answer that was not streamed. Raises DialectError for one that is not as vLLM has it."""
+    if type(answer) is not dict or not answer.get("choices"):
+        raise DialectError(f"expected a chat answer, but {shown(answer, 120)} came")
+    return _event(answer, "message")
+
+
+def _event(chunk: dict[str, Json], worded: str) -> StreamEvent:
+    """What a chunk says whose text stands in the object ``worded``."""
     choice = _first_choice(chunk)
-    delta = _dict(choice, "delta")
+    delta = _dict(choice, worded)
     prompt_ids = chunk.get("prompt_token_ids") or choice.get("prompt_token_ids")
     ids = choice.get("token_ids")
     if ids is None:
@@ -74,7 +86,7 @@ def read_event(data: str) -> StreamEvent:
         None if ids is None else token_ids(ids, "token_ids"),
         _text(delta, "reasoning") or _text(delta, "reasoning_content"),
         _text(delta, "content") or _text(choice, "text"),
-        tuple(_tool(each) for each in _list(delta, "tool_calls")) if "tool_calls" in delta else (),
+        _tools(_list(delta, "tool_calls")) if "tool_calls" in delta else (),
         choice.get("logprobs"),
         condense(reason, _LONGEST_FINISH_REASON) if reason else None,
         _usage(_dict(chunk, "usage")),
@@ -105,11 +117,16 @@ def _first_choice(chunk: dict[str, Json]) -> dict[str, Json]:
     return _NOTHING
 
 
-def _tool(delta: Json) -> ToolDelta:
+def _tools(deltas: list[Json]) -> tuple[ToolDelta, ...]:
+    # The calls of a whole answer have no index: they stand in their order.
+    return tuple(_tool(delta, place) for place, delta in enumerate(deltas))
+
+
+def _tool(delta: Json, default_place: int) -> ToolDelta:
     if type(delta) is not dict:
         raise _other(delta, "tool_calls[]", dict)
     function = _dict(delta, "function")
-    place = _int(delta.get("index", 0), "tool_calls[].index")
+    place = _int(delta.get("index", default_place), "tool_calls[].index")
     return ToolDelta(place, _text(function, "name"), _text(function, "arguments"))
 
 

@@ -10,10 +10,13 @@ from typing import NoReturn
 from pytest_gptoss.errors import UsageError
 from pytest_gptoss.records import Json
 
-__all__ = ["LARGEST_FILE", "Entry", "described", "entries", "parse", "read"]
+__all__ = ["LARGEST_FILE", "MOST_ENTRIES", "Entry", "described", "entries", "parse", "read"]
 
-LARGEST_FILE = 64 * 1024 * 1024
-"""Bytes; far above any prompt set a person wrote, far below what would exhaust memory."""
+LARGEST_FILE = 8 * 1024 * 1024
+"""Bytes; far above any prompt set a person wrote. Parsed JSON takes up to 25 times the memory."""
+
+MOST_ENTRIES = 10_000
+"""Far above any list a person wrote: each entry costs minutes of measuring, and memory in each process."""
 
 _SHOWN = 60
 
@@ -71,7 +74,7 @@ class Entry:
 
 
 def read(path: Path) -> str:
-    """Read the text of a UTF-8 file of at most 64 MiB.
+    """Read the text of a UTF-8 file of at most 8 MiB.
 
     Raises UsageError when it is missing, unreadable, too large or not UTF-8.
     """
@@ -79,7 +82,7 @@ def read(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
         if len(content) > LARGEST_FILE:
-            raise UsageError(f"{path}: more than {LARGEST_FILE} bytes (64 MiB), the limit; split the file")
+            raise UsageError(f"{path}: more than {LARGEST_FILE} bytes (8 MiB), the limit; split the file")
         return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise UsageError(f"{path}: there is no such file; check the path") from None
@@ -110,12 +113,16 @@ def parse(text: str, origin: str) -> Json:
 def entries(value: Json, origin: str) -> tuple[Entry, ...]:
     """Give each entry of a list its number.
 
-    Raises UsageError when ``value`` is no list, or an empty one.
+    Raises UsageError when ``value`` is no list, an empty one, or one of more than MOST_ENTRIES.
     """
     if not isinstance(value, list):
         raise UsageError(f"{origin}: the file holds {described(value)}; it must hold a JSON list")
     if not value:
         raise UsageError(f"{origin}: the list is empty; it needs at least one entry")
+    if len(value) > MOST_ENTRIES:
+        raise UsageError(
+            f"{origin}: {len(value)} entries, more than {MOST_ENTRIES}, the limit; split the file"
+        )
     return tuple(Entry(origin, number, entry) for number, entry in enumerate(value, start=1))
 
 

@@ -6,6 +6,7 @@ import gzip
 import json
 import logging
 import tracemalloc
+import zlib
 
 import pytest
 from scripted_server import ScriptedServer, answer, events, stream
@@ -127,15 +128,63 @@ async def test_a_refusal_without_end_is_quoted_from_its_beginning():
             assert "(no! no! no!" in await failure(client.chat(PROMPT, max_tokens=1), StatusError)
 
 
-async def test_a_bomb_that_swells_when_unpacked_is_cut_off():
-    packed = gzip.compress(b"[" * (128 * MIB), 1)  # what is read at a time swells to 64 MiB and is copied
-    bomb = {"content_type": "application/json", "Content-Encoding": "gzip"}
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_a_bomb_that_swells_when_unpacked_is_cut_off(coding):
+    pack = gzip.compress if coding == "gzip" else zlib.compress
+    packed = pack(b"[" * (128 * MIB), 1)
+    bomb = {"content_type": "application/json", "Content-Encoding": coding}
     async with asking(
         {"GET /v1/models": answer(packed, **bomb), CHAT: answer(packed, 500, **bomb)}
     ) as client:
-        with memory_within(320 * MIB):
-            assert "bytes" in await failure(client.models(), DialectError)
+        with memory_within(32 * MIB):
+            assert "more than 8388608 bytes" in await failure(client.models(), DialectError)
             await failure(client.chat(PROMPT, max_tokens=1), StatusError)
+
+
+@pytest.mark.parametrize("coding", ["gzip, gzip", "br", "zstd", f"x {KEY}"])
+async def test_other_codings_and_several_are_refused_before_anything_is_unpacked(coding):
+    packed = gzip.compress(gzip.compress(b"[" * (64 * MIB), 1), 1)
+    bomb = {"content_type": "application/json", "Content-Encoding": coding}
+    routes = {
+        "GET /v1/models": answer(packed, **bomb),
+        CHAT: answer(packed, **{**bomb, "content_type": "text/event-stream"}),
+        COMPLETIONS: answer(packed, 500, **bomb),
+    }
+    async with asking(routes, key=KEY) as client:
+        with memory_within(8 * MIB):
+            for request in (client.models(), client.chat(PROMPT, max_tokens=1)):
+                message = await failure(request, DialectError)
+                assert "comes packed as" in message
+                assert "turn its compression off" in message
+                assert KEY not in message
+            await failure(client.complete(IDS, prompt_id="p", max_tokens=1), StatusError)
+
+
+async def test_one_coding_is_taken_off_and_a_false_one_is_told():
+    body = json.dumps({"data": [{"id": "m"}]}).encode()
+    for coding, packed in (("gzip", gzip.compress(body)), ("deflate", zlib.compress(body))):
+        async with asking({"GET /v1/models": answer(packed, **{"Content-Encoding": coding})}) as client:
+            assert [model.id for model in await client.models()] == ["m"]
+    async with asking({"GET /v1/models": answer(body, **{"Content-Encoding": "gzip"})}) as client:
+        assert "the answer is not packed as gzip" in await failure(client.models(), DialectError)
+
+
+async def test_hidden_states_that_are_no_numbers_are_refused_before_they_are_parsed():
+    tokens = (5,) * 400
+    body = b"[" + b"{}," * (6 * MIB // 3) + b"{}]"
+    async with asking({"POST /pooling": answer(body, 200)}) as client:
+        client._pooling_encoding = "float"
+        with memory_within(32 * MIB):
+            message = await failure(client.hidden(tokens, "fox"), DialectError)
+    assert "2097154 lists and objects came for 400 tokens" in message
+
+
+@pytest.mark.parametrize(("encoding", "most"), [("bytes", 64 * MIB), ("float", 32 * MIB)])
+async def test_hidden_states_have_a_ceiling_whatever_the_tokens(encoding, most):
+    async with asking({"POST /pooling": endless(JSON_HEAD, b"1," * 30_000)}) as client:
+        client._pooling_encoding = encoding
+        message = await failure(client.hidden((5,) * 10_000, "fox"), DialectError)
+    assert f"more than {most} bytes" in message
 
 
 # -- bodies that are no honest ones -------------------------------------------------------------
@@ -237,6 +286,37 @@ async def test_an_answer_that_repeats_the_key_is_refused_and_not_kept(caplog):
         assert await client.version() == "1 for ***"
         message = await failure(client.complete(IDS, prompt_id="p", max_tokens=1), DialectError)
         assert "text/*** came" in message
+
+
+async def test_a_whole_answer_that_repeats_the_key_is_refused():
+    usage = {"prompt_tokens": 3, "completion_tokens": 2}
+    call = {"function": {"name": "get", "arguments": KEY}}
+    for message in ({"content": f"you sent {KEY}"}, {"reasoning": KEY}, {"tool_calls": [call]}):
+        body = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
+        async with asking({CHAT: answer(body)}, key=KEY) as client:
+            said = await failure(client.chat_whole(PROMPT, max_tokens=4), DialectError)
+        assert "the answer repeats the key of GPTOSS_NPU_API_KEY" in said
+
+
+async def test_a_key_in_a_header_or_reason_phrase_is_logged_without_it(caplog):
+    caplog.set_level(logging.DEBUG)
+
+    async def echoing(request, writer):
+        writer.write(f"HTTP/1.1 200 for {KEY}\r\nX-{KEY}: {KEY}\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+
+    async def breaking(request, writer):
+        writer.write(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{KEY}\r\n".encode())
+        await writer.drain()
+
+    async with asking({"GET /metrics": echoing, "GET /v1/models": breaking}, key=KEY) as client:
+        await client.metrics_text()
+        await failure(client.models(), ConnectError)
+    for said in ('"HTTP/1.1 200 for ***"', "(b'X-***', b'***')"):
+        assert said in caplog.text
+    assert KEY not in caplog.text
+    logging.getLogger("httpx").warning("of another's: %s", KEY)
+    assert f"of another's: {KEY}" in caplog.text
 
 
 async def test_a_short_key_is_a_word_that_answers_may_hold():

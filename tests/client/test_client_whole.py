@@ -1,5 +1,7 @@
 """Whole chat answers, as two vLLM generations write them."""
 
+import re
+
 import pytest
 from wire_transcripts import VERSIONS, response_body
 
@@ -11,7 +13,7 @@ from pytest_gptoss.errors import DialectError
 @pytest.mark.parametrize("name", ["tools_auto", "tools_required", "tools_named"])
 def test_a_recorded_tool_call(version, name):
     body = response_body(version, name)
-    answer = whole_generation(body, prompt_id="p")
+    answer = whole_generation(body, prompt_id="p", max_tokens=64)
     assert [(call.name, call.arguments) for call in answer.tool_calls] == [
         ("get_weather", '{"city": "Paris"}')
     ]
@@ -23,7 +25,7 @@ def test_a_recorded_tool_call(version, name):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_recorded_answer(version):
-    answer = whole_generation(response_body(version, "chat_plain"), prompt_id="p")
+    answer = whole_generation(response_body(version, "chat_plain"), prompt_id="p", max_tokens=400)
     assert answer.content
     assert answer.reasoning
     assert answer.finish_reason == "stop"
@@ -36,6 +38,39 @@ def test_a_body_that_streams_no_more():
     assert whole_body(streamed) == {"messages": [], "temperature": 0}
 
 
+def saying(finish_reason="stop", completion_tokens=1, **message):
+    usage = {"prompt_tokens": 1, "completion_tokens": completion_tokens}
+    return {"choices": [{"message": message, "finish_reason": finish_reason}], "usage": usage}
+
+
+def test_several_calls_stand_in_their_order():
+    calls = [{"function": {"name": name, "arguments": "{}"}} for name in ("get", "put")]
+    answer = whole_generation(saying("tool_calls", tool_calls=calls), prompt_id="p", max_tokens=9)
+    assert [call.name for call in answer.tool_calls] == ["get", "put"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [(saying(completion_tokens=float("inf")), "counts is inf: expected int"),
+     (saying(completion_tokens=-1), "usage counts -1 tokens"),
+     (saying(completion_tokens="7"), "counts is '7': expected int"),
+     (saying(completion_tokens=10**4000), "more than 40 digits"),
+     (saying({"a": 1}), "finish_reason is {'a': 1}"),
+     (saying(None), "without finish_reason or usage"),
+     ({**saying(content="x"), "usage": None}, "without finish_reason or usage")],
+)  # fmt: skip
+def test_what_no_stream_may_say_no_whole_answer_may(body, said):
+    with pytest.raises(DialectError, match=re.escape(said)):
+        whole_generation(body, prompt_id="p", max_tokens=9)
+
+
+def test_more_tokens_than_asked_for_are_refused():
+    body = saying(completion_tokens=3)
+    body["choices"][0]["token_ids"] = [5, 6, 7]
+    with pytest.raises(DialectError, match="more tokens came than max_tokens 2 allows"):
+        whole_generation(body, prompt_id="p", max_tokens=2)
+
+
 @pytest.mark.parametrize(
     "body",
     [None, [], {}, {"choices": []}, {"choices": [{"message": {}}], "usage": {}},
@@ -45,4 +80,4 @@ def test_a_body_that_streams_no_more():
 )  # fmt: skip
 def test_anything_else_is_no_answer(body):
     with pytest.raises(DialectError):
-        whole_generation(body, prompt_id="p")
+        whole_generation(body, prompt_id="p", max_tokens=64)

@@ -50,7 +50,7 @@ def test_a_file_past_the_limit_is_refused(tmp_path):
     with path.open("wb") as file:
         file.truncate(json_list.LARGEST_FILE + 1)
 
-    with pytest.raises(UsageError, match=r"more than 67108864 bytes \(64 MiB\), the limit; split the file"):
+    with pytest.raises(UsageError, match=r"more than 8388608 bytes \(8 MiB\), the limit; split the file"):
         json_list.read(path)
 
 
@@ -78,6 +78,7 @@ def test_text_that_is_no_json_is_refused_where_it_goes_wrong(text, fault):
         (None, "the file holds null; it must hold a JSON list"),
         ("prompt", 'the file holds "prompt"; it must hold a JSON list'),
         ([], "the list is empty; it needs at least one entry"),
+        ([{}] * 10_001, "10001 entries, more than 10000, the limit; split the file"),
     ],
 )
 def test_what_is_no_list_of_entries_is_refused(value, fault):

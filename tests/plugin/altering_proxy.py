@@ -35,10 +35,16 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def altering_proxy(
-    upstream: str, *, request: Change = unchanged, answer: Change = unchanged, clock_ahead_s: float = 0.0
+    upstream: str,
+    *,
+    request: Change = unchanged,
+    answer: Change = unchanged,
+    clock_ahead_s: float = 0.0,
+    said: str | None = None,
 ) -> Iterator[str]:
     """Yield a URL in front of ``upstream``. ``request`` changes JSON bodies sent, ``answer`` each JSON that
-    comes back, whole or as one event of a stream. Its Date headers are ``clock_ahead_s`` ahead of time."""
+    comes back, whole or as one event of a stream. Its Date headers are ``clock_ahead_s`` ahead of time;
+    ``said`` stands in a header and the reason phrase of every answer."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -78,7 +84,8 @@ def altering_proxy(
                 body = json.dumps(answer(self.path, json.loads(body))).encode()
             elif kind.startswith("text/event-stream"):
                 body = b"".join(self._event(event) for event in body.split(b"\n\n") if event)
-            self.send_response(status)
+            self.send_response(status, said)
+            self.send_header("X-Said", said or "nothing")
             for name, value in headers.items():
                 if name.lower() in ("content-type", "metadata"):
                     self.send_header(name, value)

@@ -104,7 +104,7 @@ def test_hostile_servers_are_invalid_in_bounded_time_and_memory(pytester, few_pr
 
 
 def test_no_artefact_holds_a_key_that_servers_repeat(pytester, few_prompts, embedded_pair, monkeypatch):
-    """The NPU's key comes back in an answer, in refusals and in its version; it stands in no output."""
+    """The NPU's key comes back in answers, refusals, headers and reason phrases; it stands in no output."""
     chats = iter(range(10**6))
 
     def echo(path, answer):
@@ -119,7 +119,7 @@ def test_no_artefact_holds_a_key_that_servers_repeat(pytester, few_prompts, embe
         return answer
 
     monkeypatch.setenv("GPTOSS_NPU_API_KEY", KEY)
-    with altering_proxy(embedded_pair["npu"], answer=echo) as npu:
+    with altering_proxy(embedded_pair["npu"], answer=echo, said=f"with {KEY}") as npu:
         done, _ = run(
             pytester.path, f"--npu-url={npu}", f"--gpu-url={embedded_pair['gpu']}",
             f"--gptoss-prompts={few_prompts}", "-k", "leakage or match or perplexity or needle.control.256",
@@ -129,6 +129,7 @@ def test_no_artefact_holds_a_key_that_servers_repeat(pytester, few_prompts, embe
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
     assert "GPTOSS_NPU_API_KEY" in done.stdout
     assert "***" in done.stdout
+    assert "X-Said" in done.stdout, "nothing was logged: the search below proves nothing"
     assert KEY not in done.stdout + done.stderr
     searched = [path for path in pytester.path.rglob("*") if path.is_file()]
     assert {"out.xml", ".report.json", "base.zip", "acceptance.json", "devices.json"} <= {
@@ -145,15 +146,23 @@ def test_no_artefact_holds_a_key_that_servers_repeat(pytester, few_prompts, embe
 # -- files of the user's own ------------------------------------------------------------------
 
 
-def test_a_prompts_file_of_100_mb_is_a_usage_error_before_it_fills_the_memory(pytester):
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [(100 * 10**6, "more than 8388608 bytes (8 MiB), the limit"),
+     (8 * 2**20, "2796201 entries, more than 10000, the limit")],
+    ids=["100 MB", "at the limit"],
+)  # fmt: skip
+def test_a_huge_prompts_file_is_a_usage_error_before_it_fills_the_memory(pytester, size, said):
     huge = pytester.path / "huge.json"
     with huge.open("wb") as file:
-        file.write(b"[" + b"{}," * 2**20)
-        file.truncate(100 * 10**6)
+        file.write(b"[" + b"{}," * ((size - 3) // 3 - 1) + b"{}]")
+    assert huge.stat().st_size <= size
+    idle, least = run(pytester.path, "--collect-only", "-q", "--npu-url=http://127.0.0.1:9", "-k", "leakage")
     done, most = run(pytester.path, "--npu-url=http://127.0.0.1:9", f"--gptoss-prompts={huge}")
+    assert idle.returncode == 0
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "huge.json: more than 67108864 bytes (64 MiB), the limit" in done.stderr
-    assert most < 512
+    assert f"huge.json: {said}" in done.stderr
+    assert most < least + 256
 
 
 def test_a_thresholds_file_with_unknown_keys_is_a_usage_error(pytester):

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import threading
 from pathlib import Path
 
@@ -95,10 +94,14 @@ def test_a_full_disk_is_said_in_a_line(pytester, embedded_pair, few_prompts):
 
 
 def _children(pid):
-    done = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
-    )
-    return [int(child) for child in done.stdout.split()]
+    return [int(stat.parent.name) for stat in Path("/proc").glob("[0-9]*/stat") if _parent(stat) == pid]
+
+
+def _parent(stat):
+    try:
+        return int(stat.read_text().rpartition(")")[2].split()[1])
+    except OSError:  # it has ended meanwhile
+        return None
 
 
 def _alive(pid):

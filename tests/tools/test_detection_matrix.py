@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from contextlib import nullcontext
+from pathlib import Path
 
+import pytest
 from detection.matrix import counts, markdown, one_coloured
-from detection.row import Outcome, Row, Served, column
+from detection.row import FAIL, NotMeasured, Outcome, Row, Served, column
 from detection.rows import all_rows
+from detection.runs import Runs, product_version
+from detection.wire import FAULTS
 
 from pytest_gptoss.judge.thresholds import load_profile
 from pytest_gptoss.reference.defects import DEFECTS
 
+ROOT = Path(__file__).parents[2]
 
-def row(name, *named, unseen=None, group="numerics"):
-    return Row(name, group, f"what {name} is", lambda: nullcontext(Served("")), named, unseen)
+
+def row(name, *failing, unseen=None, group="numerics", **invalid):
+    expect = {
+        **dict.fromkeys(failing, FAIL),
+        **{key.replace("_", "."): said for key, said in invalid.items()},
+    }
+    return Row(name, group, f"what {name} is", lambda: nullcontext(Served("")), expect, unseen)
 
 
 ROWS = (
     row("hit", "precision.kl"),
+    row("half", "precision.kl", "needle.recall"),
     row("elsewhere", "precision.kl"),
+    row("refused", precision_kl="without [DONE]"),
+    row("disguised", precision_kl="without [DONE]"),
     row("escaped", "needle.recall"),
     row("tiny", "precision.kl", unseen="finer than rounding"),
     row("calm", group="controls"),
     row("wolf", group="controls"),
+    row("again-1", group="repetitions"),
     row("later", "precision.kl"),
 )
 GREEN = {"precision.kl": "PASS", "precision.rouge_l": "PASS", "needle.recall.d000-256": "PASS"}
@@ -31,6 +48,22 @@ OUTCOMES = {
     for each in (
         Outcome("hit", 1, 9.0, {**GREEN, "precision.kl": "FAIL"}),
         Outcome("elsewhere", 1, 9.0, {**GREEN, "precision.rouge_l": "INVALID"}),
+        Outcome("half", 1, 9.0, {**GREEN, "precision.kl": "FAIL"}),
+        Outcome(
+            "refused",
+            1,
+            9.0,
+            {**GREEN, "precision.kl": "INVALID"},
+            reasons={"precision.kl": "npu: ended without [DONE]"},
+        ),
+        Outcome(
+            "disguised",
+            1,
+            9.0,
+            {**GREEN, "precision.kl": "INVALID"},
+            reasons={"precision.kl": "npu: connection refused"},
+        ),
+        Outcome("again-1", 0, 9.0, GREEN),
         Outcome("escaped", 0, 9.0, GREEN),
         Outcome("tiny", 0, 9.0, GREEN),
         Outcome("calm", 0, 9.0, {**GREEN, "baseline.kl": "SKIPPED"}),
@@ -41,7 +74,8 @@ OUTCOMES = {
 
 def test_what_is_caught_where_and_what_cries_wolf_is_counted():
     assert counts(ROWS, OUTCOMES) == {
-        "tried": 3, "caught": 2, "at the named check": 1, "sound runs": 2, "false alarms": 1, "not run": 1,
+        "tried": 6, "caught": 5, "at the named checks": 2, "repetitions": 1, "alarms in repetitions": 0,
+        "other sound runs": 2, "alarms in other sound runs": 1, "not run": 1,
     }  # fmt: skip
 
 
@@ -72,19 +106,29 @@ def test_the_table_shows_every_cell_the_misses_and_what_was_not_run():
     lines = text.splitlines()
     assert "Measured by hand." in lines
     assert "| hit | what hit is | precision.kl | **FAIL** | PASS | PASS |" in lines
-    assert "| elsewhere | what elsewhere is | precision.kl (missed) | PASS | INVALID | PASS |" in lines
-    assert "| escaped | what escaped is | needle.recall (missed) | PASS | PASS | PASS |" in lines
+    assert "| elsewhere | what elsewhere is | precision.kl | PASS missed | INVALID | PASS |" in lines
+    assert "| half | what half is | precision.kl, needle.recall | **FAIL** | PASS | PASS missed |" in lines
+    refused = "precision.kl (without [DONE]) | **INVALID** | PASS | PASS |"
+    assert f"| refused | what refused is | {refused}" in lines
+    assert f"| disguised | what disguised is | {refused.replace('**INVALID**', 'INVALID missed')}" in lines
+    assert "| escaped | what escaped is | needle.recall | PASS | PASS | PASS missed |" in lines
     assert "| wolf | what wolf is | false alarm | PASS | PASS | FAIL | - |" in lines
     assert "| calm | what calm is | none | PASS | PASS | PASS | - |" in lines
     assert "`tiny` is not counted: finer than rounding." in lines
     assert lines[-2:] == ["later", ""] or lines[-1] == "later"
-    assert "at most (one-sided 95%)" not in text
+    assert "| false alarms / repetitions of the sound pair | 0 / 1 |" in lines
+    assert "| false alarms / other sound runs | 1 / 2 |" in lines
 
 
-def test_sound_runs_without_an_alarm_bound_the_rate_of_false_ones():
-    rows = tuple(row(f"again-{n}", group="controls") for n in range(59))
-    outcomes = {each.id: Outcome(each.id, 0, 1.0, GREEN) for each in rows}
-    assert "| false alarm rate, at most (one-sided 95%) | 5.0% |" in markdown(rows, outcomes, told=())
+def test_repetitions_without_an_alarm_bound_the_rate_of_false_ones_and_nothing_else_does():
+    bound = "| false alarm rate among repetitions, at most (one-sided 95%) |"
+    rows = tuple(row(f"again-{n}", group="repetitions") for n in range(59))
+    odd = row("odd", group="wire")
+    outcomes = {each.id: Outcome(each.id, 0, 1.0, GREEN) for each in (*rows, odd)}
+    assert f"{bound} 5.0% |" in markdown((*rows, odd), outcomes, told=())
+    assert bound not in markdown([odd], outcomes, told=())
+    outcomes["again-7"] = Outcome("again-7", 1, 1.0, {**GREEN, "precision.kl": "FAIL"})
+    assert bound not in markdown(rows, outcomes, told=())
 
 
 def test_a_threshold_seen_in_one_colour_alone_is_named_with_the_other():
@@ -104,8 +148,76 @@ def test_every_defect_of_the_server_has_its_row_and_ids_are_unique():
     rows = all_rows(repeat=59)
     assert len({each.id for each in rows}) == len(rows)
     assert set(DEFECTS) <= {each.id for each in rows}
-    assert sum(each.id.startswith("again-") for each in rows) == 59
+    assert sum(each.group == "repetitions" for each in rows) == 59
     columns = {column(name) for name in load_profile("embedded").thresholds}
-    judged = {name for each in all_rows() for name in each.named}
+    judged = {name for each in all_rows() for name in each.expect}
     assert judged <= columns
-    assert all(each.named or each.unseen or each.sound for each in rows)
+    assert all(each.expect or each.unseen or each.sound for each in rows)
+
+
+def test_a_fault_that_is_not_sound_says_what_should_notice_it():
+    rows = {each.id: each for each in all_rows()}
+    for fault in FAULTS.values():
+        assert rows[f"wire-{fault.name}"].sound == fault.sound, fault.name
+
+
+# -- runs -------------------------------------------------------------------------------------
+
+
+def test_the_version_changes_with_the_rows_and_the_tools(tmp_path):
+    for name in ("pytest_gptoss/a.py", "tools/detection/wire.py", "tools/vllm_cpu.py"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = product_version(tmp_path)
+        path.write_text("one")
+        assert product_version(tmp_path) != before, name
+
+
+def accepted_as(monkeypatch, status, verdicts, environment=None):
+    """Let the suite's command be one that exits so and writes these verdicts."""
+
+    def run(command, *, env, **_):
+        (environment if environment is not None else {}).update(env)
+        report = Path(next(word for word in command if word.startswith("--gptoss-report=")).partition("=")[2])
+        if verdicts is not None:
+            report.mkdir()
+            (report / "acceptance.json").write_text(json.dumps({"verdicts": verdicts}))
+        return subprocess.CompletedProcess(command, status)
+
+    monkeypatch.setattr("detection.runs.subprocess.run", run)
+
+
+def verdict(word, reason=None):
+    return {"threshold_id": "precision.kl", "verdict": word, "value": 0.1, "reason": reason}
+
+
+def test_an_outcome_keeps_the_reasons_and_the_environment_decides_nothing(monkeypatch, tmp_path):
+    seen = {}
+    accepted_as(monkeypatch, 1, [verdict("INVALID", "no [DONE]")], seen)
+    monkeypatch.setenv("GPTOSS_WAIVE", "precision.kl=so")
+    Runs(tmp_path).run(row("hit", "precision.kl"))
+    assert Runs(tmp_path).outcomes()["hit"].reasons == {"precision.kl": "no [DONE]"}
+    assert "PATH" in seen
+    assert "GPTOSS_WAIVE" not in seen
+
+
+@pytest.mark.parametrize(("status", "verdicts"), [(4, [verdict("PASS")]), (3, [verdict("FAIL")]), (1, None)])
+def test_a_run_that_judged_nothing_is_not_kept(monkeypatch, tmp_path, status, verdicts):
+    accepted_as(monkeypatch, status, verdicts)
+    with pytest.raises(NotMeasured, match=f"pytest exited {status} without verdicts"):
+        Runs(tmp_path).run(row("hit", "precision.kl"))
+    assert Runs(tmp_path).outcomes() == {}
+
+
+def test_rows_that_nobody_knows_are_refused(tmp_path):
+    command = [
+        sys.executable,
+        str(ROOT / "benchmarks" / "detection.py"),
+        "--rows",
+        "typo",
+        f"--state={tmp_path}",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 2
+    assert "--rows typo: no row is called so" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -11,10 +11,14 @@ from typing import Any, TypeAlias
 
 import httpx
 
+from detection.row import NotMeasured
+
 __all__ = ["Exchange", "Handler", "Reset", "generates", "pass_on", "proxy"]
 
 HOP_BY_HOP = {"connection", "content-length", "transfer-encoding", "keep-alive", "date", "server"}
 PATIENCE = httpx.Timeout(600.0)
+ONE_REQUEST_EACH = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+"""A connection that the server is just closing would fail by the proxy's own fault."""
 READY_S = 60.0
 
 
@@ -120,7 +124,10 @@ def _head(status: int, headers: Mapping[str, str]) -> bytes:
 
 @contextmanager
 def proxy(upstream: str, handle: Handler = pass_on) -> Iterator[str]:
-    """Yield the URL of a proxy in front of ``upstream`` that handles every exchange with ``handle``."""
+    """Yield the URL of a proxy in front of ``upstream`` that handles every exchange with ``handle``.
+
+    Raises NotMeasured on leaving when ``handle`` failed by itself: what the client saw was not the fault.
+    """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="proxy")
     thread.start()
@@ -132,13 +139,19 @@ def proxy(upstream: str, handle: Handler = pass_on) -> Iterator[str]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+    if running.failure is not None:
+        raise NotMeasured(f"the proxy's handler failed: {running.failure!r}") from running.failure
 
 
 class _Running:
     """The listening socket, its connections, and the client that asks the server."""
 
     def __init__(self, upstream: str, handle: Handler) -> None:
-        self._client = httpx.AsyncClient(base_url=upstream, timeout=PATIENCE, trust_env=False)
+        self.failure: Exception | None = None
+        """The first that nobody meant to happen."""
+        self._client = httpx.AsyncClient(
+            base_url=upstream, timeout=PATIENCE, limits=ONE_REQUEST_EACH, trust_env=False
+        )
         self._handle = handle
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -168,7 +181,10 @@ class _Running:
                     break
         except (asyncio.IncompleteReadError, OSError):
             pass  # the client has gone
-        except (httpx.HTTPError, Reset):
+        except Reset:
+            writer.transport.abort()
+        except Exception as error:  # whatever it is, the row must not count
+            self.failure = self.failure or error
             writer.transport.abort()
         finally:
             writer.close()

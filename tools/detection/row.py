@@ -7,11 +7,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-__all__ = ["FAMILIES", "Group", "Outcome", "Row", "Served", "column", "families_of"]
+__all__ = ["FAIL", "FAMILIES", "Group", "NotMeasured", "Outcome", "Row", "Served", "column", "families_of"]
 
 FAMILIES = "precision or needle"
 """What most rows run: the suite but for load, capabilities and preflight."""
-Group: TypeAlias = Literal["numerics", "timing", "real vLLM", "wire", "bench", "controls"]
+Group: TypeAlias = Literal["numerics", "timing", "real vLLM", "wire", "bench", "controls", "repetitions"]
+FAIL = "FAIL"
+
+
+class NotMeasured(Exception):
+    """A row says nothing, by a fault of the matrix or the machine; the message says which, on one line."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +29,18 @@ class Served:
 
 @dataclass(frozen=True)
 class Row:
-    """``named`` are the columns of which one must turn red; none: the row is sound and must stay green.
+    """``expect`` says how each column that should notice looks: ``FAIL``, or words of an INVALID's reason.
 
-    ``unseen`` says why a defect need not be caught, for those below the stated sensitivity. ``families`` is
-    pytest's ``-m``. ``graded``: one step of a damage that grows; its figures are tabled with the others'.
+    None: the row is sound and must stay green. ``unseen`` says why a defect need not be caught, for those
+    below the stated sensitivity. ``families`` is pytest's ``-m``. ``graded``: one step of a damage that
+    grows; its figures are tabled with the others'.
     """
 
     id: str
     group: Group
     what: str
     serve: Callable[[], AbstractContextManager[Served]]
-    named: tuple[str, ...] = ()
+    expect: Mapping[str, str] = field(default_factory=dict)
     unseen: str | None = None
     families: str = FAMILIES
     graded: bool = False
@@ -42,23 +48,23 @@ class Row:
     @property
     def sound(self) -> bool:
         """Whether nothing is wrong in it."""
-        return not self.named and self.unseen is None
+        return not self.expect and self.unseen is None
 
-    @property
-    def named_families(self) -> str:
-        """The ``-m`` of pytest for the named checks alone."""
-        return families_of(self.named)
+    def missed(self, outcome: Outcome) -> frozenset[str]:
+        """The columns that do not look as expected."""
+        return frozenset(name for name, looks in self.expect.items() if not outcome.shows(name, looks))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run of a row said: its exit status, and a verdict and a figure for each threshold."""
+    """What a run of a row said: its exit status, and a verdict, its reason and a figure by threshold."""
 
     row: str
     status: int
     seconds: float
     verdicts: Mapping[str, str] = field(default_factory=dict)
     figures: Mapping[str, float | None] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def red(self) -> frozenset[str]:
@@ -69,6 +75,16 @@ class Outcome:
     def alarmed(self) -> bool:
         """Whether the command said anything but "all passed"."""
         return bool(self.status or self.red)
+
+    def shows(self, name: str, looks: str) -> bool:
+        """Whether a cell of a column is FAIL, or INVALID for a reason with these words."""
+        return any(
+            word == FAIL
+            if looks == FAIL
+            else word == "INVALID" and looks in self.reasons.get(threshold_id, "")
+            for threshold_id, word in self.verdicts.items()
+            if column(threshold_id) == name
+        )
 
 
 def families_of(columns: Iterable[str]) -> str:

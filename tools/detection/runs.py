@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
-from detection.row import FAMILIES, Outcome, Row, Served
+import vllm_cpu
+
+from detection.row import FAMILIES, NotMeasured, Outcome, Row, Served, families_of
 from pytest_gptoss.resources import acceptance_tests
 
 __all__ = ["BASELINE", "Runs", "product_version"]
 
 PROFILE = "--gptoss-profile=embedded"
 BASELINE = "baseline"
+LONGEST_S = 3600.0
+"""No row takes a quarter of it."""
+JUDGED = (0, 1)
+"""Exit statuses of pytest that tell a verdict: all passed, and some did not."""
 
 
 class Runs:
@@ -42,21 +50,22 @@ class Runs:
         return {each["row"]: Outcome(**each) for each in found}
 
     def record_baseline(self, sound: Served, gpu: str) -> None:
-        """Record what the GPU says; raises RuntimeError unless the sound pair is accepted."""
+        """Record what the GPU says; raises NotMeasured unless the sound pair is accepted."""
         options = (*sound.options, f"--gpu-url={gpu}", f"--gptoss-record={self.baseline}")
         outcome = self._accept(BASELINE, Served(sound.url, options), FAMILIES, against=())
         if outcome.alarmed or not self.baseline.is_file():
             self.baseline.unlink(missing_ok=True)
-            raise RuntimeError(
-                f"the sound pair is not accepted ({sorted(outcome.red)}): nothing can be judged"
+            raise NotMeasured(
+                f"the sound pair is not accepted ({', '.join(sorted(outcome.red))}): nothing can be judged; "
+                f"see {self.state / BASELINE}.log"
             )
         self._keep(outcome)
 
     def run(self, row: Row) -> Outcome:
-        """Run a row and keep its outcome."""
+        """Run a row and keep its outcome; raises NotMeasured when it says nothing, and keeps nothing then."""
         with row.serve() as served:
             against = (f"--gptoss-baseline={self.baseline}",)
-            families = row.named_families if self.named_alone and row.named else row.families
+            families = families_of(row.expect) if self.named_alone and row.expect else row.families
             outcome = self._accept(row.id, served, families, against=against)
         self._keep(outcome)
         return outcome
@@ -71,33 +80,52 @@ class Runs:
         report, started = self.state / name, time.monotonic()
         shutil.rmtree(report, ignore_errors=True)
         chosen = [] if self.prompts is None else [f"--gptoss-prompts={self.prompts}"]
-        with (self.state / f"{name}.log").open("w", encoding="utf-8") as log:
-            done = subprocess.run(
-                [
-                    *(sys.executable, "-m", "pytest", str(acceptance_tests()), "-p", "no:cacheprovider"),
-                    *(PROFILE, "-m", families, f"--npu-url={served.url}", f"--gptoss-report={report}"),
-                    *(*chosen, *against, *served.options),
-                ],
-                stdout=log, stderr=subprocess.STDOUT, check=False,
-            )  # fmt: skip
+        path = self.state / f"{name}.log"
+        # A waiver or an address of the person's own would decide what the row says.
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("GPTOSS_")}
+        with path.open("w", encoding="utf-8") as log:
+            try:
+                done = subprocess.run(
+                    [
+                        *(sys.executable, "-m", "pytest", str(acceptance_tests()), "-p", "no:cacheprovider"),
+                        *(PROFILE, "-m", families, f"--npu-url={served.url}", f"--gptoss-report={report}"),
+                        *(*chosen, *against, *served.options),
+                    ],
+                    stdout=log, stderr=subprocess.STDOUT, check=False, timeout=LONGEST_S, env=environment,
+                )  # fmt: skip
+            except subprocess.TimeoutExpired:
+                raise NotMeasured(f"no end within {LONGEST_S:g} s; see {path}") from None
         document = report / "acceptance.json"
-        rows = json.loads(document.read_text("utf-8"))["verdicts"] if document.is_file() else []
+        if done.returncode not in JUDGED or not document.is_file():
+            raise NotMeasured(f"pytest exited {done.returncode} without verdicts; see {path}")
+        rows = json.loads(document.read_text("utf-8"))["verdicts"]
         shutil.rmtree(report / "run", ignore_errors=True)
-        verdicts = {row["threshold_id"]: row["verdict"] for row in rows}
-        figures = {row["threshold_id"]: row["value"] for row in rows}
-        return Outcome(name, done.returncode, round(time.monotonic() - started, 1), verdicts, figures)
+        return Outcome(
+            name,
+            done.returncode,
+            round(time.monotonic() - started, 1),
+            {row["threshold_id"]: row["verdict"] for row in rows},
+            {row["threshold_id"]: row["value"] for row in rows},
+            {row["threshold_id"]: row["reason"] for row in rows if row["verdict"] == "INVALID"},
+        )
 
 
 def product_version(root: Path) -> str:
-    """A short hash of all that a verdict depends on: the package, its acceptance tests and its data."""
+    """A short hash of all that an outcome depends on: the package and its data, the rows, what computes."""
     digest = hashlib.sha256()
     for path in _sources(root):
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    digest.update(" ".join([version("torch"), version("transformers"), _vllm()]).encode())
     return digest.hexdigest()[:12]
+
+
+def _vllm() -> str:
+    return vllm_cpu.installed(vllm_cpu.default_venv()) or "none"
 
 
 def _sources(root: Path) -> Iterator[Path]:
     for folder, pattern in (("pytest_gptoss", "**/*.py"), ("pytest_gptoss", "**/*.toml"),
                             ("tests/acceptance", "*.py"), ("fixtures", "**/*.json"),
-                            ("fixtures", "**/*.safetensors")):  # fmt: skip
+                            ("fixtures", "**/*.safetensors"), ("tools", "vllm_cpu.py"),
+                            ("tools/detection", "*.py")):  # fmt: skip
         yield from sorted((root / folder).glob(pattern))

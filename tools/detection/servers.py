@@ -30,8 +30,8 @@ def reference(
     date: str = PINNED_DATE,
     options: tuple[str, ...] = (),
 ) -> Iterator[Served]:
-    """The reference server, sound unless told otherwise."""
-    environment = {"VLLM_SYSTEM_START_DATE": date}
+    """The reference server, sound unless told otherwise; like the embedded pair it tells how it computes."""
+    environment = {"VLLM_SYSTEM_START_DATE": date, "VLLM_SERVER_DEV_MODE": "1"}
     with start_reference(
         model, dtype, defect=defect, environment=environment, arguments=arguments, ready_timeout=READY_S
     ) as server:

@@ -33,11 +33,15 @@ BURST = 4
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault by name; ``make`` gives a handler with a memory of its own."""
+    """A fault by name; ``make`` gives a handler with a memory of its own.
+
+    ``said`` are words of the client's about an answer it refuses for this fault; empty: it takes the answer.
+    """
 
     name: str
     explanation: str
     make: Callable[[], Handler]
+    said: str = ""
     sound: bool = False
     every: int = 10
 
@@ -360,20 +364,27 @@ def _last_words(body: Any) -> str:
     return str(asked[-1]["content"] if asked else body.get("prompt"))[-40:]
 
 
+MISCOUNTED = "token ids came, but usage counts"
+
 _TABLE = (
-    Fault("dropped-done", "[DONE] does not come", _changing(_without_done)),
-    Fault("cut-stream", f"the stream ends in good order after {AFTER} events", _changing(_cut)),
-    Fault("error-event", "an error event in mid-stream, under status 200", _changing(_error_event)),
-    Fault("missing-usage", "no usage at the end", _changing(_without_usage)),
-    Fault("wrong-usage", "usage counts one token more than came", _changing(_wrong_usage)),
-    Fault("duplicated-chunk", "one chunk comes twice", _changing(_duplicated)),
-    Fault("swallowed-chunk", "one chunk does not come", _changing(_swallowed)),
-    Fault("connection-reset", f"the connection breaks after {AFTER} events", _changing(_reset)),
+    Fault("dropped-done", "[DONE] does not come", _changing(_without_done), "ended without [DONE]"),
+    Fault("cut-stream", f"the stream ends in good order after {AFTER} events", _changing(_cut),
+          "ended without finish_reason, usage and [DONE]"),
+    Fault("error-event", "an error event in mid-stream, under status 200", _changing(_error_event),
+          "carries an error (EngineCore"),
+    Fault("missing-usage", "no usage at the end", _changing(_without_usage), "ended without usage"),
+    Fault("wrong-usage", "usage counts one token more than came", _changing(_wrong_usage), MISCOUNTED),
+    Fault("duplicated-chunk", "one chunk comes twice", _changing(_duplicated), MISCOUNTED),
+    Fault("swallowed-chunk", "one chunk does not come", _changing(_swallowed), MISCOUNTED),
+    Fault("connection-reset", f"the connection breaks after {AFTER} events", _changing(_reset),
+          "closed in mid-stream"),
     Fault("status-429", "429 with Retry-After: 1",
-          _answering(429, "application/json", '{"error": {"message": "slow down"}}', retry_after="1")),
-    Fault("status-500-bursts", f"{BURST} answers of 500 in a row", _bursting, every=1),
+          _answering(429, "application/json", '{"error": {"message": "slow down"}}', retry_after="1"),
+          "answered 429"),
+    Fault("status-500-bursts", f"{BURST} answers of 500 in a row", _bursting, "answered 500", every=1),
     Fault("html-page", "a proxy's page under status 502",
-          _answering(502, "text/html", "<html><h1>502 Bad Gateway</h1>nginx</html>")),
+          _answering(502, "text/html", "<html><h1>502 Bad Gateway</h1>nginx</html>"),
+          "a web page: 502 Bad Gateway nginx"),
     Fault("swapped-answers", "the answer of another request", _of_another_request),
     Fault("other-token", f"one token id in {OTHER_TOKEN_EVERY} is another", _other_token, every=1),
     Fault("shifted-logprobs", "log-probabilities stand one token late", _changing(_shifted_logprobs),
