@@ -28,7 +28,9 @@ __all__ = [
 SCHEMA_VERSION = 1
 
 State: TypeAlias = Literal["running", "finished", "interrupted"]
-Headline: TypeAlias = Literal["ACCEPTED", "NOT ACCEPTED", "INVALID", "INCOMPLETE", "NOTHING JUDGED"]
+Headline: TypeAlias = Literal[
+    "ACCEPTED", "PASSED IN PART", "NOT ACCEPTED", "INVALID", "INCOMPLETE", "NOTHING JUDGED"
+]
 
 
 def verdict_row(
@@ -129,7 +131,7 @@ def acceptance_document(
     return {
         "schema_version": SCHEMA_VERSION,
         "state": state,
-        "run": {**run, "verdict": headline(state, rows, selected), "selected": selected},
+        "run": {**run, "verdict": headline(state, rows, selected, not_judged), "selected": selected},
         "devices": list(devices),
         "verdicts": rows,
         "not_judged": list(not_judged),
@@ -137,8 +139,17 @@ def acceptance_document(
     }
 
 
-def headline(state: State, verdicts: Sequence[Mapping[str, Json]], selected: int) -> Headline:
-    """The run in one word: accepted only when every selected row was judged and none stands against it."""
+def headline(
+    state: State,
+    verdicts: Sequence[Mapping[str, Json]],
+    selected: int,
+    not_judged: Sequence[Mapping[str, Json]] = (),
+) -> Headline:
+    """The run in one word.
+
+    ACCEPTED: nothing stands against it, and every contract row of the profile was judged and passed, apart
+    from those whose condition is absent. PASSED IN PART: one was waived, left out, or there was none.
+    """
     found = {row["verdict"] for row in verdicts}
     if "FAIL" in found:
         return "NOT ACCEPTED"
@@ -148,6 +159,10 @@ def headline(state: State, verdicts: Sequence[Mapping[str, Json]], selected: int
         return "INCOMPLETE"
     if "PASS" not in found:
         return "NOTHING JUDGED"
+    contract = {row["verdict"] for row in verdicts if row["tier"] == "contract"}
+    left_out = any(row["tier"] == "contract" for row in not_judged)
+    if left_out or "WAIVED" in contract or "PASS" not in contract:
+        return "PASSED IN PART"
     return "ACCEPTED"
 
 

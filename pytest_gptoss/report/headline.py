@@ -40,21 +40,40 @@ class Attention:
 
 
 def verdict_words(document: Mapping[str, Json], say: Wording) -> str:
-    """The run's verdict; the embedded pair is never called accepted without saying what it is."""
-    word = say(f"run.{document['run']['verdict']}")
-    return f"{say('embedded')} ({word})" if document["run"]["profile"] == "embedded" else word
+    """The run's verdict; the embedded pair is never called accepted, whatever it passes."""
+    verdict = document["run"]["verdict"]
+    word = say(f"run.{verdict}")
+    if verdict == "PASSED IN PART":
+        contract = _contract(document)
+        word += say("part", passed=contract["PASS"], total=contract.total())
+    if document["run"]["profile"] != "embedded":
+        return word
+    return f"{say('embedded')} ({say('embedded.passed') if verdict == 'ACCEPTED' else word})"
+
+
+def _contract(document: Mapping[str, Json]) -> Counter[str]:
+    """How many of the guide's thresholds ended how, on all devices; OPEN: without a verdict."""
+    judged = Counter(row["verdict"] for row in document["verdicts"] if row["tier"] == "contract")
+    judged["OPEN"] = sum(row["tier"] == "contract" for row in document["not_judged"])
+    return judged
 
 
 def tone(document: Mapping[str, Json]) -> str:
-    """The status whose colour the whole run takes."""
-    tones = {"ACCEPTED": "PASS", "NOT ACCEPTED": "FAIL", "INVALID": "INVALID"}
-    return tones.get(document["run"]["verdict"], "OPEN")
+    """The status whose colour the whole run takes; green is for a device that was accepted, no less."""
+    verdict = document["run"]["verdict"]
+    if verdict == "ACCEPTED" and document["run"]["profile"] == "embedded":
+        return "SHOWN"
+    tones = {"ACCEPTED": "PASS", "PASSED IN PART": "SHOWN", "NOT ACCEPTED": "FAIL", "INVALID": "INVALID"}
+    return tones.get(verdict, "OPEN")
 
 
 def partial(document: Mapping[str, Json], say: Wording) -> str | None:
-    """What a reader must know when some of the guide's own thresholds were left out."""
-    open_rows = [row for row in document["not_judged"] if row["tier"] == "contract"]
-    return say("partial", count=len(open_rows)) if open_rows else None
+    """What a reader must know when some of the guide's own thresholds have no verdict."""
+    found = _contract(document)
+    others, waived, skipped = found["OPEN"], found["WAIVED"], found["SKIPPED"]
+    if not others + waived + skipped:
+        return None
+    return say("partial", total=found.total(), others=others, waived=waived, skipped=skipped)
 
 
 @dataclass(frozen=True, slots=True)

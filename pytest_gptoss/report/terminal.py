@@ -11,7 +11,7 @@ from typing import Any
 from pytest_gptoss.judge.verdicts import number
 from pytest_gptoss.printable import printable, shortened
 from pytest_gptoss.records import Json
-from pytest_gptoss.report.headline import partial, verdict_words
+from pytest_gptoss.report.headline import partial, tone, verdict_words
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["Line", "named", "show_table", "table"]
@@ -21,6 +21,7 @@ LONGEST = 800
 """Characters of one remark; the whole text is in the reports."""
 
 _COLOURS = {"PASS": "green", "FAIL": "red", "INVALID": "yellow", "WAIVED": "cyan", "SKIPPED": "light"}
+_TONES = {"PASS": "green", "FAIL": "red", "SHOWN": "cyan", "INVALID": "yellow", "OPEN": "yellow"}
 _BITS = re.compile(r"\s+|[\u1100-\uffdc\U00020000-\U0003ffff]|[^\s\u1100-\uffdc\U00020000-\U0003ffff]+")
 """Where a line may be turned: at spaces, and at every wide character."""
 
@@ -46,7 +47,7 @@ def table(document: Mapping[str, Json]) -> Iterator[Line]:
     """The report document as lines for a terminal."""
     run = document["run"]
     say = Wording("en")
-    yield from _wrapped(verdict_words(document, say), "", _tone(run["verdict"]), bold=True)
+    yield from _wrapped(verdict_words(document, say), "", _TONES[tone(document)], bold=True)
     part = partial(document, say)
     if part is not None:
         yield from _wrapped(part, "  ", "yellow")
@@ -110,10 +111,6 @@ def _short(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _tone(verdict: str) -> str:
-    return {"ACCEPTED": "green", "NOT ACCEPTED": "red"}.get(verdict, "yellow")
 
 
 def _device(device: Mapping[str, Json]) -> str:

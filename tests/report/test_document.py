@@ -26,7 +26,8 @@ def _row(status="PASS", **figures):
 @pytest.mark.parametrize(
     ("state", "statuses", "selected", "word"),
     [
-        ("finished", ["PASS", "WAIVED", "SKIPPED"], 3, "ACCEPTED"),
+        ("finished", ["PASS", "SKIPPED"], 2, "ACCEPTED"),
+        ("finished", ["PASS", "WAIVED", "SKIPPED"], 3, "PASSED IN PART"),
         ("finished", ["PASS"], 2, "INCOMPLETE"),
         ("interrupted", ["PASS"], 1, "INCOMPLETE"),
         ("running", [], 0, "INCOMPLETE"),
@@ -37,15 +38,28 @@ def _row(status="PASS", **figures):
     ],
 )
 def test_the_headline_is_accepted_only_when_all_was_judged(state, statuses, selected, word):
-    assert headline(state, [{"verdict": status} for status in statuses], selected) == word
+    assert headline(state, _contract(statuses), selected) == word
 
 
-def test_no_failure_and_no_invalid_is_ever_accepted():
+def _contract(statuses):
+    return [{"verdict": status, "tier": "contract"} for status in statuses]
+
+
+def test_nothing_is_accepted_but_what_passed_the_whole_contract():
     for statuses in itertools.product(["PASS", "FAIL", "INVALID", "WAIVED", "SKIPPED"], repeat=3):
-        word = headline("finished", [{"verdict": status} for status in statuses], 3)
-        assert (word == "ACCEPTED") == (
-            "PASS" in statuses and "FAIL" not in statuses and "INVALID" not in statuses
-        )
+        word = headline("finished", _contract(statuses), 3)
+        assert (word == "ACCEPTED") == ("PASS" in statuses and {"PASS", "SKIPPED"} >= set(statuses))
+        assert headline("finished", _contract(statuses), 3, _contract(["PASS"])) != "ACCEPTED"
+
+
+def test_rows_beside_the_contract_do_not_make_it():
+    """``-k leakage``: one assurance row passed, none of the guide's own was judged."""
+    ours, left_out = {"verdict": "PASS", "tier": "assurance"}, {"tier": "contract", "why": "not selected"}
+    assert headline("finished", [ours], 1, [left_out] * 13) == "PASSED IN PART"
+    assert headline("finished", [ours], 1) == "PASSED IN PART"
+    waived = {"verdict": "WAIVED", "tier": "assurance"}
+    assert headline("finished", [*_contract(["PASS"]), waived], 2) == "ACCEPTED"
+    assert headline("finished", _contract(["PASS"]), 1, [{**left_out, "tier": "assurance"}]) == "ACCEPTED"
 
 
 def test_junit_properties_are_builtin_and_absent_when_there_is_none():

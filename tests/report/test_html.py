@@ -8,6 +8,7 @@ import pytest
 from documents import RECORDED, diagnosed, hostile, recorded, stored, with_load
 
 from pytest_gptoss.errors import MissingExtra
+from pytest_gptoss.report.headline import verdict_words
 from pytest_gptoss.report.html import html
 from pytest_gptoss.report.wording import LANGUAGES, Wording
 
@@ -99,7 +100,7 @@ def test_the_verdict_stands_first_and_every_row_is_there(pages):
         page, say = Page(text), Wording(language)
         words = "".join(page.text)
         document = recorded(name)
-        verdict = say(f"run.{document['run']['verdict']}")
+        verdict = verdict_words(document, say)
         assert words.index(verdict) < words.index(say("section.thresholds"))
         body = text[text.index("<main") :]
         for row in document["verdicts"]:
