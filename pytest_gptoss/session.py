@@ -38,6 +38,7 @@ from pytest_gptoss.report.benchmark import benchmark_report
 from pytest_gptoss.report.document import (
     State,
     acceptance_document,
+    changed_limits,
     device_row,
     not_judged_row,
     verdict_row,
@@ -353,18 +354,13 @@ class Session:
 
     def _facts(self, ended: str | None) -> dict[str, Json]:
         settings, plan = self.run.settings, self.run.plan
-        changed = {
-            row.id: {"from": row.changed_from, "to": row.limit}
-            for row in plan.thresholds.values()
-            if row.changed_from is not None
-        }
         return {
             "started": self._started,
             "ended": ended,
             "versions": {"pytest-gptoss": __version__, "pytest": pytest.__version__,
                          "python": platform.python_version()},
             "profile": plan.profile.name,
-            "changed_limits": changed,
+            "changed_limits": changed_limits(plan.thresholds.values()),
             "waivers": dict(settings.waivers or {}),
             "info": dict(settings.info.of_run),
             "settings": {"inputs": settings.inputs, "timeout_s": settings.timeout_s, **plan.workload.facts()},

@@ -11,7 +11,7 @@ from pytest_gptoss.judge.intervals import Interval
 from pytest_gptoss.printable import printable
 from pytest_gptoss.records import Comparison, Device, Estimate, Threshold, Verdict
 
-__all__ = ["headroom", "holds", "invalid", "judge", "line", "number", "skipped", "waived"]
+__all__ = ["exact", "headroom", "holds", "invalid", "judge", "line", "number", "skipped", "waived"]
 
 _COMPARE: Mapping[Comparison, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -101,7 +101,7 @@ def line(verdict: Verdict, devices: Devices | None = None) -> str:
     figure = number(verdict.value, apart_from=threshold.limit)
     parts = [f"{figure}, required {_required(threshold)}", f"n {verdict.n}"]
     if verdict.interval is not None:
-        parts.append(_between(verdict.interval))
+        parts.append(_between(verdict.interval, threshold.limit))
     if verdict.status == "PASS" and verdict.proven is False:
         parts.append("not proven at 95%")
     parts.extend(_played(devices))
@@ -122,11 +122,18 @@ def number(value: float, *, apart_from: float | None = None) -> str:
     return repr(value)
 
 
+def exact(value: float) -> str:
+    """Write a limit with all its digits: rounded it would be another one."""
+    return _whole(value) or repr(value)
+
+
 def _digits(value: float, digits: int) -> str:
-    # Whole numbers keep all their digits: 20480 tokens is not 2.048e+04.
-    if float(value).is_integer() and abs(value) < 1e9:
-        return str(int(value))
-    return f"{value:.{digits}g}"
+    return _whole(value) or f"{value:.{digits}g}"
+
+
+def _whole(value: float) -> str | None:
+    """A whole number in full: 20480 tokens is not 2.048e+04."""
+    return str(int(value)) if abs(value) < 1e9 and float(value).is_integer() else None
 
 
 def _unsound(threshold: Threshold, estimate: Estimate) -> str | None:
@@ -159,15 +166,17 @@ def _required(threshold: Threshold) -> str:
     if threshold.source == "ours":
         notes.append("our limit")
     if threshold.changed_from is not None:
-        notes.append(f"changed from {number(threshold.changed_from)}")
-    return f"{threshold.comparison} {number(threshold.limit)}{unit}" + (
+        notes.append(f"changed from {exact(threshold.changed_from)}")
+    if threshold.statistic_from is not None:
+        notes.append(f"its {threshold.statistic} instead of its {threshold.statistic_from}")
+    return f"{threshold.comparison} {exact(threshold.limit)}{unit}" + (
         f" ({', '.join(notes)})" if notes else ""
     )
 
 
-def _between(interval: Interval) -> str:
-    low, high = interval
-    return f"95% {number(low)} to {number(high)}"
+def _between(interval: Interval, limit: float) -> str:
+    low, high = (number(end, apart_from=limit) for end in interval)
+    return f"95% {low} to {high}"
 
 
 def _played(devices: Devices | None) -> list[str]:

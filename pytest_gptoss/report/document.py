@@ -19,6 +19,7 @@ __all__ = [
     "Headline",
     "State",
     "acceptance_document",
+    "changed_limits",
     "device_row",
     "finite",
     "not_judged_row",
@@ -49,6 +50,7 @@ def verdict_row(
         "family": threshold.family,
         "tier": threshold.tier,
         "statistic": threshold.statistic,
+        "statistic_from": threshold.statistic_from,
         "value": verdict.value,
         "limit": threshold.limit,
         "changed_from": threshold.changed_from,
@@ -88,6 +90,21 @@ def not_judged_row(npu: str, threshold: Threshold, *, selected: bool) -> dict[st
         "unit": threshold.unit,
         "why": "not reached" if selected else "not selected",
     }
+
+
+def changed_limits(thresholds: Iterable[Threshold]) -> dict[str, dict[str, Json]]:
+    """What the user has changed of the profile's limits, by threshold id: ``from``, ``to``.
+
+    Where the limit holds for another statistic than the profile's: ``statistic_from``, ``statistic_to`` too.
+    """
+    changes: dict[str, dict[str, Json]] = {}
+    for row in thresholds:
+        if row.changed_from is not None or row.statistic_from is not None:
+            before = row.limit if row.changed_from is None else row.changed_from
+            changes[row.id] = {"from": before, "to": row.limit}
+        if row.statistic_from is not None:
+            changes[row.id] |= {"statistic_from": row.statistic_from, "statistic_to": row.statistic}
+    return changes
 
 
 def _label(device: Device | None) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pytest_gptoss.records import Json
-from pytest_gptoss.report.tables import interval, limit
+from pytest_gptoss.report.tables import changes, interval, limit, value
 from pytest_gptoss.report.wording import Wording
 
 __all__ = [
@@ -129,7 +129,7 @@ def told(each: Attention, say: Wording) -> str:
 def sentence(row: Mapping[str, Json], say: Wording) -> str:
     """A verdict's figures in words: value, limit, n, interval."""
     words = {
-        "value": say.figure(row["value"], row["unit"], apart_from=row["limit"]),
+        "value": value(row, say),
         "limit": limit(row, say),
         "n": say.figure(row["n"]),
     }
@@ -140,11 +140,8 @@ def sentence(row: Mapping[str, Json], say: Wording) -> str:
 
 def changed(document: Mapping[str, Json], say: Wording) -> str | None:
     """The limits that are not the profile's, in a line; None when all are."""
-    changes = [
-        f"{name} {say.figure(change['from'])} -> {say.figure(change['to'])}"
-        for name, change in document["run"]["changed_limits"].items()
-    ]
-    return say("near.changed", changes=", ".join(changes)) if changes else None
+    found = [f"{name} {before} -> {now}" for name, before, now in changes(document, say)]
+    return say("near.changed", changes=", ".join(found)) if found else None
 
 
 def close(row: Mapping[str, Json]) -> bool:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pytest_gptoss.judge.thresholds import ADDED
 from pytest_gptoss.records import Json
 from pytest_gptoss.report.precision import CONTRACT_METRICS
 from pytest_gptoss.report.wording import Wording
@@ -17,6 +18,7 @@ __all__ = [
     "Cell",
     "Table",
     "change_table",
+    "changes",
     "device_table",
     "edge_table",
     "fact_table",
@@ -33,6 +35,7 @@ __all__ = [
     "precision_table",
     "scenario_table",
     "size",
+    "value",
     "verdict_cell",
     "verdict_table",
     "waiver_table",
@@ -87,13 +90,13 @@ def precision_table(document: Document, npu: str, say: Wording) -> Table:
     rows = []
     for threshold_id in CONTRACT_METRICS:
         figures = measured.get(threshold_id, {"gpu": None, "npu": None, "difference": None})
+        verdict = verdicts.get(threshold_id)
+        bound = None if verdict is None else verdict["limit"]
         rows.append(
             (
                 Cell(say.name(threshold_id)),
-                _figure(figures["gpu"], say),
-                _figure(figures["npu"], say),
-                _figure(figures["difference"], say),
-                verdict_cell(verdicts.get(threshold_id), say),
+                *(_figure(figures[key], say, apart_from=bound) for key in ("gpu", "npu", "difference")),
+                verdict_cell(verdict, say),
             )
         )
     return Table(
@@ -159,7 +162,7 @@ def verdict_table(document: Document, npu: str, say: Wording) -> Table:
         (
             Cell(say.name(row["threshold_id"])),
             Cell(row["threshold_id"]),
-            _figure(row["value"], say, row["unit"], apart_from=row["limit"]),
+            Cell(value(row, say), figure=True),
             Cell(limit(row, say), figure=True),
             Cell(interval(row, say), figure=True),
             _figure(row["n"], say),
@@ -175,18 +178,31 @@ def verdict_table(document: Document, npu: str, say: Wording) -> Table:
     )  # fmt: skip
 
 
+def value(row: Row, say: Wording) -> str:
+    """A verdict's figure, in as many digits as tell it from its limit."""
+    return say.figure(row["value"], row["unit"], apart_from=row["limit"])
+
+
 def limit(row: Row, say: Wording) -> str:
     """A limit with its comparison, and what a reader must know about it."""
     notes = [say("source.ours")] if row["source"] == "ours" and row["tier"] == "contract" else []
     if row["changed_from"] is not None:
-        notes.append(say("changed", limit=say.figure(row["changed_from"])))
-    text = f"{row['comparison']} {say.figure(row['limit'], row['unit'])}"
+        notes.append(say("changed", limit=say.limit(row["changed_from"])))
+    statistic = say.word("statistic", row["statistic"])
+    if row.get("statistic_from") is not None:
+        before = say.word("statistic", row["statistic_from"])
+        notes.append(say("changed.statistic", statistic=statistic, before=before))
+    elif row["source"] == ADDED:
+        notes.append(say("added", statistic=statistic, option=ADDED))
+    text = f"{row['comparison']} {say.limit(row['limit'], row['unit'])}"
     return f"{text} ({', '.join(notes)})" if notes else text
 
 
 def interval(row: Row, say: Wording) -> str:
-    """A 95% interval in plain figures."""
-    return say.figure(None) if row["ci"] is None else " - ".join(say.figure(end) for end in row["ci"])
+    """A 95% interval in plain figures, its ends told from the limit."""
+    if row["ci"] is None:
+        return say.figure(None)
+    return " - ".join(say.figure(end, apart_from=row["limit"]) for end in row["ci"])
 
 
 def device_table(document: Document, say: Wording) -> Table:
@@ -212,12 +228,24 @@ def device_table(document: Document, say: Wording) -> Table:
 def change_table(document: Document, say: Wording) -> Table:
     """The limits that the user has changed."""
     rows = [
-        (Cell(name), _figure(change["from"], say), _figure(change["to"], say))
-        for name, change in document["run"]["changed_limits"].items()
+        (Cell(name), Cell(before, figure=True), Cell(now, figure=True))
+        for name, before, now in changes(document, say)
     ]
     return Table(
         "changes", say("section.changes"), _head(say, "threshold", "changed_from", "changed_to"), tuple(rows)
     )
+
+
+def changes(document: Document, say: Wording) -> list[tuple[str, str, str]]:
+    """Threshold id, the profile's limit and this run's, with the statistics where they differ."""
+    found = []
+    for name, change in document["run"]["changed_limits"].items():
+        limits = [say.limit(change["from"]), say.limit(change["to"])]
+        if "statistic_to" in change:
+            said = [say.word("statistic", change[f"statistic_{end}"]) for end in ("from", "to")]
+            limits = [f"{text} ({statistic})" for text, statistic in zip(limits, said, strict=True)]
+        found.append((name, *limits))
+    return found
 
 
 def waiver_table(document: Document, say: Wording) -> Table:
@@ -233,7 +261,7 @@ def not_measured_table(document: Document, say: Wording) -> Table:
             Cell(say.name(row["threshold_id"])),
             Cell(row["threshold_id"]),
             Cell(row["npu"]),
-            Cell(f"{row['comparison']} {say.figure(row['limit'], row['unit'])}", figure=True),
+            Cell(f"{row['comparison']} {say.limit(row['limit'], row['unit'])}", figure=True),
             Cell(say.word("why", row["why"])),
         )
         for row in document["not_judged"]

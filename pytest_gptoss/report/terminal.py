@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_gptoss.judge.verdicts import number
+from pytest_gptoss.judge.verdicts import exact, number
 from pytest_gptoss.printable import printable, shortened
 from pytest_gptoss.records import Json
 from pytest_gptoss.report.headline import partial, tone, verdict_words
+from pytest_gptoss.report.tables import changes
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["Line", "named", "show_table", "table"]
@@ -45,7 +46,6 @@ def show_table(terminal: Any, document: Mapping[str, Json]) -> None:
 
 def table(document: Mapping[str, Json]) -> Iterator[Line]:
     """The report document as lines for a terminal."""
-    run = document["run"]
     say = Wording("en")
     yield from _wrapped(verdict_words(document, say), "", _TONES[tone(document)], bold=True)
     part = partial(document, say)
@@ -53,9 +53,8 @@ def table(document: Mapping[str, Json]) -> Iterator[Line]:
         yield from _wrapped(part, "  ", "yellow")
     for device in document["devices"]:
         yield from _wrapped(_device(device), "  ", "yellow" if device["problem"] else None)
-    for name, change in run["changed_limits"].items():
-        text = f"limit changed: {name} from {number(change['from'])} to {number(change['to'])}"
-        yield from _wrapped(text, "  ", "yellow")
+    for name, before, now in changes(document, say):
+        yield from _wrapped(f"limit changed: {name} from {before} to {now}", "  ", "yellow")
     yield Line("")
     npus = list(dict.fromkeys(row["npu"] for row in document["verdicts"]))
     for npu in npus:
@@ -63,17 +62,18 @@ def table(document: Mapping[str, Json]) -> Iterator[Line]:
         yield Line(_fit(f"{'':8}{head:27}{'value':>10} {'limit':10}{'n':>5} 95% interval"), None, True)
         for row in document["verdicts"]:
             if row["npu"] == npu:
-                yield Line(_fit(_row(row)), _COLOURS[row["verdict"]])
+                yield from _wrapped(_row(row), " " * 8, _COLOURS[row["verdict"]])
     yield from _remedies(document["verdicts"])
     load = document["measurements"].get("load")
     if load and load["levels"]:
-        yield from _load(load)
+        limits = {(row["npu"], row["threshold_id"]): row["limit"] for row in document["verdicts"]}
+        yield from _load(load, limits)
     yield from _matrix(document["measurements"].get("configurations"))
     yield from _diagnosis(document["measurements"].get("diagnosis", ()))
     yield from _notes([*document["measurements"].get("notes", ()), *(load["notes"] if load else ())])
 
 
-def _load(load: Mapping[str, Json]) -> Iterator[Line]:
+def _load(load: Mapping[str, Json], limits: Mapping[tuple[str, str], float]) -> Iterator[Line]:
     """The load levels, with the instrument's own bias beside what it measured."""
     yield Line("")
     yield Line(
@@ -83,7 +83,7 @@ def _load(load: Mapping[str, Json]) -> Iterator[Line]:
         True,
     )
     for level in load["levels"]:
-        yield Line(_fit(_level(level)))
+        yield from _wrapped(_level(level, limits), " " * 14)
     problem = load["instrument"]["problem"]
     yield from _wrapped(
         "times in ms; rtt: round trip to the server; error: "
@@ -92,25 +92,35 @@ def _load(load: Mapping[str, Json]) -> Iterator[Line]:
     )
 
 
-def _level(level: Mapping[str, Json]) -> str:
+def _level(level: Mapping[str, Json], limits: Mapping[tuple[str, str], float]) -> str:
     name = f"{level['level']}#{level['trial'] + 1}" if level["trial"] else level["level"]
     head = f"{name:6}{level['device'][:7]:8}"
     if "completed" not in level:
         return f"{head}{level['reason']}"
     ttft, tpot, error = level["ttft_ms"] or {}, level["tpot_ms"] or {}, level["instrument"] or {}
     done = f"{level['completed']}/{level['num_requests']}"
+    bounds = {
+        name: limits.get((level["device"], f"performance.{name}.{level['level']}"))
+        for name in ("ttft", "tpot", "throughput", "qps")
+    }
     return (
-        f"{head}{done:>8}{_short(ttft.get('p50')):>10}{_short(ttft.get('p99')):>7}"
-        f"{_short(level['rtt_ms']):>6}{_short(tpot.get('p50')):>9}{_short(tpot.get('p99')):>6}"
-        f"{_short(level['throughput_tok_s']):>7}{_short(level['qps']):>6}{_short(error.get('ttft_bias_ms')):>6}"
+        f"{head}{done:>8} {_short(ttft.get('p50'), bounds['ttft']):>9} {_short(ttft.get('p99')):>6}"
+        f" {_short(level['rtt_ms']):>5} {_short(tpot.get('p50'), bounds['tpot']):>8}"
+        f" {_short(tpot.get('p99')):>5} {_short(level['throughput_tok_s'], bounds['throughput']):>6}"
+        f" {_short(level['qps'], bounds['qps']):>5} {_short(error.get('ttft_bias_ms')):>5}"
     )
 
 
-def _short(value: float | None) -> str:
-    """A figure in three significant digits, or whole where it has more before the point."""
+def _short(value: float | None, limit: float | None = None) -> str:
+    """A figure in three significant digits, or whole where it has more before the point.
+
+    More of them where those would read as the limit, which it is not.
+    """
     if value is None:
         return "-"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    rounds_to_it = limit is not None and value != limit and float(text) == float(f"{limit:.3g}")
+    return number(value, apart_from=limit) if rounds_to_it else text
 
 
 def _device(device: Mapping[str, Json]) -> str:
@@ -129,9 +139,11 @@ def named(device: Mapping[str, Json]) -> str:
 def _row(row: Mapping[str, Json]) -> str:
     word = f"{row['verdict']}*" if _unproven(row) else row["verdict"]
     value = "-" if row["value"] is None else number(row["value"], apart_from=row["limit"])
-    limit = f"{row['comparison']} {number(row['limit'])}"
+    limit = f"{row['comparison']} {exact(row['limit'])}"
     n = "" if row["n"] is None else str(row["n"])
-    interval = "" if row["ci"] is None else "..".join(f"{end:.3g}" for end in row["ci"])
+    interval = "..".join(number(end, apart_from=row["limit"]) for end in row["ci"] or ())
+    if row.get("statistic_from") is not None:
+        interval = f"{interval} ({row['statistic']})".strip()
     return f"{word:8}{row['threshold_id']:27}{value:>10} {limit:10}{n:>5} {interval}".rstrip()
 
 
@@ -177,7 +189,9 @@ def _matrix(matrix: Mapping[str, Json] | None) -> Iterator[Line]:
 def _cell(cell: Mapping[str, Json] | None) -> str:
     if cell is None:
         return "-"
-    return cell["verdict"] if cell["value"] is None else f"{number(cell['value'])} {cell['verdict']}"
+    if cell["value"] is None:
+        return str(cell["verdict"])
+    return f"{number(cell['value'], apart_from=cell['limit'])} {cell['verdict']}"
 
 
 def _diagnosis(findings: Sequence[Mapping[str, Json]]) -> Iterator[Line]:

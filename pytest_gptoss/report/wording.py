@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from pytest_gptoss.judge.verdicts import number
+from pytest_gptoss.judge.verdicts import exact, number
 
 __all__ = ["LANGUAGES", "Language", "Wording", "catalogue"]
 
@@ -59,6 +59,10 @@ class Wording:
         if value is None:
             return _ABSENT
         return number(value, apart_from=apart_from) + self.unit(unit)
+
+    def limit(self, value: float, unit: str = "") -> str:
+        """A limit with all its digits."""
+        return exact(value) + self.unit(unit)
 
     def when(self, moment: str | None) -> str:
         """A time of the document, to the second; all of them are UTC."""

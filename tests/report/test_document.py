@@ -7,8 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_gptoss.judge.thresholds import load_profile
 from pytest_gptoss.records import Capabilities, Device, Threshold, Verdict
-from pytest_gptoss.report.document import acceptance_document, finite, headline, verdict_row
+from pytest_gptoss.report.document import (
+    acceptance_document,
+    changed_limits,
+    finite,
+    headline,
+    verdict_row,
+)
 from pytest_gptoss.report.junit import PROPERTIES, properties
 from pytest_gptoss.report.terminal import table
 
@@ -98,3 +105,21 @@ def test_the_table_fits_80_columns(label):
     assert max(map(len, lines)) <= 80
     assert any("limit changed: precision.rouge_l from 0.98 to 0.9" in line for line in lines)
     assert any("not proven at 95%" in line for line in lines)
+
+
+def test_a_changed_statistic_is_a_changed_limit(tmp_path):
+    """The best request's TTFT against the median's limit: no report may show it as the profile's."""
+    changes = tmp_path / "mine.toml"
+    changes.write_text(
+        '[thresholds."performance.ttft.c01"]\nstatistic = "min"\n'
+        '[thresholds."performance.ttft.c08"]\nlimit = 300\nstatistic = "p99"\n'
+    )
+    profile = load_profile("atlas-800-a2", overrides=changes)
+    row = profile.thresholds["performance.ttft.c01"]
+    assert (row.statistic, row.statistic_from, row.changed_from) == ("min", "median", None)
+    assert changed_limits(profile.thresholds.values()) == {
+        row.id: {"from": 100.0, "to": 100.0, "statistic_from": "median", "statistic_to": "min"}
+    }
+    shown = verdict_row(Verdict("npu", row, "PASS", value=80.0, n=50), devices={}, model=None, profile="p")
+    assert shown["statistic_from"] == "median"
+    assert "required < 100 ms (its min instead of its median)" in shown["line"]

@@ -1,7 +1,6 @@
 """What a report points at first."""
 
 import pytest
-
 from documents import recorded
 
 from pytest_gptoss.report.headline import CLOSE, close, partial, tone, verdict_words

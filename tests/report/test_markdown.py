@@ -42,9 +42,9 @@ def _value(cell):
     return None if cell == "-" else float(re.match(r"-?[0-9.]+(?:e-?[0-9]+)?", cell)[0])
 
 
-def _close(cell, value):
-    """Whether a cell shows a figure of the document to the digits it has."""
-    return _value(cell) == (None if value is None else pytest.approx(value, rel=5e-4, abs=1e-12))
+def _shows(cell, value, limit=None):
+    """Whether a cell shows a figure of the document in its digits, never rounded to its limit."""
+    return _value(cell) == (None if value is None else float(number(value, apart_from=limit)))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -60,10 +60,11 @@ def test_its_tables_hold_the_documents_figures(name, language):
     assert [row[1] for row in rows] == list(verdicts)
     for _, threshold_id, value, limit, interval, n, _, status in rows:
         row = verdicts[threshold_id]
-        assert _close(value, row["value"])
+        assert _shows(value, row["value"], row["limit"])
         assert _value(limit.partition(" ")[2]) == row["limit"]
-        assert [_value(end) for end in interval.split(" - ")] == (
-            [None] if row["ci"] is None else [float(number(end)) for end in row["ci"]]
+        ends = [None] if row["ci"] is None else row["ci"]
+        assert all(
+            _shows(cell, end, row["limit"]) for cell, end in zip(interval.split(" - "), ends, strict=True)
         )
         assert _value(n) == row["n"]
         assert status.startswith(MARKS[row["verdict"]])
@@ -73,9 +74,11 @@ def test_its_tables_hold_the_documents_figures(name, language):
     for threshold_id, (label, gpu, npu, difference, status) in zip(CONTRACT_METRICS, rows, strict=True):
         row = figures.get(threshold_id, {"gpu": None, "npu": None, "difference": None})
         assert label == say.name(threshold_id)
-        assert all(_close(*pair) for pair in ((gpu, row["gpu"]), (npu, row["npu"])))
-        assert _close(difference, row["difference"])
         found = verdicts.get(threshold_id)
+        bound = found and found["limit"]
+        assert _shows(gpu, row["gpu"], bound)
+        assert _shows(npu, row["npu"], bound)
+        assert _shows(difference, row["difference"], bound)
         assert status.startswith(MARKS[found["verdict"]] if found else MARKS["OPEN"])
 
     cells = [c for c in document["measurements"]["needles"] if c["device"] == "npu" and not c["control"]]
@@ -83,17 +86,69 @@ def test_its_tables_hold_the_documents_figures(name, language):
     assert len(rows) == 5
     for cell, (depth, _, wait, recall, _) in zip(cells, rows, strict=bool(cells)):
         assert depth == f"{cell['depth']:.0%}"
-        assert _close(wait, cell["first_token_ms"])
+        assert _shows(wait, cell["first_token_ms"])
         assert recall.startswith(f"{cell['hits']}/{cell['trials']}")
 
     rows = _table(text, say, "concurrency", "ttft", "tpot", "throughput", "qps", "status")
     levels = [level for level in document["measurements"]["load"]["levels"] if level["device"] == "npu"]
     for level, (concurrency, ttft, tpot, throughput, qps, _) in zip(levels, rows, strict=True):
         assert int(concurrency) == level["concurrency"]
-        assert _close(ttft, level["ttft_ms"]["p50"])
-        assert _close(tpot, level["tpot_ms"]["p50"])
-        assert _close(throughput, level["throughput_tok_s"])
-        assert _close(qps, level["qps"])
+        figures = (level["ttft_ms"]["p50"], level["tpot_ms"]["p50"], level["throughput_tok_s"], level["qps"])
+        assert all(map(_shows, (ttft, tpot, throughput, qps), figures))
+
+
+def test_no_cell_is_rounded_to_the_limit_that_it_misses():
+    """0.989996 against >= 0.99, 99.996 ms against < 100 ms: a reader sees on which side they lie."""
+    document, say = with_load(recorded("passing")), Wording("en")
+    rows = {row["threshold_id"]: row for row in document["verdicts"]}
+    cosine, ttft = rows["precision.hidden_cosine"], rows["performance.ttft.c01"]
+    cosine |= {"value": 0.989996, "limit": 0.99, "verdict": "FAIL", "headroom": -4e-4}
+    ttft |= {"value": 99.996, "limit": 100.0, "ci": [99.99, 100.004], "verdict": "PASS", "headroom": 4e-5}
+    rows["precision.rouge_l"] |= {"limit": 0.9799996, "changed_from": 0.98}
+    for row in document["measurements"]["precision"]:
+        if row["threshold_id"] == "precision.hidden_cosine":
+            row["npu"] = 0.989996
+    document["measurements"]["load"]["levels"][0]["ttft_ms"]["p50"] = 99.996
+    document["run"]["changed_limits"] = {"precision.rouge_l": {"from": 0.98, "to": 0.9799996}}
+    text = markdown(document)
+    guide = _table(text, say, "metric", "gpu_baseline", "npu_result", "difference", "status")
+    assert guide[1][2] == "0.989996"
+    load = _table(text, say, "concurrency", "ttft", "tpot", "throughput", "qps", "status")
+    assert load[0][1] == "99.996"
+    every = _table(text, say, "figure", "threshold", "value", "limit", "interval", "n", "tier", "status")
+    figures = {row[1]: row[2:5] for row in every}
+    assert figures["precision.hidden_cosine"][:2] == ["0.989996", ">= 0.99"]
+    assert figures["performance.ttft.c01"] == ["99.996 ms", "< 100 ms", "99.99 - 100.004"]
+    assert figures["precision.rouge_l"][1] == ">= 0.9799996 (changed from 0.98)"
+    assert "0.98 -> 0.9799996" in text
+
+
+def test_a_pass_of_whole_requests_alone_does_not_read_as_a_pass_of_the_latencies():
+    document, say = with_load(recorded("passing")), Wording("en")
+    rows = _table(markdown(document), say, "concurrency", "ttft", "tpot", "throughput", "qps", "status")
+    assert [row[5].partition("(")[2] for row in rows] == [
+        "", *["whole requests; no limit on these figures)"] * 2, ""
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_limit_on_another_statistic_says_so(language):
+    document, say = recorded("passing"), Wording(language)
+    row = next(row for row in document["verdicts"] if row["threshold_id"] == "performance.ttft.c01")
+    row |= {"statistic": "min", "statistic_from": "median"}
+    document["run"]["changed_limits"] = {
+        row["threshold_id"]: {
+            "from": 100.0, "to": 100.0, "statistic_from": "median", "statistic_to": "min"
+        }
+    }  # fmt: skip
+    text = markdown(document, language)
+    said = say("changed.statistic", statistic=say("statistic.min"), before=say("statistic.median"))
+    rows = _table(text, say, "figure", "threshold", "value", "limit", "interval", "n", "tier", "status")
+    assert next(each[3] for each in rows if each[1] == row["threshold_id"]).endswith(f" ms ({said})")
+    listed = _table(text, say, "threshold", "changed_from", "changed_to")
+    assert listed == [
+        [row["threshold_id"], f"100 ({say('statistic.median')})", f"100 ({say('statistic.min')})"]
+    ]
 
 
 def test_what_was_not_measured_stays_open():

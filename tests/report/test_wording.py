@@ -53,7 +53,7 @@ def test_no_key_is_dead():
         for key in catalogue()
         if key not in quoted
         and parts.get(key) not in quoted
-        and not key.startswith(("name.", "unit.", "run."))
+        and not key.startswith(("name.", "unit.", "run.", "statistic."))
     ]
 
 
