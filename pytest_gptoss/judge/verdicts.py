@@ -11,7 +11,18 @@ from pytest_gptoss.judge.intervals import Interval
 from pytest_gptoss.printable import printable
 from pytest_gptoss.records import Comparison, Device, Estimate, Threshold, Verdict
 
-__all__ = ["exact", "headroom", "holds", "invalid", "judge", "line", "number", "skipped", "waived"]
+__all__ = [
+    "PLAIN_UNITS",
+    "exact",
+    "headroom",
+    "holds",
+    "invalid",
+    "judge",
+    "line",
+    "number",
+    "skipped",
+    "waived",
+]
 
 _COMPARE: Mapping[Comparison, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -21,7 +32,7 @@ _COMPARE: Mapping[Comparison, Callable[[float, float], bool]] = {
     "=": operator.eq,
 }
 
-_PLAIN_UNITS = ("share", "F", "cosine")
+PLAIN_UNITS = ("share", "F", "cosine")
 """Units that a reader needs no word for; 1 is the most there is in them."""
 
 Devices: TypeAlias = Mapping[str, Device]
@@ -44,7 +55,7 @@ def headroom(value: float, comparison: Comparison, limit: float, unit: str) -> f
     if comparison in ("<=", "<"):
         inside, room = limit - value, limit
     else:
-        inside, room = value - limit, 1 - limit if unit in _PLAIN_UNITS else limit
+        inside, room = value - limit, 1 - limit if unit in PLAIN_UNITS else limit
     if room > 0:
         return inside / room
     return inside if inside else 0.0
@@ -161,7 +172,7 @@ def _proven(interval: Interval, threshold: Threshold) -> bool:
 
 
 def _required(threshold: Threshold) -> str:
-    unit = "" if threshold.unit in _PLAIN_UNITS else f" {threshold.unit}"
+    unit = "" if threshold.unit in PLAIN_UNITS else f" {threshold.unit}"
     notes = []
     if threshold.source == "ours":
         notes.append("our limit")

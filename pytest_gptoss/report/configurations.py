@@ -57,5 +57,5 @@ def server_fact_table(document: Mapping[str, Json], say: Wording) -> Table:
         for server in document["measurements"].get("preflight") or ()
         for fact in server["facts"]
     ]
-    head = (say("head.device"), say("head.fact"), say("head.value"), say("head.source"))
+    head = (say("head.device"), say("head.fact"), say("head.fact_value"), say("head.source"))
     return Table("server_facts", say("section.server_facts"), head, tuple(rows))

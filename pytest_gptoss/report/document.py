@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Literal, TypeAlias
+from numbers import Integral, Real
+from typing import Any, Literal, TypeAlias
 
 from pytest_gptoss.judge.verdicts import headroom, line
 from pytest_gptoss.records import Device, Json, Threshold, Verdict
@@ -84,6 +85,7 @@ def not_judged_row(npu: str, threshold: Threshold, *, selected: bool) -> dict[st
     return {
         "threshold_id": threshold.id,
         "npu": npu,
+        "family": threshold.family,
         "tier": threshold.tier,
         "comparison": threshold.comparison,
         "limit": threshold.limit,
@@ -183,12 +185,20 @@ def headline(
     return "ACCEPTED"
 
 
-def finite(value: Json) -> Json:
-    """Details as JSON allows them: it knows no infinity and no NaN, so these become null."""
-    if isinstance(value, dict):
+def finite(value: Any) -> Json:
+    """A value as JSON allows it, whoever put it there.
+
+    JSON knows no infinity and no NaN: these become null. A number of another kind (numpy's) becomes a
+    plain one, and what JSON has no word for (a path, a date) its text.
+    """
+    if isinstance(value, Mapping):
         return {str(key): finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set | frozenset):
         return [finite(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value) if math.isfinite(value) else None
+    return str(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from pytest_gptoss.records import Json
@@ -15,6 +15,7 @@ __all__ = [
     "Attention",
     "Tally",
     "attention",
+    "blocked_by",
     "changed",
     "close",
     "counts",
@@ -32,11 +33,15 @@ CLOSE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Rows that share a status and a reason: one thing to look at."""
+    """Rows that share a status and a reason: one thing to look at.
+
+    ``blocked_by``: the row whose own reason, told elsewhere, spoils these.
+    """
 
     status: str
     reason: str
     rows: tuple[Mapping[str, Json], ...]
+    blocked_by: str | None = None
 
 
 def verdict_words(document: Mapping[str, Json], say: Wording) -> str:
@@ -110,18 +115,39 @@ def counts(document: Mapping[str, Json], say: Wording) -> str:
 
 def attention(document: Mapping[str, Json]) -> list[Attention]:
     """What failed, then what is invalid, then what was waived; rows with one reason together."""
-    found: dict[tuple[str, str], list[Mapping[str, Json]]] = {}
+    found: dict[tuple[str, str, str | None], list[Mapping[str, Json]]] = {}
     for status in ("FAIL", "INVALID", "WAIVED"):
         for row in document["verdicts"]:
             if row["verdict"] == status:
                 # Each breach is its own; a reason that spoils many rows is told once.
                 own = row["threshold_id"] + row["npu"] if status == "FAIL" else ""
-                found.setdefault((status, own + (row["reason"] or "")), []).append(row)
-    return [Attention(status, rows[0]["reason"] or "", tuple(rows)) for (status, _), rows in found.items()]
+                blocker = blocked_by(row, document["verdicts"])
+                reason = own + (row["reason"] or "") if blocker is None else ""
+                found.setdefault((status, reason, blocker), []).append(row)
+    return [
+        Attention(status, rows[0]["reason"] or "", tuple(rows), blocker)
+        for (status, _, blocker), rows in found.items()
+    ]
+
+
+def blocked_by(
+    row: Mapping[str, Json],
+    verdicts: Iterable[Mapping[str, Json]],
+    statuses: Container[str] = ("FAIL", "INVALID"),
+) -> str | None:
+    """The row that this one rests on and that does not hold, where its verdict is told too."""
+    blocker: str | None = row["details"].get("blocked_by")
+    told_too = any(
+        each["threshold_id"] == blocker and each["npu"] == row["npu"] and each["verdict"] in statuses
+        for each in verdicts
+    )
+    return blocker if told_too else None
 
 
 def told(each: Attention, say: Wording) -> str:
     """What to say about it: a breach's figures, then the reason."""
+    if each.blocked_by is not None:
+        return say("blocked", row=each.blocked_by)
     parts = [sentence(row, say) for row in each.rows if row["value"] is not None]
     return "; ".join([*parts, *([each.reason] if each.reason else [])])
 

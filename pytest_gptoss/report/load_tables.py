@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from pytest_gptoss.records import Json
+from pytest_gptoss.report.instrument import calibrated
 from pytest_gptoss.report.standing import worst
 from pytest_gptoss.report.tables import Cell, Table, npus, verdict_cell
 from pytest_gptoss.report.wording import Wording
@@ -128,7 +129,7 @@ def _percentiles(measured: list[Row], say: Wording) -> Table:
         (
             Cell(level["device"]),
             Cell(str(level["concurrency"]), figure=True),
-            Cell(name),
+            Cell(say.word("latency", name)),
             *(Cell(say.figure(level[key][statistic]), figure=True) for statistic in _STATISTICS),
         )
         for level in measured
@@ -169,8 +170,7 @@ def _circumstances(document: Document, say: Wording) -> Table:
 
 def instrument_table(document: Document, say: Wording) -> Table:
     """How far the measuring client itself is off on this machine, by level."""
-    instrument = (document["measurements"].get("load") or {}).get("instrument") or {}
-    errors = {error["concurrency"]: error for error in instrument.get("errors", ())}
+    errors = {error["concurrency"]: error for error in calibrated(document)}
     columns = ("ttft_bias_ms", "ttft_p99_ms", "tpot_bias_ms", "tpot_p99_ms", "load_held")
     rows = [
         (

@@ -31,13 +31,16 @@ __all__ = [
     "needle_task",
     "not_measured_table",
     "notes",
+    "nothing",
     "npus",
     "precision_table",
     "scenario_table",
     "size",
+    "skipped_table",
     "value",
     "verdict_cell",
     "verdict_table",
+    "visible",
     "waiver_table",
 ]
 
@@ -254,6 +257,28 @@ def waiver_table(document: Document, say: Wording) -> Table:
     return Table("waivers", say("section.waivers"), _head(say, "threshold", "reason"), tuple(rows))
 
 
+def skipped_table(document: Document, say: Wording) -> Table:
+    """The rows whose condition is absent, and what is absent."""
+    rows = [
+        (
+            Cell(say.name(row["threshold_id"])),
+            Cell(row["threshold_id"]),
+            Cell(row["npu"]),
+            Cell(row["reason"] or ""),
+        )
+        for row in document["verdicts"]
+        if row["verdict"] == "SKIPPED"
+    ]
+    return Table(
+        "skipped", say("section.skipped"), _head(say, "figure", "threshold", "device", "reason"), tuple(rows)
+    )
+
+
+def nothing(document: Document, key: str, say: Wording) -> str:
+    """What stands where a list is empty; of a run that has not ended nothing good is told."""
+    return say("nothing.yet" if document["state"] == "running" else f"nothing.{key}")
+
+
 def not_measured_table(document: Document, say: Wording) -> Table:
     """Thresholds of the profile without a verdict."""
     rows = [
@@ -328,10 +353,16 @@ def forks(document: Document, npu: str) -> list[Row]:
     )
 
 
+def visible(token: str) -> str:
+    """A token's text with its line ends and tabs to be seen, and one of nothing but blanks as such."""
+    shown = token.replace("\n", "⏎").replace("\t", "⇥")
+    return "␠" * len(shown) if shown.isspace() else shown
+
+
 def _first_text(prompt: Row, side: str) -> str:
     tokens = prompt["diff"][side]["tokens"] if prompt.get("diff") else []
     if tokens:
-        return str(tokens[0]["text"])
+        return visible(tokens[0]["text"])
     token = prompt["fork"][f"{side}_token"]
     return "-" if token is None else str(token)
 
@@ -384,19 +415,32 @@ def fact_table(document: Document, say: Wording) -> Table:
         (say("fact.prompts_sha256"), run["prompts_sha256"]),
     ]
     facts += [(say("fact.versions", name=name), version) for name, version in run["versions"].items()]
-    for group in ("settings", "needle", "info"):
+    for group, names in _SETTINGS.items():
         values = run.get(group) or {}
         facts += [
-            (say(f"fact.{group}", name=name.replace("_", " ")), value)
-            for name, value in values.items()
-            if name != "prompts_sha256"
+            (say(f"fact.{group}", name=say.word("setting", name)), values[name])
+            for name in names or values
+            if name in values and name != "prompts_sha256"
         ]
+    facts += [(say("fact.info", name=name), value) for name, value in (run.get("info") or {}).items()]
     if run.get("replay_of"):
         facts.append((say("fact.replay_of"), run["replay_of"]))
     if run.get("recorded"):
         facts.append((say("fact.recorded"), ", ".join(run["recorded"])))
-    rows = [(Cell(name), Cell(say.figure(None) if value is None else str(value))) for name, value in facts]
-    return Table("provenance", say("section.provenance"), _head(say, "fact", "value"), tuple(rows))
+    rows = [(Cell(name), Cell(_said(fact, say))) for name, fact in facts]
+    return Table("provenance", say("section.provenance"), _head(say, "fact", "fact_value"), tuple(rows))
+
+
+_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "settings": (), "needle": (), "load": ("endpoint", "trials", "gpu", "calibrate"),
+}  # fmt: skip
+"""Parts of the run's settings, and which of each are told; none named: all."""
+
+
+def _said(fact: object, say: Wording) -> str:
+    if isinstance(fact, bool):
+        return say("yes") if fact else say("no")
+    return say.figure(None) if fact is None else str(fact)
 
 
 def _figure(value: float | None, say: Wording, unit: str = "", *, apart_from: float | None = None) -> Cell:

@@ -11,7 +11,8 @@ from typing import Any
 from pytest_gptoss.judge.verdicts import exact, number
 from pytest_gptoss.printable import printable, shortened
 from pytest_gptoss.records import Json
-from pytest_gptoss.report.headline import partial, tone, verdict_words
+from pytest_gptoss.report.headline import blocked_by, partial, tone, verdict_words
+from pytest_gptoss.report.instrument import uncalibrated
 from pytest_gptoss.report.tables import changes
 from pytest_gptoss.report.wording import Wording
 
@@ -63,17 +64,17 @@ def table(document: Mapping[str, Json]) -> Iterator[Line]:
         for row in document["verdicts"]:
             if row["npu"] == npu:
                 yield from _wrapped(_row(row), " " * 8, _COLOURS[row["verdict"]])
-    yield from _remedies(document["verdicts"])
+    yield from _remedies(document["verdicts"], say)
     load = document["measurements"].get("load")
     if load and load["levels"]:
         limits = {(row["npu"], row["threshold_id"]): row["limit"] for row in document["verdicts"]}
-        yield from _load(load, limits)
+        yield from _load(load, limits, "; ".join(uncalibrated(document)))
     yield from _matrix(document["measurements"].get("configurations"))
     yield from _diagnosis(document["measurements"].get("diagnosis", ()))
     yield from _notes([*document["measurements"].get("notes", ()), *(load["notes"] if load else ())])
 
 
-def _load(load: Mapping[str, Json], limits: Mapping[tuple[str, str], float]) -> Iterator[Line]:
+def _load(load: Mapping[str, Json], limits: Mapping[tuple[str, str], float], problem: str) -> Iterator[Line]:
     """The load levels, with the instrument's own bias beside what it measured."""
     yield Line("")
     yield Line(
@@ -84,10 +85,9 @@ def _load(load: Mapping[str, Json], limits: Mapping[tuple[str, str], float]) -> 
     )
     for level in load["levels"]:
         yield from _wrapped(_level(level, limits), " " * 14)
-    problem = load["instrument"]["problem"]
     yield from _wrapped(
         "times in ms; rtt: round trip to the server; error: "
-        + ("the instrument's own bias in TTFT on this machine" if problem is None else f"unknown, {problem}"),
+        + (f"unknown, {problem}" if problem else "the instrument's own bias in TTFT on this machine"),
         "  ",
     )
 
@@ -151,7 +151,7 @@ def _unproven(row: Mapping[str, Json]) -> bool:
     return row["verdict"] == "PASS" and row["proven"] is False
 
 
-def _remedies(rows: Sequence[Mapping[str, Json]]) -> Iterator[Line]:
+def _remedies(rows: Sequence[Mapping[str, Json]], say: Wording) -> Iterator[Line]:
     if any(_unproven(row) for row in rows):
         yield Line("* passed, not proven at 95%: the interval reaches past the limit")
     ours = {row["threshold_id"] for row in rows if row["tier"] == "contract" and row["source"] == "ours"}
@@ -160,7 +160,9 @@ def _remedies(rows: Sequence[Mapping[str, Json]]) -> Iterator[Line]:
     told: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if row["verdict"] in ("INVALID", "WAIVED", "SKIPPED"):
-            told.setdefault((row["verdict"], row["reason"] or ""), []).append(row["threshold_id"])
+            blocker = blocked_by(row, rows, ("INVALID",))
+            reason = row["reason"] or "" if blocker is None else say("blocked", row=blocker)
+            told.setdefault((row["verdict"], reason), []).append(row["threshold_id"])
     for (verdict, reason), ids in told.items():
         # Rows that one cause has spoilt are told together, each by its name.
         names = ", ".join(dict.fromkeys(ids))

@@ -2,7 +2,11 @@
 
 import itertools
 import json
+import math
+from datetime import datetime, timezone
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,3 +127,15 @@ def test_a_changed_statistic_is_a_changed_limit(tmp_path):
     shown = verdict_row(Verdict("npu", row, "PASS", value=80.0, n=50), devices={}, model=None, profile="p")
     assert shown["statistic_from"] == "median"
     assert "required < 100 ms (its min instead of its median)" in shown["line"]
+
+
+def test_what_a_hook_adds_becomes_json():
+    added = {
+        "worst": math.nan, "when": datetime(2026, 11, 26, tzinfo=timezone.utc), "where": Path("a") / "b",
+        "count": np.int64(3), "share": np.float32(0.5), "names": {"one"}, "ok": True, "nothing": None,
+    }  # fmt: skip
+    text = json.dumps(finite(added), allow_nan=False)
+    assert json.loads(text) == {
+        "worst": None, "when": "2026-11-26 00:00:00+00:00", "where": str(Path("a") / "b"), "count": 3,
+        "share": 0.5, "names": ["one"], "ok": True, "nothing": None,
+    }  # fmt: skip

@@ -6,9 +6,12 @@ import pytest
 from documents import RECORDED, diagnosed, hostile, recorded, stored, with_load
 
 from pytest_gptoss.judge.verdicts import number
-from pytest_gptoss.report.headline import close
+from pytest_gptoss.report.document import acceptance_document
+from pytest_gptoss.report.headline import close, sentence
+from pytest_gptoss.report.html import html
 from pytest_gptoss.report.markdown import LONGEST_CELL, MARKS, markdown
 from pytest_gptoss.report.precision import CONTRACT_METRICS
+from pytest_gptoss.report.tables import visible
 from pytest_gptoss.report.wording import LANGUAGES, Wording
 
 STATUSES = {
@@ -127,7 +130,7 @@ def test_a_pass_of_whole_requests_alone_does_not_read_as_a_pass_of_the_latencies
     document, say = with_load(recorded("passing")), Wording("en")
     rows = _table(markdown(document), say, "concurrency", "ttft", "tpot", "throughput", "qps", "status")
     assert [row[5].partition("(")[2] for row in rows] == [
-        "", *["whole requests; no limit on these figures)"] * 2, ""
+        "", *["whole requests only)"] * 2, ""
     ]  # fmt: skip
 
 
@@ -218,3 +221,73 @@ def _raw_tables(text):
             tables.append(current)
             current = []
     return tables
+
+
+@pytest.mark.parametrize("render", [markdown, html])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_run_that_was_killed_says_nothing_good(render, language):
+    run = {**recorded("passing")["run"], "ended": None, "verdict": "INCOMPLETE"}
+    text = render(acceptance_document(state="running", run=run), language)
+    say = Wording(language)
+    assert say("state.running") in text
+    assert text.count(say("nothing.yet")) == 3
+    for key in ("attention", "not_measured", "scenarios"):
+        assert say(f"nothing.{key}") not in text
+
+
+@pytest.mark.parametrize("render", [markdown, html])
+def test_what_was_skipped_says_why(render):
+    document = recorded("passing")
+    skipped = [row for row in document["verdicts"] if row["verdict"] == "SKIPPED"]
+    text = render(document)
+    assert Wording("en")("section.skipped") in text
+    assert skipped
+    assert all(text.count(row["reason"].split(":")[0]) >= len(skipped) for row in skipped)
+
+
+@pytest.mark.parametrize("render", [markdown, html])
+def test_an_instrument_that_was_not_calibrated_is_told(render):
+    document = with_load(recorded("passing"))
+    load = document["measurements"]["load"]
+    load["instrument"] = {"errors": [], "problem": "not calibrated: no port was free"}
+    load["levels"][-1]["instrument"] = {"problem": "the load did not hold"}
+    text = render(document).replace("\\", "")
+    assert "Instrument error unknown: not calibrated: no port was free" in text
+    assert "Instrument error unknown: c16: the load did not hold" in text
+    assert "instrument calibrated first" in text
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+    document = stored(hostile(80), tmp_path)
+    assert Wording("en")("more", count=30) in markdown(document)
+    assert Wording("en")("more", count=40) in html(document)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_remarks_on_features_are_in_the_readers_language(language):
+    document, say = recorded("passing"), Wording(language)
+    rows = _table(markdown(document, language), say, "feature", "status", "remark")
+    by_name = {row[0]: row for row in rows}
+    context = next(row for row in document["verdicts"] if row["threshold_id"] == "capability.context")
+    assert by_name[say("feature.mxfp4")][2].startswith(say.figure(0, "servers"))
+    assert sentence(context, say) in by_name[say("feature.context")][2]
+
+
+def test_a_cause_that_is_a_row_of_its_own_is_referred_to():
+    """The dependents of a row that does not hold do not repeat its reason."""
+    document = recorded("invalid")
+    root, other = document["verdicts"][:2]
+    root |= {"verdict": "FAIL", "value": 0.5, "reason": "prompt p1 differs at position 17", "details": {}}
+    other |= {
+        "verdict": "INVALID", "details": {"blocked_by": root["threshold_id"]},
+        "reason": f"{root['threshold_id']} does not hold: {root['reason']}",
+    }  # fmt: skip
+    begin = markdown(document).partition("## What needs attention")[2].partition("##")[0]
+    assert begin.count(root["reason"]) == 1
+    assert Wording("en")("blocked", row=root["threshold_id"]).replace("_", "\\_") in begin
+    del document["verdicts"][0]
+    assert root["reason"] in markdown(document).partition("## What needs attention")[2].partition("##")[0]
+
+
+def test_a_token_of_blanks_is_seen():
+    assert [visible(token) for token in (" ", "  ", "\t ", "\n", " the")] == ["␠", "␠␠", "⇥ ", "⏎", " the"]
