@@ -76,6 +76,7 @@ class Session:
         self._document: dict[str, Json] | None = None
         self._selected: dict[tuple[str, str], None] = {}
         self._problems: list[str] = []
+        self._devices_told = False
         self._missing: str | None = None
 
     @classmethod
@@ -271,6 +272,7 @@ class Session:
 
     def devices_found(self) -> list[str]:
         """Every device as probed, with what it can do."""
+        self._devices_told = True
         try:
             probed = self.run.probed()
         except GptossError as error:
@@ -286,6 +288,11 @@ class Session:
         document = self._document
         if document is not None and document["run"]["selected"]:
             with self._noting("the final table could not be shown"):
+                # pytest-xdist's controller collects nothing: until here it has not told of the devices.
+                if not self._devices_told and self.run.store.load_document("devices") is not None:
+                    terminal.section("GPT-OSS devices")
+                    for told in self.devices_found():
+                        terminal.line(told)
                 show_table(terminal, document)
             if self._missing is not None:
                 terminal.line(self._missing)

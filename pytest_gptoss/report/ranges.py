@@ -110,4 +110,6 @@ def _headroom(row: Row, say: Wording) -> str:
     distance = say.figure(abs(row["value"] - row["limit"]), row["unit"])
     if row["headroom"] < 0:
         return say("headroom.out", distance=distance)
+    if row["headroom"] > 1:  # there is no best a figure without a bound could be
+        return say("headroom.open", distance=distance)
     return say("headroom.in", distance=distance, percent=f"{row['headroom']:.0%}")

@@ -209,7 +209,8 @@ def interval(row: Row, say: Wording) -> str:
 
 
 def device_table(document: Document, say: Wording) -> Table:
-    """The devices of the run, and what kept one from being measured."""
+    """The devices of the run, and what kept one from being measured, if anything did."""
+    troubled = any(device["problem"] for device in document["devices"])
     rows = [
         (
             Cell(f"{device['name']} ({say.word('role', device['role'])})"),
@@ -218,14 +219,14 @@ def device_table(document: Document, say: Wording) -> Table:
             Cell(device["server_version"] or say.figure(None)),
             _figure(device["max_model_len"], say),
             Cell(device["url"] or say.figure(None)),
-            Cell(device["problem"] or ""),
+            *((Cell(device["problem"] or ""),) if troubled else ()),
         )
         for device in document["devices"]
     ]
+    heads = ("device", "label", "model", "version", "context", "url", "problem")
     return Table(
-        "devices", say("section.devices"),
-        _head(say, "device", "label", "model", "version", "context", "url", "problem"), tuple(rows),
-    )  # fmt: skip
+        "devices", say("section.devices"), _head(say, *(heads if troubled else heads[:-1])), tuple(rows)
+    )
 
 
 def change_table(document: Document, say: Wording) -> Table:
@@ -356,7 +357,7 @@ def forks(document: Document, npu: str) -> list[Row]:
 def visible(token: str) -> str:
     """A token's text with its line ends and tabs to be seen, and one of nothing but blanks as such."""
     shown = token.replace("\n", "⏎").replace("\t", "⇥")
-    return "␠" * len(shown) if shown.isspace() else shown
+    return "␣" * len(shown) if shown.isspace() else shown
 
 
 def _first_text(prompt: Row, side: str) -> str:

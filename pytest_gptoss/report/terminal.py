@@ -118,9 +118,13 @@ def _short(value: float | None, limit: float | None = None) -> str:
     """
     if value is None:
         return "-"
-    text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-    rounds_to_it = limit is not None and value != limit and float(text) == float(f"{limit:.3g}")
-    return number(value, apart_from=limit) if rounds_to_it else text
+    text = _rounded(value)
+    reads_as_it = limit is not None and value != limit and text == _rounded(limit)
+    return number(value, apart_from=limit) if reads_as_it else text
+
+
+def _rounded(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _device(device: Mapping[str, Json]) -> str:
@@ -141,7 +145,7 @@ def _row(row: Mapping[str, Json]) -> str:
     value = "-" if row["value"] is None else number(row["value"], apart_from=row["limit"])
     limit = f"{row['comparison']} {exact(row['limit'])}"
     n = "" if row["n"] is None else str(row["n"])
-    interval = "..".join(number(end, apart_from=row["limit"]) for end in row["ci"] or ())
+    interval = "..".join(_short(end, row["limit"]) for end in row["ci"] or ())
     if row.get("statistic_from") is not None:
         interval = f"{interval} ({row['statistic']})".strip()
     return f"{word:8}{row['threshold_id']:27}{value:>10} {limit:10}{n:>5} {interval}".rstrip()

@@ -89,6 +89,7 @@ def test_xdist_shares_one_measurement(accept, urls, report, verdicts, pytester):
     assert result.ret == pytest.ExitCode.OK, result.stdout.str()
     assert set(verdicts().values()) == {"PASS", "SKIPPED"}
     assert report()["run"]["verdict"] == "PASSED IN PART"
+    result.stdout.fnmatch_lines(["gptoss: npu: *, context *; chat, *", "gptoss: gpu: *, context *; chat, *"])
     found = ET.parse(pytester.path / "acceptance.xml").getroot().find("testsuite/properties")
     assert {item.get("name"): item.get("value") for item in found} == dict(suite_properties(report()))
     JUNIT.validate(pytester.path / "acceptance.xml")

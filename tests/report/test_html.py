@@ -172,3 +172,5 @@ def test_what_lies_exactly_at_a_strict_limit_is_not_inside():
     ranges = [each for group in range_groups(document, say) for each in group.rows]
     shown = next(each for each in ranges if each.id == row["threshold_id"])
     assert (shown.value, shown.limit, shown.headroom) == ("100 ms", "< 100 ms", say("headroom.at"))
+    throughput = next(each for each in ranges if each.id == "performance.throughput.c16")
+    assert throughput.headroom == "259.1 tok/s inside"

@@ -290,4 +290,4 @@ def test_a_cause_that_is_a_row_of_its_own_is_referred_to():
 
 
 def test_a_token_of_blanks_is_seen():
-    assert [visible(token) for token in (" ", "  ", "\t ", "\n", " the")] == ["␠", "␠␠", "⇥ ", "⏎", " the"]
+    assert [visible(token) for token in (" ", "  ", "\t ", "\n", " the")] == ["␣", "␣␣", "⇥ ", "⏎", " the"]

@@ -88,10 +88,10 @@ def test_digits_are_never_cut_off_nor_rounded_to_the_limit():
     row = rows["precision.perplexity_diff"]
     row |= {"value": 1.0000001234, "limit": 1.0, "ci": [0.9999998765, 1.0000004321], "verdict": "FAIL"}
     level = document["measurements"]["load"]["levels"][0]
-    level["ttft_ms"]["p50"] = 99.996
-    rows["performance.ttft.c01"]["limit"] = 100.0
+    level["ttft_ms"]["p50"] = 1233.6
+    rows["performance.ttft.c01"]["limit"] = 1234.0
     lines = [each.text for each in table(document)]
     shown = next(line for line in lines if row["threshold_id"] in line)
     assert "1.0000001" in shown
     assert any("0.9999999..1.0000004" in line for line in lines)
-    assert any("99.996" in line for line in lines if line.startswith(level["level"]))
+    assert any("1233.6" in line for line in lines if line.startswith(level["level"]))
