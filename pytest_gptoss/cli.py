@@ -147,6 +147,12 @@ def _report(known: argparse.Namespace) -> int:
     formats = dict.fromkeys(known.format or ("html", "md"))
     for name in write_reports(output, read_document(known.directory), formats=formats, language=known.lang):
         print(output / name)
+    if "json" in formats:
+        print(
+            "pytest-gptoss: benchmark_report.json is written by a run alone: it lists every request with its "
+            "stamps, which acceptance.json does not hold",
+            file=sys.stderr,
+        )
     return 0
 
 

@@ -735,7 +735,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """One row of a profile: what is judged, against what, and where that stands written."""
+    """One row of a profile: what is judged, against what, and where that stands written.
+
+    ``changed_from`` and ``statistic_from`` are the limit and the statistic that a user has replaced.
+    """
 
     id: str
     family: str
@@ -747,6 +750,7 @@ class Threshold:
     tier: Tier
     source: str
     changed_from: float | None = None
+    statistic_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -35,7 +36,9 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 DOCUMENT = "acceptance.json"
 
-_PARTS = ("state", "run", "devices", "verdicts", "not_judged", "measurements")
+_TOLD = 6
+"""Names of missing parts in one message."""
+
 _JSON: Mapping[str, Callable[[Document], Json]] = {
     "precision_report.json": precision_report,
     "long_context_report.json": long_context_report,
@@ -84,9 +87,18 @@ def write_reports(
 
 
 def forget_reports(directory: Path) -> None:
-    """Remove what an earlier run has rendered here: nobody shall take it for this run's."""
-    for name in (*_JSON, "benchmark_report.json", "acceptance.html", "acceptance.md", "acceptance.xml"):
-        (directory / name).unlink(missing_ok=True)
+    """Remove what an earlier run has rendered here: nobody shall take it for this run's.
+
+    Raises UsageError for what cannot be removed.
+    """
+    try:
+        for name in (*_JSON, "benchmark_report.json", "acceptance.html", "acceptance.md", "acceptance.xml"):
+            (directory / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename}: {error.strerror}; what stands there would be taken for this run's report: "
+            "move it away, or name another directory with --gptoss-report DIR"
+        ) from error
 
 
 def read_document(directory: Path) -> Document:
@@ -106,11 +118,38 @@ def read_document(directory: Path) -> Document:
             f"{path}: schema_version is {version!r}, this version reads {SCHEMA_VERSION}: "
             "use the pytest-gptoss that wrote it"
         )
-    lacking = [part for part in _PARTS if part not in document]
+    lacking = list(islice(_lacking(document, _schema()), _TOLD))
     if lacking:
         raise UsageError(f"{path}: not a whole report, it lacks {', '.join(lacking)}; run again")
     readable: Document = finite(document)
     return readable
+
+
+def _schema() -> Mapping[str, Json]:
+    schema: Mapping[str, Json] = json.loads(
+        Path(__file__).with_name("report").joinpath("schemas", "acceptance-1.schema.json").read_text("utf-8")
+    )
+    return schema
+
+
+def _lacking(value: Json, schema: Mapping[str, Json], place: str = "") -> Iterator[str]:
+    """What renderers count on and a document lacks, by the schema: objects with their keys, and lists."""
+    kinds = schema.get("type", ())
+    if value is None and "null" in kinds:
+        return
+    if "items" in schema and not isinstance(value, list):
+        yield f"{place} (a list)"
+    elif "items" in schema:
+        for index, each in enumerate(value):
+            yield from _lacking(each, schema["items"], f"{place}[{index}]")
+    elif "object" in kinds and not isinstance(value, dict):
+        yield f"{place} (an object)"
+    elif "object" in kinds:
+        inside = f"{place}." if place else ""
+        yield from (f"{inside}{key}" for key in schema.get("required", ()) if key not in value)
+        for key, of_key in schema.get("properties", {}).items():
+            if key in value:
+                yield from _lacking(value[key], of_key, f"{inside}{key}")
 
 
 def _written(directory: Path, name: str, write: Callable[[Path], object]) -> None:

@@ -6,9 +6,10 @@ controller's session begins the run, starts servers and writes the reports at th
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,7 +25,7 @@ from pytest_gptoss.findings import findings
 from pytest_gptoss.judge.configurations import configuration_matrix
 from pytest_gptoss.judge.diagnosis import load_signatures
 from pytest_gptoss.judge.verdicts import line
-from pytest_gptoss.keys import MEASURED_S, NEEDS_RUN, ROW
+from pytest_gptoss.keys import FAMILIES, MEASURED_S, NEEDS_RUN, ROW
 from pytest_gptoss.load_levels import load_levels, load_requests
 from pytest_gptoss.measure.devices import ProbedDevice
 from pytest_gptoss.needle_cells import needle_cells
@@ -38,13 +39,15 @@ from pytest_gptoss.report.benchmark import benchmark_report
 from pytest_gptoss.report.document import (
     State,
     acceptance_document,
+    changed_limits,
     device_row,
+    finite,
     not_judged_row,
     verdict_row,
 )
 from pytest_gptoss.report.junit import properties, suite_properties
 from pytest_gptoss.report.terminal import named, show_table
-from pytest_gptoss.report_files import forget_reports, write_document, write_reports
+from pytest_gptoss.report_files import Format, forget_reports, write_document, write_reports
 from pytest_gptoss.run import AcceptanceRun
 from pytest_gptoss.servers import Started
 from pytest_gptoss.settings import DeviceSettings, Settings, settings_from
@@ -56,6 +59,8 @@ __all__ = ["Session"]
 
 _LOOKS = ("collectonly", "setupplan", "showfixtures", "show_fixtures_per_test")
 """pytest's options that show tests or fixtures and run none."""
+SELECTED = "selected"
+"""The store's document with the rows that were asked for."""
 
 
 class Session:
@@ -74,7 +79,8 @@ class Session:
         self.begun = False
         self._document: dict[str, Json] | None = None
         self._selected: dict[tuple[str, str], None] = {}
-        self._problem: str | None = None
+        self._problems: list[str] = []
+        self._devices_told = False
         self._missing: str | None = None
 
     @classmethod
@@ -110,6 +116,7 @@ class Session:
         try:
             self.run.begin()
             self._diagnosis.begin()
+            self.run.store.save_document(SELECTED, [])
             forget_reports(self.run.settings.report)
             write_document(
                 self.run.settings.report, acceptance_document(state="running", run=self._facts(None))
@@ -127,6 +134,10 @@ class Session:
         self.run.selected = frozenset(rows) if rows else None
         if any(NEEDS_RUN in getattr(item, "fixturenames", ()) for item in session.items):
             self.begin()
+        if self._worker is not None and self.active:
+            # The controller collects nothing, and hears no more of its workers once it was interrupted.
+            with contextlib.suppress(GptossError):
+                self.run.store.save_document(SELECTED, rows)
 
     def start_servers(self) -> Started:
         """Start the servers of this run; pytest-xdist's controller does so before its workers."""
@@ -135,25 +146,36 @@ class Session:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write every report, before JUnit's file is written, however the run has ended."""
-        if self._worker is not None:
-            rows = list(self._selected)
-            self._config.workeroutput["gptoss_selected"] = rows  # type: ignore[attr-defined]
         if not self.begun:
             return
+        state = _state(session, exitstatus)
         try:
-            self._conclude(_state(session, exitstatus))
-        except (GptossError, OSError) as error:
-            self._problem = f"the reports could not be written: {error}"
-            if session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            with self._noting("the reports could not be written"):
+                if state == "interrupted":
+                    self._end_workers()
+                self._conclude(state)
         finally:
             self.run.close()
+        if self._problems and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
-        """pytest-xdist, on the controller: every worker has collected the same rows."""
-        rows = getattr(node, "workeroutput", {}).get("gptoss_selected", ())
-        self._selected.update(dict.fromkeys(rows))
+    @contextlib.contextmanager
+    def _noting(self, what: str) -> Iterator[None]:
+        """Note what goes wrong, whatever it is: one report's fault costs neither the others nor JUnit's."""
+        try:
+            yield
+        except MissingExtra as error:
+            self._missing = f"no acceptance.html: {error}"
+        except (GptossError, OSError) as error:
+            self._problems.append(f"{what}: {error}")
+        except Exception as error:
+            self._problems.append(f"{what}: {type(error).__name__}: {error}")
+
+    def _end_workers(self) -> None:
+        """pytest-xdist, after Ctrl-C: nobody measures any more when what was measured is judged."""
+        controller = self._config.pluginmanager.get_plugin("dsession")
+        if controller is not None:
+            controller.pytest_sessionfinish()
 
     def pytest_unconfigure(self) -> None:
         """Stop what was started, also when the session never came to its end."""
@@ -264,6 +286,7 @@ class Session:
 
     def devices_found(self) -> list[str]:
         """Every device as probed, with what it can do."""
+        self._devices_told = True
         try:
             probed = self.run.probed()
         except GptossError as error:
@@ -278,16 +301,20 @@ class Session:
 
     def write_summary(self, terminal: Any) -> None:
         """The final table."""
-        if self._problem is not None:
-            terminal.section("GPT-OSS acceptance", red=True)
-            terminal.line(self._problem)
         document = self._document
-        if document is None or not document["verdicts"]:
-            return
-        show_table(terminal, document)
-        if self._missing is not None:
-            terminal.line(self._missing)
-        terminal.line(f"reports: {self.run.settings.report}")
+        if document is not None and document["run"]["selected"]:
+            with self._noting("the final table could not be shown"):
+                # pytest-xdist's controller collects nothing: until here it has not told of the devices.
+                if not self._devices_told and self.run.store.load_document("devices") is not None:
+                    terminal.section("GPT-OSS devices")
+                    for told in self.devices_found():
+                        terminal.line(told)
+                show_table(terminal, document)
+            if self._missing is not None:
+                terminal.line(self._missing)
+            terminal.line(f"reports: {self.run.settings.report}")
+        for problem in self._problems:
+            terminal.line(printable(f"gptoss: {problem}"), red=True)
 
     def _tell(self, text: str) -> None:
         """A progress line past pytest's capture; silent where there is no terminal reporter."""
@@ -307,11 +334,13 @@ class Session:
     # -- reports ------------------------------------------------------------------------------
 
     def _conclude(self, state: State) -> None:
+        selected = self._asked_for()
         if state == "interrupted":
-            for verdict in self.run.judge_finished_levels(list(self._selected)):
+            judged = {(row["npu"], row["threshold_id"]) for row in self._verdict_rows()}
+            for verdict in self.run.judge_finished_levels([row for row in selected if row not in judged]):
                 self._keep(verdict)
         recorded = self.run.record()
-        rows = [row for row in self.run.store.verdicts() if row is not None]
+        rows = self._verdict_rows()
         npus, order = list(self.run.settings.npus), list(self.run.plan.thresholds)
         rows.sort(key=lambda row: (npus.index(row["npu"]), order.index(row["threshold_id"])))
         document = acceptance_document(
@@ -319,29 +348,41 @@ class Session:
             run={**self._facts(_now()), "recorded": list(recorded)},
             devices=self._device_rows(),
             verdicts=rows,
-            selected=max(len(self._selected), len(rows)),
+            selected=max(len(selected), len(rows)),
             measurements=self._measurements(rows),
-            not_judged=self._not_judged({(row["npu"], row["threshold_id"]) for row in rows}),
+            not_judged=self._not_judged(rows, selected),
         )
-        self._config.hook.pytest_gptoss_report(config=self._config, document=document)
-        self._document = document
-        self._add_suite_properties(document)
-        self._write(document)
+        with self._noting("a pytest_gptoss_report hook failed"):
+            self._config.hook.pytest_gptoss_report(config=self._config, document=document)
+        self._document = finite(document)
+        with self._noting("JUnit's suite properties could not be added"):
+            self._add_suite_properties(self._document)
+        self._write(self._document)
+
+    def _asked_for(self) -> Mapping[tuple[str, str], None]:
+        """The rows that were selected, here or by pytest-xdist's workers."""
+        if self._selected:
+            return self._selected
+        return dict.fromkeys((npu, row) for npu, row in self.run.store.load_document(SELECTED) or ())
+
+    def _verdict_rows(self) -> list[dict[str, Json]]:
+        return [row for row in self.run.store.verdicts() if row is not None]
 
     def _write(self, document: Mapping[str, Json]) -> None:
         settings, run = self.run.settings, self.run
         write_document(settings.report, document)
-        requests = load_requests(run.store, run.plan, devices=self._names, task=settings.load)
-        write_document(
-            settings.report,
-            benchmark_report(document, requests),
-            name="benchmark_report.json",
-            compact=True,
-        )
-        try:
-            write_reports(settings.report, document, formats=("json", "md", "html"), language=settings.lang)
-        except MissingExtra as error:
-            self._missing = f"no acceptance.html: {error}"
+        with self._noting("benchmark_report.json could not be written"):
+            requests = load_requests(run.store, run.plan, devices=self._names, task=settings.load)
+            write_document(
+                settings.report,
+                benchmark_report(document, requests),
+                name="benchmark_report.json",
+                compact=True,
+            )
+        formats: tuple[Format, ...] = ("json", "md", "html")
+        for each in formats:
+            with self._noting(f"the reports of the kind {each} could not be written"):
+                write_reports(settings.report, document, formats=(each,), language=settings.lang)
 
     @property
     def _names(self) -> list[str]:
@@ -360,28 +401,27 @@ class Session:
             "load": load_levels(store, plan, devices=self._names, task=settings.load),
         }
 
-    def _not_judged(self, judged: set[tuple[str, str]]) -> list[dict[str, Json]]:
+    def _not_judged(
+        self, rows: Iterable[Mapping[str, Json]], selected: Container[tuple[str, str]]
+    ) -> list[dict[str, Json]]:
+        judged = {(row["npu"], row["threshold_id"]) for row in rows}
+        to_be_had = {(npu, row.id) for family in FAMILIES for npu, row in self.rows(family)}
         return [
-            not_judged_row(npu, threshold, selected=(npu, threshold.id) in self._selected)
+            not_judged_row(npu, threshold, selected=(npu, threshold.id) in selected)
             for npu in self.run.settings.npus
             for threshold in self.run.plan.thresholds.values()
-            if (npu, threshold.id) not in judged
+            if (npu, threshold.id) in to_be_had - judged
         ]
 
     def _facts(self, ended: str | None) -> dict[str, Json]:
         settings, plan = self.run.settings, self.run.plan
-        changed = {
-            row.id: {"from": row.changed_from, "to": row.limit}
-            for row in plan.thresholds.values()
-            if row.changed_from is not None
-        }
         return {
             "started": self._started,
             "ended": ended,
             "versions": {"pytest-gptoss": __version__, "pytest": pytest.__version__,
                          "python": platform.python_version()},
             "profile": plan.profile.name,
-            "changed_limits": changed,
+            "changed_limits": changed_limits(plan.thresholds.values()),
             "waivers": dict(settings.waivers or {}),
             "info": dict(settings.info.of_run),
             "settings": {"inputs": settings.inputs, "timeout_s": settings.timeout_s, **self.run.facts()},

@@ -28,12 +28,15 @@ from pytest_gptoss.errors import UsageError
 from pytest_gptoss.judge.catalogue import METRICS, NEEDLE_CELLS, Metric, load_metrics
 from pytest_gptoss.records import Comparison, Load, LoadShape, Threshold
 
-__all__ = ["CHANGEABLE", "Profile", "ProfileWorkload", "load_profile", "profile_names"]
+__all__ = ["ADDED", "CHANGEABLE", "Profile", "ProfileWorkload", "load_profile", "profile_names"]
 
 # Named at run time: the standard library has it from 3.11 on, its forerunner serves 3.10.
 _toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 _PROFILES = Path(__file__).with_name("profiles")
+
+ADDED = "--gptoss-thresholds"
+"""The source of a row that the profile does not have."""
 
 CHANGEABLE = ("limit", "statistic")
 """What a changes file may say about a threshold."""
@@ -81,8 +84,12 @@ class Profile:
 
     @property
     def changed(self) -> tuple[Threshold, ...]:
-        """The thresholds whose limit a user has changed."""
-        return tuple(row for row in self.thresholds.values() if row.changed_from is not None)
+        """The thresholds whose limit or statistic a user has changed."""
+        return tuple(
+            row
+            for row in self.thresholds.values()
+            if row.changed_from is not None or row.statistic_from is not None
+        )
 
 
 def profile_names() -> tuple[str, ...]:
@@ -180,7 +187,7 @@ def _changed(table: Mapping[str, Threshold], path: Path, levels: list[int]) -> d
         gated = _change(row, change, where, metrics)
         if "limit" not in change:
             raise UsageError(f"{where}: it has no limit of its own yet: write limit = NUMBER")
-        changed[threshold_id] = dataclasses.replace(gated, changed_from=None)
+        changed[threshold_id] = dataclasses.replace(gated, changed_from=None, statistic_from=None)
     return changed
 
 
@@ -202,8 +209,7 @@ def _load_row(
     metric = f"{found[1]}.{level}"
     statistic = metrics[metric].statistics[0]
     return Threshold(
-        threshold_id, "performance", metric, statistic, comparison, math.nan, unit, "assurance",
-        "--gptoss-thresholds",
+        threshold_id, "performance", metric, statistic, comparison, math.nan, unit, "assurance", ADDED,
     )  # fmt: skip
 
 
@@ -243,7 +249,10 @@ def _change(row: Threshold, change: Any, where: str, metrics: Mapping[str, Metri
         limit = _limit(change["limit"], row.unit, where)
         row = dataclasses.replace(row, limit=limit, changed_from=row.limit if limit != row.limit else None)
     if "statistic" in change:
-        row = dataclasses.replace(row, statistic=_statistic(change["statistic"], metrics[row.metric], where))
+        statistic = _statistic(change["statistic"], metrics[row.metric], where)
+        row = dataclasses.replace(
+            row, statistic=statistic, statistic_from=row.statistic if statistic != row.statistic else None
+        )
     return row
 
 

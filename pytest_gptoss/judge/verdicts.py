@@ -11,7 +11,18 @@ from pytest_gptoss.judge.intervals import Interval
 from pytest_gptoss.printable import printable
 from pytest_gptoss.records import BY_HOOK, Comparison, Device, Estimate, Threshold, Verdict
 
-__all__ = ["headroom", "holds", "invalid", "judge", "line", "number", "skipped", "waived"]
+__all__ = [
+    "PLAIN_UNITS",
+    "exact",
+    "headroom",
+    "holds",
+    "invalid",
+    "judge",
+    "line",
+    "number",
+    "skipped",
+    "waived",
+]
 
 _COMPARE: Mapping[Comparison, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -21,7 +32,7 @@ _COMPARE: Mapping[Comparison, Callable[[float, float], bool]] = {
     "=": operator.eq,
 }
 
-_PLAIN_UNITS = ("share", "F", "cosine")
+PLAIN_UNITS = ("share", "F", "cosine")
 """Units that a reader needs no word for; 1 is the most there is in them."""
 
 Devices: TypeAlias = Mapping[str, Device]
@@ -44,7 +55,7 @@ def headroom(value: float, comparison: Comparison, limit: float, unit: str) -> f
     if comparison in ("<=", "<"):
         inside, room = limit - value, limit
     else:
-        inside, room = value - limit, 1 - limit if unit in _PLAIN_UNITS else limit
+        inside, room = value - limit, 1 - limit if unit in PLAIN_UNITS else limit
     if room > 0:
         return inside / room
     return inside if inside else 0.0
@@ -101,7 +112,7 @@ def line(verdict: Verdict, devices: Devices | None = None) -> str:
     figure = number(verdict.value, apart_from=threshold.limit)
     parts = [f"{figure}, required {_required(threshold)}", f"n {verdict.n}"]
     if verdict.interval is not None:
-        parts.append(_between(verdict.interval))
+        parts.append(_between(verdict.interval, threshold.limit))
     if verdict.status == "PASS" and verdict.proven is False:
         parts.append("not proven at 95%")
     parts.extend(_played(devices))
@@ -122,11 +133,18 @@ def number(value: float, *, apart_from: float | None = None) -> str:
     return repr(value)
 
 
+def exact(value: float) -> str:
+    """Write a limit with all its digits: rounded it would be another one."""
+    return _whole(value) or repr(value)
+
+
 def _digits(value: float, digits: int) -> str:
-    # Whole numbers keep all their digits: 20480 tokens is not 2.048e+04.
-    if float(value).is_integer() and abs(value) < 1e9:
-        return str(int(value))
-    return f"{value:.{digits}g}"
+    return _whole(value) or f"{value:.{digits}g}"
+
+
+def _whole(value: float) -> str | None:
+    """A whole number in full: 20480 tokens is not 2.048e+04."""
+    return str(int(value)) if abs(value) < 1e9 and float(value).is_integer() else None
 
 
 def _unsound(threshold: Threshold, estimate: Estimate) -> str | None:
@@ -154,23 +172,25 @@ def _proven(interval: Interval, threshold: Threshold) -> bool:
 
 
 def _required(threshold: Threshold) -> str:
-    unit = "" if threshold.unit in _PLAIN_UNITS else f" {threshold.unit}"
+    unit = "" if threshold.unit in PLAIN_UNITS else f" {threshold.unit}"
     notes = []
     if threshold.source == "ours":
         notes.append("our limit")
     by = " by a hook" if threshold.source == BY_HOOK else ""
     if threshold.changed_from is not None:
-        notes.append(f"changed from {number(threshold.changed_from)}{by}")
+        notes.append(f"changed from {exact(threshold.changed_from)}{by}")
     elif by:
         notes.append(f"changed{by}")
-    return f"{threshold.comparison} {number(threshold.limit)}{unit}" + (
+    if threshold.statistic_from is not None:
+        notes.append(f"its {threshold.statistic} instead of its {threshold.statistic_from}")
+    return f"{threshold.comparison} {exact(threshold.limit)}{unit}" + (
         f" ({', '.join(notes)})" if notes else ""
     )
 
 
-def _between(interval: Interval) -> str:
-    low, high = interval
-    return f"95% {number(low)} to {number(high)}"
+def _between(interval: Interval, limit: float) -> str:
+    low, high = (number(end, apart_from=limit) for end in interval)
+    return f"95% {low} to {high}"
 
 
 def _played(devices: Devices | None) -> list[str]:

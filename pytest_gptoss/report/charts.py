@@ -58,7 +58,7 @@ class Chart:
         if self.limit_label:
             parts.append(self.limit_label)
         for each in self.series:
-            low, high = say.figure(min(each.y)), say.figure(max(each.y))
+            low, high = (say.figure(end(each.y), apart_from=self.limit) for end in (min, max))
             key = "alt.one" if low == high else "alt.range"
             parts.append(say(key, series=each.label, low=low, high=high))
         return "; ".join(parts)
@@ -73,7 +73,8 @@ def chart_table(chart: Chart, say: Wording) -> Table:
         for index, (x, y) in enumerate(zip(each.x, each.y, strict=True)):
             high = (Cell(say.figure(each.high[index]) if each.high else "", figure=True),) if whiskers else ()
             at = names.get(x) or say.figure(x)
-            rows.append((Cell(each.label), Cell(at, figure=True), Cell(say.figure(y), figure=True), *high))
+            figure = say.figure(y, apart_from=chart.limit)
+            rows.append((Cell(each.label), Cell(at, figure=True), Cell(figure, figure=True), *high))
     head = (say("head.series"), chart.x_label, chart.y_label, *(("p99",) if whiskers else ()))
     return Table(f"data-{chart.name}", chart.title, head, tuple(rows))
 
@@ -274,7 +275,7 @@ def _limit(document: Document, npu: str, threshold_id: str, say: Wording) -> dic
 
 
 def _drawn(row: Row, say: Wording, where: str = "") -> dict[str, Json]:
-    text = say("chart.limit", limit=f"{row['comparison']} {say.figure(row['limit'], row['unit'])}")
+    text = say("chart.limit", limit=f"{row['comparison']} {say.limit(row['limit'], row['unit'])}")
     return {"limit": float(row["limit"]), "limit_label": f"{text} {where}".strip()}
 
 

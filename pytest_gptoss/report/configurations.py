@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pytest_gptoss.records import Json
-from pytest_gptoss.report.tables import Cell, Table
+from pytest_gptoss.report.tables import Cell, Table, value
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["configuration_finding", "configuration_table", "server_fact_table"]
@@ -41,7 +41,7 @@ def configuration_finding(document: Mapping[str, Json]) -> str | None:
 def _cell(cell: Mapping[str, Json] | None, say: Wording) -> Cell:
     if cell is None:
         return Cell(say.figure(None))
-    figure = "" if cell["value"] is None else f"{say.figure(cell['value'], cell['unit'])} "
+    figure = "" if cell["value"] is None else f"{value(cell, say)} "
     return Cell(f"{figure}{say.word('status', cell['verdict'])}", status=cell["verdict"])
 
 
@@ -57,5 +57,5 @@ def server_fact_table(document: Mapping[str, Json], say: Wording) -> Table:
         for server in document["measurements"].get("preflight") or ()
         for fact in server["facts"]
     ]
-    head = (say("head.device"), say("head.fact"), say("head.value"), say("head.source"))
+    head = (say("head.device"), say("head.fact"), say("head.fact_value"), say("head.source"))
     return Table("server_facts", say("section.server_facts"), head, tuple(rows))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Literal, TypeAlias
+from numbers import Integral, Real
+from typing import Any, Literal, TypeAlias
 
 from pytest_gptoss.judge.verdicts import headroom, line
 from pytest_gptoss.records import Device, Json, Threshold, Verdict
@@ -19,6 +20,7 @@ __all__ = [
     "Headline",
     "State",
     "acceptance_document",
+    "changed_limits",
     "device_row",
     "finite",
     "not_judged_row",
@@ -28,7 +30,9 @@ __all__ = [
 SCHEMA_VERSION = 1
 
 State: TypeAlias = Literal["running", "finished", "interrupted"]
-Headline: TypeAlias = Literal["ACCEPTED", "NOT ACCEPTED", "INVALID", "INCOMPLETE", "NOTHING JUDGED"]
+Headline: TypeAlias = Literal[
+    "ACCEPTED", "PASSED IN PART", "NOT ACCEPTED", "INVALID", "INCOMPLETE", "NOTHING JUDGED"
+]
 
 
 def verdict_row(
@@ -47,6 +51,7 @@ def verdict_row(
         "family": threshold.family,
         "tier": threshold.tier,
         "statistic": threshold.statistic,
+        "statistic_from": threshold.statistic_from,
         "value": verdict.value,
         "limit": threshold.limit,
         "changed_from": threshold.changed_from,
@@ -80,12 +85,28 @@ def not_judged_row(npu: str, threshold: Threshold, *, selected: bool) -> dict[st
     return {
         "threshold_id": threshold.id,
         "npu": npu,
+        "family": threshold.family,
         "tier": threshold.tier,
         "comparison": threshold.comparison,
         "limit": threshold.limit,
         "unit": threshold.unit,
         "why": "not reached" if selected else "not selected",
     }
+
+
+def changed_limits(thresholds: Iterable[Threshold]) -> dict[str, dict[str, Json]]:
+    """What the user has changed of the profile's limits, by threshold id: ``from``, ``to``.
+
+    Where the limit holds for another statistic than the profile's: ``statistic_from``, ``statistic_to`` too.
+    """
+    changes: dict[str, dict[str, Json]] = {}
+    for row in thresholds:
+        if row.changed_from is not None or row.statistic_from is not None:
+            before = row.limit if row.changed_from is None else row.changed_from
+            changes[row.id] = {"from": before, "to": row.limit}
+        if row.statistic_from is not None:
+            changes[row.id] |= {"statistic_from": row.statistic_from, "statistic_to": row.statistic}
+    return changes
 
 
 def _label(device: Device | None) -> str | None:
@@ -129,7 +150,7 @@ def acceptance_document(
     return {
         "schema_version": SCHEMA_VERSION,
         "state": state,
-        "run": {**run, "verdict": headline(state, rows, selected), "selected": selected},
+        "run": {**run, "verdict": headline(state, rows, selected, not_judged), "selected": selected},
         "devices": list(devices),
         "verdicts": rows,
         "not_judged": list(not_judged),
@@ -137,8 +158,17 @@ def acceptance_document(
     }
 
 
-def headline(state: State, verdicts: Sequence[Mapping[str, Json]], selected: int) -> Headline:
-    """The run in one word: accepted only when every selected row was judged and none stands against it."""
+def headline(
+    state: State,
+    verdicts: Sequence[Mapping[str, Json]],
+    selected: int,
+    not_judged: Sequence[Mapping[str, Json]] = (),
+) -> Headline:
+    """The run in one word.
+
+    ACCEPTED: nothing stands against it, and every contract row of the profile was judged and passed, apart
+    from those whose condition is absent. PASSED IN PART: one was waived, left out, or there was none.
+    """
     found = {row["verdict"] for row in verdicts}
     if "FAIL" in found:
         return "NOT ACCEPTED"
@@ -148,15 +178,27 @@ def headline(state: State, verdicts: Sequence[Mapping[str, Json]], selected: int
         return "INCOMPLETE"
     if "PASS" not in found:
         return "NOTHING JUDGED"
+    contract = {row["verdict"] for row in verdicts if row["tier"] == "contract"}
+    left_out = any(row["tier"] == "contract" for row in not_judged)
+    if left_out or "WAIVED" in contract or "PASS" not in contract:
+        return "PASSED IN PART"
     return "ACCEPTED"
 
 
-def finite(value: Json) -> Json:
-    """Details as JSON allows them: it knows no infinity and no NaN, so these become null."""
-    if isinstance(value, dict):
+def finite(value: Any) -> Json:
+    """A value as JSON allows it, whoever put it there.
+
+    JSON knows no infinity and no NaN: these become null. A number of another kind (numpy's) becomes a
+    plain one, and what JSON has no word for (a path, a date) its text.
+    """
+    if isinstance(value, Mapping):
         return {str(key): finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set | frozenset):
         return [finite(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value) if math.isfinite(value) else None
+    return str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pytest_gptoss.records import Json
+from pytest_gptoss.report.headline import sentence
 from pytest_gptoss.report.standing import worst
 from pytest_gptoss.report.tables import Cell, Table, npus, verdict_cell
 from pytest_gptoss.report.wording import Wording
@@ -35,10 +36,10 @@ def feature_table(document: Mapping[str, Json], npu: str, say: Wording) -> Table
     for feature, beginnings in FEATURES.items():
         about = [row for row in verdicts if row["threshold_id"].startswith(beginnings)] if beginnings else []
         told += about
-        remark = _remark(about) if beginnings else say("feature.compared")
+        remark = _remark(about, say) if beginnings else say("feature.compared")
         rows.append((Cell(say(f"feature.{feature}")), verdict_cell(worst(about), say), Cell(remark)))
     rows += [
-        (Cell(say.name(row["threshold_id"])), verdict_cell(row, say), Cell(_remark([row])))
+        (Cell(say.name(row["threshold_id"])), verdict_cell(row, say), Cell(_remark([row], say)))
         for row in verdicts
         if row["family"] == "capability" and row not in told
     ]
@@ -52,9 +53,10 @@ def feature_table(document: Mapping[str, Json], npu: str, say: Wording) -> Table
     )
 
 
-def _remark(about: list[Row]) -> str:
+def _remark(about: list[Row], say: Wording) -> str:
     """What was seen, from the verdict that decides."""
     row = worst(about)
     if row is None:
         return ""
-    return str(row["reason"] or row["line"].partition(": ")[2])
+    figures = [] if row["value"] is None else [sentence(row, say)]
+    return "; ".join([*figures, *([row["reason"]] if row["reason"] else [])])

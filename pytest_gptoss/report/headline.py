@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from pytest_gptoss.records import Json
-from pytest_gptoss.report.tables import interval, limit
+from pytest_gptoss.report.tables import changes, interval, limit, value
 from pytest_gptoss.report.wording import Wording
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Attention",
     "Tally",
     "attention",
+    "blocked_by",
     "changed",
     "close",
     "counts",
@@ -32,29 +33,52 @@ CLOSE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Rows that share a status and a reason: one thing to look at."""
+    """Rows that share a status and a reason: one thing to look at.
+
+    ``blocked_by``: the row whose own reason, told elsewhere, spoils these.
+    """
 
     status: str
     reason: str
     rows: tuple[Mapping[str, Json], ...]
+    blocked_by: str | None = None
 
 
 def verdict_words(document: Mapping[str, Json], say: Wording) -> str:
-    """The run's verdict; the embedded pair is never called accepted without saying what it is."""
-    word = say(f"run.{document['run']['verdict']}")
-    return f"{say('embedded')} ({word})" if document["run"]["profile"] == "embedded" else word
+    """The run's verdict; the embedded pair is never called accepted, whatever it passes."""
+    verdict = document["run"]["verdict"]
+    word = say(f"run.{verdict}")
+    if verdict == "PASSED IN PART":
+        contract = _contract(document)
+        word += say("part", passed=contract["PASS"], total=contract.total())
+    if document["run"]["profile"] != "embedded":
+        return word
+    return f"{say('embedded')} ({say('embedded.passed') if verdict == 'ACCEPTED' else word})"
+
+
+def _contract(document: Mapping[str, Json]) -> Counter[str]:
+    """How many of the guide's thresholds ended how, on all devices; OPEN: without a verdict."""
+    judged = Counter(row["verdict"] for row in document["verdicts"] if row["tier"] == "contract")
+    judged["OPEN"] = sum(row["tier"] == "contract" for row in document["not_judged"])
+    return judged
 
 
 def tone(document: Mapping[str, Json]) -> str:
-    """The status whose colour the whole run takes."""
-    tones = {"ACCEPTED": "PASS", "NOT ACCEPTED": "FAIL", "INVALID": "INVALID"}
-    return tones.get(document["run"]["verdict"], "OPEN")
+    """The status whose colour the whole run takes; green is for a device that was accepted, no less."""
+    verdict = document["run"]["verdict"]
+    if verdict == "ACCEPTED" and document["run"]["profile"] == "embedded":
+        return "SHOWN"
+    tones = {"ACCEPTED": "PASS", "PASSED IN PART": "SHOWN", "NOT ACCEPTED": "FAIL", "INVALID": "INVALID"}
+    return tones.get(verdict, "OPEN")
 
 
 def partial(document: Mapping[str, Json], say: Wording) -> str | None:
-    """What a reader must know when some of the guide's own thresholds were left out."""
-    open_rows = [row for row in document["not_judged"] if row["tier"] == "contract"]
-    return say("partial", count=len(open_rows)) if open_rows else None
+    """What a reader must know when some of the guide's own thresholds have no verdict."""
+    found = _contract(document)
+    others, waived, skipped = found["OPEN"], found["WAIVED"], found["SKIPPED"]
+    if not others + waived + skipped:
+        return None
+    return say("partial", total=found.total(), others=others, waived=waived, skipped=skipped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +115,39 @@ def counts(document: Mapping[str, Json], say: Wording) -> str:
 
 def attention(document: Mapping[str, Json]) -> list[Attention]:
     """What failed, then what is invalid, then what was waived; rows with one reason together."""
-    found: dict[tuple[str, str], list[Mapping[str, Json]]] = {}
+    found: dict[tuple[str, str, str | None], list[Mapping[str, Json]]] = {}
     for status in ("FAIL", "INVALID", "WAIVED"):
         for row in document["verdicts"]:
             if row["verdict"] == status:
                 # Each breach is its own; a reason that spoils many rows is told once.
                 own = row["threshold_id"] + row["npu"] if status == "FAIL" else ""
-                found.setdefault((status, own + (row["reason"] or "")), []).append(row)
-    return [Attention(status, rows[0]["reason"] or "", tuple(rows)) for (status, _), rows in found.items()]
+                blocker = blocked_by(row, document["verdicts"])
+                reason = own + (row["reason"] or "") if blocker is None else ""
+                found.setdefault((status, reason, blocker), []).append(row)
+    return [
+        Attention(status, rows[0]["reason"] or "", tuple(rows), blocker)
+        for (status, _, blocker), rows in found.items()
+    ]
+
+
+def blocked_by(
+    row: Mapping[str, Json],
+    verdicts: Iterable[Mapping[str, Json]],
+    statuses: Container[str] = ("FAIL", "INVALID"),
+) -> str | None:
+    """The row that this one rests on and that does not hold, where its verdict is told too."""
+    blocker: str | None = row["details"].get("blocked_by")
+    told_too = any(
+        each["threshold_id"] == blocker and each["npu"] == row["npu"] and each["verdict"] in statuses
+        for each in verdicts
+    )
+    return blocker if told_too else None
 
 
 def told(each: Attention, say: Wording) -> str:
     """What to say about it: a breach's figures, then the reason."""
+    if each.blocked_by is not None:
+        return say("blocked", row=each.blocked_by)
     parts = [sentence(row, say) for row in each.rows if row["value"] is not None]
     return "; ".join([*parts, *([each.reason] if each.reason else [])])
 
@@ -110,7 +155,7 @@ def told(each: Attention, say: Wording) -> str:
 def sentence(row: Mapping[str, Json], say: Wording) -> str:
     """A verdict's figures in words: value, limit, n, interval."""
     words = {
-        "value": say.figure(row["value"], row["unit"], apart_from=row["limit"]),
+        "value": value(row, say),
         "limit": limit(row, say),
         "n": say.figure(row["n"]),
     }
@@ -121,11 +166,8 @@ def sentence(row: Mapping[str, Json], say: Wording) -> str:
 
 def changed(document: Mapping[str, Json], say: Wording) -> str | None:
     """The limits that are not the profile's, in a line; None when all are."""
-    changes = [
-        f"{name} {say.figure(change['from'])} -> {say.figure(change['to'])}"
-        for name, change in document["run"]["changed_limits"].items()
-    ]
-    return say("near.changed", changes=", ".join(changes)) if changes else None
+    found = [f"{name} {before} -> {now}" for name, before, now in changes(document, say)]
+    return say("near.changed", changes=", ".join(found)) if found else None
 
 
 def close(row: Mapping[str, Json]) -> bool:

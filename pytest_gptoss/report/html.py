@@ -40,6 +40,7 @@ from pytest_gptoss.report.headline import (
     verdict_words,
 )
 from pytest_gptoss.report.heat import heats
+from pytest_gptoss.report.instrument import uncalibrated
 from pytest_gptoss.report.load_tables import instrument_table, load_tables
 from pytest_gptoss.report.ranges import range_groups
 from pytest_gptoss.report.tables import (
@@ -56,9 +57,12 @@ from pytest_gptoss.report.tables import (
     needle_task,
     not_measured_table,
     notes,
+    nothing,
     npus,
     precision_table,
     scenario_table,
+    skipped_table,
+    visible,
     waiver_table,
 )
 from pytest_gptoss.report.wording import Language, Wording
@@ -79,7 +83,10 @@ MOST_DIFFS = 40
 """Token diffs drawn, the gravest first; all of them are in acceptance.json."""
 MOST_FORKS = 500
 
-_PLAIN = ("precision", "needle", "features", "provenance", "changes", "waivers", "not_measured", "scenarios")
+_PLAIN = (
+    "precision", "needle", "features", "provenance", "changes", "waivers", "skipped", "not_measured",
+    "scenarios",
+)  # fmt: skip
 """Tables whose section's heading says what they are."""
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -122,7 +129,8 @@ def _context(document: Document, language: Language) -> dict[str, Any]:
         "signs": SIGNS,
         "css": _ours((_TEMPLATES / "acceptance.css").read_text("utf-8")),
         "next_id": itertools.count(1).__next__,
-        "visible": _visible,
+        "visible": visible,
+        "nothing": lambda key: nothing(document, key, say),
         "plain": _PLAIN if len(npus(document)) == 1 else (),
         "sections": _sections(diagnosed=bool(found)),
         **_head(document, say),
@@ -141,11 +149,6 @@ def _ours(markup: str) -> Any:
     return Markup(markup)  # noqa: S704 - files and drawings of our own, never a server's text
 
 
-def _visible(text: str) -> str:
-    """A token's text with its line ends and tabs to be seen."""
-    return text.replace("\n", "⏎").replace("\t", "⇥")
-
-
 def _sections(*, diagnosed: bool) -> tuple[str, ...]:
     results = ("thresholds", "precision", "needle", "performance", "features", "provenance", "not_measured")
     return ("attention", *(("diagnosis",) if diagnosed else ()), *results)
@@ -158,6 +161,7 @@ def _head(document: Document, say: Wording) -> dict[str, Any]:
         "tone": tone(document),
         "tallies": tallies(document, say),
         "partial": partial(document, say),
+        "judged": bool(document["verdicts"]),
         "state": document["state"],
         "under_test": [_named(each) for each in document["devices"] if each["role"] == "npu"],
         "started": say.when(run["started"]),
@@ -203,9 +207,7 @@ def _results(document: Document, say: Wording) -> dict[str, Any]:
             {
                 "table": precision_table(document, npu, say),
                 "charts": _drawn(precision_charts(document, npu, say), colours, say),
-                "forks": fork_table(document, npu, say, most=MOST_FORKS),
-                "more_forks": max(0, len(forks(document, npu)) - MOST_FORKS),
-                "diffs": _diffs(document, npu, say),
+                **_forks(document, npu, say),
             }
             for npu in npus(document)
         ],
@@ -217,6 +219,7 @@ def _results(document: Document, say: Wording) -> dict[str, Any]:
         "load": load_tables(document, say),
         "load_charts": _drawn(load_charts(document, say), colours, say),
         "instrument": instrument_table(document, say),
+        "uncalibrated": uncalibrated(document),
         "configurations": configuration_table(document, say),
         "configuration_finding": configuration_finding(document),
         "features": [feature_table(document, npu, say) for npu in npus(document)],
@@ -240,8 +243,16 @@ def _drawn(charts: Sequence[Chart], colours: Mapping[str, str], say: Wording) ->
     ]
 
 
-def _diffs(document: Document, npu: str, say: Wording) -> list[dict[str, Any]]:
-    return [_diff(prompt, npu, say) for prompt in forks(document, npu)[:MOST_DIFFS] if prompt.get("diff")]
+def _forks(document: Document, npu: str, say: Wording) -> dict[str, Any]:
+    """The answers that fork, token by token and as a table, and how many of them are not shown."""
+    forked = forks(document, npu)
+    with_diff = [prompt for prompt in forked if prompt.get("diff")]
+    return {
+        "forks": fork_table(document, npu, say, most=MOST_FORKS),
+        "more_forks": max(0, len(forked) - MOST_FORKS),
+        "diffs": [_diff(prompt, npu, say) for prompt in with_diff[:MOST_DIFFS]],
+        "more_diffs": max(0, len(with_diff) - MOST_DIFFS),
+    }
 
 
 def _diff(prompt: Mapping[str, Json], npu: str, say: Wording) -> dict[str, Any]:
@@ -260,7 +271,7 @@ def _listed(diff: Mapping[str, Json], npu: str, say: Wording) -> Table:
         cells = [Cell(str(rank + 1), figure=True)]
         for side in sides:
             token = side[rank] if rank < len(side) else None
-            cells.append(Cell(_visible(token["text"]) if token else ""))
+            cells.append(Cell(visible(token["text"]) if token else ""))
             cells.append(Cell(say.figure(token["logprob"] if token else None), figure=True))
         rows.append(tuple(cells))
     head = ["#"]
@@ -274,6 +285,7 @@ def _background(document: Document, say: Wording) -> dict[str, Any]:
         "devices": device_table(document, say),
         "changes": change_table(document, say),
         "waivers": waiver_table(document, say),
+        "skipped": skipped_table(document, say),
         "not_measured": not_measured_table(document, say),
         "scenarios": scenario_table(document, say),
         "server_facts": server_fact_table(document, say),

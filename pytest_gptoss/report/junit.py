@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 
 from pytest_gptoss.printable import printable, shortened
 from pytest_gptoss.records import Json
+from pytest_gptoss.report.instrument import calibrated, uncalibrated
 
 __all__ = ["PROPERTIES", "junit", "properties", "suite_properties"]
 
@@ -60,19 +61,25 @@ def suite_properties(document: Mapping[str, Json]) -> list[tuple[str, str]]:
     for device in document["devices"]:
         for fact in ("label", "model", "server_version", "url", "problem"):
             facts[f"{device['name']}_{fact}"] = device[fact]
-    for error in document["measurements"].get("load", {}).get("instrument", {}).get("errors", ()):
+    for error in calibrated(document):
         facts[f"instrument_c{error['concurrency']:02d}"] = json.dumps(error)
+    facts["instrument_problem"] = "; ".join(uncalibrated(document)) or None
     return [(f"gptoss_{name}", str(value)) for name, value in facts.items() if value is not None]
 
 
 def junit(document: Mapping[str, Json]) -> str:
-    """A stored run as a JUnit file: a test case for each verdict, named as pytest names it."""
+    """A stored run as a JUnit file: a test case for each verdict, named as pytest names it.
+
+    A row that the run was asked for and did not reach is an error, and so is a run that has not ended.
+    """
     rows = document["verdicts"]
+    missed = [row for row in document["not_judged"] if row["why"] == "not reached"]
+    running = document["state"] == "running"
     found = Counter(_OUTCOMES.get(row["verdict"], "passed") for row in rows)
     counts = {
-        "tests": str(len(rows)),
+        "tests": str(len(rows) + len(missed) + running),
         "failures": str(found["failure"]),
-        "errors": str(found["error"]),
+        "errors": str(found["error"] + len(missed) + running),
         "skipped": str(found["skipped"]),
     }
     run = document["run"]
@@ -85,19 +92,19 @@ def junit(document: Mapping[str, Json]) -> str:
     _add_properties(suite, suite_properties(document))
     for row in rows:
         _add_case(suite, row)
+    for row in missed:
+        # Documents of earlier versions do not tell a missed row's family; most ids begin with it.
+        family = row.get("family", row["threshold_id"].partition(".")[0])
+        _add_error(_case(suite, family, row), "not reached: the run ended before it")
+    if running:
+        case = ET.SubElement(suite, "testcase", classname="pytest_gptoss.acceptance", name="run", time="0")
+        _add_error(case, "the run has not ended, or it was killed: these are no results")
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=False) + "\n"
 
 
 def _add_case(suite: ET.Element, row: Mapping[str, Json]) -> None:
-    test = f"test_{row['family']}"
-    case = ET.SubElement(
-        suite,
-        "testcase",
-        classname=f"pytest_gptoss.acceptance.{test}",
-        name=_safe(f"{test}[{row['npu']}-{row['threshold_id']}]"),
-        time="0",
-    )
+    case = _case(suite, row["family"], row)
     _add_properties(case, properties(row))
     outcome = _OUTCOMES.get(row["verdict"])
     if outcome is not None:
@@ -106,6 +113,21 @@ def _add_case(suite: ET.Element, row: Mapping[str, Json]) -> None:
         if outcome == "skipped":
             attributes["type"] = row["verdict"].lower()
         ET.SubElement(case, outcome, attributes).text = _safe(row["line"])
+
+
+def _case(suite: ET.Element, family: str, row: Mapping[str, Json]) -> ET.Element:
+    test = f"test_{family}"
+    return ET.SubElement(
+        suite,
+        "testcase",
+        classname=_safe(f"pytest_gptoss.acceptance.{test}"),
+        name=_safe(f"{test}[{row['npu']}-{row['threshold_id']}]"),
+        time="0",
+    )
+
+
+def _add_error(case: ET.Element, message: str) -> None:
+    ET.SubElement(case, "error", {"message": message}).text = message
 
 
 def _add_properties(parent: ET.Element, found: Iterable[tuple[str, object]]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from pytest_gptoss.records import Json
+from pytest_gptoss.report.instrument import calibrated
 from pytest_gptoss.report.standing import worst
 from pytest_gptoss.report.tables import Cell, Table, npus, verdict_cell
 from pytest_gptoss.report.wording import Wording
@@ -22,6 +24,25 @@ LATENCIES: Mapping[str, str] = {
 _STATISTICS = ("mean", "p50", "p90", "p95", "p99", "max")
 _GUIDE = (1, 4, 8, 16)
 """The levels of the guide's table, shown open when a run knows of no others."""
+
+
+def _median(level: Row | None, key: str) -> float | None:
+    """The median of a level's latency, None where it has none."""
+    figures = level and level.get(key)
+    return figures["p50"] if figures else None
+
+
+def _rate(level: Row | None, key: str) -> float | None:
+    return level.get(key) if level else None
+
+
+_FIGURES: Mapping[str, Callable[[Row | None], float | None]] = {
+    "ttft": partial(_median, key="ttft_ms"),
+    "tpot": partial(_median, key="tpot_ms"),
+    "throughput": partial(_rate, key="throughput_tok_s"),
+    "qps": partial(_rate, key="qps"),
+}
+"""The guide's figures of a level, by their names in threshold ids."""
 
 
 def levels(document: Document) -> list[Row]:
@@ -52,19 +73,16 @@ def _by_concurrency(document: Document, device: str, say: Wording, *, judged: bo
     rows = []
     for concurrency, trial in sorted({*measured, *planned}) or [(concurrency, 0) for concurrency in _GUIDE]:
         level = measured.get((concurrency, trial))
-        status = (
-            verdict_cell(worst(_verdicts(document, device, concurrency)), say)
-            if judged
-            else Cell(say("status.SHOWN"), status="SHOWN")
-        )
+        verdicts = _verdicts(document, device, concurrency) if judged else []
+        limits = {row["threshold_id"].split(".")[1]: row["limit"] for row in verdicts}
         rows.append(
             (
                 Cell(f"{concurrency} #{trial + 1}" if trial else str(concurrency), figure=True),
-                _statistic(level, "ttft_ms", say),
-                _statistic(level, "tpot_ms", say),
-                _plain(level, "throughput_tok_s", say),
-                _plain(level, "qps", say),
-                status,
+                *(
+                    Cell(say.figure(figure(level), apart_from=limits.get(name)), figure=True)
+                    for name, figure in _FIGURES.items()
+                ),
+                _status(verdicts, say) if judged else Cell(say("status.SHOWN"), status="SHOWN"),
             )
         )
     heads = ("concurrency", "ttft", "tpot", "throughput", "qps", "status")
@@ -76,6 +94,15 @@ def _by_concurrency(document: Document, device: str, say: Wording, *, judged: bo
         tuple(say(f"head.{head}") for head in heads),
         tuple(rows),
     )
+
+
+def _status(verdicts: list[Row], say: Wording) -> Cell:
+    """The level's standing; where none of the guide's figures was judged, a pass says what passed."""
+    cell = verdict_cell(worst(verdicts), say)
+    figures = {row["threshold_id"].split(".")[1] for row in verdicts if row["verdict"] != "SKIPPED"}
+    if cell.status != "PASS" or not figures <= {"completed", "uncached"}:
+        return cell
+    return Cell(say("status.whole", status=cell.text), status=cell.status)
 
 
 def _planned(document: Document, device: str) -> set[int]:
@@ -102,7 +129,7 @@ def _percentiles(measured: list[Row], say: Wording) -> Table:
         (
             Cell(level["device"]),
             Cell(str(level["concurrency"]), figure=True),
-            Cell(name),
+            Cell(say.word("latency", name)),
             *(Cell(say.figure(level[key][statistic]), figure=True) for statistic in _STATISTICS),
         )
         for level in measured
@@ -143,8 +170,7 @@ def _circumstances(document: Document, say: Wording) -> Table:
 
 def instrument_table(document: Document, say: Wording) -> Table:
     """How far the measuring client itself is off on this machine, by level."""
-    instrument = (document["measurements"].get("load") or {}).get("instrument") or {}
-    errors = {error["concurrency"]: error for error in instrument.get("errors", ())}
+    errors = {error["concurrency"]: error for error in calibrated(document)}
     columns = ("ttft_bias_ms", "ttft_p99_ms", "tpot_bias_ms", "tpot_p99_ms", "load_held")
     rows = [
         (
@@ -157,11 +183,6 @@ def instrument_table(document: Document, say: Wording) -> Table:
     return Table(
         "instrument", say("section.instrument"), tuple(say(f"head.{head}") for head in heads), tuple(rows)
     )
-
-
-def _statistic(level: Row | None, key: str, say: Wording) -> Cell:
-    figures = level and level.get(key)
-    return Cell(say.figure(figures["p50"] if figures else None), figure=True)
 
 
 def _plain(level: Row | None, key: str, say: Wording) -> Cell:

@@ -25,6 +25,7 @@ from pytest_gptoss.report.headline import (
     tone,
     verdict_words,
 )
+from pytest_gptoss.report.instrument import uncalibrated
 from pytest_gptoss.report.load_tables import instrument_table, load_tables
 from pytest_gptoss.report.tables import (
     Cell,
@@ -33,14 +34,17 @@ from pytest_gptoss.report.tables import (
     device_table,
     fact_table,
     fork_table,
+    forks,
     limit_notes,
     needle_table,
     needle_task,
     not_measured_table,
     notes,
+    nothing,
     npus,
     precision_table,
     scenario_table,
+    skipped_table,
     verdict_table,
     waiver_table,
 )
@@ -79,7 +83,8 @@ def markdown(document: Document, language: Language = "en") -> str:
 def _head(document: Document, say: Wording) -> Iterator[str]:
     yield f"# {say('title')}"
     yield f"**{MARKS[tone(document)]} {_text(verdict_words(document, say))}**"
-    yield _text(counts(document, say))
+    if document["state"] != "running":
+        yield _text(counts(document, say))
     whole = partial(document, say)
     if whole is not None:
         yield f"**{_text(whole)}**"
@@ -103,7 +108,8 @@ def _attention(document: Document, say: Wording) -> Iterator[str]:
     unproven = [f"`{_code(row)}`" for row in passed if row["proven"] is False]
     if unproven:
         lines.append(f"- {MARKS['PASS']} {say('near.unproven', rows=', '.join(unproven))}")
-    yield "\n".join(lines) if lines else say("nothing.attention")
+    empty = "attention" if document["verdicts"] else "judged"
+    yield "\n".join(lines) if lines else nothing(document, empty, say)
     yield from _diagnosis(document, say)
 
 
@@ -116,48 +122,56 @@ def _diagnosis(document: Document, say: Wording) -> Iterator[str]:
 
 def _results(document: Document, say: Wording) -> Iterator[str]:
     for npu in npus(document):
-        yield from _section(precision_table(document, npu, say), say)
-        forks = fork_table(document, npu, say, most=MOST_FORKS)
-        if forks.rows:
-            yield from _section(forks, say, level=3)
+        yield from _section(precision_table(document, npu, say), say("nothing.measured"))
+        forked = fork_table(document, npu, say, most=MOST_FORKS)
+        if forked.rows:
+            yield from _section(forked, level=3)
+            more = len(forks(document, npu)) - len(forked.rows)
+            if more:
+                yield say("more", count=more)
     yield from (_paragraph(note) for note in limit_notes(document, say))
     for npu in npus(document):
-        yield from _section(needle_table(document, npu, say), say)
+        yield from _section(needle_table(document, npu, say), say("nothing.measured"))
     task = needle_task(document, say)
     if task is not None:
         yield _paragraph(task)
     for each in load_tables(document, say):
-        yield from _section(each, say)
+        yield from _section(each)
     for npu in npus(document):
-        yield from _section(feature_table(document, npu, say), say)
+        yield from _section(feature_table(document, npu, say), say("nothing.measured"))
     matrix = configuration_table(document, say)
     if matrix.rows:
-        yield from _section(matrix, say)
+        yield from _section(matrix)
         yield _paragraph(configuration_finding(document) or "")
 
 
 def _background(document: Document, say: Wording) -> Iterator[str]:
     for npu in npus(document):
-        yield from _section(verdict_table(document, npu, say), say)
-    yield from _section(device_table(document, say), say)
+        yield from _section(verdict_table(document, npu, say), say("nothing.measured"))
+    yield from _section(device_table(document, say), say("nothing.measured"))
     known = server_fact_table(document, say)
     if known.rows:
-        yield from _section(known, say, level=3)
-    yield from _section(change_table(document, say), say, empty="nothing.changes")
-    yield from _section(waiver_table(document, say), say, empty="nothing.waivers")
-    yield from _section(not_measured_table(document, say), say, empty="nothing.not_measured")
-    yield from _section(scenario_table(document, say), say, empty="nothing.scenarios")
+        yield from _section(known, level=3)
+    yield from _section(change_table(document, say), say("nothing.changes"))
+    yield from _section(waiver_table(document, say), say("nothing.waivers"))
+    skipped = skipped_table(document, say)
+    if skipped.rows:
+        yield from _section(skipped)
+    yield from _section(not_measured_table(document, say), nothing(document, "not_measured", say))
+    yield from _section(scenario_table(document, say), nothing(document, "scenarios", say))
     remarks = notes(document)
     if remarks:
         yield f"## {say('section.notes')}"
         yield "\n".join(f"- {_paragraph(note)}" for note in remarks)
-    yield from _section(instrument_table(document, say), say)
-    yield from _section(fact_table(document, say), say)
+    yield from _section(instrument_table(document, say), say("nothing.measured"))
+    yield from (_paragraph(say("instrument.problem", problem=each)) for each in uncalibrated(document))
+    yield from _section(fact_table(document, say), say("nothing.measured"))
 
 
-def _section(table: Table, say: Wording, *, level: int = 2, empty: str = "nothing.measured") -> Iterator[str]:
+def _section(table: Table, empty: str = "", *, level: int = 2) -> Iterator[str]:
+    """A table below its heading; ``empty`` stands in the place of one without rows."""
     yield f"{'#' * level} {_text(table.caption)}"
-    yield _table(table) if table.rows else say(empty)
+    yield _table(table) if table.rows else empty
 
 
 def _table(table: Table) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pytest_gptoss.judge.verdicts import headroom
 from pytest_gptoss.records import Json
 from pytest_gptoss.report.headline import close, sentence
-from pytest_gptoss.report.tables import Cell, interval, limit, npus, verdict_cell
+from pytest_gptoss.report.tables import Cell, interval, limit, npus, value, verdict_cell
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["Range", "RangeGroup", "range_groups"]
@@ -73,7 +73,7 @@ def _range(row: Row, say: Wording) -> Range:
     return Range(
         id=row["threshold_id"],
         name=say.name(row["threshold_id"]),
-        value=say.figure(row["value"], row["unit"], apart_from=row["limit"]),
+        value=value(row, say),
         limit=limit(row, say),
         interval=interval(row, say),
         n=say.figure(row["n"]),
@@ -94,8 +94,8 @@ def _limit_at(row: Row) -> float:
     return 100.0 if row["comparison"] == "=" else 50.0
 
 
-def _place(row: Row, value: float) -> float:
-    inside = headroom(value, row["comparison"], row["limit"], row["unit"])
+def _place(row: Row, figure: float) -> float:
+    inside = headroom(figure, row["comparison"], row["limit"], row["unit"])
     at = _limit_at(row)
     return round(min(100.0, max(0.0, at + at * inside)), 2)
 
@@ -105,7 +105,11 @@ def _headroom(row: Row, say: Wording) -> str:
         return ""
     if row["comparison"] == "=":
         return say("headroom.exact") if row["headroom"] == 0 else ""
+    if row["value"] == row["limit"]:
+        return say("headroom.at")
     distance = say.figure(abs(row["value"] - row["limit"]), row["unit"])
     if row["headroom"] < 0:
         return say("headroom.out", distance=distance)
+    if row["headroom"] > 1:  # there is no best a figure without a bound could be
+        return say("headroom.open", distance=distance)
     return say("headroom.in", distance=distance, percent=f"{row['headroom']:.0%}")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pytest_gptoss.judge.thresholds import ADDED
 from pytest_gptoss.records import Json
 from pytest_gptoss.report.precision import CONTRACT_METRICS
 from pytest_gptoss.report.wording import Wording
@@ -17,6 +18,7 @@ __all__ = [
     "Cell",
     "Table",
     "change_table",
+    "changes",
     "device_table",
     "edge_table",
     "fact_table",
@@ -29,12 +31,16 @@ __all__ = [
     "needle_task",
     "not_measured_table",
     "notes",
+    "nothing",
     "npus",
     "precision_table",
     "scenario_table",
     "size",
+    "skipped_table",
+    "value",
     "verdict_cell",
     "verdict_table",
+    "visible",
     "waiver_table",
 ]
 
@@ -87,13 +93,13 @@ def precision_table(document: Document, npu: str, say: Wording) -> Table:
     rows = []
     for threshold_id in CONTRACT_METRICS:
         figures = measured.get(threshold_id, {"gpu": None, "npu": None, "difference": None})
+        verdict = verdicts.get(threshold_id)
+        bound = None if verdict is None else verdict["limit"]
         rows.append(
             (
                 Cell(say.name(threshold_id)),
-                _figure(figures["gpu"], say),
-                _figure(figures["npu"], say),
-                _figure(figures["difference"], say),
-                verdict_cell(verdicts.get(threshold_id), say),
+                *(_figure(figures[key], say, apart_from=bound) for key in ("gpu", "npu", "difference")),
+                verdict_cell(verdict, say),
             )
         )
     return Table(
@@ -159,7 +165,7 @@ def verdict_table(document: Document, npu: str, say: Wording) -> Table:
         (
             Cell(say.name(row["threshold_id"])),
             Cell(row["threshold_id"]),
-            _figure(row["value"], say, row["unit"], apart_from=row["limit"]),
+            Cell(value(row, say), figure=True),
             Cell(limit(row, say), figure=True),
             Cell(interval(row, say), figure=True),
             _figure(row["n"], say),
@@ -175,22 +181,36 @@ def verdict_table(document: Document, npu: str, say: Wording) -> Table:
     )  # fmt: skip
 
 
+def value(row: Row, say: Wording) -> str:
+    """A verdict's figure, in as many digits as tell it from its limit."""
+    return say.figure(row["value"], row["unit"], apart_from=row["limit"])
+
+
 def limit(row: Row, say: Wording) -> str:
     """A limit with its comparison, and what a reader must know about it."""
     notes = [say("source.ours")] if row["source"] == "ours" and row["tier"] == "contract" else []
     if row["changed_from"] is not None:
-        notes.append(say("changed", limit=say.figure(row["changed_from"])))
-    text = f"{row['comparison']} {say.figure(row['limit'], row['unit'])}"
+        notes.append(say("changed", limit=say.limit(row["changed_from"])))
+    statistic = say.word("statistic", row["statistic"])
+    if row.get("statistic_from") is not None:
+        before = say.word("statistic", row["statistic_from"])
+        notes.append(say("changed.statistic", statistic=statistic, before=before))
+    elif row["source"] == ADDED:
+        notes.append(say("added", statistic=statistic, option=ADDED))
+    text = f"{row['comparison']} {say.limit(row['limit'], row['unit'])}"
     return f"{text} ({', '.join(notes)})" if notes else text
 
 
 def interval(row: Row, say: Wording) -> str:
-    """A 95% interval in plain figures."""
-    return say.figure(None) if row["ci"] is None else " - ".join(say.figure(end) for end in row["ci"])
+    """A 95% interval in plain figures, its ends told from the limit."""
+    if row["ci"] is None:
+        return say.figure(None)
+    return " - ".join(say.figure(end, apart_from=row["limit"]) for end in row["ci"])
 
 
 def device_table(document: Document, say: Wording) -> Table:
-    """The devices of the run, and what kept one from being measured."""
+    """The devices of the run, and what kept one from being measured, if anything did."""
+    troubled = any(device["problem"] for device in document["devices"])
     rows = [
         (
             Cell(f"{device['name']} ({say.word('role', device['role'])})"),
@@ -199,31 +219,65 @@ def device_table(document: Document, say: Wording) -> Table:
             Cell(device["server_version"] or say.figure(None)),
             _figure(device["max_model_len"], say),
             Cell(device["url"] or say.figure(None)),
-            Cell(device["problem"] or ""),
+            *((Cell(device["problem"] or ""),) if troubled else ()),
         )
         for device in document["devices"]
     ]
+    heads = ("device", "label", "model", "version", "context", "url", "problem")
     return Table(
-        "devices", say("section.devices"),
-        _head(say, "device", "label", "model", "version", "context", "url", "problem"), tuple(rows),
-    )  # fmt: skip
+        "devices", say("section.devices"), _head(say, *(heads if troubled else heads[:-1])), tuple(rows)
+    )
 
 
 def change_table(document: Document, say: Wording) -> Table:
     """The limits that the user has changed."""
     rows = [
-        (Cell(name), _figure(change["from"], say), _figure(change["to"], say))
-        for name, change in document["run"]["changed_limits"].items()
+        (Cell(name), Cell(before, figure=True), Cell(now, figure=True))
+        for name, before, now in changes(document, say)
     ]
     return Table(
         "changes", say("section.changes"), _head(say, "threshold", "changed_from", "changed_to"), tuple(rows)
     )
 
 
+def changes(document: Document, say: Wording) -> list[tuple[str, str, str]]:
+    """Threshold id, the profile's limit and this run's, with the statistics where they differ."""
+    found = []
+    for name, change in document["run"]["changed_limits"].items():
+        limits = [say.limit(change["from"]), say.limit(change["to"])]
+        if "statistic_to" in change:
+            said = [say.word("statistic", change[f"statistic_{end}"]) for end in ("from", "to")]
+            limits = [f"{text} ({statistic})" for text, statistic in zip(limits, said, strict=True)]
+        found.append((name, *limits))
+    return found
+
+
 def waiver_table(document: Document, say: Wording) -> Table:
     """The thresholds that the user chose not to judge, and why."""
     rows = [(Cell(name), Cell(reason)) for name, reason in document["run"]["waivers"].items()]
     return Table("waivers", say("section.waivers"), _head(say, "threshold", "reason"), tuple(rows))
+
+
+def skipped_table(document: Document, say: Wording) -> Table:
+    """The rows whose condition is absent, and what is absent."""
+    rows = [
+        (
+            Cell(say.name(row["threshold_id"])),
+            Cell(row["threshold_id"]),
+            Cell(row["npu"]),
+            Cell(row["reason"] or ""),
+        )
+        for row in document["verdicts"]
+        if row["verdict"] == "SKIPPED"
+    ]
+    return Table(
+        "skipped", say("section.skipped"), _head(say, "figure", "threshold", "device", "reason"), tuple(rows)
+    )
+
+
+def nothing(document: Document, key: str, say: Wording) -> str:
+    """What stands where a list is empty; of a run that has not ended nothing good is told."""
+    return say("nothing.yet" if document["state"] == "running" else f"nothing.{key}")
 
 
 def not_measured_table(document: Document, say: Wording) -> Table:
@@ -233,7 +287,7 @@ def not_measured_table(document: Document, say: Wording) -> Table:
             Cell(say.name(row["threshold_id"])),
             Cell(row["threshold_id"]),
             Cell(row["npu"]),
-            Cell(f"{row['comparison']} {say.figure(row['limit'], row['unit'])}", figure=True),
+            Cell(f"{row['comparison']} {say.limit(row['limit'], row['unit'])}", figure=True),
             Cell(say.word("why", row["why"])),
         )
         for row in document["not_judged"]
@@ -300,10 +354,16 @@ def forks(document: Document, npu: str) -> list[Row]:
     )
 
 
+def visible(token: str) -> str:
+    """A token's text with its line ends and tabs to be seen, and one of nothing but blanks as such."""
+    shown = token.replace("\n", "⏎").replace("\t", "⇥")
+    return "␣" * len(shown) if shown.isspace() else shown
+
+
 def _first_text(prompt: Row, side: str) -> str:
     tokens = prompt["diff"][side]["tokens"] if prompt.get("diff") else []
     if tokens:
-        return str(tokens[0]["text"])
+        return visible(tokens[0]["text"])
     token = prompt["fork"][f"{side}_token"]
     return "-" if token is None else str(token)
 
@@ -356,19 +416,32 @@ def fact_table(document: Document, say: Wording) -> Table:
         (say("fact.prompts_sha256"), run["prompts_sha256"]),
     ]
     facts += [(say("fact.versions", name=name), version) for name, version in run["versions"].items()]
-    for group in ("settings", "needle", "info"):
+    for group, names in _SETTINGS.items():
         values = run.get(group) or {}
         facts += [
-            (say(f"fact.{group}", name=name.replace("_", " ")), value)
-            for name, value in values.items()
-            if name != "prompts_sha256"
+            (say(f"fact.{group}", name=say.word("setting", name)), values[name])
+            for name in names or values
+            if name in values and name != "prompts_sha256"
         ]
+    facts += [(say("fact.info", name=name), value) for name, value in (run.get("info") or {}).items()]
     if run.get("replay_of"):
         facts.append((say("fact.replay_of"), run["replay_of"]))
     if run.get("recorded"):
         facts.append((say("fact.recorded"), ", ".join(run["recorded"])))
-    rows = [(Cell(name), Cell(say.figure(None) if value is None else str(value))) for name, value in facts]
-    return Table("provenance", say("section.provenance"), _head(say, "fact", "value"), tuple(rows))
+    rows = [(Cell(name), Cell(_said(fact, say))) for name, fact in facts]
+    return Table("provenance", say("section.provenance"), _head(say, "fact", "fact_value"), tuple(rows))
+
+
+_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "settings": (), "needle": (), "load": ("endpoint", "trials", "gpu", "calibrate"),
+}  # fmt: skip
+"""Parts of the run's settings, and which of each are told; none named: all."""
+
+
+def _said(fact: object, say: Wording) -> str:
+    if isinstance(fact, bool):
+        return say("yes") if fact else say("no")
+    return say.figure(None) if fact is None else str(fact)
 
 
 def _figure(value: float | None, say: Wording, unit: str = "", *, apart_from: float | None = None) -> Cell:

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_gptoss.judge.verdicts import number
+from pytest_gptoss.judge.verdicts import exact, number
 from pytest_gptoss.printable import printable, shortened
 from pytest_gptoss.records import Json
-from pytest_gptoss.report.headline import partial, verdict_words
+from pytest_gptoss.report.headline import blocked_by, partial, tone, verdict_words
+from pytest_gptoss.report.instrument import uncalibrated
+from pytest_gptoss.report.tables import changes
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["Line", "named", "show_table", "table"]
@@ -21,6 +23,7 @@ LONGEST = 800
 """Characters of one remark; the whole text is in the reports."""
 
 _COLOURS = {"PASS": "green", "FAIL": "red", "INVALID": "yellow", "WAIVED": "cyan", "SKIPPED": "light"}
+_TONES = {"PASS": "green", "FAIL": "red", "SHOWN": "cyan", "INVALID": "yellow", "OPEN": "yellow"}
 _BITS = re.compile(r"\s+|[\u1100-\uffdc\U00020000-\U0003ffff]|[^\s\u1100-\uffdc\U00020000-\U0003ffff]+")
 """Where a line may be turned: at spaces, and at every wide character."""
 
@@ -44,17 +47,15 @@ def show_table(terminal: Any, document: Mapping[str, Json]) -> None:
 
 def table(document: Mapping[str, Json]) -> Iterator[Line]:
     """The report document as lines for a terminal."""
-    run = document["run"]
     say = Wording("en")
-    yield from _wrapped(verdict_words(document, say), "", _tone(run["verdict"]), bold=True)
+    yield from _wrapped(verdict_words(document, say), "", _TONES[tone(document)], bold=True)
     part = partial(document, say)
     if part is not None:
         yield from _wrapped(part, "  ", "yellow")
     for device in document["devices"]:
         yield from _wrapped(_device(device), "  ", "yellow" if device["problem"] else None)
-    for name, change in run["changed_limits"].items():
-        text = f"limit changed: {name} from {number(change['from'])} to {number(change['to'])}"
-        yield from _wrapped(text, "  ", "yellow")
+    for name, before, now in changes(document, say):
+        yield from _wrapped(f"limit changed: {name} from {before} to {now}", "  ", "yellow")
     yield Line("")
     npus = list(dict.fromkeys(row["npu"] for row in document["verdicts"]))
     for npu in npus:
@@ -62,17 +63,18 @@ def table(document: Mapping[str, Json]) -> Iterator[Line]:
         yield Line(_fit(f"{'':8}{head:27}{'value':>10} {'limit':10}{'n':>5} 95% interval"), None, True)
         for row in document["verdicts"]:
             if row["npu"] == npu:
-                yield Line(_fit(_row(row)), _COLOURS[row["verdict"]])
-    yield from _remedies(document["verdicts"])
+                yield from _wrapped(_row(row), " " * 8, _COLOURS[row["verdict"]])
+    yield from _remedies(document["verdicts"], say)
     load = document["measurements"].get("load")
     if load and load["levels"]:
-        yield from _load(load)
+        limits = {(row["npu"], row["threshold_id"]): row["limit"] for row in document["verdicts"]}
+        yield from _load(load, limits, "; ".join(uncalibrated(document)))
     yield from _matrix(document["measurements"].get("configurations"))
     yield from _diagnosis(document["measurements"].get("diagnosis", ()))
     yield from _notes([*document["measurements"].get("notes", ()), *(load["notes"] if load else ())])
 
 
-def _load(load: Mapping[str, Json]) -> Iterator[Line]:
+def _load(load: Mapping[str, Json], limits: Mapping[tuple[str, str], float], problem: str) -> Iterator[Line]:
     """The load levels, with the instrument's own bias beside what it measured."""
     yield Line("")
     yield Line(
@@ -82,38 +84,47 @@ def _load(load: Mapping[str, Json]) -> Iterator[Line]:
         True,
     )
     for level in load["levels"]:
-        yield Line(_fit(_level(level)))
-    problem = load["instrument"]["problem"]
+        yield from _wrapped(_level(level, limits), " " * 14)
     yield from _wrapped(
         "times in ms; rtt: round trip to the server; error: "
-        + ("the instrument's own bias in TTFT on this machine" if problem is None else f"unknown, {problem}"),
+        + (f"unknown, {problem}" if problem else "the instrument's own bias in TTFT on this machine"),
         "  ",
     )
 
 
-def _level(level: Mapping[str, Json]) -> str:
+def _level(level: Mapping[str, Json], limits: Mapping[tuple[str, str], float]) -> str:
     name = f"{level['level']}#{level['trial'] + 1}" if level["trial"] else level["level"]
     head = f"{name:6}{level['device'][:7]:8}"
     if "completed" not in level:
         return f"{head}{level['reason']}"
     ttft, tpot, error = level["ttft_ms"] or {}, level["tpot_ms"] or {}, level["instrument"] or {}
     done = f"{level['completed']}/{level['num_requests']}"
+    bounds = {
+        name: limits.get((level["device"], f"performance.{name}.{level['level']}"))
+        for name in ("ttft", "tpot", "throughput", "qps")
+    }
     return (
-        f"{head}{done:>8}{_short(ttft.get('p50')):>10}{_short(ttft.get('p99')):>7}"
-        f"{_short(level['rtt_ms']):>6}{_short(tpot.get('p50')):>9}{_short(tpot.get('p99')):>6}"
-        f"{_short(level['throughput_tok_s']):>7}{_short(level['qps']):>6}{_short(error.get('ttft_bias_ms')):>6}"
+        f"{head}{done:>8} {_short(ttft.get('p50'), bounds['ttft']):>9} {_short(ttft.get('p99')):>6}"
+        f" {_short(level['rtt_ms']):>5} {_short(tpot.get('p50'), bounds['tpot']):>8}"
+        f" {_short(tpot.get('p99')):>5} {_short(level['throughput_tok_s'], bounds['throughput']):>6}"
+        f" {_short(level['qps'], bounds['qps']):>5} {_short(error.get('ttft_bias_ms')):>5}"
     )
 
 
-def _short(value: float | None) -> str:
-    """A figure in three significant digits, or whole where it has more before the point."""
+def _short(value: float | None, limit: float | None = None) -> str:
+    """A figure in three significant digits, or whole where it has more before the point.
+
+    More of them where those would read as the limit, which it is not.
+    """
     if value is None:
         return "-"
+    text = _rounded(value)
+    reads_as_it = limit is not None and value != limit and text == _rounded(limit)
+    return number(value, apart_from=limit) if reads_as_it else text
+
+
+def _rounded(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _tone(verdict: str) -> str:
-    return {"ACCEPTED": "green", "NOT ACCEPTED": "red"}.get(verdict, "yellow")
 
 
 def _device(device: Mapping[str, Json]) -> str:
@@ -132,9 +143,11 @@ def named(device: Mapping[str, Json]) -> str:
 def _row(row: Mapping[str, Json]) -> str:
     word = f"{row['verdict']}*" if _unproven(row) else row["verdict"]
     value = "-" if row["value"] is None else number(row["value"], apart_from=row["limit"])
-    limit = f"{row['comparison']} {number(row['limit'])}"
+    limit = f"{row['comparison']} {exact(row['limit'])}"
     n = "" if row["n"] is None else str(row["n"])
-    interval = "" if row["ci"] is None else "..".join(f"{end:.3g}" for end in row["ci"])
+    interval = "..".join(_short(end, row["limit"]) for end in row["ci"] or ())
+    if row.get("statistic_from") is not None:
+        interval = f"{interval} ({row['statistic']})".strip()
     return f"{word:8}{row['threshold_id']:27}{value:>10} {limit:10}{n:>5} {interval}".rstrip()
 
 
@@ -142,7 +155,7 @@ def _unproven(row: Mapping[str, Json]) -> bool:
     return row["verdict"] == "PASS" and row["proven"] is False
 
 
-def _remedies(rows: Sequence[Mapping[str, Json]]) -> Iterator[Line]:
+def _remedies(rows: Sequence[Mapping[str, Json]], say: Wording) -> Iterator[Line]:
     if any(_unproven(row) for row in rows):
         yield Line("* passed, not proven at 95%: the interval reaches past the limit")
     ours = {row["threshold_id"] for row in rows if row["tier"] == "contract" and row["source"] == "ours"}
@@ -151,7 +164,9 @@ def _remedies(rows: Sequence[Mapping[str, Json]]) -> Iterator[Line]:
     told: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if row["verdict"] in ("INVALID", "WAIVED", "SKIPPED"):
-            told.setdefault((row["verdict"], row["reason"] or ""), []).append(row["threshold_id"])
+            blocker = blocked_by(row, rows, ("INVALID",))
+            reason = row["reason"] or "" if blocker is None else say("blocked", row=blocker)
+            told.setdefault((row["verdict"], reason), []).append(row["threshold_id"])
     for (verdict, reason), ids in told.items():
         # Rows that one cause has spoilt are told together, each by its name.
         names = ", ".join(dict.fromkeys(ids))
@@ -180,7 +195,9 @@ def _matrix(matrix: Mapping[str, Json] | None) -> Iterator[Line]:
 def _cell(cell: Mapping[str, Json] | None) -> str:
     if cell is None:
         return "-"
-    return cell["verdict"] if cell["value"] is None else f"{number(cell['value'])} {cell['verdict']}"
+    if cell["value"] is None:
+        return str(cell["verdict"])
+    return f"{number(cell['value'], apart_from=cell['limit'])} {cell['verdict']}"
 
 
 def _diagnosis(findings: Sequence[Mapping[str, Json]]) -> Iterator[Line]:

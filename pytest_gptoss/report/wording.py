@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from pytest_gptoss.judge.verdicts import number
+from pytest_gptoss.judge.verdicts import PLAIN_UNITS, exact, number
 
 __all__ = ["LANGUAGES", "Language", "Wording", "catalogue"]
 
@@ -60,12 +60,16 @@ class Wording:
             return _ABSENT
         return number(value, apart_from=apart_from) + self.unit(unit)
 
+    def limit(self, value: float, unit: str = "") -> str:
+        """A limit with all its digits."""
+        return exact(value) + self.unit(unit)
+
     def when(self, moment: str | None) -> str:
         """A time of the document, to the second; all of them are UTC."""
-        return _ABSENT if moment is None else moment[:19].replace("T", " ")
+        return _ABSENT if moment is None else f"{moment[:19].replace('T', ' ')} UTC"
 
     def unit(self, unit: str) -> str:
         """A unit behind its figure; shares, F and cosine need none."""
-        if unit in ("", "share", "F", "cosine"):
+        if unit in ("", *PLAIN_UNITS):
             return ""
-        return f"{unit}" if unit.startswith("%") else f" {self.word('unit', unit)}"
+        return f"{'' if unit.startswith('%') else ' '}{self.word('unit', unit)}"

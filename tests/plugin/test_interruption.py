@@ -40,6 +40,33 @@ def test_ctrl_c_keeps_what_was_measured(pytester, embedded_pair, few_prompts, re
     assert not greedy["npu"]["complete"]
 
 
+def test_ctrl_c_under_xdist_tells_what_was_not_reached(pytester, embedded_pair, few_prompts, report):
+    """The controller collects nothing and hears no more of its workers: the selection is in the store."""
+    reached = threading.Event()
+
+    def first_chat(path, body):
+        if path == "/v1/chat/completions" and body["max_tokens"] > 1:
+            reached.set()
+        return body
+
+    with altering_proxy(embedded_pair["npu"], request=first_chat) as npu:
+        process = started_as_a_terminal_does(
+            pytester, f"--npu-url={npu}", f"--gpu-url={embedded_pair['gpu']}", "--gptoss-profile=embedded",
+            f"--gptoss-prompts={few_prompts}", "-m", "precision", "-n", "2",
+        )  # fmt: skip
+        output = output_after_ctrl_c(process, reached)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    document = report()
+    assert (document["state"], document["run"]["verdict"]) == ("interrupted", "INCOMPLETE")
+    why = {row["threshold_id"]: row["why"] for row in document["not_judged"]}
+    judged = {row["threshold_id"] for row in document["verdicts"]}
+    precision = {name for name in (*why, *judged) if name.startswith(("precision.", "inputs.", "baseline."))}
+    assert document["run"]["selected"] == len(precision)
+    assert {name for name, each in why.items() if each == "not reached"} == precision - judged
+    assert "GPT-OSS acceptance" in output
+    assert "INCOMPLETE" in output
+
+
 def test_ctrl_c_ends_the_servers_that_were_started(pytester):
     process = started_as_a_terminal_does(pytester, "--embedded")
     try:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -112,3 +113,57 @@ def test_links_are_followed_to_the_directory_and_never_written_through(pytester)
     assert (mine / "acceptance.json").read_text() == "mine"
     assert {path.name for path in mine.rglob("*")} == {"acceptance.json", "deep", "kept"}
     assert os.path.realpath(elsewhere / "run") == str(elsewhere / "run")
+
+
+HOOK = """
+import datetime, pathlib
+
+def pytest_gptoss_report(config, document):
+    document["run"]["where"] = pathlib.Path("rack") / "7"
+    document["run"]["when"] = datetime.date(2026, 11, 26)
+    document["run"]["worst"] = float("nan")
+    {then}
+"""
+
+
+@pytest.mark.parametrize("then", ["pass", "raise KeyError('rack')", "document['verdicts'][0].clear()"])
+def test_a_hook_that_fails_or_adds_what_json_cannot_hold_costs_no_report(then, pytester):
+    pytester.makeconftest(HOOK.format(then=then))
+    pytester.makepyfile("def test_its_own(): pass")
+    done = run(
+        pytester, "--npu-url=http://127.0.0.1:9", "--gptoss-ready-timeout=1", "-k", "leakage or its_own",
+        "--junitxml=acceptance.xml", f"--confcutdir={pytester.path}", str(pytester.path),
+        f"--rootdir={pytester.path}",
+    )  # fmt: skip
+    assert "INTERNALERROR" not in done.stdout + done.stderr
+    kept = pytester.path / "gptoss-report"
+    document = json.loads((kept / "acceptance.json").read_text())
+    assert document["state"] == "finished"
+    assert (document["run"]["where"], document["run"]["worst"]) == (str(Path("rack") / "7"), None)
+    assert document["run"]["when"] == "2026-11-26"
+    assert (pytester.path / "acceptance.xml").is_file()
+    if "KeyError" in then:
+        assert "a pytest_gptoss_report hook failed: KeyError: 'rack'" in done.stdout
+        assert (kept / "acceptance.md").is_file()
+        assert (kept / "benchmark_report.json").is_file()
+    elif "clear" in then:
+        assert "the reports of the kind md could not be written: KeyError" in done.stdout
+
+
+def test_a_directory_in_a_reports_place_is_a_usage_error(pytester):
+    (pytester.path / "gptoss-report" / "acceptance.html").mkdir(parents=True)
+    done = run(pytester, "--npu-url=http://127.0.0.1:9", "-k", "leakage")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout
+    _said_in_a_line(done)
+    assert "move it away" in done.stderr
+
+
+def test_a_report_that_cannot_be_made_turns_a_green_run_red(pytester, embedded_pair, few_prompts):
+    pytester.makeconftest("def pytest_gptoss_report(config, document):\n    raise RuntimeError('no')\n")
+    done = run(
+        pytester, f"--npu-url={embedded_pair['npu']}", f"--gptoss-prompts={few_prompts}", "-k", "leakage",
+        "-p", "conftest",
+    )  # fmt: skip
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
+    assert "a pytest_gptoss_report hook failed: RuntimeError: no" in done.stdout
+    assert (pytester.path / "gptoss-report" / "acceptance.html").is_file()

@@ -40,7 +40,8 @@ def test_real_vllm_is_accepted_with_recorded_hidden_states(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("status", "verdict"), [(1, "ACCEPTED"), (0, "NOTHING JUDGED"), (0, "INVALID"), (5, "INCOMPLETE")]
+    ("status", "verdict"),
+    [(1, "ACCEPTED"), (0, "PASSED IN PART"), (0, "NOTHING JUDGED"), (0, "INVALID"), (5, "INCOMPLETE")],
 )
 def test_a_run_that_was_not_accepted_is_told(tmp_path: Path, status: int, verdict: str) -> None:
     (tmp_path / "acceptance.json").write_text(json.dumps({"run": {"verdict": verdict}}))

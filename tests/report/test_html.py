@@ -8,7 +8,9 @@ import pytest
 from documents import RECORDED, diagnosed, hostile, recorded, stored, with_load
 
 from pytest_gptoss.errors import MissingExtra
+from pytest_gptoss.report.headline import verdict_words
 from pytest_gptoss.report.html import html
+from pytest_gptoss.report.ranges import range_groups
 from pytest_gptoss.report.wording import LANGUAGES, Wording
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -99,7 +101,7 @@ def test_the_verdict_stands_first_and_every_row_is_there(pages):
         page, say = Page(text), Wording(language)
         words = "".join(page.text)
         document = recorded(name)
-        verdict = say(f"run.{document['run']['verdict']}")
+        verdict = verdict_words(document, say)
         assert words.index(verdict) < words.index(say("section.thresholds"))
         body = text[text.index("<main") :]
         for row in document["verdicts"]:
@@ -161,3 +163,14 @@ def test_without_the_extra_it_says_how_to_get_it(monkeypatch):
             without.setitem(sys.modules, package, None)
             with pytest.raises(MissingExtra, match=rf"{package}.*pip install 'pytest-gptoss\[report\]'"):
                 html(recorded("passing"))
+
+
+def test_what_lies_exactly_at_a_strict_limit_is_not_inside():
+    document, say = recorded("passing"), Wording("en")
+    row = next(row for row in document["verdicts"] if row["threshold_id"] == "performance.ttft.c01")
+    row |= {"value": 100.0, "limit": 100.0, "headroom": 0.0, "verdict": "FAIL"}
+    ranges = [each for group in range_groups(document, say) for each in group.rows]
+    shown = next(each for each in ranges if each.id == row["threshold_id"])
+    assert (shown.value, shown.limit, shown.headroom) == ("100 ms", "< 100 ms", say("headroom.at"))
+    throughput = next(each for each in ranges if each.id == "performance.throughput.c16")
+    assert throughput.headroom == "259.1 tok/s inside"

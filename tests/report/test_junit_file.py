@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import xmlschema
-from documents import RECORDED, hostile, recorded, stored
+from documents import RECORDED, hostile, recorded, stored, with_load
 from junitparser import Error, Failure, JUnitXml, Skipped
 
+from pytest_gptoss.report.document import acceptance_document
 from pytest_gptoss.report.junit import PROPERTIES, junit, properties, suite_properties
 
 SCHEMA = xmlschema.XMLSchema(Path(__file__).with_name("junit.xsd"))
@@ -34,10 +35,11 @@ def test_every_verdict_is_a_test_case(name):
     (suite,) = JUnitXml.fromstring(text.encode("utf-8"))
     cases = list(suite)
     rows = document["verdicts"]
+    cases = cases[: len(rows)]
     assert [case.name for case in cases] == [
         f"test_{row['family']}[{row['npu']}-{row['threshold_id']}]" for row in rows
     ]
-    elements = ET.fromstring(text).iter("testcase")
+    elements = list(ET.fromstring(text).iter("testcase"))[: len(rows)]
     for case, element, row in zip(cases, elements, rows, strict=True):
         assert {type(result) for result in case.result} == (
             {OUTCOMES[row["verdict"]]} if row["verdict"] in OUTCOMES else set()
@@ -46,8 +48,9 @@ def test_every_verdict_is_a_test_case(name):
         assert found == {key: str(value) for key, value in properties(row)}
         assert set(found) <= set(PROPERTIES)
     counts = Counter(row["verdict"] for row in rows)
+    missed = sum(row["why"] == "not reached" for row in document["not_judged"])
     assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (
-        len(rows), counts["FAIL"], counts["INVALID"], counts["WAIVED"] + counts["SKIPPED"],
+        len(rows) + missed, counts["FAIL"], counts["INVALID"] + missed, counts["WAIVED"] + counts["SKIPPED"],
     )  # fmt: skip
     facts = {each.name: each.value for each in suite.properties()}
     assert facts == dict(suite_properties(document))
@@ -61,3 +64,33 @@ def test_hostile_text_is_only_text(tmp_path):
     (suite,) = JUnitXml.fromstring(text.encode("utf-8"))
     messages = [result.message for case in suite for result in case.result]
     assert any("<script>alert('it')</script>" in message and "\\x1b[2J" in message for message in messages)
+
+
+def test_what_was_not_reached_is_an_error():
+    document = recorded("interrupted")
+    missed = [row for row in document["not_judged"] if row["why"] == "not reached"]
+    assert missed
+    text = junit(document)
+    (suite,) = JUnitXml.fromstring(text.encode("utf-8"))
+    errors = [case for case in suite if any(isinstance(result, Error) for result in case.result)]
+    assert {case.name.partition("[")[2] for case in errors} == {
+        f"npu-{row['threshold_id']}]" for row in missed
+    }
+    assert suite.errors == len(missed)
+    assert suite.tests == len(document["verdicts"]) + len(missed)
+
+
+def test_a_run_that_has_not_ended_is_an_error():
+    text = junit(acceptance_document(state="running", run=recorded("passing")["run"] | {"ended": None}))
+    SCHEMA.validate(text)
+    (suite,) = JUnitXml.fromstring(text.encode("utf-8"))
+    assert (suite.tests, suite.errors) == (1, 1)
+
+
+def test_a_problem_of_the_instrument_is_a_property():
+    document = with_load(recorded("passing"))
+    document["measurements"]["load"]["instrument"] = {
+        "errors": [],
+        "problem": "the truth server did not start",
+    }
+    assert dict(suite_properties(document))["gptoss_instrument_problem"] == "the truth server did not start"

@@ -25,6 +25,10 @@ def _schema(name):
     return json.loads((SCHEMAS / f"{name}.schema.json").read_text("utf-8"))
 
 
+def _with(**parts):
+    return json.dumps({**recorded("passing"), **parts})
+
+
 @pytest.fixture
 def run(tmp_path):
     shutil.copyfile(HERE / "failing" / "acceptance.json", tmp_path / "acceptance.json")
@@ -73,6 +77,10 @@ def test_formats_and_place_are_chosen(run, tmp_path):
         ("[]", "schema_version is None"),
         ('{"schema_version": 99}', "schema_version is 99"),
         ('{"schema_version": 1, "state": "finished"}', "lacks run, devices"),
+        (_with(run={}), "lacks run.started, run.ended"),
+        (_with(run=[]), "lacks run (an object)"),
+        (_with(devices={}), "lacks devices (a list)"),
+        (_with(verdicts=[{}]), "lacks verdicts[0].changed_from"),
     ],
 )
 def test_what_is_no_run_is_a_usage_error(content, words, tmp_path, capsys):
@@ -118,3 +126,14 @@ def test_an_unknown_option_is_a_usage_error(run, capsys):
     assert "--colour" in capsys.readouterr().err
     with pytest.raises(UsageError):
         read_document(run / "nowhere")
+
+
+def test_what_cannot_be_forgotten_is_a_usage_error(run):
+    (run / "acceptance.html").mkdir()
+    with pytest.raises(UsageError, match=r"acceptance\.html.*move it away"):
+        forget_reports(run)
+
+
+def test_why_one_json_report_is_not_written_again_is_said(run, capsys):
+    assert main(["report", str(run), "--format", "json"]) == 0
+    assert "benchmark_report.json is written by a run alone" in capsys.readouterr().err

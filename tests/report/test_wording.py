@@ -5,8 +5,14 @@ import string
 from pathlib import Path
 
 import pytest
+from documents import RECORDED, diagnosed, recorded, with_load
 
 from pytest_gptoss import report
+from pytest_gptoss.judge.catalogue import load_metrics
+from pytest_gptoss.judge.thresholds import load_profile, profile_names
+from pytest_gptoss.judge.verdicts import PLAIN_UNITS
+from pytest_gptoss.report.html import html
+from pytest_gptoss.report.markdown import markdown
 from pytest_gptoss.report.wording import LANGUAGES, Wording, catalogue
 
 PACKAGE = Path(report.__file__).parent
@@ -16,9 +22,12 @@ SOURCES = "\n".join(
 SAID = set(re.findall(r"""\bsay\(\s*['"]([\w. *-]+)['"]\s*[,)]""", SOURCES))
 COMPOSED = {
     "head", "section", "status", "kind", "tier", "why", "outcome", "unit", "name", "run", "state", "role",
-    "chart", "axis", "fact", "feature",
+    "chart", "axis", "fact", "feature", "nothing",
 }  # fmt: skip
 """Groups whose keys are put together where they are used."""
+
+
+METRICS_OF_LOAD = {**load_metrics(1), **load_metrics(16)}
 
 
 def _fields(text):
@@ -36,8 +45,8 @@ def test_every_message_says_the_same_in_every_language():
 def test_chinese_is_chinese_but_for_names_and_units():
     alike = {key for key, message in catalogue().items() if not re.search("[\u4e00-\u9fff]", message["zh"])}
     groups = {key.partition(".")[0] for key in alike}
-    assert groups <= {"head", "axis", "alt", "name", "feature", "fact", "diff"}, alike
-    assert len(alike) < 25, alike
+    assert groups <= {"head", "axis", "alt", "name", "feature", "fact", "diff", "unit"}, alike
+    assert len(alike) < 28, alike
 
 
 def test_every_key_in_the_code_is_in_the_catalogue():
@@ -53,7 +62,7 @@ def test_no_key_is_dead():
         for key in catalogue()
         if key not in quoted
         and parts.get(key) not in quoted
-        and not key.startswith(("name.", "unit.", "run."))
+        and not key.startswith(("name.", "unit.", "run.", "statistic.", "setting.", "latency."))
     ]
 
 
@@ -76,3 +85,56 @@ def test_names_and_units():
     assert Wording("zh").figure(3, "outputs") == "3 个输出"
     with pytest.raises(KeyError):
         say("no such key")
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """Keys that renderings in the test have asked for."""
+    asked = set()
+    say = Wording.__call__
+
+    def note(self, key, **values):
+        asked.add(key)
+        return say(self, key, **values)
+
+    monkeypatch.setattr(Wording, "__call__", note)
+    return asked
+
+
+def test_no_part_of_a_group_is_dead(said):
+    """Heads, sections and the like are put together where they are used: what is never asked for is dead."""
+    documents = [diagnosed(with_load(recorded(name))) for name in RECORDED]
+    documents[0]["measurements"]["edges"] = [
+        {"edge": "npu-cpu", "device": "npu", "perplexity_ratio": 1.0, "kl": 0.01, "n": 8}
+    ]
+    documents[0]["devices"][0]["problem"] = "does not answer"
+    documents[0]["run"] |= {"replay_of": "elsewhere", "recorded": ["greedy-gpu"], "info": {"rack": "7"}}
+    documents[0]["measurements"]["configurations"] = {
+        "first": "npu", "finding": None,
+        "configurations": [
+            {"device": "npu", "label": None, "against_gpu": {"rouge_l": None}, "against_first": {}}
+        ],
+    }  # fmt: skip
+    for document in documents:
+        markdown(document)
+        html(document)
+    for group in ("head", "section", "fact", "setting", "latency", "chart", "axis", "feature", "heat"):
+        assert {key for key in catalogue() if key.startswith(f"{group}.")} <= said, group
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_unit_and_statistic_of_a_profile_is_in_the_catalogue(name):
+    profile = load_profile(name)
+    units = {row.unit for row in profile.thresholds.values()} - set(PLAIN_UNITS)
+    assert {f"unit.{unit}" for unit in units} <= set(catalogue())
+    known = {each for name in ("ttft.c01", "qps.c16") for each in METRICS_OF_LOAD[name].statistics}
+    assert {f"statistic.{each}" for each in known if not each.startswith("p")} <= set(catalogue())
+
+
+def test_a_percentage_stands_close_to_its_figure():
+    assert Wording("en").figure(0.5, "% of PPL(GPU)") == "0.5% of PPL(GPU)"
+    assert Wording("zh").figure(0.5, "% of PPL(GPU)") == "0.5%（相对 PPL(GPU)）"
+
+
+def test_times_say_that_they_are_utc():
+    assert Wording("en").when("2026-11-26T21:04:05.123+00:00") == "2026-11-26 21:04:05 UTC"
