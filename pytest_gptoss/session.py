@@ -150,9 +150,10 @@ class Session:
             return
         state = _state(session, exitstatus)
         try:
-            with self._noting("the reports could not be written"):
-                if state == "interrupted":
+            if state == "interrupted":
+                with self._noting("pytest-xdist's workers could not be ended"):
                     self._end_workers()
+            with self._noting("the reports could not be written"):
                 self._conclude(state)
         finally:
             self.run.close()
@@ -442,6 +443,8 @@ class Session:
             each = found.get(settings.name)
             probed = ProbedDevice.from_document(each) if each else ProbedDevice(settings.name)
             problem = probed.problem if each else "not asked: no selected test needed it"
+            if problem is not None:  # reports name the device beside it
+                problem = problem.removeprefix(f"{settings.name}: ")
             rows.append(device_row(settings.name, settings.role, settings.url, probed.device, problem))
         return rows
 

@@ -39,7 +39,8 @@ def test_a_dead_server(accept, gpu, verdicts, report):
     url = _nobody()
     result = accept(f"--npu-url={url}", gpu, "-k", "match or identical", SOON)
     _all_invalid(result, verdicts, url, "--npu-url")
-    assert report()["devices"][0]["problem"]
+    problem = report()["devices"][0]["problem"]
+    assert problem.startswith("GET http"), problem  # the name stands beside it
 
 
 def test_a_dead_baseline_leaves_what_needs_no_baseline(accept, embedded_pair, verdicts):
