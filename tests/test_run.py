@@ -40,15 +40,17 @@ def _answers(device, prompt_ids):
 @pytest.fixture
 def judged(tmp_path):
     """Verdicts, by threshold, on devices of (address, prompt ids), under waivers."""
+    runs = []
 
-    def run(waivers=None, **devices):
+    def judge(waivers=None, **devices):
         roles = {name: name if name in ("gpu", "cpu") else "npu" for name in devices}
         settings = Settings(
             devices=tuple(DeviceSettings(roles[name], name, f"http://{name}:1") for name in devices),
-            report=tmp_path,
+            report=tmp_path / str(len(runs)),
             waivers=waivers,
         )
         run = AcceptanceRun(settings, make_plan(settings), tell=lambda _: None)
+        runs.append(run)
         run.begin()
         found = []
         for name, (address, prompt_ids) in devices.items():
@@ -62,7 +64,9 @@ def judged(tmp_path):
         run.store.save_document("devices", found)
         return lambda threshold, npu="npu": run.verdict(npu, threshold)
 
-    return run
+    yield judge
+    for run in runs:
+        run.close()
 
 
 def test_one_server_twice_blocks_what_compares_it(judged):

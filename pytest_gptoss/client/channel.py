@@ -277,6 +277,8 @@ class Channel:
                 async for chunk in unpacked(response):
                     size += len(chunk)
                     if size > MAX_STREAM_BYTES:
+                        if progress.done:
+                            return
                         raise StreamError(_too_long(MAX_STREAM_BYTES))
                     wait = progress.advance(decoder.feed(chunk), take, self.timeouts.until_next_token)
                     if wait is not None:

@@ -107,7 +107,7 @@ async def test_a_stream_without_end_is_cut_off(bounds, piece, kind, said):
             assert said in await failure(client.chat(PROMPT, max_tokens=4), kind)
 
 
-async def test_a_stream_that_goes_on_after_its_end_costs_no_answer():
+async def test_a_stream_that_goes_on_after_its_end_costs_no_answer(bounds):
     whole = STREAM_HEAD + events(TOKEN, *END)
     async with asking({CHAT: endless(whole, events(TOKEN, done=False) * 50)}) as client:
         answered = await asyncio.wait_for(client.chat(PROMPT, max_tokens=4), HANGING)

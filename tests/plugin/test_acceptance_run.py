@@ -175,9 +175,10 @@ def test_token_id_inputs(accept, urls, verdicts):
     assert set(verdicts().values()) == {"PASS"}
 
 
-def test_several_devices_are_each_judged(accept, embedded_pair, report):
+def test_several_devices_are_each_judged(accept, embedded_pair, reference_server, report):
+    other = reference_server(dtype="bfloat16").url
     result = accept(
-        f"--npu-url=one={embedded_pair['npu']}", f"--npu-url=two={embedded_pair['npu']}/v1",
+        f"--npu-url=one={embedded_pair['npu']}", f"--npu-url=two={other}/v1",
         f"--gpu-url={embedded_pair['gpu']}", "--npu-label=two=the other", "-k", "match or identical",
     )  # fmt: skip
     assert result.ret == pytest.ExitCode.OK, result.stdout.str()
