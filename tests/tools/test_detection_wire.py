@@ -130,6 +130,13 @@ def test_counts_are_off_by_one(name: str, said: str, server: str) -> None:
         assert said in str(answers(url, 2)[1])
 
 
+def test_what_the_server_itself_breaks_off_is_passed_on(server: str) -> None:
+    with proxy(server, FAULTS["connection-reset"].handler()) as breaking, proxy(breaking) as url:
+        found = answers(url, 2)
+    assert isinstance(found[0], Generation)
+    assert "closed in mid-stream" in str(found[1])
+
+
 def test_a_handler_that_fails_is_no_fault_that_was_caught(server: str) -> None:
     async def broken(exchange: Exchange) -> None:
         raise KeyError("a bug of the proxy's")

@@ -181,7 +181,7 @@ class _Running:
                     break
         except (asyncio.IncompleteReadError, OSError):
             pass  # the client has gone
-        except Reset:
+        except (Reset, httpx.RemoteProtocolError, httpx.ReadError):  # the latter: the server itself broke off
             writer.transport.abort()
         except Exception as error:  # whatever it is, the row must not count
             self.failure = self.failure or error
