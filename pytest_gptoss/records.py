@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
@@ -586,12 +587,43 @@ class AbortTrace:
 
     ``before`` it was sent, ``during``: the most while it ran, ``after``: pairs of seconds since the client
     left and the count. ``natural_s``: how long the answer would have gone on by itself, in seconds.
+    ``room`` tokens were asked for, and the server counted ``generated`` from before it until the last read,
+    those of others included; None where not told. ``trials``: how often this was tried.
     """
 
     before: int
     during: int
     after: tuple[tuple[float, int], ...]
     natural_s: float
+    room: int | None = None
+    generated: int | None = None
+    trials: int = 1
+
+    @property
+    def left(self) -> int:
+        """Requests still counted at the last read beyond those before."""
+        return max(0, self.after[-1][1] - self.before)
+
+    @property
+    def says_nothing(self) -> Literal["unseen", "others", "ended"] | None:
+        """Why this proves nothing; None when it does.
+
+        ``unseen``: the request never raised the count. ``others``: the count stays up and others' requests
+        came. ``ended``: the slot is free, but the request may have run to its own end.
+        """
+        if self.during <= self.before:
+            return "unseen"
+        if self.left:
+            return "others" if self._moves_without_us else None
+        if self.room is not None and self.generated is not None:
+            return None if self.generated < self.room else "ended"
+        return None if self.natural_s >= 2 * self.after[-1][0] else "ended"
+
+    @property
+    def _moves_without_us(self) -> bool:
+        """Whether others' requests came: ours adds one, and after it was left nothing may add any."""
+        counts = [self.during, *(count for _, count in self.after)]
+        return self.during > self.before + 1 or any(later > earlier for earlier, later in pairwise(counts))
 
 
 @dataclass(frozen=True, slots=True)

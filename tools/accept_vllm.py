@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from pytest_gptoss.embedded import PINNED_DATE, start_reference
 from pytest_gptoss.errors import ReferenceServerError
 from pytest_gptoss.resources import acceptance_tests
 
-__all__ = ["accept", "export", "main", "record_hidden", "refuse_unless_accepted"]
+__all__ = ["accept", "export", "halves", "main", "record_hidden", "refuse_unless_accepted"]
 
 PROFILE = "embedded"
 HIDDEN = "npu-hidden.npz"
@@ -93,18 +93,33 @@ def accept(checkpoint: Path, venv: Path, output: Path, more: Sequence[str] = ())
     (output / DOCUMENT).unlink(missing_ok=True)  # an earlier run's says nothing of this one
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GPTOSS_")}
     dated = {"VLLM_SYSTEM_START_DATE": PINNED_DATE}
+    servers, ours = halves(os.sched_getaffinity(0))
     with (
-        vllm_cpu.serving(checkpoint, venv=venv, start_date=PINNED_DATE, log=output / "serving.log") as npu,
+        vllm_cpu.serving(
+            checkpoint, venv=venv, start_date=PINNED_DATE, log=output / "serving.log", cores=servers
+        ) as npu,
         start_reference("tiny", "float32", environment=dated) as gpu,
     ):
         command = [
-            *(sys.executable, "-m", "pytest", str(acceptance_tests()), "-p", "no:cacheprovider"),
+            *(*vllm_cpu.pinned(ours), sys.executable, "-m", "pytest", str(acceptance_tests())),
+            *("-p", "no:cacheprovider"),
             *(f"--npu-url={npu}", f"--gpu-url={gpu.url}", f"--gptoss-profile={PROFILE}"),
             *(f"--gptoss-hidden-npu={output / HIDDEN}", f"--gptoss-npu-log={output / 'serving.log'}"),
             f"--gptoss-report={output}",
             *(f"--junitxml={output / 'acceptance.xml'}", "-o", "junit_duration_report=call", *more),
         ]
         return subprocess.run(command, check=False, env=environment).returncode
+
+
+def halves(cores: Iterable[int]) -> tuple[set[int], set[int]]:
+    """The CPUs that vLLM may use and those of everything else, both all of them where there is but one.
+
+    vLLM's compute threads spin. Where they share cores with its API process and with the suite, tokens come
+    in bursts, and the suite rightly calls the level's latency unmeasured.
+    """
+    ordered = sorted(cores)
+    middle = len(ordered) // 2
+    return (set(ordered[:middle]), set(ordered[middle:])) if middle else (set(ordered), set(ordered))
 
 
 def refuse_unless_accepted(output: Path, status: int) -> None:

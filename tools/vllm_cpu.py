@@ -30,12 +30,12 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO, NoReturn
 
-__all__ = ["VERSION", "VllmCpuError", "default_venv", "install", "installed", "main", "serving"]
+__all__ = ["VERSION", "VllmCpuError", "default_venv", "install", "installed", "main", "pinned", "serving"]
 
 VERSION = "0.32.0"
 ROOT = Path(__file__).resolve().parent.parent
@@ -216,12 +216,15 @@ def serving(
     start_date: str | None = "2026-01-01",
     ready_timeout: float = 600.0,
     log: Path | None = None,
+    cores: Collection[int] = (),
 ) -> Iterator[str]:
     """Serve the checkpoint in ``model`` on loopback; yields the URL once it is healthy, ends it on leaving.
 
     ``port`` 0 takes a free one. ``chat_flags`` choose the parsers of chat. ``start_date``
     pins the date in the harmony prompt, None takes today.
     ``ready_timeout`` is in seconds. ``log`` None sends the server's output to this process's stderr.
+    ``cores`` are the CPUs that the server may use, all of this process's where none are named: its compute
+    threads spin, and on shared cores they starve its API process and the client that times it.
     Raises VllmCpuError when vLLM is not installed, the model is no folder, or the server does not get ready.
     """
     venv = venv or default_venv()
@@ -235,6 +238,7 @@ def serving(
         raise VllmCpuError(f"{model} is no model folder: it holds no config.json")
     older = version.startswith("0.18.")
     command = [
+        *pinned(cores),
         *(str(venv / "bin" / "vllm"), "serve", str(model), "--served-model-name", served_model_name),
         *("--host", "127.0.0.1", "--port", str(port)),
         *("--dtype", dtype, "--max-model-len", str(max_model_len)),
@@ -257,6 +261,11 @@ def serving(
         finally:
             _end(server)
             guard.communicate()
+
+
+def pinned(cores: Collection[int]) -> tuple[str, ...]:
+    """The beginning of a command line that holds a program to these CPUs; empty for all."""
+    return ("taskset", "--cpu-list", ",".join(map(str, sorted(cores)))) if cores else ()
 
 
 def _environment(start_date: str | None) -> Mapping[str, str]:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import dataclasses
 import json
 import random
-import re
-import time
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
 from pytest_gptoss.client.http import VllmClient
-from pytest_gptoss.errors import DialectError, RequestError, StatusError
+from pytest_gptoss.errors import RequestError, StatusError
+from pytest_gptoss.measure.abort_trial import AbortTrial
 from pytest_gptoss.measure.prose import sentences
 from pytest_gptoss.records import (
     AGAIN,
-    AbortTrace,
     BadRequest,
     Feature,
     FeatureName,
@@ -71,18 +67,12 @@ TOOL_TOKENS = 512
 TAG_TOKENS = 256
 PROSE_SENTENCES = 12
 
-ABORT_TOKENS = 4096
-ABORT_PATIENCE_S = 10.0
-ABORT_POLL_S = 0.1
-ABORT_AFTER = 8
-ABORT_PROMPT = (976, 4853)
-_RUNNING = re.compile(r"^vllm:num_requests_running(?:\{[^}]*\})? (\S+)", re.MULTILINE)
-
 _GOOD = Prompt("good", (Message("user", "What is the capital of France?"),))
 _MESSAGES = [{"role": "user", "content": "Hi"}]
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
 NO_TOKEN = 2**31 - 1
+PLAIN_TOKEN = 976
 
 
 def _json(body: Json) -> bytes:
@@ -152,7 +142,7 @@ class FeatureTrial:
     async def ask(self, item_id: str) -> Any:
         """One item. Raises RequestError when it cannot be had."""
         if self._feature == "abort":
-            return await self._abort()
+            return await AbortTrial(self._client, context=self._context).ask()
         if self._feature == "bad-requests":
             return await self._bad_request(item_id)
         if self._feature == "tags":
@@ -185,50 +175,10 @@ class FeatureTrial:
         prompt = Prompt(tag, (Message("user", f"{' '.join(prose)}\n\nWhat is the secret code?"),))
         return await self._client.chat(prompt, max_tokens=TAG_TOKENS, top_logprobs=None)
 
-    async def _abort(self) -> AbortTrace:
-        """Start a request that runs long, see it counted, hang up, and watch the count."""
-        room = ABORT_TOKENS if self._context is None else min(ABORT_TOKENS, self._context - len(ABORT_PROMPT))
-        before = await self._running()
-        stamps: list[float] = []
-        first, enough = asyncio.Event(), asyncio.Event()
-
-        def arrived(count: int) -> None:
-            stamps.append(time.monotonic())
-            first.set()
-            if count >= ABORT_AFTER:
-                enough.set()
-
-        long = asyncio.ensure_future(self._client.run_on(ABORT_PROMPT, max_tokens=room, arrived=arrived))
-        try:
-            await _either(long, first)
-            if long.done():
-                long.result()  # raises what ended it early
-            during = await self._running()
-            await _either(long, enough)
-            during = max(during, await self._running())
-        finally:
-            long.cancel()
-            with contextlib.suppress(asyncio.CancelledError, RequestError):
-                await long
-        left = time.monotonic()
-        pace = (stamps[-1] - stamps[0]) / max(1, len(stamps) - 1) if stamps else 0.0
-        after: list[tuple[float, int]] = []
-        while not after or (after[-1][1] > before and after[-1][0] < ABORT_PATIENCE_S):
-            await asyncio.sleep(ABORT_POLL_S)
-            running = await self._running()
-            after.append((time.monotonic() - left, running))
-        return AbortTrace(before, during, tuple(after), natural_s=pace * (room - len(stamps)))
-
-    async def _running(self) -> int:
-        found = _RUNNING.findall(await self._client.metrics_text())
-        if not found:
-            raise DialectError("/metrics holds no vllm:num_requests_running, though it has vllm: counters")
-        return round(sum(float(value) for value in found))
-
     async def _bad_request(self, name: str) -> BadRequest:
         path, body = BAD_REQUESTS[name]
         if name == "prompt-too-long":
-            body = _json({"prompt": [ABORT_PROMPT[0]] * ((self._context or 131_072) + 1), "max_tokens": 1})
+            body = _json({"prompt": [PLAIN_TOKEN] * ((self._context or 131_072) + 1), "max_tokens": 1})
         status: int | None = None
         said = ""
         if body:
@@ -244,13 +194,3 @@ class FeatureTrial:
         except RequestError as error:
             return BadRequest(name, status, said, alive=False, trouble=str(error))
         return BadRequest(name, status, said, alive=True)
-
-
-async def _either(task: asyncio.Future[None], event: asyncio.Event) -> None:
-    """Wait until the task has ended or the event has come."""
-    waiting = asyncio.ensure_future(event.wait())
-    both: set[asyncio.Future[Any]] = {task, waiting}
-    try:
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiting.cancel()

@@ -217,6 +217,16 @@ def test_an_abort_that_proves_nothing_is_none():
         capability.abort_frees(npu=measurement("npu", [], left_out={"abort": "npu has no /metrics"}))
 
 
+def test_tokens_that_the_server_counted_prove_an_early_end():
+    # By its pace the request would have ended at once: the count of tokens says that it had not.
+    early = AbortTrace(0, 1, ((0.1, 0),), natural_s=0.0, room=4096, generated=300)
+    estimate = capability.abort_frees(npu=measurement("npu", [early]))
+    assert (estimate.value, estimate.details["generated"]) == (0, 300)
+    whole = AbortTrace(0, 1, ((0.1, 0),), natural_s=30.0, room=4096, generated=4096, trials=5)
+    with pytest.raises(InsufficientData, match=r"generated 4096 tokens .* proves nothing, 5 times"):
+        capability.abort_frees(npu=measurement("npu", [whole]))
+
+
 @pytest.mark.parametrize(
     ("during", "after"),
     [(2, ((0.1, 2), (10.0, 1))), (1, ((0.1, 0), (0.2, 1), (10.0, 1))), (1, ((0.1, 2), (10.0, 2)))],

@@ -1,45 +1,12 @@
 """Trying a feature: what a server's habits must not be mistaken for."""
 
-import asyncio
-
 import pytest
 
-from pytest_gptoss.measure import features
 from pytest_gptoss.measure.features import FeatureTrial, item_ids
 from pytest_gptoss.measure.prompts import prompt_set
 from pytest_gptoss.records import Feature
 
 pytestmark = pytest.mark.asyncio
-
-
-class Counting:
-    """A client that tells these counts of running requests, one after the other."""
-
-    def __init__(self, counts):
-        self._counts = iter(counts)
-
-    async def metrics_text(self):
-        return f"vllm:num_requests_running {next(self._counts)}.0\n"
-
-    async def run_on(self, token_ids, *, max_tokens, arrived):
-        for count in range(1, features.ABORT_AFTER + 1):
-            arrived(count)
-        await asyncio.Event().wait()
-
-
-@pytest.mark.parametrize("after", [0, 1])
-async def test_a_request_that_is_left_is_watched(monkeypatch, after):
-    monkeypatch.setattr(features, "ABORT_PATIENCE_S", 0.0)
-    monkeypatch.setattr(features, "ABORT_POLL_S", 0.0)
-    trial = FeatureTrial(
-        Feature("npu", "abort"),
-        Counting([0, 1, 1, after]),
-        prompt_set("none", []),
-        max_tokens=8,
-        context=None,
-    )
-    found = await trial.ask("abort")
-    assert (found.before, found.during, found.after[-1][1]) == (0, 1, after)
 
 
 class Echo:

@@ -273,41 +273,46 @@ def abort_frees(*, npu: Measurement[AbortTrace]) -> Estimate:
     if not npu.items and not npu.failures and npu.left_out:
         raise ConditionAbsent(next(iter(npu.left_out.values())))
     trace = sound_items(npu, "requests")[0]
-    if trace.during <= trace.before:
-        raise InsufficientData(
-            f"{npu.device}: a request in flight did not raise vllm:num_requests_running above "
-            f"{trace.before}: "
-            "is the server shared with others?"
-        )
     freed_s, running = trace.after[-1]
-    left = max(0, running - trace.before)
-    if left and _moves_without_us(trace):
-        raise InsufficientData(
-            f"{npu.device}: vllm:num_requests_running moves without us (before {trace.before}, during "
-            f"{trace.during}, after at most {max(count for _, count in trace.after)}): others use this "
-            "server, try while they do not"
-        )
-    if not left and trace.natural_s < 2 * freed_s:
-        raise InsufficientData(
-            f"{npu.device}: the aborted request would have ended by itself {trace.natural_s:.1f} s later, "
-            f"the slot was free after {freed_s:.1f} s: that proves nothing"
-        )
+    if trace.says_nothing is not None:
+        times = f", {trace.trials} times" if trace.trials > 1 else ""
+        raise InsufficientData(f"{npu.device}: {_nothing_said(trace)}{times}")
     details: dict[str, Json] = {
-        "before": trace.before, "during": trace.during, "freed_s": None if left else freed_s,
-        "natural_s": trace.natural_s,
+        "before": trace.before, "during": trace.during, "freed_s": None if trace.left else freed_s,
+        "natural_s": trace.natural_s, "room": trace.room, "generated": trace.generated,
+        "trials": trace.trials,
     }  # fmt: skip
-    if left:
+    if trace.left:
         details["finding"] = (
             f"{npu.device} still counts {running} running requests {freed_s:.0f} s after the client left "
             f"({trace.before} before it came): abandoned requests keep their slots"
         )
-    return Estimate(float(left), "requests", 1, details=details)
+    return Estimate(float(trace.left), "requests", 1, details=details)
 
 
-def _moves_without_us(trace: AbortTrace) -> bool:
-    """Whether others' requests came: ours adds one, and after it was left nothing may add any."""
-    counts = [trace.during, *(count for _, count in trace.after)]
-    return trace.during > trace.before + 1 or any(later > earlier for earlier, later in pairwise(counts))
+def _nothing_said(trace: AbortTrace) -> str:
+    freed_s = trace.after[-1][0]
+    if trace.says_nothing == "unseen":
+        return (
+            f"a request in flight did not raise vllm:num_requests_running above {trace.before}: "
+            "is the server shared with others?"
+        )
+    if trace.says_nothing == "others":
+        return (
+            f"vllm:num_requests_running moves without us (before {trace.before}, during {trace.during}, "
+            f"after at most {max(count for _, count in trace.after)}): others use this server, "
+            "try while they do not"
+        )
+    if trace.room is not None and trace.generated is not None:
+        return (
+            f"the slot was free {freed_s:.1f} s after the client left, but the server generated "
+            f"{trace.generated} tokens meanwhile and {trace.room} were asked for: the request may have ended "
+            "by itself, that proves nothing"
+        )
+    return (
+        f"the aborted request would have ended by itself {trace.natural_s:.1f} s later, "
+        f"the slot was free after {freed_s:.1f} s: that proves nothing"
+    )
 
 
 def survival(*, npu: Measurement[BadRequest]) -> Estimate:
