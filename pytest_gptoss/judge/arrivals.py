@@ -16,10 +16,10 @@ from pytest_gptoss.records import LoadLevel, RequestTiming
 __all__ = ["arrivals", "is_buffered", "why_buffered"]
 
 NS_PER_MS = 1e6
-ONE_ARRIVAL_NS = 500_000
-"""Token events so near to each other are one arrival: what is flushed at once can take several reads of the
-client's, some tens of microseconds apart. No GPT-OSS generates 2,000 tokens a second for one request, and
-what it generates in one step (speculative decoding) is fewer than ``GROUP`` events."""
+ONE_ARRIVAL_NS = 1_000_000
+"""Token events so near to each other are one arrival: what is flushed at once can take several writes of a
+proxy's and reads of the client's, tenths of a millisecond apart. No GPT-OSS sends 1,000 events a second for
+one request; what it generates in one step (speculative decoding) is fewer than ``GROUP`` events."""
 
 GROUP = 4
 """Events of one arrival from which on they were held back: a busy client reads two or three at once."""
@@ -34,7 +34,7 @@ LEAST_EVENTS = 8
 def arrivals(token_ns: Sequence[int]) -> list[int]:
     """The number of token events in each arrival, in order.
 
-    An arrival is a run of events of which each was stamped at most half a millisecond after the one before.
+    An arrival is a run of events of which each was stamped at most a millisecond after the one before.
     Events that one read has brought share its stamp, and so belong to one arrival.
     """
     if not token_ns:

@@ -175,19 +175,36 @@ def _usage(script: Script, tokens: int) -> dict[str, int]:
 
 
 def _held(writes: Sequence[Write], size: int) -> Iterator[Write]:
-    """The writes, each held back until so many bytes wait; what ends or breaks the answer lets all go."""
+    """The writes, each held back until so many bytes wait; what ends or breaks the answer lets all go.
+
+    What is let go at once is one chunk, as a proxy writes it.
+    """
+    if not size:
+        yield from writes
+        return
     held: list[Write] = []
     for write in writes:
         held.append(write)
         if write.then != "next" or sum(len(each.data) for each in held) >= size:
             yield Write(
                 write.due_ms,
-                b"".join(each.data for each in held),
+                _one_chunk(b"".join(each.data for each in held)),
                 sum(each.tokens for each in held),
                 any(each.text for each in held),
                 write.then,
             )
             held = []
+
+
+def _one_chunk(data: bytes) -> bytes:
+    """The same bytes in one chunk, behind the head and before the last chunk, where they are among them."""
+    head, mark, rest = data.partition(b"\r\n\r\n") if data.startswith(b"HTTP/") else (b"", b"", data)
+    body, size = b"", -1
+    while rest and size:
+        line, _, rest = rest.partition(b"\r\n")
+        size = int(line, 16)
+        body, rest = body + rest[:size], rest[size + 2 :]
+    return head + mark + (_framed(body) if body else b"") + (_LAST_CHUNK if size == 0 else b"")
 
 
 def _break(answer: _Answer, fault: str, total: int) -> None:

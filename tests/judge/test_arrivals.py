@@ -7,7 +7,7 @@ from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.arrivals import arrivals, is_buffered, why_buffered
 from pytest_gptoss.judge.metrics.performance import completed, itl, latency, qps, throughput
 
-READ_MS = 0.05
+READ_MS = 0.3
 """Time between two reads of what was flushed at once."""
 
 
@@ -35,7 +35,7 @@ BUFFERED = {
 }
 SOUND = {
     "one by one": [80 + 5 * step for step in range(32)],
-    "one by one, very fast": [80 + 0.8 * step for step in range(32)],
+    "one by one, very fast": [80 + 1.2 * step for step in range(32)],
     "two or three a read, a busy client": blocks(*(3, 2, 3, 1) * 8, apart=15),
     "speculative bursts of three": blocks(*(3,) * 11, apart=30, within=READ_MS),
     "a long wait, then a short answer": [30_000 + 5 * step for step in range(12)],
@@ -49,7 +49,7 @@ SOUND = {
 def test_an_arrival_is_what_one_read_or_one_flush_brings():
     assert arrivals([]) == []
     assert arrivals([5, 5, 5]) == [3]
-    assert arrivals([0, 500_000, 1_000_000, 1_500_001]) == [3, 1]
+    assert arrivals([0, 1_000_000, 2_000_000, 3_000_001]) == [3, 1]
 
 
 @pytest.mark.parametrize("kind", BUFFERED)
