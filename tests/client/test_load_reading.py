@@ -150,3 +150,14 @@ def test_what_follows_the_end_is_not_looked_at():
     stream = read([delta(token_ids=[1, 2]), *END])
     stream.take("no json", 99)
     stream.finish()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_recorded_running_usage_counts_as_the_ids_do(version):
+    chunks = sse_chunks(version, "chat_stream_token_ids_continuous_usage")
+    by_ids = read(chunks).counted()
+    assert by_ids.counted_by == "ids"
+    for chunk in chunks:
+        for choice in chunk["choices"]:
+            choice.pop("token_ids", None)
+    assert read(chunks).counted() == (*by_ids[:2], "usage")
