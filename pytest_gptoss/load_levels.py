@@ -8,6 +8,13 @@ from statistics import median
 from typing import Any
 
 from pytest_gptoss.instrument import instrument_errors, instrument_problems
+from pytest_gptoss.judge.accounting import (
+    SEVERAL_TOKENS,
+    tokens_per_event,
+    why_first_is_late,
+    why_unaccounted,
+)
+from pytest_gptoss.judge.arrivals import why_buffered
 from pytest_gptoss.judge.cross_check import disagreements, server_ttft_ms
 from pytest_gptoss.judge.instrument import error_at, why_overloaded
 from pytest_gptoss.judge.little import contradictions
@@ -132,7 +139,6 @@ def _figures(level: LoadLevel) -> dict[str, Json]:
         f"{name}_ms": distribution([value for value in values if value is not None])
         for name, values in waits.items()
     }
-    events = sum(len(each.token_ns) for each in sound)
     whole, full = whole_run(level), full_window(level)
     return {
         "num_requests": shape.requests,
@@ -143,7 +149,7 @@ def _figures(level: LoadLevel) -> dict[str, Json]:
         "failed": len(level.requests) - len(sound),
         **spread,
         "itl_ms": distribution([gap for each in sound for gap in gaps(each)], independent=False),
-        "tokens_per_event": sum(sum(each.tokens) for each in sound) / events if events else None,
+        "tokens_per_event": tokens_per_event(sound),
         "seconds": None if whole is None else whole.seconds,
         "throughput_tok_s": None if whole is None else whole.throughput,
         "qps": None if whole is None else whole.qps,
@@ -178,6 +184,13 @@ def _notes(
         if not measurement.complete or any(why_incomplete(each, level.shape) for each in level.requests):
             continue
         error = error_at(errors, scenario.concurrency)
+        for check in (why_unaccounted, why_buffered, why_first_is_late):
+            why = check(level)
+            if why is not None:
+                yield f"{where}: {why}"
+        per_event = tokens_per_event(level.requests)
+        if per_event is not None and per_event >= SEVERAL_TOKENS:
+            yield f"{where}: ITL is per event, which carries {per_event:.1f} tokens on average"
         for text in disagreements(level, error):
             yield f"{where}: {text}"
         overloaded = why_overloaded(level.health, error, ttft_limit_ms=ttft_limit_ms)

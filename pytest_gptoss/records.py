@@ -22,6 +22,7 @@ __all__ = [
     "BadRequest",
     "Capabilities",
     "Comparison",
+    "CountedBy",
     "Device",
     "Drift",
     "DriftPoint",
@@ -86,6 +87,7 @@ FeatureName: TypeAlias = Literal[
 ]  # fmt: skip
 NeedleTrouble: TypeAlias = Literal["truncated", "rejected", "out_of_memory", "timeout"]
 LoadEndpoint: TypeAlias = Literal["chat", "completions"]
+CountedBy: TypeAlias = Literal["ids", "usage"]
 
 AGAIN = " again"
 """Ends the id of an answer that was asked for a second time, to know whether the server repeats itself."""
@@ -651,6 +653,8 @@ class RequestTiming:
     ``first_text_ns``: the first event with visible text, of reasoning or of the answer.
     ``end_ns``: the stream's end, or the failure. Counts come from the server's usage, None when
     it gave none. ``error`` is set for whatever failed, a stream that ended badly included.
+    ``counted_by`` says what gave ``tokens``: the events' token ids, or usage counts that ran along; None
+    when neither accounts for all tokens, and each event is then taken for one.
     """
 
     id: str
@@ -665,6 +669,7 @@ class RequestTiming:
     cached_tokens: int | None = None
     finish_reason: str | None = None
     error: Failure | None = None
+    counted_by: CountedBy | None = None
 
 
 @dataclass(frozen=True, slots=True)

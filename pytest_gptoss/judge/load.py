@@ -79,11 +79,12 @@ def first_text(request: RequestTiming) -> float | None:
 
 
 def per_token(request: RequestTiming) -> float | None:
-    """TPOT: from the first to the last event with a token, over the tokens after the first event, ms."""
-    if request.completion_tokens is None or not request.token_ns:
-        return None
-    later = request.completion_tokens - request.tokens[0]
-    if later <= 0 or len(request.token_ns) < 2:
+    """TPOT: from the first to the last event with a token, over the tokens after the first event, ms.
+
+    None where nothing tells how many tokens each event carries.
+    """
+    later = sum(request.tokens[1:])
+    if request.counted_by is None or later <= 0:
         return None
     return (request.token_ns[-1] - request.token_ns[0]) / later / NS_PER_MS
 

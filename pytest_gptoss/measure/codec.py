@@ -231,6 +231,7 @@ def _load_fields(level: LoadLevel) -> dict[str, Json]:
         "server": None if level.server is None else dict(level.server),
         "ids": [request.id for request in level.requests],
         "finish_reasons": [request.finish_reason for request in level.requests],
+        "counted_by": [request.counted_by for request in level.requests],
         "errors": {
             str(index): asdict(request.error)
             for index, request in enumerate(level.requests)
@@ -252,6 +253,7 @@ def _load_parts(level: LoadLevel) -> Parts:
 
 def _load(fields: Mapping[str, Json], parts: Parts) -> LoadLevel:
     ends = np.cumsum(parts["events"]).tolist()
+    counted_by = fields.get("counted_by") or [None] * len(ends)  # runs of earlier versions do not tell
     requests = []
     for index, (row, end) in enumerate(zip(parts["requests"].tolist(), ends, strict=True)):
         columns = dict(zip(_REQUEST_COLUMNS, map(_or_none, row), strict=True))
@@ -263,6 +265,7 @@ def _load(fields: Mapping[str, Json], parts: Parts) -> LoadLevel:
                 token_ns=tuple(parts["token_ns"][events].tolist()),
                 tokens=tuple(parts["tokens"][events].tolist()),
                 finish_reason=fields["finish_reasons"][index],
+                counted_by=counted_by[index],
                 error=None if error is None else Failure(**error),
                 **columns,
             )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from pytest_gptoss.judge.accounting import SEVERAL_TOKENS
 from pytest_gptoss.records import Json
 from pytest_gptoss.report.instrument import calibrated
 from pytest_gptoss.report.standing import worst
@@ -129,11 +130,11 @@ def _percentiles(measured: list[Row], say: Wording) -> Table:
         (
             Cell(level["device"]),
             Cell(str(level["concurrency"]), figure=True),
-            Cell(say.word("latency", name)),
+            Cell(_quantity(level, key, say)),
             *(Cell(say.figure(level[key][statistic]), figure=True) for statistic in _STATISTICS),
         )
         for level in measured
-        for key, name in LATENCIES.items()
+        for key in LATENCIES
         if level.get(key)
     ]
     head = (
@@ -141,6 +142,14 @@ def _percentiles(measured: list[Row], say: Wording) -> Table:
         say("head.mean"), *_STATISTICS[1:],
     )  # fmt: skip
     return Table("percentiles", say("section.distributions"), head, tuple(rows))
+
+
+def _quantity(level: Row, key: str, say: Wording) -> str:
+    """A latency's name; ITL is said to be per event where events carry several tokens."""
+    per_event = level.get("tokens_per_event")
+    if key == "itl_ms" and per_event is not None and per_event >= SEVERAL_TOKENS:
+        return say("latency.itl_per_event", tokens=f"{per_event:.1f}")
+    return say.word("latency", LATENCIES[key])
 
 
 def _circumstances(document: Document, say: Wording) -> Table:

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-__all__ = ["FAULTS", "TEXTS", "Script", "ScriptError"]
+__all__ = ["ENCODINGS", "FAULTS", "TEXTS", "Script", "ScriptError"]
 
 TEXTS = ("content", "reasoning", "none", "harmony")
 """Where tokens show: in ``content``, in ``reasoning``, nowhere but in ``token_ids``, or as harmony has
 it: three hidden ones, then reasoning, then content."""
+
+ENCODINGS = ("identity", "gzip", "deflate", "br")
+"""What ``Content-Encoding`` says. The server has no brotli: under ``br`` the bytes stay as they are."""
 
 FAULTS = (
     "none",
@@ -48,6 +51,11 @@ class Script:
     tokens come in one event. ``split`` cuts each event into pieces of so many bytes, ``split_ms`` apart, 0
     leaves it whole. ``fault_after`` tokens come before a fault in mid-stream. ``ids`` False leaves
     ``token_ids`` out. ``tokens`` None obeys the request's max_tokens.
+
+    ``burst`` events come at once, as speculative decoding has them, with the same pace on the whole.
+    ``running_usage`` puts the count so far into each event. ``content_only`` drops the events without
+    content, as some gateways do. ``buffer`` holds the answer back until so many bytes are there or it
+    ends, as a proxy does. ``encoding`` packs the body, event by event.
     """
 
     first_token_ms: float = 80.0
@@ -63,6 +71,11 @@ class Script:
     comments: bool = False
     split: int = 0
     split_ms: float = 2.0
+    burst: int = 1
+    running_usage: bool = False
+    content_only: bool = False
+    buffer: int = 0
+    encoding: str = "identity"
     fault: str = "none"
     fault_after: int = 4
 
@@ -86,10 +99,14 @@ def _check(name: str, value: Any) -> None:
         fits = value in TEXTS
     elif name == "fault":
         fits = value in FAULTS
-    elif name in ("ids", "crlf", "comments"):
+    elif name == "encoding":
+        fits = value in ENCODINGS
+    elif name in ("ids", "crlf", "comments", "running_usage", "content_only"):
         fits = isinstance(value, bool)
-    elif name in ("tokens", "prompt_tokens", "per_event", "split", "fault_after"):
-        fits = type(value) is int and 0 <= value <= 10**7 and not (name == "per_event" and value == 0)
+    elif name in ("per_event", "burst"):
+        fits = type(value) is int and 0 < value <= 10**7
+    elif name in ("tokens", "prompt_tokens", "split", "buffer", "fault_after"):
+        fits = type(value) is int and 0 <= value <= 10**7
     else:
         fits = value is None if name == "role_ms" and value is None else _is_duration(value)
     if not fits:

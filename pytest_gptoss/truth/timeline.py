@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,6 +19,8 @@ _WORDS = (" the", " é", " 密码", " and", " naïve", " 🜁", " of", " code")
 
 _STUFFING = b"x" * 2**16
 _LAST_CHUNK = b"0\r\n\r\n"
+_HEADERS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+"""What zlib is told to put around the packed bytes, by ``Content-Encoding``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ def timeline(script: Script, max_tokens: int, *, chat: bool) -> tuple[Write, ...
         _break(answer, script.fault, total)
     else:
         _end(answer, script, total)
-    return tuple(answer.writes)
+    return tuple(_held(answer.writes, script.buffer))
 
 
 _BREAKS = frozenset(
@@ -67,15 +71,19 @@ class _Answer:
         self.chat = chat
         self._script = script
         self._line_end = b"\r\n" if script.crlf else b"\n"
+        packs = script.encoding in _HEADERS
+        self._packer = zlib.compressobj(wbits=_HEADERS[script.encoding]) if packs else None
 
     def head(self) -> None:
         head = (
             b"HTTP/1.1 200 OK\r\nserver: uvicorn\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
-            b"transfer-encoding: chunked\r\n\r\n"
+            b"transfer-encoding: chunked\r\n"
         )
+        if self._script.encoding != "identity":
+            head += b"content-encoding: %s\r\n" % self._script.encoding.encode()
         at_once = self._script.role_ms is not None or self._script.fault in ("pings", "huge-line")
         self.due_ms = (self._script.role_ms or 0.0) if at_once else self._script.first_token_ms
-        self.raw(head)
+        self.raw(head + b"\r\n")
         if self.chat:
             delta: dict[str, Any] = {"role": "assistant", "content": ""}
             self.chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}])
@@ -92,6 +100,8 @@ class _Answer:
         end = self._line_end
         comment = b": ping" + end + end if self._script.comments else b""
         whole = comment + b"data: " + data + end + end
+        if self._packer is not None:
+            whole = self._packer.compress(whole) + self._packer.flush(zlib.Z_SYNC_FLUSH)
         step = self._script.split or len(whole)
         pieces = [whole[at : at + step] for at in range(0, len(whole), step)]
         for piece in pieces[:-1]:
@@ -102,15 +112,24 @@ class _Answer:
     def raw(self, data: bytes, then: str = "next") -> None:
         self.writes.append(Write(self.due_ms, data, then=then))
 
+    def last_chunk(self) -> bytes:
+        """What ends the body: the end of what is packed, where it is, and the chunk of no bytes."""
+        packed = b"" if self._packer is None else _framed(self._packer.flush())
+        return packed + _LAST_CHUNK
+
 
 def _tokens(answer: _Answer, script: Script, count: int) -> None:
     begin = 0
     while begin < count:
         size = min(script.per_event, count - begin)
-        answer.due_ms = max(answer.due_ms, script.first_token_ms + begin * script.interval_ms)
+        started = begin - begin % (script.per_event * script.burst)
+        answer.due_ms = max(answer.due_ms, script.first_token_ms + started * script.interval_ms)
         choice, text = _choice(script, range(begin, begin + size), count, chat=answer.chat)
-        answer.chunk([choice], tokens=size, text=text)
         begin += size
+        if script.content_only and not (choice.get("text") or choice.get("delta", {}).get("content")):
+            continue
+        more = {"usage": _usage(script, begin)} if script.running_usage else {}
+        answer.chunk([choice], tokens=size, text=text, **more)
 
 
 def _choice(script: Script, places: range, count: int, *, chat: bool) -> tuple[dict[str, Any], bool]:
@@ -141,13 +160,51 @@ def _end(answer: _Answer, script: Script, total: int) -> None:
         answer.chunk([{"index": 0, **piece, "logprobs": None, "finish_reason": "length", **ids}])
     answer.due_ms += script.usage_ms
     if script.fault != "no-usage":
-        counts = {"prompt_tokens": script.prompt_tokens, "completion_tokens": total}
-        answer.chunk([], usage={**counts, "total_tokens": sum(counts.values())})
+        answer.chunk([], usage=_usage(script, total))
     if script.fault != "no-done":
         answer.event(b"[DONE]")
-    answer.raw(
-        b"" if script.fault == "no-end" else b"0\r\n\r\n", "stall" if script.fault == "no-end" else "end"
-    )
+    if script.fault == "no-end":
+        answer.raw(b"", "stall")
+    else:
+        answer.raw(answer.last_chunk(), "end")
+
+
+def _usage(script: Script, tokens: int) -> dict[str, int]:
+    counts = {"prompt_tokens": script.prompt_tokens, "completion_tokens": tokens}
+    return {**counts, "total_tokens": sum(counts.values())}
+
+
+def _held(writes: Sequence[Write], size: int) -> Iterator[Write]:
+    """The writes, each held back until so many bytes wait; what ends or breaks the answer lets all go.
+
+    What is let go at once is one chunk, as a proxy writes it.
+    """
+    if not size:
+        yield from writes
+        return
+    held: list[Write] = []
+    for write in writes:
+        held.append(write)
+        if write.then != "next" or sum(len(each.data) for each in held) >= size:
+            yield Write(
+                write.due_ms,
+                _one_chunk(b"".join(each.data for each in held)),
+                sum(each.tokens for each in held),
+                any(each.text for each in held),
+                write.then,
+            )
+            held = []
+
+
+def _one_chunk(data: bytes) -> bytes:
+    """The same bytes in one chunk, behind the head and before the last chunk, where they are among them."""
+    head, mark, rest = data.partition(b"\r\n\r\n") if data.startswith(b"HTTP/") else (b"", b"", data)
+    body, size = b"", -1
+    while rest and size:
+        line, _, rest = rest.partition(b"\r\n")
+        size = int(line, 16)
+        body, rest = body + rest[:size], rest[size + 2 :]
+    return head + mark + (_framed(body) if body else b"") + (_LAST_CHUNK if size == 0 else b"")
 
 
 def _break(answer: _Answer, fault: str, total: int) -> None:

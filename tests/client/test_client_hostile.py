@@ -165,6 +165,9 @@ async def test_one_coding_is_taken_off_and_a_false_one_is_told():
     for coding, packed in (("gzip", gzip.compress(body)), ("deflate", zlib.compress(body))):
         async with asking({"GET /v1/models": answer(packed, **{"Content-Encoding": coding})}) as client:
             assert [model.id for model in await client.models()] == ["m"]
+    twice = gzip.compress(body[:9]) + gzip.compress(body[9:]) + bytes(8)
+    async with asking({"GET /v1/models": answer(twice, **{"Content-Encoding": "gzip"})}) as client:
+        assert [model.id for model in await client.models()] == ["m"]
     async with asking({"GET /v1/models": answer(body, **{"Content-Encoding": "gzip"})}) as client:
         assert "the answer is not packed as gzip" in await failure(client.models(), DialectError)
 

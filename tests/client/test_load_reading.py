@@ -33,7 +33,7 @@ END = [
 def test_a_recorded_stream_has_a_stamp_for_each_token(version):
     stream = read(sse_chunks(version, "chat_stream_logprobs_token_ids"))
     stream.finish()
-    assert stream.tokens == [1] * 33
+    assert stream.counted().tokens == (1,) * 33
     # The role chunk is event 0; three harmony tokens without text come before the first word.
     assert stream.token_ns == list(range(1, 34))
     assert stream.first_text_ns == 4
@@ -46,7 +46,7 @@ def test_completions_begin_with_a_token(version):
     stream.finish()
     assert stream.token_ns[0] == 0
     assert stream.first_text_ns == 0
-    assert sum(stream.tokens) == stream.usage.completion
+    assert sum(stream.counted().tokens) == stream.usage.completion
 
 
 def test_a_role_or_an_empty_delta_is_no_token():
@@ -56,7 +56,7 @@ def test_a_role_or_an_empty_delta_is_no_token():
 
 def test_what_the_event_carries_is_counted():
     stream = read([delta(token_ids=[1, 2, 3]), delta(content="ab", token_ids=[4, 5])])
-    assert (stream.tokens, stream.token_ns, stream.first_text_ns) == ([3, 2], [0, 1], 1)
+    assert (stream.counted().tokens, stream.token_ns, stream.first_text_ns) == ((3, 2), [0, 1], 1)
 
 
 def test_a_running_usage_counts_where_ids_are_missing():
@@ -65,15 +65,54 @@ def test_a_running_usage_counts_where_ids_are_missing():
         {**delta(content="a"), "usage": {"prompt_tokens": 9, "completion_tokens": 4}},
         {**delta(content="b"), "usage": {"prompt_tokens": 9, "completion_tokens": 6}},
     ]
-    assert read(chunks).tokens == [4, 2]
+    assert read(chunks).counted() == ((1, 2), (4, 2), "usage")
 
 
 def test_without_any_count_an_event_is_one_token():
-    assert read([delta(content="a"), delta(reasoning="b"), delta(tool_calls=[{"index": 0}])]).tokens == [
-        1,
-        1,
-        1,
-    ]
+    found = read([delta(content="a"), delta(reasoning="b"), delta(tool_calls=[{"index": 0}])]).counted()
+    assert (found.tokens, found.counted_by) == ((1, 1, 1), None)
+
+
+def running(completion, **fields):
+    return {**delta(**fields), "usage": {"prompt_tokens": 9, "completion_tokens": completion}}
+
+
+def test_ids_that_come_to_the_total_account_for_every_token():
+    found = read([delta(role="assistant"), delta(token_ids=[1]), delta(content="x", token_ids=[2]), *END])
+    assert found.counted() == ((1, 2), (1, 1), "ids")
+
+
+def test_text_without_ids_beside_events_with_ids_is_no_token():
+    """The end of a token's text in an event of its own, or words that a gateway puts in front."""
+    found = read([delta(content="thinking "), delta(content="a", token_ids=[1, 2]), delta(content="b"), *END])
+    assert found.counted() == ((1,), (2,), "ids")
+    assert found.first_text_ns == 0
+
+
+def test_a_running_usage_counts_tokens_that_do_not_show():
+    """Harmony's header, held back, and a last token that the finishing event stands for."""
+    chunks = [running(0, role="assistant"), running(1), running(3, content="a"), running(3, content="b")]
+    finish = {"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]}
+    usage = {"usage": {"prompt_tokens": 9, "completion_tokens": 4}}
+    found = read([*chunks, {**finish, **usage}, {"choices": [], **usage}])
+    assert found.counted() == ((1, 2, 4), (1, 2, 1), "usage")
+
+
+@pytest.mark.parametrize(
+    ("chunks", "total"),
+    [
+        ([delta(content="a"), delta(content="b")], 2),  # as many events as tokens, by chance or not
+        ([delta(content="a"), delta(content="b")], 20),  # most events were dropped
+        ([running(1, content="a"), delta(content="b")], 2),  # some events tell no count
+        ([running(1, content="a"), running(2, content="b")], 3),  # the last token came in no event
+        ([running(2, content="a"), running(1, content="b")], 1),  # a count that falls
+        ([running(0, content="a"), running(0, content="b")], 2),  # a count that does not run
+    ],
+)
+def test_tokens_that_neither_ids_nor_usage_place_are_unaccounted(chunks, total):
+    end = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": total}}
+    found = read([*chunks, END[0], end]).counted()
+    assert found == ((0, 1), (1, 1), None)
 
 
 def test_cached_tokens_are_kept_where_the_server_tells():
@@ -111,3 +150,14 @@ def test_what_follows_the_end_is_not_looked_at():
     stream = read([delta(token_ids=[1, 2]), *END])
     stream.take("no json", 99)
     stream.finish()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_recorded_running_usage_counts_as_the_ids_do(version):
+    chunks = sse_chunks(version, "chat_stream_token_ids_continuous_usage")
+    by_ids = read(chunks).counted()
+    assert by_ids.counted_by == "ids"
+    for chunk in chunks:
+        for choice in chunk["choices"]:
+            choice.pop("token_ids", None)
+    assert read(chunks).counted() == (*by_ids[:2], "usage")

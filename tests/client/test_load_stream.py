@@ -41,6 +41,10 @@ WHOLE = {
     "comments": {"comments": True},
     "late usage": {"usage_ms": 600},
     "without ids": {"ids": False},
+    "running usage": {"ids": False, "running_usage": True, "per_event": 3},
+    "bursts of three": {"burst": 3},
+    "gzip": {"encoding": "gzip"},
+    "deflate and split": {"encoding": "deflate", "split": 20, "split_ms": 0},
     "another size": {"prompt_tokens": 77},
 }
 BROKEN = {

@@ -22,6 +22,7 @@ def request(name, sent, *token_ms, tokens=None, text=None, delay=0, **fields):
         "prompt_tokens": PROMPT,
         "completion_tokens": sum(tokens),
         "finish_reason": "length",
+        "counted_by": "ids",
     }
     return RequestTiming(
         id=name,

@@ -1,5 +1,6 @@
 """What is measured stays: round trips, atomic files, one lock, one earlier run kept."""
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pytest_gptoss.measure.codec import decode, encode
 from pytest_gptoss.measure.store import Store, StoreError, write_json
 from pytest_gptoss.records import (
     AbortTrace,
@@ -68,7 +70,7 @@ def test_load_levels_survive_to_the_nanosecond_in_few_bytes(tmp_path):
     whole = [
         RequestTiming(
             f"r{i}", start, start + 7, tuple(range(start, start + 512)), (1,) * 512, start + 9, start + 999,
-            1024, 512, None, "length",
+            1024, 512, None, "length", counted_by="ids",
         )
         for i in range(200)
     ]  # fmt: skip
@@ -81,6 +83,14 @@ def test_load_levels_survive_to_the_nanosecond_in_few_bytes(tmp_path):
     assert loaded == level
     files = (tmp_path / "run" / "measurements").glob("greedy-npu*")
     assert sum(file.stat().st_size for file in files) < 200 * 512 * 13 + 30_000
+
+
+def test_a_level_of_an_earlier_version_does_not_say_what_counted_its_tokens():
+    made = RequestTiming("r0", 1, 2, (3,), (1,), None, 4, counted_by="ids")
+    document, arrays = encode(Measurement("load", "npu", (LoadLevel(LoadShape(1, 1, 8, 1), (made,)),)))
+    del document["items"][0]["counted_by"]
+    (level,) = decode(document, arrays).items
+    assert level.requests[0] == dataclasses.replace(made, counted_by=None)
 
 
 def test_a_level_that_never_began_survives(tmp_path):

@@ -108,6 +108,7 @@ def test_no_part_of_a_group_is_dead(said):
         {"edge": "npu-cpu", "device": "npu", "perplexity_ratio": 1.0, "kl": 0.01, "n": 8}
     ]
     documents[0]["devices"][0]["problem"] = "does not answer"
+    documents[0]["measurements"]["load"]["levels"][0]["tokens_per_event"] = 8.0
     documents[0]["run"] |= {"replay_of": "elsewhere", "recorded": ["greedy-gpu"], "info": {"rack": "7"}}
     documents[0]["measurements"]["configurations"] = {
         "first": "npu", "finding": None,

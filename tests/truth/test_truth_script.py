@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from pytest_gptoss.client.load.framing import Dechunker
 from pytest_gptoss.client.sse import SseDecoder
+from pytest_gptoss.client.unpacking import Unpacker
 from pytest_gptoss.truth.script import FAULTS, Script, ScriptError
 from pytest_gptoss.truth.timeline import timeline
 
@@ -64,11 +66,59 @@ def test_a_split_event_counts_with_its_last_piece():
         ({"per_event": 0}, "knows no such"),
         ({"tokens": True}, "knows no such"),
         ({"ids": 1}, "knows no such"),
+        ({"burst": 0}, "knows no such"),
+        ({"encoding": "zstd"}, "knows no such"),
+        ({"buffer": -1}, "knows no such"),
     ],
 )
 def test_a_script_that_cannot_be_played_is_refused(asked, words):
     with pytest.raises(ScriptError, match=words):
         Script().changed(asked)
+
+
+def test_a_burst_comes_at_once_and_keeps_the_pace():
+    writes = timeline(Script(first_token_ms=50, interval_ms=4, burst=3), 7, chat=True)
+    assert [write.due_ms for write in writes if write.tokens] == [50, 50, 50, 62, 62, 62, 74]
+
+
+def test_a_running_usage_counts_up_to_the_total():
+    writes = timeline(Script(running_usage=True, per_event=4, ids=False), 10, chat=True)
+    chunks = [json.loads(each) for each in events(writes)[:-1]]
+    counts = [chunk["usage"]["completion_tokens"] for chunk in chunks if chunk.get("usage")]
+    assert counts == [4, 8, 10, 10]
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_events_without_content_are_dropped_and_the_pace_is_kept(chat):
+    script = Script(text="harmony", content_only=True, first_token_ms=50, interval_ms=4)
+    kept = [write.due_ms for write in timeline(script, 20, chat=chat) if write.tokens]
+    # A completion has one place for its text: only what shows nowhere is dropped.
+    assert kept == [50 + 4 * place for place in range(10 if chat else 3, 20)]
+
+
+def test_a_buffer_holds_bytes_back_until_it_is_full_or_the_answer_ends():
+    plain, held = Script(), Script(buffer=1500)
+    whole = timeline(plain, 12, chat=True)
+    blocks = timeline(held, 12, chat=True)
+    assert events(blocks) == events(whole)
+    assert all(len(block.data) >= 1000 for block in blocks[:-1])
+    assert all(block.data.count(b"data: ") > 1 for block in blocks[:-1])
+    assert blocks[-1].data.endswith(b"\r\n0\r\n\r\n")
+    assert sum(block.tokens for block in blocks) == 12
+    assert {block.due_ms for block in blocks} <= {write.due_ms for write in whole}
+    (at_the_end,) = timeline(Script(buffer=10**6), 12, chat=True)
+    assert (at_the_end.due_ms, at_the_end.then) == (whole[-1].due_ms, "end")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_packed_body_unpacks_event_by_event(encoding):
+    writes = timeline(Script(encoding=encoding), 3, chat=True)
+    assert b"content-encoding: " + encoding.encode() in writes[0].data
+    unpacker = Unpacker(encoding)
+    bodies = [Dechunker().feed(write.data) for write in writes[1:]]
+    parts = [b"".join(unpacker.feed(body)) for body in bodies]
+    assert sum(part.startswith(b"data: ") and part.endswith(b"\n\n") for part in parts) == 7
+    assert b"".join(parts).endswith(b"data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize("fault", FAULTS)

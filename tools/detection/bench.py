@@ -6,6 +6,7 @@ to the reference server. The limits are the rows' own, so that the machine the m
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from detection.proxy import Exchange, Handler, pass_on, proxy
+from detection.proxy import Exchange, Handler, pass_on, proxy, relay
 from detection.row import FAIL, Row, Served
 from detection.servers import reference
 from pytest_gptoss.measure.truth import truth_server
@@ -34,6 +35,54 @@ STEPS = (10, 20, 40)
 """By so many percent a figure is off its limit."""
 
 EASY_MS = {"first_token_ms": 60.0, "interval_ms": 5.0}
+
+BLOCK_BYTES = 2048
+"""About nine events of the ground-truth server's, so that its short answers come in several blocks."""
+
+SLOW_MS = 1.25 * LIMITS["tpot.c01"]
+"""Between two tokens of a server whose TPOT must not pass; its rates do."""
+
+BUFFERED = dict.fromkeys(("performance.ttft", "performance.tpot"), "proxy_buffering off")
+UNACCOUNTED = dict.fromkeys(("performance.ttft", "performance.tpot"), "tokens are not accounted for")
+
+BESIDE = "c01 or throughput or qps"
+"""What is judged of a stream that is unsound: its latencies, and the rates that need no single event."""
+
+UNSOUND_STREAMS: Mapping[str, tuple[str, Mapping[str, Any], Mapping[str, str]]] = MappingProxyType(
+    {
+        "bench-buffered": (
+            "a proxy hands each stream over at its end, of a server that is too slow",
+            {"buffer": 10**6, "interval_ms": SLOW_MS}, BUFFERED,
+        ),
+        "bench-blocks": (
+            "a proxy hands each stream over in blocks",
+            {"buffer": BLOCK_BYTES, "interval_ms": SLOW_MS}, BUFFERED,
+        ),
+        "bench-reasoning-dropped": (
+            "a gateway drops token ids and events that carry reasoning alone, of a server that is too slow",
+            {"text": "harmony", "content_only": True, "ids": False, "interval_ms": SLOW_MS},
+            UNACCOUNTED,
+        ),
+        "bench-packed-unreadably": (
+            "streams packed in a way that cannot be read",
+            {"encoding": "br"}, {"performance.completed": "comes packed as"},
+        ),
+    }
+)  # fmt: skip
+"""By row: what it is, the script of its streams, and how the columns look that should notice."""
+
+SOUND_STREAMS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        "bench-stream-interval": ("eight tokens an event", {"per_event": 8}),
+        "bench-bursts": ("three events at once, as speculative decoding sends them", {"burst": 3}),
+        "bench-pings": ("a comment before every event", {"comments": True}),
+        "bench-packed": ("streams packed as gzip", {"encoding": "gzip"}),
+        "bench-running-usage": (
+            "a running usage in place of token ids", {"ids": False, "running_usage": True},
+        ),
+    }
+)  # fmt: skip
+"""Streams that only look held back or incomplete."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +111,9 @@ def scheduled(truth: str, pace: Pace) -> Handler:
     async def handle(exchange: Exchange) -> None:
         if is_load(exchange):
             exchange.redirect(truth, pace.told(exchange.json))
-        await pass_on(exchange)
+            await relay(exchange)
+        else:
+            await pass_on(exchange)
 
     return handle
 
@@ -118,6 +169,10 @@ def bench_rows() -> Iterator[Row]:
     yield _row("bench-cut", "answers that end early", {"fault": "close"}, "performance.completed")
     yield _row("bench-few-tokens", "half the tokens that were asked for", {"tokens": ANSWER_TOKENS // 2},
                "performance.completed")  # fmt: skip
+    for name, (what, script, expect) in UNSOUND_STREAMS.items():
+        yield dataclasses.replace(_row(name, what, script, judged=BESIDE), expect=expect)
+    for name, (what, script) in SOUND_STREAMS.items():
+        yield _row(name, what, script)
     for name in LIMITS:
         figure, level = name.split(".")
         for percent in (*(-step for step in reversed(STEPS)), *STEPS):

@@ -13,7 +13,7 @@ import httpx
 
 from detection.row import NotMeasured
 
-__all__ = ["Exchange", "Handler", "Reset", "generates", "pass_on", "proxy"]
+__all__ = ["Exchange", "Handler", "Reset", "generates", "pass_on", "proxy", "relay"]
 
 HOP_BY_HOP = {"connection", "content-length", "transfer-encoding", "keep-alive", "date", "server"}
 PATIENCE = httpx.Timeout(600.0)
@@ -102,6 +102,19 @@ async def pass_on(
         events = _events(response)
         async for event in change(events) if change else events:
             await exchange.send(event)
+        await exchange.end()
+    finally:
+        await response.aclose()
+
+
+async def relay(exchange: Exchange) -> None:
+    """Ask the server and answer what it says, piece by piece as it comes, whatever is in it."""
+    response = await exchange.ask()
+    try:
+        headers = {name: value for name, value in response.headers.items() if name not in HOP_BY_HOP}
+        await exchange.begin(response.status_code, headers)
+        async for piece in response.aiter_raw():
+            await exchange.send(piece)
         await exchange.end()
     finally:
         await response.aclose()

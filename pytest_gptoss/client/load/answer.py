@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic_ns
 
 import httpx
 
 from pytest_gptoss.client.failures import Interpreter
-from pytest_gptoss.client.load.exchange import Exchange
+from pytest_gptoss.client.load.exchange import MAX_BODY_BYTES, Exchange
 from pytest_gptoss.client.load.framing import Dechunker, FramingError, Head
 from pytest_gptoss.client.load.reading import StampedStream
 from pytest_gptoss.client.load.requests import LoadRequest
 from pytest_gptoss.client.sse import SseDecoder
 from pytest_gptoss.client.timeouts import Timeouts, Wait
+from pytest_gptoss.client.unpacking import Unpacker
 from pytest_gptoss.errors import DialectError, RequestError, RequestTimeout, StreamError
 from pytest_gptoss.records import Failure, RequestTiming
 
@@ -21,6 +23,8 @@ __all__ = ["AnswerReader"]
 
 _PART_BYTES = 4096
 """So much is decoded in one go: about 17 events, a tenth of a millisecond."""
+_PACKED_PART_BYTES = 512
+"""So much of a packed body: an event stream shrinks to a tenth."""
 
 _REFUSAL_BYTES = 64 * 2**10
 
@@ -49,6 +53,8 @@ class AnswerReader:
         self._stream = StampedStream(request.max_tokens)
         self._decoder = SseDecoder()
         self._dechunker = Dechunker()
+        self._unpacker: Unpacker | None = None
+        self._unpacked_bytes = 0
         self._piece = 0
         self._at = 0
         self._refusal = bytearray()
@@ -61,11 +67,13 @@ class AnswerReader:
         exchange = self.exchange
         if exchange.head is None:  # what has come is part of it, and no piece of the body
             return True
+        part_bytes = _PACKED_PART_BYTES if exchange.head.header(b"content-encoding") else _PART_BYTES
         while self._piece < len(exchange.pieces):
             piece = exchange.pieces[self._piece]
+            part = piece[self._at : self._at + part_bytes]
+            self._at += len(part)
             if self._error is None:
-                self._read(exchange.head, piece[self._at : self._at + _PART_BYTES])
-            self._at += _PART_BYTES
+                self._read(exchange.head, part)
             if self._at >= len(piece):
                 self._piece, self._at = self._piece + 1, 0
             if monotonic_ns() > until_ns:
@@ -96,13 +104,13 @@ class AnswerReader:
         while not self.advance(monotonic_ns()):
             pass
         error = self._failure(broken)
-        usage = stream.usage
+        usage, events = stream.usage, stream.counted()
         return RequestTiming(
             id=self._request.id,
             start_ns=exchange.start_ns,
             sent_ns=exchange.sent_ns,
-            token_ns=tuple(stream.token_ns),
-            tokens=tuple(stream.tokens),
+            token_ns=events.token_ns,
+            tokens=events.tokens,
             first_text_ns=stream.first_text_ns,
             end_ns=exchange.last_ns,
             prompt_tokens=None if usage is None else usage.prompt,
@@ -110,6 +118,7 @@ class AnswerReader:
             cached_tokens=None if usage is None else usage.cached,
             finish_reason=stream.finish_reason and self._interpreter.scrub(stream.finish_reason),
             error=None if error is None else Failure(self._request.id, error.kind, str(error)),
+            counted_by=events.counted_by,
         )
 
     @property
@@ -121,14 +130,37 @@ class AnswerReader:
         try:
             body = self._dechunker.feed(part) if head.chunked else part
             if not self._streams(head):
-                self._refusal += body[: _REFUSAL_BYTES - len(self._refusal)]
+                self._refuse(head, body)
                 return
-            for event in self._decoder.feed(body):
-                self._stream.take(event.data, stamp_ns)
+            for piece in self._unpacking(head).feed(body):
+                self._bound(len(piece))
+                for event in self._decoder.feed(piece):
+                    self._stream.take(event.data, stamp_ns)
         except FramingError as error:
             self._error = self._said(DialectError, f"{error}: does a proxy meddle?")
         except (DialectError, StreamError) as error:
             self._error = self._said(type(error), str(error))
+
+    def _refuse(self, head: Head, body: bytes) -> None:
+        """Keep the beginning of a body that is only quoted; what cannot be unpacked is not."""
+        if len(self._refusal) >= _REFUSAL_BYTES:
+            return
+        with suppress(DialectError):
+            for piece in self._unpacking(head).feed(body):
+                self._refusal += piece[: _REFUSAL_BYTES - len(self._refusal)]
+                if len(self._refusal) >= _REFUSAL_BYTES:
+                    return
+
+    def _unpacking(self, head: Head) -> Unpacker:
+        if self._unpacker is None:
+            self._unpacker = Unpacker(head.header(b"content-encoding"))
+        return self._unpacker
+
+    def _bound(self, size: int) -> None:
+        """Raise FramingError for a body that swells beyond what any answer may have when it is unpacked."""
+        self._unpacked_bytes += size
+        if self._unpacked_bytes > MAX_BODY_BYTES:
+            raise FramingError(f"the answer is longer than {MAX_BODY_BYTES} bytes")
 
     def _failure(self, broken: Exception | None) -> RequestError | None:
         head = self.exchange.head

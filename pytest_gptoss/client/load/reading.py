@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
 from pytest_gptoss.client.stream_event import StreamEvent, Usage, read_event
 from pytest_gptoss.client.whole_stream import require_count, require_end, require_no_excess
+from pytest_gptoss.records import CountedBy
 
-__all__ = ["END_OF_STREAM", "StampedStream"]
+__all__ = ["END_OF_STREAM", "StampedStream", "TokenEvents"]
 
 END_OF_STREAM = "[DONE]"
 
 
+class TokenEvents(NamedTuple):
+    """The events with tokens: a stamp and a count each, and what the counts come from.
+
+    ``counted_by`` None: they account for less or more than all tokens that the server's usage counts, or
+    nothing tells them and each event is taken for one token.
+    """
+
+    token_ns: tuple[int, ...]
+    tokens: tuple[int, ...]
+    counted_by: CountedBy | None
+
+
+class _Seen(NamedTuple):
+    """An event that may carry tokens: how many ids, and how far a running usage has counted with it.
+
+    ``shows``: ids, text or a call. ``running`` is None where no usage came along.
+    """
+
+    stamp_ns: int
+    ids: int
+    running: int | None
+    shows: bool
+
+
 class StampedStream:
-    """Collects one answer's events. ``max_tokens`` bounds what is taken from a server that ignores it."""
+    """Collects one answer's events. ``max_tokens`` bounds what is taken from a server that ignores it.
+
+    ``token_ns`` holds the stamps of the events that show a token, as they come.
+    """
 
     def __init__(self, max_tokens: int) -> None:
         self.token_ns: list[int] = []
-        self.tokens: list[int] = []
         self.first_text_ns: int | None = None
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
@@ -23,6 +54,7 @@ class StampedStream:
         self._max_tokens = max_tokens
         self._ids: int | None = None
         self._events = 0
+        self._seen: list[_Seen] = []
 
     def take(self, data: str, stamp_ns: int) -> None:
         """Add an event's data, which came at ``stamp_ns``; what follows ``[DONE]`` is not looked at.
@@ -35,13 +67,12 @@ class StampedStream:
             self.done = True
             return
         event = read_event(data)
-        counted = self._counted(event)
+        self._note(event, stamp_ns)
         self.usage = event.usage or self.usage
         self.finish_reason = event.finish_reason or self.finish_reason
         self._events += 1
         if event.carries_token:
             self.token_ns.append(stamp_ns)
-            self.tokens.append(counted)
         if self.first_text_ns is None and (event.reasoning or event.content):
             self.first_text_ns = stamp_ns
         require_no_excess(
@@ -59,13 +90,47 @@ class StampedStream:
         if self._ids is not None:
             require_count(self._ids, usage.completion)
 
-    def _counted(self, event: StreamEvent) -> int:
-        """How many tokens an event carries: its ids, or the growth of a running usage, or one."""
+    def counted(self) -> TokenEvents:
+        """The events with tokens and how many each carries: by their ids, or by a usage that runs along.
+
+        Where there are ids, an event without any carries no token, whatever text it shows; the same holds
+        for an event with which a running usage has not grown, and one that shows nothing carries the
+        tokens by which it has.
+        """
+        total = None if self.usage is None else self.usage.completion
+        if self._ids:
+            return _events([(each.stamp_ns, each.ids) for each in self._seen], "ids", total)
+        by_usage = _events(_growth(self._seen), "usage", total)
+        if by_usage.counted_by is not None:
+            return by_usage
+        return _events([(each.stamp_ns, 1) for each in self._seen if each.shows], None, total)
+
+    def _note(self, event: StreamEvent, stamp_ns: int) -> None:
         if event.ids is not None:
             self._ids = (self._ids or 0) + len(event.ids)
-            if event.ids:
-                return len(event.ids)
-        if event.usage is not None and self._ids is None:
-            grown = event.usage.completion - (0 if self.usage is None else self.usage.completion)
-            return max(grown, 1)
-        return 1
+        # After the finish reason comes the usage of the whole answer: tokens that it adds were not sent.
+        running = None if event.usage is None else event.usage.completion
+        if event.carries_token or (running is not None and self.finish_reason is None):
+            self._seen.append(_Seen(stamp_ns, len(event.ids or ()), running, event.carries_token))
+
+
+def _growth(seen: Sequence[_Seen]) -> list[tuple[int, int]]:
+    """By how much a running usage has grown with each event; none where it does not run along."""
+    if any(each.running is None for each in seen if each.shows):
+        return []
+    known = [(each.stamp_ns, each.running) for each in seen if each.running is not None]
+    before = (0, *(running for _, running in known))
+    grown = [after - earlier for earlier, after in pairwise(before)]
+    if any(step < 0 for step in grown):
+        return []
+    return [(stamp_ns, step) for (stamp_ns, _), step in zip(known, grown, strict=True)]
+
+
+def _events(
+    counts: Sequence[tuple[int, int]], counted_by: CountedBy | None, total: int | None
+) -> TokenEvents:
+    """The events that carry something; ``counted_by`` stands when they come to the total."""
+    carrying = [(stamp_ns, count) for stamp_ns, count in counts if count]
+    tokens = tuple(count for _, count in carrying)
+    whole = bool(tokens) and sum(tokens) == total
+    return TokenEvents(tuple(stamp_ns for stamp_ns, _ in carrying), tokens, counted_by if whole else None)

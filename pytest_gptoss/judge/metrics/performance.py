@@ -7,10 +7,18 @@ its interval Student's over the trials; with one, the interval is over its reque
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from pytest_gptoss.errors import ERROR_EVENT, ConditionAbsent, InsufficientData
+from pytest_gptoss.judge.accounting import (
+    SEVERAL_TOKENS,
+    tokens_per_event,
+    why_first_is_late,
+    why_unaccounted,
+)
+from pytest_gptoss.judge.arrivals import why_buffered
 from pytest_gptoss.judge.evidence import sound_items
 from pytest_gptoss.judge.intervals import Interval, bootstrap_mean, student
 from pytest_gptoss.judge.load import (
@@ -40,6 +48,13 @@ __all__ = [
 
 Trial: TypeAlias = Measurement[LoadLevel]
 
+_REQUIRED: Mapping[str, tuple[Callable[[LoadLevel], str | None], ...]] = {
+    "ttft": (why_unaccounted, why_buffered, why_first_is_late),
+    "first_text": (why_buffered,),
+    "tpot": (why_unaccounted, why_buffered),
+}
+"""What a figure needs of a level; each gives the reason why it is not so, in a line."""
+
 _PERCENT: Mapping[str, float] = {"median": 50, "p50": 50, "p90": 90, "p95": 95, "p99": 99}
 LATENCY_STATISTICS = (*_PERCENT, "mean", "min", "max")
 """What may be gated of a latency; a median is the 50th percentile."""
@@ -58,9 +73,13 @@ def latency(*, figure: str, statistic: str = "median", **trials: Trial) -> Estim
     """A statistic of a figure that each request has one of (``ttft``, ``first_text``, ``tpot``, ``e2e``,
     ``client_delay``), in ms over the requests of the level; interval by order statistics, of the mean by
     the bootstrap.
+
+    What needs the arrival of single events (TTFT, first text, TPOT) has no value where they came buffered;
+    TTFT and TPOT have none unless every generated token is accounted for.
     """  # fmt: skip
 
     def of(level: LoadLevel) -> list[float]:
+        _require_none(check(level) for check in _REQUIRED.get(figure, ()))
         found = [FIGURES[figure](request) for request in level.requests]
         values = [value for value in found if value is not None]
         if len(values) < len(found):
@@ -77,16 +96,24 @@ def latency(*, figure: str, statistic: str = "median", **trials: Trial) -> Estim
 def itl(*, statistic: str = "median", **trials: Trial) -> Estimate:
     """A statistic of the time between neighbouring token events, in ms over all events of all requests.
 
-    No interval within one trial: the events of a request are not independent.
+    No interval within one trial: the events of a request are not independent. Where events carry several
+    tokens the finding says so: it is a time per event. No value where events came buffered.
     """
 
     def of(level: LoadLevel) -> list[float]:
+        _require_none([why_buffered(level)])
         values = [gap for request in level.requests for gap in gaps(request)]
         if not values:
             raise InsufficientData("no request has two events with tokens: raise --gptoss-max-tokens")
         return values
 
-    return _of_values(trials, of, statistic, independent=False)
+    found = _of_values(trials, of, statistic, independent=False)
+    per_event = [tokens_per_event(level.requests) for level in _levels(trials)]
+    several = [each for each in per_event if each is not None and each >= SEVERAL_TOKENS]
+    if not several:
+        return found
+    finding = f"per event, which carries {several[0]:.1f} tokens on average: TPOT is the time per token"
+    return replace(found, details={**found.details, "finding": finding})
 
 
 def throughput(*, statistic: str = WHOLE, **trials: Trial) -> Estimate:
@@ -170,6 +197,13 @@ def _chat_may_spoil(request: RequestTiming, shape: LoadShape) -> bool:
     error = request.error
     parser = error is not None and (error.kind == "dialect" or ERROR_EVENT in error.message)
     return shape.endpoint == "chat" and (other_count or parser)
+
+
+def _require_none(reasons: Iterable[str | None]) -> None:
+    """Raise InsufficientData with the first reason that is one."""
+    for why in reasons:
+        if why is not None:
+            raise InsufficientData(why)
 
 
 # -- one level, one or several trials -----------------------------------------------------------
