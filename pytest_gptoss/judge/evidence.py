@@ -154,9 +154,9 @@ def refuse_no_logprobs(
     value_of_all = filler(logprobs, top)
     if value_of_all is not None:
         raise InsufficientData(
-            f"{device} sent {value_of_all:.6g} as the log-probability of all {logprobs.size} tokens of {item} "
-            "and no alternatives that differ: that is no measurement; serve with logprobs computed, or waive "
-            "the rows that need them"
+            f"{device} sent {value_of_all:.6g} as the log-probability of all {logprobs.size} tokens of "
+            f"{item} and no alternatives that differ: that is no measurement; serve with logprobs computed, "
+            "or waive the rows that need them"
         )
 
 

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import json
 import random
-import re
 import time
 from collections.abc import Mapping
 from itertools import islice
@@ -15,6 +14,7 @@ from typing import Any
 
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.errors import DialectError, RequestError, StatusError
+from pytest_gptoss.measure.metrics_page import totals
 from pytest_gptoss.measure.prose import sentences
 from pytest_gptoss.records import (
     AGAIN,
@@ -76,7 +76,7 @@ ABORT_PATIENCE_S = 10.0
 ABORT_POLL_S = 0.1
 ABORT_AFTER = 8
 ABORT_PROMPT = (976, 4853)
-_RUNNING = re.compile(r"^vllm:num_requests_running(?:\{[^}]*\})? (\S+)", re.MULTILINE)
+_RUNNING = "vllm:num_requests_running"
 
 _GOOD = Prompt("good", (Message("user", "What is the capital of France?"),))
 _MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -220,10 +220,10 @@ class FeatureTrial:
         return AbortTrace(before, during, tuple(after), natural_s=pace * (room - len(stamps)))
 
     async def _running(self) -> int:
-        found = _RUNNING.findall(await self._client.metrics_text())
-        if not found:
-            raise DialectError("/metrics holds no vllm:num_requests_running, though it has vllm: counters")
-        return round(sum(float(value) for value in found))
+        running = totals(await self._client.metrics_text()).get(_RUNNING)
+        if running is None:
+            raise DialectError(f"/metrics holds no {_RUNNING} that is a number, though it has vllm: counters")
+        return round(running)
 
     async def _bad_request(self, name: str) -> BadRequest:
         path, body = BAD_REQUESTS[name]

@@ -78,7 +78,7 @@ def _answering(status: int, content_type: str, body: str, **headers: str) -> Cal
 
 
 def _scores(exchange: Exchange) -> bool:
-    """Whether a request asks for the scores of its prompt, as measuring does and probing, with one a token, not."""
+    """Whether a request asks for its prompt's scores, as measuring does; probing asks for one a token."""
     if exchange.method != "POST" or not exchange.path.endswith("/completions"):
         return False
     return int(exchange.json.get("prompt_logprobs") or 0) > 1
