@@ -33,7 +33,7 @@ def token_id_named(token: Json) -> int | None:
     """Read the id in ``token_id:N``, as ``return_tokens_as_token_ids`` writes tokens; None for other text."""
     if not isinstance(token, str) or not token.startswith(_ID_MARK):
         return None
-    digits = token.removeprefix(_ID_MARK)
+    digits = token.removeprefix(_ID_MARK).strip()
     if not digits.isdecimal() or len(digits) > 10 or int(digits) >= _ID_LIMIT:
         return None
     return int(digits)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from pytest_gptoss.client.sse import ends_stream
 from pytest_gptoss.client.stream_event import StreamEvent, Usage, read_event
 from pytest_gptoss.client.whole_stream import require_count, require_end, require_no_excess
 
-__all__ = ["END_OF_STREAM", "StampedStream"]
-
-END_OF_STREAM = "[DONE]"
+__all__ = ["StampedStream"]
 
 
 class StampedStream:
@@ -31,7 +30,7 @@ class StampedStream:
         """
         if self.done:
             return
-        if data == END_OF_STREAM:
+        if ends_stream(data):
             self.done = True
             return
         event = read_event(data)
