@@ -45,7 +45,8 @@ from pytest_gptoss.resources import fixture  # noqa: E402
 FAST = ("decode-no-sinks", "kv-shift", "harmony-leak", "truncate-context", "wrong-date",
         "wire-question-cache", "bench-prefix-cache", "bench-reasoning-only", "bench-cut", "bench-ttft+40",
         "bench-tpot+40", "bench-throughput-40", "bench-qps-40",
-        "bench-buffered", "bench-reasoning-dropped")  # fmt: skip
+        "bench-buffered", "bench-reasoning-dropped",
+        "wire-sentinel-logprobs", "wire-zero-logprobs")  # fmt: skip
 EVERY, FAST_EVERY = 4, 6
 BOTH_COLOURS = ("inputs", "precision", "needle", "performance")
 """Beginnings of the thresholds that the fast choice shows red once and green once."""

@@ -12,7 +12,8 @@ import pytest_gptoss
 PACKAGE = Path(pytest_gptoss.__file__).parent
 
 FOUNDATION = {
-    "errors", "lifetime", "printable", "records", "resources", "server_process", "token_text",
+    "errors", "finite", "lifetime", "printable", "records", "resources", "sentinels", "server_process",
+    "token_text",
 }  # fmt: skip
 ALLOWED = {
     "client": FOUNDATION | {"client"},
@@ -24,6 +25,8 @@ ALLOWED = {
     "errors": set(),
     "records": set(),
     "resources": {"errors"},
+    "sentinels": {"records"},
+    "finite": set(),
     "printable": set(),
     "token_text": {"resources"},
     "lifetime": set(),

@@ -39,8 +39,12 @@ def condense(text: str, limit: int = SHOWN_CHARACTERS) -> str:
 
 
 def shown(value: Json, limit: int = SHOWN_CHARACTERS) -> str:
-    """``value`` as Python writes it, on one line of at most ``limit`` characters, however large or deep."""
-    return condense(repr(_pruned(value)), limit)
+    """``value`` as Python writes it, on one line of at most ``limit`` characters, however large or deep.
+
+    Its blanks are shown as they are: a text may be refused for them alone.
+    """
+    text = repr(_pruned(value))
+    return text if len(text) <= limit else text[: limit - len(CUT)] + CUT
 
 
 def cause_of(said: str) -> Cause | None:

@@ -19,7 +19,7 @@ from pytest_gptoss.client.bodies import condense, is_web_page, refusal_text
 from pytest_gptoss.client.connection import bound_http_client
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.failures import Interpreter
-from pytest_gptoss.client.sse import SseDecoder, SseEvent
+from pytest_gptoss.client.sse import SseDecoder, SseEvent, ends_stream
 from pytest_gptoss.client.timeouts import Timeouts, Wait
 from pytest_gptoss.client.unpacking import unpacked
 from pytest_gptoss.errors import ConnectError, DialectError, RequestTimeout, StreamError
@@ -38,7 +38,6 @@ MAX_REFUSAL_BYTES = 64 * 2**10
 
 REFUSAL_WAIT_S = 5.0
 
-END_OF_STREAM = "[DONE]"
 CLOSING_GRACE_S = 1.0
 """After ``[DONE]`` the server has so long to end the body in good order."""
 
@@ -312,7 +311,7 @@ class _Progress:
         for event in events:
             if self.done:
                 break
-            if event.data == END_OF_STREAM:
+            if ends_stream(event.data):
                 self.done = True
                 seconds = CLOSING_GRACE_S
             elif take(event.data):

@@ -13,11 +13,9 @@ import numpy as np
 from pytest_gptoss.client.generation import completion_body
 from pytest_gptoss.errors import DialectError
 from pytest_gptoss.records import Generation, Json
+from pytest_gptoss.sentinels import NEVER, filler
 
 __all__ = ["forced_body", "forced_logprob"]
-
-_FORBIDDEN = -9999.0
-"""What vLLM writes for minus infinity."""
 
 
 def forced_body(prompt: Sequence[int], token: int, *, top: int) -> dict[str, Json]:
@@ -31,17 +29,23 @@ def forced_logprob(answer: Generation, token: int) -> float:
     """The log-probability of ``token`` in nats, from the answer to ``forced_body``.
 
     A server that generates another token may still list this one among the likeliest. Raises DialectError
-    where it does not, and where other tokens were forbidden before the log-probabilities were taken.
+    where it does not, where other tokens were forbidden before the log-probabilities were taken, and where
+    the figure is none.
     """
     if answer.logprobs is None or answer.top is None or answer.token_ids is None:
         raise DialectError("the answer holds no log-probabilities by token id: serve with a current vLLM")
     ids, logprobs = answer.top.ids[0], answer.top.logprobs[0]
     if answer.token_ids == (token,):
         others = logprobs[(ids != token) & (ids >= 0)]
-        if others.size and np.all(others <= _FORBIDDEN):
+        if others.size and np.all(others <= NEVER):
             raise DialectError(
                 "log-probabilities are taken after other tokens were forbidden: "
                 "serve with --logprobs-mode raw_logprobs"
+            )
+        if filler(answer.logprobs, answer.top) is not None:
+            raise DialectError(
+                f"the log-probability of token {token} came as {answer.logprobs[0]} without alternatives: "
+                "that is no measurement; serve with logprobs computed"
             )
         return float(answer.logprobs[0])
     listed = np.flatnonzero(ids == token)
@@ -49,5 +53,10 @@ def forced_logprob(answer: Generation, token: int) -> float:
         raise DialectError(
             f"token {answer.token_ids[0]} was generated where {token} alone is allowed, which is not among "
             f"the {int((ids >= 0).sum())} likeliest: the server does not heed allowed_token_ids"
+        )
+    if logprobs[listed[0]] <= NEVER:
+        raise DialectError(
+            f"the log-probability of token {token} came as {logprobs[listed[0]]}, which stands for NaN or "
+            "minus infinity: the server forbids the token that alone is allowed; see its log"
         )
     return float(logprobs[listed[0]])

@@ -111,9 +111,9 @@ class StreamedGeneration:
             call = self._tools.setdefault(place, [""])
             call[0] = call[0] or name
             call.append(arguments)
-        if event.logprobs:
+        if event.logprobs and (steps := _steps(event.logprobs)):
             self._steps = [] if self._steps is None else self._steps
-            self._steps += _steps(event.logprobs)
+            self._steps += steps
         self._finish_reason = event.finish_reason or self._finish_reason
         self._token_events += event.carries_token
         self._events += 1
@@ -206,15 +206,18 @@ def _table(steps: list[_Step], top: int) -> TopLogprobs | None:
 def _steps(logprobs: Json) -> list[_Step]:
     """Both forms: chat's list of entries, and completions' three parallel lists."""
     try:
-        if "content" in logprobs:
+        if logprobs.get("content") is not None:
             return [
                 _Step(
                     entry["token"],
                     entry["logprob"],
                     [(each["token"], each["logprob"]) for each in entry.get("top_logprobs") or ()],
                 )
-                for entry in logprobs["content"] or ()
+                for entry in logprobs["content"]
             ]
+        known = logprobs.keys() & {"content", "tokens"}
+        if known and all(logprobs.get(name) is None for name in ("tokens", "token_logprobs")):
+            return []
         tables = logprobs.get("top_logprobs") or [{}] * len(logprobs["tokens"])
         return [
             _Step(token, logprob, list((table or {}).items()))

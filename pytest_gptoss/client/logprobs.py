@@ -9,6 +9,7 @@ import numpy as np
 from pytest_gptoss.client.bodies import shown
 from pytest_gptoss.errors import DialectError
 from pytest_gptoss.records import FloatArray, Json, TopLogprobs
+from pytest_gptoss.sentinels import NEVER, no_logprobs, why_no_logprob
 
 __all__ = ["COUNT_LIMIT", "chosen_logprobs", "token_id_named", "token_ids", "top_logprobs"]
 
@@ -16,7 +17,6 @@ _ID_MARK = "token_id:"
 _ID_LIMIT = 2**31
 COUNT_LIMIT = 2**31
 """Counts of tokens lie below: what is larger was not counted."""
-_NOT_FINITE = "the device computes something that is no number; look for NaN in its logits"
 
 
 def token_ids(value: Json, what: str) -> tuple[int, ...]:
@@ -33,24 +33,25 @@ def token_id_named(token: Json) -> int | None:
     """Read the id in ``token_id:N``, as ``return_tokens_as_token_ids`` writes tokens; None for other text."""
     if not isinstance(token, str) or not token.startswith(_ID_MARK):
         return None
-    digits = token.removeprefix(_ID_MARK)
+    digits = token.removeprefix(_ID_MARK).strip()
     if not digits.isdecimal() or len(digits) > 10 or int(digits) >= _ID_LIMIT:
         return None
     return int(digits)
 
 
 def chosen_logprobs(values: Sequence[Json], what: str, *, first: int = 0) -> FloatArray:
-    """Check log-probabilities in nats, float64 [T]; ``first`` is the position of the first one.
+    """Check log-probabilities of generated or scored tokens in nats, float64 [T].
 
-    Raises DialectError naming the first position whose value is no finite number.
+    ``first`` is the position of the first one. Raises DialectError naming the first position whose value
+    cannot be one: no finite number, -9999.0 or less, above 0.
     """
     array = _numbers(values, what)
-    wrong = np.flatnonzero(~np.isfinite(array))
+    wrong = np.flatnonzero(no_logprobs(array))
     if wrong.size:
         place = int(wrong[0])
         raise DialectError(
             f"{what} at position {first + place} is {shown(values[place], 40)} "
-            f"({wrong.size} of {array.size} are no finite number): {_NOT_FINITE}"
+            f"({wrong.size} of {array.size} are no log-probability): {why_no_logprob(float(array[place]))}"
         )
     return array
 
@@ -70,17 +71,21 @@ def top_logprobs(
     ``sizes`` [T] says how many entries each row has; ``ids``, ``logprobs`` and ``ranks`` are flat.
     Rows are sorted by log-probability, equal ones by rank, then by place. A row of more than k
     entries (the given token, where it is not among the top k, is an extra one) keeps the first k.
-    Raises DialectError for a value that is no finite number or an id that is none.
+    Minus infinity, and what is below -9999.0, is the -9999.0 that vLLM writes for it: a token that cannot
+    come. Raises DialectError for another value that is no log-probability or an id that is none.
     """
     rows = len(sizes)
     lengths = np.asarray(sizes, dtype=np.int64)
     width = max(k, int(lengths.max(initial=0)))
     filled = np.arange(width) < lengths[:, None]
     values = _numbers(logprobs, what)
-    if not np.isfinite(values).all():
-        entry = int(np.flatnonzero(~np.isfinite(values))[0])
+    values = np.maximum(values, NEVER)  # which keeps NaN
+    wrong = np.flatnonzero(no_logprobs(values) & (values != NEVER))
+    if wrong.size:
+        entry = int(wrong[0])
         position = first + int(np.searchsorted(np.cumsum(lengths), entry, side="right"))
-        raise DialectError(f"{what} at position {position} hold {shown(logprobs[entry], 40)}: {_NOT_FINITE}")
+        why = why_no_logprob(float(values[entry]))
+        raise DialectError(f"{what} at position {position} hold {shown(logprobs[entry], 40)}: {why}")
     all_ids = _within_int32(ids, what)
     table_ids = np.full((rows, width), -1, dtype=np.int32)
     table = np.full((rows, width), -np.inf, dtype=np.float64)

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from pytest_gptoss.client.bodies import condense, shown
+from pytest_gptoss.client.bodies import shown
 from pytest_gptoss.client.logprobs import COUNT_LIMIT
 from pytest_gptoss.errors import DialectError
 from pytest_gptoss.records import Float32Array, HiddenStates, Json
@@ -44,7 +44,7 @@ def states_from_bytes(
     """
     try:
         item = json.loads(headers["metadata"])["data"][0]
-        dtype, endianness = item["embed_dtype"], item.get("endianness", "native")
+        dtype, endianness = item["embed_dtype"], item.get("endianness") or "native"
         rows, width = (_size(each) for each in item["shape"])
     except KeyError as error:
         raise DialectError(
@@ -53,7 +53,7 @@ def states_from_bytes(
         ) from None
     except (IndexError, TypeError, ValueError, AttributeError, RecursionError):
         raise DialectError(
-            f"the metadata header is {condense(headers['metadata'], 120)!r}: expected one matrix, "
+            f"the metadata header is {shown(headers['metadata'], 120)}: expected one matrix, "
             f"one vector a token; {_WAY_OUT}"
         ) from None
     if dtype != "float32" or endianness not in ("native", "little", "big"):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pytest_gptoss.errors import StreamError
 
-__all__ = ["MAX_EVENT_BYTES", "SseDecoder", "SseEvent"]
+__all__ = ["MAX_EVENT_BYTES", "SseDecoder", "SseEvent", "ends_stream"]
 
 MAX_EVENT_BYTES = 8 * 2**20
 """No line and no event's data may be longer: a stream without line ends must not fill the memory."""
@@ -20,6 +20,13 @@ MAX_EVENT_BYTES = 8 * 2**20
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _DATA = b"data:"
 _BOM = b"\xef\xbb\xbf"
+
+_END_OF_STREAM = "[DONE]"
+
+
+def ends_stream(data: str) -> bool:
+    """Whether an event's data is the mark that ends an OpenAI stream, whatever blanks stand around it."""
+    return data.strip() == _END_OF_STREAM
 
 
 @dataclass(frozen=True, slots=True)

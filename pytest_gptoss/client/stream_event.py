@@ -10,7 +10,8 @@ import json
 from typing import NamedTuple
 
 from pytest_gptoss.client.bodies import cause_of, condense, refusal_text, shown
-from pytest_gptoss.client.logprobs import COUNT_LIMIT, token_ids
+from pytest_gptoss.client.fields import count_field, dict_field, list_field, text_field, whole_field
+from pytest_gptoss.client.logprobs import token_ids
 from pytest_gptoss.errors import ERROR_EVENT, DialectError, StreamError
 from pytest_gptoss.records import Json
 
@@ -75,21 +76,21 @@ def read_whole(answer: Json) -> StreamEvent:
 def _event(chunk: dict[str, Json], worded: str) -> StreamEvent:
     """What a chunk says whose text stands in the object ``worded``."""
     choice = _first_choice(chunk)
-    delta = _dict(choice, worded)
+    delta = dict_field(choice, worded)
     prompt_ids = chunk.get("prompt_token_ids") or choice.get("prompt_token_ids")
     ids = choice.get("token_ids")
     if ids is None:
         ids = delta.get("token_ids")
-    reason = _text(choice, "finish_reason")
+    reason = text_field(choice, "finish_reason")
     return StreamEvent(
         token_ids(prompt_ids, "prompt_token_ids") if prompt_ids else None,
         None if ids is None else token_ids(ids, "token_ids"),
-        _text(delta, "reasoning") or _text(delta, "reasoning_content"),
-        _text(delta, "content") or _text(choice, "text"),
-        _tools(_list(delta, "tool_calls")) if "tool_calls" in delta else (),
+        text_field(delta, "reasoning") or text_field(delta, "reasoning_content"),
+        text_field(delta, "content") or text_field(choice, "text"),
+        _tools(list_field(delta, "tool_calls")) if "tool_calls" in delta else (),
         choice.get("logprobs"),
         condense(reason, _LONGEST_FINISH_REASON) if reason else None,
-        _usage(_dict(chunk, "usage")),
+        _usage(dict_field(chunk, "usage")),
     )
 
 
@@ -99,9 +100,7 @@ def _chunk(data: str) -> dict[str, Json]:
     except (ValueError, RecursionError):
         chunk = None
     if not isinstance(chunk, dict):
-        raise StreamError(
-            f"an event holds {condense(data, 120)!r}: expected a JSON object; does a proxy meddle?"
-        )
+        raise StreamError(f"an event holds {shown(data, 120)}: expected a JSON object; does a proxy meddle?")
     if chunk.get("error") or chunk.get("object") == "error":
         said = refusal_text(chunk)
         raise StreamError(f"{ERROR_EVENT} ({said}): see the server's log", cause=cause_of(said))
@@ -109,10 +108,10 @@ def _chunk(data: str) -> dict[str, Json]:
 
 
 def _first_choice(chunk: dict[str, Json]) -> dict[str, Json]:
-    for choice in _list(chunk, "choices"):
+    for choice in list_field(chunk, "choices"):
         if type(choice) is not dict:
             raise _other(choice, "choices[]", dict)
-        if choice.get("index", 0) == 0:
+        if (choice.get("index") or 0) == 0:
             return choice
     return _NOTHING
 
@@ -125,63 +124,21 @@ def _tools(deltas: list[Json]) -> tuple[ToolDelta, ...]:
 def _tool(delta: Json, default_place: int) -> ToolDelta:
     if type(delta) is not dict:
         raise _other(delta, "tool_calls[]", dict)
-    function = _dict(delta, "function")
-    place = _int(delta.get("index", default_place), "tool_calls[].index")
-    return ToolDelta(place, _text(function, "name"), _text(function, "arguments"))
+    function = dict_field(delta, "function")
+    place = whole_field(delta, "index", default_place, told="tool_calls[].index")
+    return ToolDelta(place, text_field(function, "name"), text_field(function, "arguments"))
 
 
 def _usage(usage: dict[str, Json]) -> Usage | None:
-    if not usage:
+    if usage.get("prompt_tokens") is None and usage.get("completion_tokens") is None:
         return None
-    cached = _dict(usage, "prompt_tokens_details").get("cached_tokens")
+    details = dict_field(usage, "prompt_tokens_details")
+    told = details.get("cached_tokens") is not None
     return Usage(
-        _count(usage.get("prompt_tokens"), "usage's counts"),
-        _count(usage.get("completion_tokens", 0), "usage's counts"),
-        None if cached is None else _count(cached, "usage's cached_tokens"),
+        count_field(usage, "prompt_tokens", None, told="usage's counts"),
+        count_field(usage, "completion_tokens", 0, told="usage's counts"),
+        count_field(details, "cached_tokens", None, told="usage's cached_tokens") if told else None,
     )
-
-
-# Types are compared, not asked with isinstance: JSON makes no subclasses, and true is no count.
-
-
-def _dict(place: dict[str, Json], name: str) -> dict[str, Json]:
-    value = place.get(name)
-    if not value:
-        return _NOTHING
-    if type(value) is not dict:
-        raise _other(value, name, dict)
-    return value
-
-
-def _count(value: Json, name: str) -> int:
-    count = _int(value, name)
-    if not 0 <= count < COUNT_LIMIT:
-        raise DialectError(f"{name}: usage counts {shown(count, 60)} tokens: expected a number from 0 on")
-    return count
-
-
-def _list(place: dict[str, Json], name: str) -> list[Json]:
-    value = place.get(name)
-    if not value:
-        return []
-    if type(value) is not list:
-        raise _other(value, name, list)
-    return value
-
-
-def _text(place: dict[str, Json], name: str) -> str:
-    value = place.get(name)
-    if not value:
-        return ""
-    if type(value) is not str:
-        raise _other(value, name, str)
-    return value
-
-
-def _int(value: Json, name: str) -> int:
-    if type(value) is not int:
-        raise _other(value, name, int)
-    return value
 
 
 def _other(value: Json, name: str, kind: type) -> DialectError:

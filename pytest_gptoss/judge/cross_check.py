@@ -6,6 +6,7 @@ import math
 from statistics import median
 
 from pytest_gptoss.judge.load import first_token
+from pytest_gptoss.judge.verdicts import fixed
 from pytest_gptoss.records import InstrumentError, LoadLevel
 
 __all__ = ["disagreements", "server_ttft_ms"]
@@ -15,7 +16,8 @@ def server_ttft_ms(level: LoadLevel) -> float | None:
     """Mean TTFT by the server's own histogram, ms; None when it tells none."""
     server = level.server or {}
     count = server.get("ttft_count", 0.0)
-    return server["ttft_seconds"] / count * 1000 if count and "ttft_seconds" in server else None
+    mean = server["ttft_seconds"] / count * 1000 if count and "ttft_seconds" in server else math.nan
+    return mean if math.isfinite(mean) else None
 
 
 def disagreements(level: LoadLevel, error: InstrumentError | None) -> list[str]:
@@ -36,8 +38,8 @@ def disagreements(level: LoadLevel, error: InstrumentError | None) -> list[str]:
         theirs = server.get(name)
         if theirs is not None and theirs != ours:
             found.append(
-                f"the server counted {theirs:.0f} {what} over the level, {ours} were seen here: does other "
-                "traffic share it?"
+                f"the server counted {fixed(theirs, 0)} {what} over the level, {ours} were seen here: does "
+                "other traffic share it?"
             )
     if not found:
         found += _ttft(level, error)
@@ -60,6 +62,6 @@ def _ttft(level: LoadLevel, error: InstrumentError | None) -> list[str]:
     )
     known = "not calibrated" if error is None else f"{bias:.1f} ms"
     return [
-        f"mean TTFT {ours:.1f} ms, by the server's own count {theirs:.1f} ms; the instrument ({known}) and a "
-        f"round trip ({trip:.1f} ms) explain less: {reason}"
+        f"mean TTFT {ours:.1f} ms, by the server's own count {fixed(theirs, 1)} ms; the instrument ({known}) "
+        f"and a round trip ({trip:.1f} ms) explain less: {reason}"
     ]

@@ -13,7 +13,15 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 from pytest_gptoss.errors import InsufficientData
-from pytest_gptoss.records import Generation, HiddenStates, Measurement, ScoredSequence
+from pytest_gptoss.records import (
+    FloatArray,
+    Generation,
+    HiddenStates,
+    Measurement,
+    ScoredSequence,
+    TopLogprobs,
+)
+from pytest_gptoss.sentinels import filler, no_logprobs, why_no_logprob
 
 __all__ = [
     "answer_ids",
@@ -21,6 +29,7 @@ __all__ = [
     "first_difference",
     "item_id",
     "pair",
+    "refuse_no_logprobs",
     "refuse_other_tokens",
     "refuse_sameness",
     "scored_pairs",
@@ -128,6 +137,29 @@ def answer_ids(answer: Generation, device: str) -> tuple[int, ...]:
     return answer.token_ids
 
 
+def refuse_no_logprobs(
+    logprobs: FloatArray, top: TopLogprobs | None, item: str, device: str, *, first: int = 0
+) -> None:
+    """Raise InsufficientData for log-probabilities that are no measurement, with what the server sent.
+
+    ``item`` is what they are of, for the message; ``first`` is the position of the first one.
+    """
+    bad = np.flatnonzero(no_logprobs(logprobs))
+    if bad.size:
+        value = float(logprobs[bad[0]])
+        raise InsufficientData(
+            f"{device}: {bad.size} log-probabilities of {item} are none, the first is {value:.6g} at "
+            f"position {first + int(bad[0])}: {why_no_logprob(value)}"
+        )
+    value_of_all = filler(logprobs, top)
+    if value_of_all is not None:
+        raise InsufficientData(
+            f"{device} sent {value_of_all:.6g} as the log-probability of all {logprobs.size} tokens of "
+            f"{item} and no alternatives that differ: that is no measurement; serve with logprobs computed, "
+            "or waive the rows that need them"
+        )
+
+
 def refuse_sameness(answers: Mapping[str, Hashable], device: str) -> None:
     """Raise InsufficientData when answers (by prompt id) could not tell two devices apart.
 
@@ -181,12 +213,7 @@ def _refuse_bad_scores(item: ScoredSequence, device: str) -> None:
             f"{device}: {item.sequence_id} has {len(item.logprobs)} scores for positions {item.first} to "
             f"{len(item.token_ids) - 1}: measure it again"
         )
-    bad = np.flatnonzero(~np.isfinite(item.logprobs))
-    if bad.size:
-        raise InsufficientData(
-            f"{device}: {bad.size} log-probabilities of {item.sequence_id} are not finite, first at position "
-            f"{item.first + int(bad[0])}: look for NaN in the server's log"
-        )
+    refuse_no_logprobs(item.logprobs, item.top, item.sequence_id, device, first=item.first)
 
 
 def _why_left_out(left_out: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
@@ -12,14 +13,17 @@ from pytest_gptoss.printable import printable
 from pytest_gptoss.records import BY_HOOK, Comparison, Device, Estimate, Threshold, Verdict
 
 __all__ = [
+    "LONGEST_NUMBER",
     "PLAIN_UNITS",
     "exact",
+    "fixed",
     "headroom",
     "holds",
     "invalid",
     "judge",
     "line",
     "number",
+    "percent",
     "skipped",
     "waived",
 ]
@@ -35,6 +39,10 @@ _COMPARE: Mapping[Comparison, Callable[[float, float], bool]] = {
 PLAIN_UNITS = ("share", "F", "cosine")
 """Units that a reader needs no word for; 1 is the most there is in them."""
 
+MOST_HEADROOM = 1e9
+LONGEST_NUMBER = 24
+"""Characters of the longest text that ``number`` and ``exact`` give: a float's own, sign and all."""
+
 Devices: TypeAlias = Mapping[str, Device]
 
 
@@ -48,8 +56,12 @@ def headroom(value: float, comparison: Comparison, limit: float, unit: str) -> f
 
     The room is from the limit to the best there can be: 1 for shares, F and cosine, 0 for what shall
     be small, and as much again as the limit for what has no bound. Where only one value will do ("=") it
-    is 0 there and negative elsewhere.
+    is 0 there and negative elsewhere. Within MOST_HEADROOM, however small the limit.
     """
+    return min(MOST_HEADROOM, max(-MOST_HEADROOM, _headroom(value, comparison, limit, unit)))
+
+
+def _headroom(value: float, comparison: Comparison, limit: float, unit: str) -> float:
     if comparison == "=":
         return -abs(value - limit) / max(abs(limit), 1.0)
     if comparison in ("<=", "<"):
@@ -124,8 +136,10 @@ def line(verdict: Verdict, devices: Devices | None = None) -> str:
 def number(value: float, *, apart_from: float | None = None) -> str:
     """Write a figure in four significant digits, or in as many as it takes to tell it from another.
 
-    So 0.94999 against a limit of 0.95 never reads "0.95".
+    So 0.94999 against a limit of 0.95 never reads "0.95". At most LONGEST_NUMBER characters.
     """
+    value = _held(value)
+    apart_from = None if apart_from is None else _held(apart_from)
     for digits in range(4, 17):
         text = _digits(value, digits)
         if apart_from is None or value == apart_from or text != _digits(apart_from, digits):
@@ -134,8 +148,30 @@ def number(value: float, *, apart_from: float | None = None) -> str:
 
 
 def exact(value: float) -> str:
-    """Write a limit with all its digits: rounded it would be another one."""
+    """Write a limit with all its digits: rounded it would be another one.
+
+    At most LONGEST_NUMBER characters.
+    """
+    value = _held(value)
     return _whole(value) or repr(value)
+
+
+def fixed(value: float, digits: int) -> str:
+    """Write a figure with so many digits behind the point, at most 6; as ``number`` does where it is huge."""
+    return f"{value:.{digits}f}" if abs(value) < 1e9 else number(value)
+
+
+def percent(share: float) -> str:
+    """Write a share in whole percent; as ``number`` does where it is huge."""
+    return f"{share:.0%}" if abs(share) < 1e7 else f"{number(share * 100)}%"
+
+
+def _held(value: float) -> float:
+    """A whole number of any size as a float, the largest there is where none holds it."""
+    try:
+        return float(value)
+    except OverflowError:
+        return sys.float_info.max if value > 0 else -sys.float_info.max
 
 
 def _digits(value: float, digits: int) -> str:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import re
 import time
 from dataclasses import dataclass
 
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.errors import DialectError, RequestError
-from pytest_gptoss.measure.server_counters import counters_of
+from pytest_gptoss.measure.metrics_page import totals
 from pytest_gptoss.records import AbortTrace
 
 __all__ = ["AbortTrial"]
@@ -29,7 +28,8 @@ POLL_S = 0.1
 TRIALS = 5
 PROMPT = (976, 4853)
 
-_RUNNING = re.compile(r"^vllm:num_requests_running(?:\{[^}]*\})? (\S+)", re.MULTILINE)
+RUNNING = "vllm:num_requests_running"
+GENERATED = "vllm:generation_tokens_total"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +118,10 @@ class AbortTrial:
             await asyncio.sleep(POLL_S)
 
     async def _counts(self) -> _Counts:
-        page = await self._client.metrics_text()
-        running = _RUNNING.findall(page)
-        if not running:
-            raise DialectError("/metrics holds no vllm:num_requests_running, though it has vllm: counters")
-        return _Counts(round(sum(map(float, running))), counters_of(page).get("generation_tokens"))
+        counted = totals(await self._client.metrics_text())
+        if RUNNING not in counted:
+            raise DialectError(f"/metrics holds no {RUNNING} that is a number, though it has vllm: counters")
+        return _Counts(round(counted[RUNNING]), counted.get(GENERATED))
 
 
 def _grown(before: _Counts, now: _Counts) -> float | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gptoss.errors import UsageError
+from pytest_gptoss.finite import strict_json
 from pytest_gptoss.measure.store import MEASUREMENTS, Store, file_names
 from pytest_gptoss.records import Json, Measurement, Preflight
 
@@ -76,7 +77,7 @@ def record_baseline(
             for scenario_id in kept:
                 for file in store.files(scenario_id):
                     archive.write(file, f"{MEASUREMENTS}/{file.name}")
-            archive.writestr(FACTS, json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1))
+            archive.writestr(FACTS, strict_json(document, indent=1))
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from pytest_gptoss.finite import finite_only
 from pytest_gptoss.records import (
     AbortTrace,
     BadRequest,
@@ -228,7 +229,7 @@ def _load_fields(level: LoadLevel) -> dict[str, Json]:
         "rtt_ms": list(level.rtt_ms),
         "frame_tokens": level.frame_tokens,
         "cache_block": level.cache_block,
-        "server": None if level.server is None else dict(level.server),
+        "server": None if level.server is None else finite_only(level.server),
         "ids": [request.id for request in level.requests],
         "finish_reasons": [request.finish_reason for request in level.requests],
         "counted_by": [request.counted_by for request in level.requests],

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from pytest_gptoss.errors import MeasurementError
+from pytest_gptoss.finite import strict_json
 from pytest_gptoss.records import HiddenStates, Json, Measurement
 
 __all__ = ["read_hidden", "write_hidden"]
@@ -30,7 +31,7 @@ def write_hidden(path: Path, items: Sequence[HiddenStates], facts: Mapping[str, 
             states=np.concatenate([np.asarray(item.states, dtype=np.float32) for item in items]),
             lengths=np.array([len(item.token_ids) for item in items], dtype=np.int64),
             token_ids=np.concatenate([np.array(item.token_ids, dtype=np.int32) for item in items]),
-            facts=np.array(json.dumps(document, ensure_ascii=False, allow_nan=False)),
+            facts=np.array(strict_json(document)),
         )
     aside.replace(path)
 

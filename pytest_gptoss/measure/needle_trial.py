@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 
 from pytest_gptoss.client.http import VllmClient
@@ -14,6 +13,7 @@ from pytest_gptoss.errors import (
     RequestTimeout,
     StatusError,
 )
+from pytest_gptoss.measure.metrics_page import totals
 from pytest_gptoss.measure.needle import (
     ANSWER_TOKENS,
     RESERVE,
@@ -45,7 +45,7 @@ _LOST: frozenset[NeedleTrouble] = frozenset({"timeout", "out_of_memory"})
 _MESSAGE = 200008
 """Harmony's ``<|message|>``: what a channel says follows it."""
 
-_HITS = re.compile(r"^vllm:prefix_cache_hits(?:_total)?(?:\{[^}]*\})? (\S+)", re.MULTILINE)
+_HITS = ("vllm:prefix_cache_hits_total", "vllm:prefix_cache_hits")
 
 
 def why_left_out(scenario: Needle, task: NeedleTask, *, context: int | None) -> str | None:
@@ -144,10 +144,10 @@ class NeedleTrials:
         if not self._able.metrics:
             return None
         try:
-            found = _HITS.findall(await self._client.metrics_text())
+            told = totals(await self._client.metrics_text())
         except RequestError:
             return None
-        return round(sum(float(value) for value in found)) if found else None
+        return next((round(told[name]) for name in _HITS if name in told), None)
 
 
 def _refuse_longer(answer: NeedleAnswer) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.errors import RequestError
+from pytest_gptoss.measure.metrics_page import totals
 
 __all__ = [
     "cache_block_of",
@@ -29,22 +30,16 @@ _COUNTERS: Mapping[str, str] = {
 }
 """vLLM's name -> ours."""
 
-_SAMPLE = re.compile(r"^vllm:([a-z_]+)(?:\{[^}]*\})? (\S+)", re.MULTILINE)
-
-_CACHE_BLOCK = re.compile(r'^vllm:cache_config_info\{(?:[^}]*,)?block_size="([0-9]+)"', re.MULTILINE)
+_CACHE_BLOCK = re.compile(r'^vllm:cache_config_info\{(?:[^}]*,)?block_size="([0-9]{1,9})"', re.MULTILINE)
 
 READS = 20
 PAUSE_S = 0.1
 
 
 def counters_of(text: str) -> dict[str, float]:
-    """The counters on a page of Prometheus' text form, each summed over its labels."""
-    found: dict[str, float] = {}
-    for name, value in _SAMPLE.findall(text):
-        if name in _COUNTERS:
-            ours = _COUNTERS[name]
-            found[ours] = found.get(ours, 0.0) + float(value)
-    return found
+    """The counters on a page of Prometheus' text form, each summed over its labels; all finite."""
+    told = totals(text)
+    return {ours: told[f"vllm:{name}"] for name, ours in _COUNTERS.items() if f"vllm:{name}" in told}
 
 
 def cache_block_of(text: str) -> int | None:

@@ -27,6 +27,7 @@ from typing import IO, Any
 import numpy as np
 
 from pytest_gptoss.errors import GptossError
+from pytest_gptoss.finite import strict_json
 from pytest_gptoss.measure.codec import decode, encode
 from pytest_gptoss.records import Json, Measurement
 
@@ -215,8 +216,8 @@ def file_names(scenario_id: str, arrays: Iterable[str]) -> list[str]:
 
 
 def write_json(path: Path, document: Json, *, compact: bool = False) -> None:
-    """Write JSON atomically: strict (no NaN), UTF-8; readable, or ``compact`` where it is long."""
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=None if compact else 1)
+    """Write JSON atomically: strict (null for NaN), UTF-8; readable, or ``compact`` where it is long."""
+    text = strict_json(document, indent=None if compact else 1)
     # Half a surrogate pair, which a model can emit, has no UTF-8; its JSON escape is what this writes.
     write_text(path, text, errors="backslashreplace")
 

@@ -6,12 +6,11 @@ reader could notice.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from numbers import Integral, Real
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
+from pytest_gptoss.finite import finite
 from pytest_gptoss.judge.verdicts import headroom, line
 from pytest_gptoss.records import Device, Json, Threshold, Verdict
 
@@ -183,22 +182,3 @@ def headline(
     if left_out or "WAIVED" in contract or "PASS" not in contract:
         return "PASSED IN PART"
     return "ACCEPTED"
-
-
-def finite(value: Any) -> Json:
-    """A value as JSON allows it, whoever put it there.
-
-    JSON knows no infinity and no NaN: these become null. A number of another kind (numpy's) becomes a
-    plain one, and what JSON has no word for (a path, a date) its text.
-    """
-    if isinstance(value, Mapping):
-        return {str(key): finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [finite(each) for each in value]
-    if value is None or isinstance(value, str | bool):
-        return value
-    if isinstance(value, Integral):
-        return int(value)
-    if isinstance(value, Real):
-        return float(value) if math.isfinite(value) else None
-    return str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pytest_gptoss.judge.verdicts import percent
 from pytest_gptoss.records import Json
 from pytest_gptoss.report.tables import size
 from pytest_gptoss.report.wording import Wording
@@ -67,7 +68,7 @@ def _heat(cells: list[Mapping[str, Json]], device: str, say: Wording) -> Heat:
     def rows(draw: str) -> tuple[HeatRow, ...]:
         return tuple(
             HeatRow(
-                f"{depth:.0%}",
+                percent(depth),
                 tuple(_cell(at.get((depth, length)), draw, longest, say) for length in lengths),
             )
             for depth in depths

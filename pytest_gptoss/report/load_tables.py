@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from pytest_gptoss.judge.accounting import SEVERAL_TOKENS
+from pytest_gptoss.judge.verdicts import percent
 from pytest_gptoss.records import Json
 from pytest_gptoss.report.instrument import calibrated
 from pytest_gptoss.report.standing import worst
@@ -169,7 +170,7 @@ def _circumstances(document: Document, say: Wording) -> Table:
                 _plain(level, "prompt_tokens", say),
                 _plain(level, "max_tokens", say),
                 _plain(level, "rtt_ms", say),
-                Cell(say.figure(None) if share is None else f"{share:.0%}", figure=True),
+                Cell(say.figure(None) if share is None else percent(share), figure=True),
                 Cell(level["reason"] or ""),
             )
         )

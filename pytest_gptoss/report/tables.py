@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pytest_gptoss.judge.thresholds import ADDED
+from pytest_gptoss.judge.verdicts import percent
 from pytest_gptoss.records import Json
 from pytest_gptoss.report.precision import CONTRACT_METRICS
 from pytest_gptoss.report.wording import Wording
@@ -125,7 +126,7 @@ def needle_table(document: Document, npu: str, say: Wording) -> Table:
         cell = cells.get((length, depth))
         rows.append(
             (
-                Cell(f"{depth:.0%}"),
+                Cell(percent(depth)),
                 Cell(size(length)),
                 _figure(None if cell is None else cell["first_token_ms"], say),
                 Cell(_recall(cell, say)),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_gptoss.judge.verdicts import exact, number
+from pytest_gptoss.judge.verdicts import exact, fixed, number
 from pytest_gptoss.printable import printable, shortened
 from pytest_gptoss.records import Json
 from pytest_gptoss.report.headline import blocked_by, partial, tone, verdict_words
@@ -124,7 +124,7 @@ def _short(value: float | None, limit: float | None = None) -> str:
 
 
 def _rounded(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return fixed(value, 0) if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _device(device: Mapping[str, Json]) -> str:

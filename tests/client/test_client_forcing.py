@@ -63,6 +63,20 @@ def test_a_token_that_is_not_listed_is_not_made_up():
         force(logprobs=table(("token_id:5", -0.5), ("token_id:6", -1.5)))
 
 
+def test_a_certainty_that_nothing_stands_beside_is_no_measurement():
+    with pytest.raises(DialectError, match=r"token 150000 came as 0\.0 without alternatives"):
+        force(logprobs=table((f"token_id:{TOKEN}", 0.0)))
+
+
+def test_a_sure_token_beside_others_is_measured():
+    assert force(logprobs=table((f"token_id:{TOKEN}", 0.0), ("token_id:5", -17.5)))[0] == 0.0
+
+
+def test_a_token_that_is_listed_as_never_coming_is_no_measurement():
+    with pytest.raises(DialectError, match=r"token 150000 came as -9999\.0, which stands for NaN"):
+        force(logprobs=table(("token_id:5", -0.5), (f"token_id:{TOKEN}", -9999.0)))
+
+
 def test_log_probabilities_after_forcing_are_refused():
     with pytest.raises(DialectError, match="--logprobs-mode raw_logprobs"):
         force(logprobs=table((f"token_id:{TOKEN}", 0.0), ("token_id:5", -9999.0)))

@@ -35,12 +35,38 @@ def test_equal_values_go_by_rank_and_then_by_place():
     assert table.ids.tolist() == [[7, 1, 2]]
 
 
-@pytest.mark.parametrize("value", [None, float("nan"), float("inf"), -float("inf")])
-def test_what_is_no_finite_number_is_refused_with_its_position(value):
+@pytest.mark.parametrize(
+    "value", [None, float("nan"), float("inf"), -float("inf"), -9999.0, -10_000, -3.4028235e38]
+)
+def test_what_no_generated_or_scored_token_can_have_is_refused_with_its_position(value):
     with pytest.raises(DialectError, match=r"lp at position 12 is .*1 of 3 .*NaN in its logits"):
         chosen_logprobs([-1.0, -2.0, value], "lp", first=10)
+
+
+@pytest.mark.parametrize("value", [0.98, 21.5, 1e30])
+def test_probabilities_and_scores_are_no_log_probabilities(value):
+    with pytest.raises(DialectError, match=r"lp at position 1 is .*1 of 2 are no log-prob.*never above 0"):
+        chosen_logprobs([-1.0, value], "lp")
+    with pytest.raises(DialectError, match=r"top at position 0 hold .*never above 0"):
+        top_logprobs([1], [1], [value], k=1, what="top")
+
+
+@pytest.mark.parametrize("value", [0, -0.0, 1e-6, 0.0625, -745.0, -9998.9])
+def test_rounding_and_unlikely_tokens_are_measured(value):
+    assert chosen_logprobs([value], "lp").tolist() == [value]
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_an_alternative_without_a_number_is_refused_with_its_position(value):
     with pytest.raises(DialectError, match="top at position 11 hold"):
         top_logprobs([1, 2], [1, 2, 3], [-1.0, -2.0, value], k=2, what="top", first=10)
+
+
+@pytest.mark.parametrize("value", [-float("inf"), -9999.0, -3.4028235e38])
+def test_an_alternative_that_cannot_come_is_one_of_probability_0(value):
+    table = top_logprobs([3], [1, 2, 3], [-0.5, value, -1.0], k=3, what="top")
+    assert table.ids.tolist() == [[1, 3, 2]]
+    assert table.logprobs.tolist() == [[-0.5, -1.0, -9999.0]]
 
 
 @pytest.mark.parametrize("value", ["-1.0x", [1.0], {}, 10**400])

@@ -13,9 +13,10 @@ from pytest_gptoss.judge.metrics.prefill import decode_prefill
 def own(sequence_id, gaps, *, prompt_length=120):
     """An answer and its own score, whose log-probabilities differ by ``gaps``."""
     prompt, ids = tuple(range(prompt_length)), tuple(range(1000, 1000 + len(gaps)))
-    generated = answer(sequence_id, ids, prompt=prompt, logprobs=np.full(len(gaps), -1.0))
+    logprobs = -1.0 - 0.5 ** np.arange(1, len(gaps) + 1)
+    generated = answer(sequence_id, ids, prompt=prompt, logprobs=logprobs)
     return generated, scored(
-        sequence_id, -1.0 + np.array(gaps), first=prompt_length, token_ids=(*prompt, *ids)
+        sequence_id, logprobs + np.array(gaps), first=prompt_length, token_ids=(*prompt, *ids)
     )
 
 
@@ -68,7 +69,7 @@ def test_what_does_not_belong_together_is_refused():
     for broken, says in (
         (other, "a was scored on other tokens than it generated"),
         (silent, "npu tells no log-probability .*--max-logprobs"),
-        (nan, "log-probabilities of a are not finite"),
+        (nan, "npu: 20 log-probabilities of a as generated are none, the first is nan"),
         (answer("a", None), "withholds the token ids"),
     ):
         with pytest.raises(InsufficientData, match=says):

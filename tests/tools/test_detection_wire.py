@@ -178,6 +178,41 @@ def test_another_token_and_shifted_logprobs_are_whole_answers(server: str) -> No
     assert shifted.logprobs.tolist()[1:] == plain.logprobs.tolist()[:-1]
 
 
+def test_numbers_that_stand_for_no_log_probability_come_in_answers(server: str) -> None:
+    with proxy(server, FAULTS["zero-logprobs"].handler()) as url:
+        (zero,) = answers(url, 1)
+    (plain,) = answers(server, 1)
+    assert isinstance(zero, Generation)
+    assert isinstance(plain, Generation)
+    assert (zero.token_ids, zero.text) == (plain.token_ids, plain.text)
+    assert zero.logprobs is not None
+    assert zero.top is not None
+    assert not zero.logprobs.any()
+    assert (zero.top.ids == -1).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "entries"), [("sentinel-logprobs", -9999.0, 6), ("zero-logprobs", 0.0, 1)]
+)
+def test_numbers_that_stand_for_no_log_probability_come_in_scores(
+    name: str, value: float, entries: int, server: str
+) -> None:
+    recorded = json.loads((RECORDED / "completion_prompt_logprobs.json").read_text("utf-8"))
+    asked, choices = recorded["request"]["body"], recorded["response"]["body"]["choices"]
+    with proxy(server, FAULTS[name].handler()) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        # The server gives back what it was sent.
+        found = [client.post("/v1/completions", json={**asked, "choices": choices}).json() for _ in range(2)]
+        probe = client.post(
+            "/v1/completions", json={**asked, "prompt_logprobs": 1, "choices": choices}
+        ).json()
+    first, *rows = found[1]["choices"][0]["prompt_logprobs"]
+    assert first is None
+    assert [len(row) for row in rows] == [entries] * 3
+    assert all(str(token) in row for token, row in zip(asked["prompt"][1:], rows, strict=True))
+    assert {entry["logprob"] for row in rows for entry in row.values()} == {value}
+    assert probe["choices"] == choices
+
+
 def test_a_cache_of_like_questions_answers_another_one(server: str) -> None:
     asked = []
 

@@ -59,6 +59,13 @@ EXPECT: Mapping[str, Mapping[str, str]] = {
     "wire-similar-cache": _fails("inputs.identical"),
     "wire-question-cache": _fails("needle.control"),
     "wire-stall": _fails("performance.tpot"),
+    "wire-sentinel-logprobs": dict.fromkeys(
+        ("precision.token_match_rate", "precision.decode_prefill"), "is -9999.0"
+    ),
+    "wire-zero-logprobs": dict.fromkeys(
+        ("precision.decode_prefill", "precision.kl", "precision.perplexity_diff"),
+        "as the log-probability of all",
+    ),
 }
 """How the columns look that should notice, by row. A fault of the wire without an entry makes answers that
 the client refuses: the columns of greedy answers are INVALID, for what the client said."""

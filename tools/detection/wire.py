@@ -36,6 +36,7 @@ class Fault:
     """A fault by name; ``make`` gives a handler with a memory of its own.
 
     ``said`` are words of the client's about an answer it refuses for this fault; empty: it takes the answer.
+    ``scores``: it strikes scores of given tokens too.
     """
 
     name: str
@@ -44,14 +45,15 @@ class Fault:
     said: str = ""
     sound: bool = False
     every: int = 10
+    scores: bool = False
 
     def handler(self) -> Handler:
-        """Strike one in ``every`` answers of several tokens, beginning with the second."""
+        """Strike one in ``every`` answers of several tokens (or scores), beginning with the second."""
         strike, seen = self.make(), 0
 
         async def handle(exchange: Exchange) -> None:
             nonlocal seen
-            if not generates(exchange):
+            if not (generates(exchange) or (self.scores and _scores(exchange))):
                 await pass_on(exchange)
                 return
             seen += 1
@@ -73,6 +75,13 @@ def _answering(status: int, content_type: str, body: str, **headers: str) -> Cal
         await exchange.answer(status, {"content-type": content_type, **named}, body.encode())
 
     return lambda: handle
+
+
+def _scores(exchange: Exchange) -> bool:
+    """Whether a request asks for its prompt's scores, as measuring does; probing asks for one a token."""
+    if exchange.method != "POST" or not exchange.path.endswith("/completions"):
+        return False
+    return int(exchange.json.get("prompt_logprobs") or 0) > 1
 
 
 def _data(event: bytes) -> Any:
@@ -318,6 +327,39 @@ async def _shifted_logprobs(events: AsyncIterator[bytes]) -> AsyncIterator[bytes
         yield event if data is None else _event(data)
 
 
+def _without_logprobs(value: float, *, alternatives: bool) -> Callable[[], Handler]:
+    """One number in the place of every log-probability, in answers and in scores."""
+
+    async def change(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for event in events:
+            data = _data(event)
+            for choice in (data or {}).get("choices") or ():
+                for entry in (choice.get("logprobs") or {}).get("content") or ():
+                    others = entry.get("top_logprobs") or () if alternatives else ()
+                    entry.update(
+                        logprob=value, top_logprobs=[{**other, "logprob": value} for other in others]
+                    )
+            yield event if data is None else _event(data)
+
+    async def handle(exchange: Exchange) -> None:
+        if not _scores(exchange):
+            await pass_on(exchange, change)
+            return
+        response = await exchange.ask()
+        answer = json.loads(await response.aread())
+        for choice in answer.get("choices") or ():
+            rows = zip(exchange.json["prompt"], choice.get("prompt_logprobs") or (), strict=False)
+            choice["prompt_logprobs"] = [
+                row and {name: {**entry, "logprob": value} for name, entry in row.items()
+                         if alternatives or name == str(token)}
+                for token, row in rows
+            ]  # fmt: skip
+        kind = response.headers["content-type"]
+        await exchange.answer(response.status_code, {"content-type": kind}, json.dumps(answer).encode())
+
+    return lambda: handle
+
+
 def _of_another_request() -> Handler:
     """The answer of the request before, whole: what a server does that mixes two of them up."""
     earlier: list[bytes] = []
@@ -389,6 +431,10 @@ _TABLE = (
     Fault("other-token", f"one token id in {OTHER_TOKEN_EVERY} is another", _other_token, every=1),
     Fault("shifted-logprobs", "log-probabilities stand one token late", _changing(_shifted_logprobs),
           every=1),
+    Fault("sentinel-logprobs", "log-probabilities that are NaN come as -9999.0, in answers and scores",
+          _without_logprobs(-9999.0, alternatives=True), "is -9999.0", scores=True),
+    Fault("zero-logprobs", "log-probabilities come as 0.0 without alternatives, in answers and scores",
+          _without_logprobs(0.0, alternatives=False), every=1, scores=True),
     Fault("similar-cache", "answers from a cache that takes questions with like beginnings for one",
           _cached_by(_first_words), every=1),
     Fault("question-cache", "answers from a cache that takes questions with like ends for one",

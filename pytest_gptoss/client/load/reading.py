@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from pytest_gptoss.client.sse import ends_stream
 from pytest_gptoss.client.stream_event import StreamEvent, Usage, read_event
 from pytest_gptoss.client.whole_stream import require_count, require_end, require_no_excess
 from pytest_gptoss.records import CountedBy
 
-__all__ = ["END_OF_STREAM", "StampedStream", "TokenEvents"]
-
-END_OF_STREAM = "[DONE]"
+__all__ = ["StampedStream", "TokenEvents"]
 
 
 class TokenEvents(NamedTuple):
@@ -63,7 +62,7 @@ class StampedStream:
         """
         if self.done:
             return
-        if data == END_OF_STREAM:
+        if ends_stream(data):
             self.done = True
             return
         event = read_event(data)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.intervals import Interval, bootstrap
 from pytest_gptoss.records import DriftPoint, Estimate, Json, Measurement
+from pytest_gptoss.sentinels import no_logprobs, why_no_logprob
 
 __all__ = ["position_drift"]
 
@@ -98,6 +99,13 @@ def _pairs(npu: Points, gpu: Points) -> list[Pair]:
 
 
 def _by_position(segments: Points) -> Mapping[int, DriftPoint]:
+    for segment in segments:
+        for point in segment.items:
+            if no_logprobs(np.float64(point.logprob)):
+                raise InsufficientData(
+                    f"{segment.device}: the log-probability at position {point.position} is "
+                    f"{point.logprob:.6g}: {why_no_logprob(point.logprob)}"
+                )
     return {point.position: point for segment in segments for point in segment.items}
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.evidence import pair, refuse_other_tokens
+from pytest_gptoss.judge.verdicts import fixed
 from pytest_gptoss.records import Estimate, HiddenStates, Json, Measurement
 
 __all__ = ["Closeness", "closeness", "hidden_cosine"]
@@ -214,7 +215,7 @@ def _norms_apart(ratio: float | None) -> str | None:
     """What to say of norms that differ noticeably; cosine alone does not see it."""
     if ratio is None or abs(ratio - 1) <= _NORM_RATIO_SLACK:
         return None
-    return f"norms differ by a factor of {ratio:.3f}: are both states taken after the final norm?"
+    return f"norms differ by a factor of {fixed(ratio, 3)}: are both states taken after the final norm?"
 
 
 def _refuse_other_place(ratio: float | None, cosine: float, tested: str, reference: str) -> None:

@@ -31,6 +31,7 @@ from pytest_gptoss.judge.load import (
     whole_run,
     why_incomplete,
 )
+from pytest_gptoss.judge.verdicts import fixed
 from pytest_gptoss.records import Estimate, Json, LoadLevel, LoadShape, Measurement, RequestTiming
 
 __all__ = [
@@ -171,8 +172,8 @@ def uncached(**trials: Trial) -> Estimate:
     details: dict[str, Json] = {}
     if beyond > 0:
         details["finding"] = (
-            f"{beyond:.0f} prompt tokens of {requests} requests came from a prefix cache, though each has a "
-            "cache_salt of its own: other traffic, or a cache that ignores salts; serve with "
+            f"{fixed(beyond, 0)} prompt tokens of {requests} requests came from a prefix cache, though each "
+            "has a cache_salt of its own: other traffic, or a cache that ignores salts; serve with "
             "--no-enable-prefix-caching"
         )
     return Estimate(max(0.0, beyond), "tokens", requests, None, details)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_gptoss.errors import InsufficientData
-from pytest_gptoss.judge.evidence import answer_ids, cut_to, pair
+from pytest_gptoss.judge.evidence import answer_ids, cut_to, pair, refuse_no_logprobs
 from pytest_gptoss.records import Estimate, Generation, Json, Measurement, ScoredSequence
 
 __all__ = ["WINDOW", "decode_prefill"]
@@ -27,7 +27,7 @@ def decode_prefill(*, generated: Measurement[Generation], forced: Measurement[Sc
     """
     pairs = _own_pairs(generated, forced)
     gaps = {
-        item.sequence_id: np.abs(_logprobs(answer, generated.device) - item.logprobs)
+        item.sequence_id: np.abs(_logprobs(answer, generated.device) - _scores(item, forced.device))
         for answer, item in pairs
     }
     behind = {item.sequence_id: np.arange(item.first, len(item.token_ids)) >= WINDOW for _, item in pairs}
@@ -77,11 +77,13 @@ def _logprobs(answer: Generation, device: str) -> FloatArray:
             f"{device} tells no log-probability for every generated token (first {answer.prompt_id}): "
             "serve with logprobs allowed (--max-logprobs above 0)"
         )
-    if not np.isfinite(answer.logprobs).all():
-        raise InsufficientData(
-            f"{device}: log-probabilities of {answer.prompt_id} are not finite: look for NaN in its log"
-        )
+    refuse_no_logprobs(answer.logprobs, answer.top, f"{answer.prompt_id} as generated", device)
     return answer.logprobs
+
+
+def _scores(item: ScoredSequence, device: str) -> FloatArray:
+    refuse_no_logprobs(item.logprobs, item.top, f"{item.sequence_id} as scored", device, first=item.first)
+    return item.logprobs
 
 
 def _side(gaps: dict[str, FloatArray]) -> Json:

@@ -11,6 +11,7 @@ import numpy as np
 from pytest_gptoss.judge.evidence import answer_ids, first_difference, pair, refuse_sameness
 from pytest_gptoss.judge.intervals import wilson
 from pytest_gptoss.records import Estimate, Generation, Json, Measurement, TopLogprobs
+from pytest_gptoss.sentinels import filler, no_logprobs
 
 __all__ = ["NEAR_TIE", "ForkKind", "token_match_rate"]
 
@@ -99,9 +100,11 @@ def _fork(npu: Generation, gpu: Generation) -> Json:
 
 
 def _step(answer: Generation, at: int) -> dict[int | None, float]:
-    """Log-probabilities listed at one generating step, the chosen token's included."""
+    """Log-probabilities listed at one generating step, the chosen token's included; empty if not measured."""
     step: dict[int | None, float] = {} if answer.top is None else _listed(answer.top, at)
     if answer.logprobs is not None and answer.token_ids is not None and at < len(answer.logprobs):
+        if no_logprobs(answer.logprobs[at]) or filler(answer.logprobs, answer.top) is not None:
+            return {}
         step[answer.token_ids[at]] = float(answer.logprobs[at])
     return {token: logprob for token, logprob in step.items() if math.isfinite(logprob)}
 

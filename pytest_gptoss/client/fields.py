@@ -1,0 +1,80 @@
+"""Optional fields of a server's JSON, read as tolerantly as can be done without guessing.
+
+Null reads as absent, and so does what is empty: servers and gateways fill in null for what they leave out.
+A value of another type is none of these, and is refused with what came.
+"""
+
+from __future__ import annotations
+
+from pytest_gptoss.client.bodies import shown
+from pytest_gptoss.client.logprobs import COUNT_LIMIT
+from pytest_gptoss.errors import DialectError
+from pytest_gptoss.records import Json
+
+__all__ = ["count_field", "dict_field", "list_field", "text_field", "whole_field"]
+
+_NOTHING: dict[str, Json] = {}
+
+# Types are compared, not asked with isinstance: JSON makes no subclasses, and true is no count.
+
+
+def dict_field(place: dict[str, Json], name: str) -> dict[str, Json]:
+    """The object at ``name``; empty where there is none. Raises DialectError for another type."""
+    value = place.get(name)
+    if not value:
+        return _NOTHING
+    if type(value) is not dict:
+        raise _other(value, name, dict)
+    return value
+
+
+def list_field(place: dict[str, Json], name: str) -> list[Json]:
+    """The list at ``name``; empty where there is none. Raises DialectError for another type."""
+    value = place.get(name)
+    if not value:
+        return []
+    if type(value) is not list:
+        raise _other(value, name, list)
+    return value
+
+
+def text_field(place: dict[str, Json], name: str) -> str:
+    """The text at ``name``; empty where there is none. Raises DialectError for another type."""
+    value = place.get(name)
+    if not value:
+        return ""
+    if type(value) is not str:
+        raise _other(value, name, str)
+    return value
+
+
+def whole_field(place: dict[str, Json], name: str, default: int, *, told: str | None = None) -> int:
+    """The whole number at ``name``, ``default`` where there is none.
+
+    ``told`` names the field in messages. Raises DialectError for another type.
+    """
+    value = place.get(name)
+    if value is None:
+        return default
+    if type(value) is not int:
+        raise _other(value, told or name, int)
+    return value
+
+
+def count_field(place: dict[str, Json], name: str, default: int | None, *, told: str | None = None) -> int:
+    """The count of tokens at ``name``, ``default`` where there is none; a default of None requires one.
+
+    Raises DialectError for another type, and for what no count of tokens can be.
+    """
+    value = place.get(name)
+    value = default if value is None else value
+    if type(value) is not int:
+        raise _other(value, told or name, int)
+    if not 0 <= value < COUNT_LIMIT:
+        what = told or name
+        raise DialectError(f"{what}: usage counts {shown(value, 60)} tokens: expected a number from 0 on")
+    return value
+
+
+def _other(value: Json, name: str, kind: type) -> DialectError:
+    return DialectError(f"{name} is {shown(value, 60)}: expected {kind.__name__}")
