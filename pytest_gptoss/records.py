@@ -252,14 +252,21 @@ class Greedy:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The prompt ids a device renders from a prompt set: one token is generated and ignored."""
+    """The prompt ids a device renders from a prompt set: one token is generated and ignored.
+
+    ``answers`` is the scenario whose answers tell the ids already: then only prompts that it left without an
+    answer are asked for. None: every prompt is asked for, as chat.
+    """
 
     device: str
     prompts: str = "precision"
+    answers: Greedy | None = None
 
     @property
     def id(self) -> str:
         """Stable name, fit for a file."""
+        if self.answers is not None:
+            return f"rendered-for-{self.answers.id}"
         return f"rendered-{self.device}-{self.prompts}"
 
     @property
