@@ -569,7 +569,8 @@ class ServerFacts:
     own clock, in seconds, None where ``/metrics`` does not tell. ``run`` is the id of the run that asked.
     ``model`` is the served model that was chosen; None: ``problem`` says
     why none can be used. ``clock_ahead_s``: its clock less this machine's, to the second; None without a
-    Date header. ``harmony_date`` is the date in its chat prompt, None where it cannot be seen.
+    Date header. ``harmony_date`` is the date in its chat prompt, None where it cannot be seen:
+    ``date_trouble`` says why.
     """
 
     run: str
@@ -585,6 +586,7 @@ class ServerFacts:
     known: tuple[KnownFact, ...] = ()
     host: str | None = None
     started_s: float | None = None
+    date_trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -593,12 +595,14 @@ class AbortTrace:
 
     ``before`` it was sent, ``during``: the most while it ran, ``after``: pairs of seconds since the client
     left and the count. ``natural_s``: how long the answer would have gone on by itself, in seconds.
+    ``said``: the server's own words for a count that did not rise while it ran.
     """
 
     before: int
     during: int
     after: tuple[tuple[float, int], ...]
     natural_s: float
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -367,10 +367,11 @@ class AcceptanceRun:
                 corpus_sha256=self.plan.workload.corpus_sha256,
             )
         if source is None and not device.capabilities.pooling:
+            note = device.capabilities.notes.get("pooling")
             message = (
-                f"{device.name} serves no /pooling: start a pooling server and name it with "
-                f"--gptoss-hidden-{device.role} URL, or record a file with 'pytest-gptoss hidden', "
-                "or waive this threshold"
+                f"{device.name} serves no /pooling{f' (when probed: {note})' if note else ''}: start a "
+                f"pooling server and name it with --gptoss-hidden-{device.role} URL, or record a file with "
+                "'pytest-gptoss hidden', or waive this threshold"
             )
             return Measurement(
                 scenario.id, scenario.device, (), (Failure("*", "unsupported", message),), complete=False

@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
+from pytest_gptoss.client.bodies import condense
 from pytest_gptoss.client.http import VllmClient
+from pytest_gptoss.client.probe import counters
 from pytest_gptoss.errors import DialectError, RequestError, StatusError
 from pytest_gptoss.measure.prose import sentences
 from pytest_gptoss.records import (
@@ -143,6 +145,7 @@ class FeatureTrial:
         self._prompts = {prompt.id: prompt for prompt in prompts.prompts}
         self._max_tokens = max_tokens
         self._context = context
+        self._said = ""
 
     @property
     def concurrency(self) -> int:
@@ -206,6 +209,7 @@ class FeatureTrial:
             during = await self._running()
             await _either(long, enough)
             during = max(during, await self._running())
+            said = "" if during > before else condense(self._client.scrubbed(self._said))
         finally:
             long.cancel()
             with contextlib.suppress(asyncio.CancelledError, RequestError):
@@ -217,13 +221,18 @@ class FeatureTrial:
             await asyncio.sleep(ABORT_POLL_S)
             running = await self._running()
             after.append((time.monotonic() - left, running))
-        return AbortTrace(before, during, tuple(after), natural_s=pace * (room - len(stamps)))
+        return AbortTrace(before, during, tuple(after), natural_s=pace * (room - len(stamps)), said=said)
 
     async def _running(self) -> int:
-        found = _RUNNING.findall(await self._client.metrics_text())
+        text = await self._client.metrics_text()
+        found = list(_RUNNING.finditer(text))
         if not found:
-            raise DialectError("/metrics holds no vllm:num_requests_running, though it has vllm: counters")
-        return round(sum(float(value) for value in found))
+            raise DialectError(
+                f"/metrics holds no vllm:num_requests_running, though it has vllm: counters: "
+                f"{', '.join(counters(text))}: a router's or a gateway's? give the vLLM server's own address"
+            )
+        self._said = "; ".join(match.group() for match in found)
+        return round(sum(float(match[1]) for match in found))
 
     async def _bad_request(self, name: str) -> BadRequest:
         path, body = BAD_REQUESTS[name]

@@ -292,8 +292,10 @@ class Runner:
     def _feature(self, scenario: Feature, client: VllmClient) -> Job:
         prompts = self._workload.prompt_sets["features"]
         if scenario.feature == "abort" and not self._devices[scenario.device].capabilities.metrics:
+            note = self._devices[scenario.device].capabilities.notes.get("metrics")
             reason = (
-                f"{scenario.device} has no /metrics with vllm's counters: its running requests cannot be seen"
+                f"{scenario.device} has no /metrics with vllm's counters, so its running requests cannot be "
+                f"seen{': when probed: ' + note if note else ''}"
             )
             return Job((), left_out={"abort": reason})
         trial = FeatureTrial(
@@ -371,9 +373,11 @@ class Runner:
             own = {"needle": asdict(self._workload.needle)}
         if isinstance(scenario, Feature):
             own = {"schemas": dict(TOOL_SCHEMAS)}
+        notes = device.capabilities.notes
         return {
             "server_version": device.server_version,
             "model": device.model,
+            **({"lacks": dict(notes)} if notes else {}),
             "scenario": asdict(scenario),
             **self._workload.facts(),
             **own,

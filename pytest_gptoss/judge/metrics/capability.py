@@ -8,7 +8,7 @@ from functools import partial
 from itertools import pairwise
 
 from pytest_gptoss.errors import ConditionAbsent, InsufficientData
-from pytest_gptoss.judge.evidence import first_difference, sound_items
+from pytest_gptoss.judge.evidence import first_difference, probed, sound_items
 from pytest_gptoss.judge.facts import FactBook, Stated
 from pytest_gptoss.judge.json_schema import violations
 from pytest_gptoss.judge.metrics.tool_parser import PARSER_FLAGS, not_enforced, refuse_without_parser
@@ -213,8 +213,9 @@ def finish_reasons(*, finished: Measurement[Generation], cut: Measurement[Genera
     rows = [("length", answer) for answer in sound_items(cut, "questions")]
     for answer in sound_items(finished, "questions"):
         if answer.token_ids is None:
+            why = probed(finished, "token_ids", "serve with a vLLM that knows return_token_ids")
             raise InsufficientData(
-                f"{finished.device} withholds token ids: how an answer ended cannot be seen"
+                f"{finished.device} withholds token ids, so how an answer ended cannot be seen: {why}"
             )
         if answer.token_ids and answer.token_ids[-1] in _ENDINGS:
             rows.append(("stop", answer))
@@ -279,7 +280,9 @@ def abort_frees(*, npu: Measurement[AbortTrace]) -> Estimate:
         raise InsufficientData(
             f"{npu.device}: a request in flight did not raise vllm:num_requests_running above "
             f"{trace.before}: "
-            "is the server shared with others?"
+            + (f"/metrics said meanwhile: {trace.said}: " if trace.said else "")
+            + "does a router or another server answer there, or a copy that is seldom renewed? give the "
+            "vLLM server's own address; or others use it: try while they do not"
         )
     freed_s, running = trace.after[-1]
     left = max(0, running - trace.before)

@@ -43,7 +43,7 @@ def refuse_without_parser(npu: Measurement[Generation]) -> None:
     if minor is None or minor < _STREAMS_BY_PARSER:
         raise InsufficientData(
             f"{npu.device}: streamed answers carry the call, whole ones leave it out, as vLLM 0.18 does "
-            f"without a tool parser: add {PARSER_FLAGS}; if these are set, the parser fails: see the server's log"
+            f"without a tool parser: add {PARSER_FLAGS}; if these are set, the parser fails: see its log"
         )
 
 
