@@ -255,14 +255,21 @@ class Greedy:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The prompt ids a device renders from a prompt set: one token is generated and ignored."""
+    """The prompt ids a device renders from a prompt set: one token is generated and ignored.
+
+    ``answers`` is the scenario whose answers tell the ids already: then only prompts that it left without an
+    answer are asked for. None: every prompt is asked for, as chat.
+    """
 
     device: str
     prompts: str = "precision"
+    answers: Greedy | None = None
 
     @property
     def id(self) -> str:
         """Stable name, fit for a file."""
+        if self.answers is not None:
+            return f"rendered-for-{self.answers.id}"
         return f"rendered-{self.device}-{self.prompts}"
 
     @property
@@ -565,7 +572,8 @@ class ServerFacts:
     own clock, in seconds, None where ``/metrics`` does not tell. ``run`` is the id of the run that asked.
     ``model`` is the served model that was chosen; None: ``problem`` says
     why none can be used. ``clock_ahead_s``: its clock less this machine's, to the second; None without a
-    Date header. ``harmony_date`` is the date in its chat prompt, None where it cannot be seen.
+    Date header. ``harmony_date`` is the date in its chat prompt, None where it cannot be seen:
+    ``date_trouble`` says why.
     """
 
     run: str
@@ -581,6 +589,7 @@ class ServerFacts:
     known: tuple[KnownFact, ...] = ()
     host: str | None = None
     started_s: float | None = None
+    date_trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -591,6 +600,7 @@ class AbortTrace:
     left and the count. ``natural_s``: how long the answer would have gone on by itself, in seconds.
     ``room`` tokens were asked for, and the server counted ``generated`` from before it until the last read,
     those of others included; None where not told. ``trials``: how often this was tried.
+    ``said``: the server's own words for a count that did not rise while it ran.
     """
 
     before: int
@@ -600,6 +610,7 @@ class AbortTrace:
     room: int | None = None
     generated: int | None = None
     trials: int = 1
+    said: str = ""
 
     @property
     def left(self) -> int:

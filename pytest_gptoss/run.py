@@ -32,6 +32,7 @@ from pytest_gptoss.measure.baseline import Baseline, read_baseline, record_basel
 from pytest_gptoss.measure.devices import Access, Address, Met, ProbedDevice, Waiting, not_met, probe_all
 from pytest_gptoss.measure.hidden_file import read_hidden
 from pytest_gptoss.measure.progress import Progress
+from pytest_gptoss.measure.rendering import follows_from
 from pytest_gptoss.measure.runner import Runner
 from pytest_gptoss.measure.store import Store
 from pytest_gptoss.plan import Plan
@@ -255,12 +256,13 @@ class AcceptanceRun:
 
     def _ensure(self, scenarios: Iterable[Scenario]) -> None:
         self.probed()  # the preflight is measured there
-        missing = [each for each in dict.fromkeys(scenarios) if self.store.load(each.id) is None]
+        missing = self._missing(scenarios)
         if not missing:
             return
         for scenario in missing:
             self._refuse_unmeasurable(scenario)
         self._ensure(earlier for scenario in missing for earlier in _rests_on(scenario))
+        missing = self._missing(missing)  # some follow from what they rest on
         self._put_under_load([each for each in missing if isinstance(each, Load)])
         for_servers = []
         for scenario in missing:
@@ -273,6 +275,31 @@ class AcceptanceRun:
                 self.store.save(ready)
         if for_servers:
             self._runner().measure(for_servers)
+
+    def _missing(self, scenarios: Iterable[Scenario]) -> list[Scenario]:
+        """Scenarios that are not in the store; what follows from others that are is put there first."""
+        return [
+            each
+            for each in dict.fromkeys(scenarios)
+            if self.store.load(each.id) is None and not self._follows(each)
+        ]
+
+    def _follows(self, scenario: Scenario) -> bool:
+        """Keep prompt ids that stored answers tell; False where none are stored or a server must be asked."""
+        if not isinstance(scenario, Rendered) or scenario.answers is None:
+            return False
+        answers = self.store.load(scenario.answers.id)
+        if answers is None:
+            return False
+        found = follows_from(
+            answers,
+            scenario,
+            self.plan.workload.prompt_sets[scenario.prompts].prompts,
+            may_ask=self.settings.replay is None and not self._settings_of(scenario.device).recorded,
+        )
+        if found is not None:
+            self.store.save(found)
+        return found is not None
 
     def _put_under_load(self, asked: Sequence[Load]) -> None:
         """Measure load levels, each on one device and then on the others, so that drift hits all.
@@ -340,10 +367,11 @@ class AcceptanceRun:
                 corpus_sha256=self.plan.workload.corpus_sha256,
             )
         if source is None and not device.capabilities.pooling:
+            note = device.capabilities.notes.get("pooling")
             message = (
-                f"{device.name} serves no /pooling: start a pooling server and name it with "
-                f"--gptoss-hidden-{device.role} URL, or record a file with 'pytest-gptoss hidden', "
-                "or waive this threshold"
+                f"{device.name} serves no /pooling{f' (when probed: {note})' if note else ''}: start a "
+                f"pooling server and name it with --gptoss-hidden-{device.role} URL, or record a file with "
+                "'pytest-gptoss hidden', or waive this threshold"
             )
             return Measurement(
                 scenario.id, scenario.device, (), (Failure("*", "unsupported", message),), complete=False
@@ -584,6 +612,8 @@ def _rests_on(scenario: Scenario) -> tuple[Scenario, ...]:
     """Scenarios whose results this one sends again."""
     if isinstance(scenario, Greedy) and scenario.prompt_ids_of is not None:
         return (Rendered(scenario.prompt_ids_of, scenario.prompts),)
+    if isinstance(scenario, Rendered) and scenario.answers is not None:
+        return (scenario.answers,)
     if isinstance(scenario, Forced) and scenario.outputs is not None:
         return (scenario.outputs,)
     return ()

@@ -19,6 +19,7 @@ import httpx
 
 from pytest_gptoss.client.bodies import cause_of, condense, is_web_page, refusal_text
 from pytest_gptoss.client.endpoint import Endpoint
+from pytest_gptoss.client.gateway import gateway_advice
 from pytest_gptoss.errors import (
     ConnectError,
     DialectError,
@@ -67,7 +68,12 @@ class Interpreter:
         said = self.scrub(refusal_text(body, content_type))
         page = is_web_page(content_type, body)
         quoted = f" ({'a web page: ' if page else ''}{said})" if said else ""
-        advice = self._redirected(headers) if 300 <= status < 400 else self._way_out(path, status, said, page)
+        if 300 <= status < 400:
+            advice = self._redirected(headers)
+        else:
+            # A gateway that knows the model's context refuses with its reason: that says more.
+            told = None if cause_of(said) == "context" else gateway_advice(status, headers, body)
+            advice = told or self._way_out(path, status, said, page)
         return StatusError(
             f"{where} answered {status} {_phrase(status)}{quoted}: {advice}",
             status=status,
@@ -161,10 +167,8 @@ class Interpreter:
             )
         if status in (404, 405):
             return f"is {root} the root of the vLLM server? check {self.url_option}"
-        if status in (502, 503, 504):
+        if status == 503:
             return "the server is starting, overloaded or dead: see its log"
-        if status == 429:
-            return "the server or a proxy limits the rate: measure without that limit"
         return (
             "see the server's log" if status >= 500 else "the server does not take this request: see its log"
         )

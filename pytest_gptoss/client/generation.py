@@ -20,7 +20,14 @@ from pytest_gptoss.client.whole_stream import (
 from pytest_gptoss.errors import DialectError
 from pytest_gptoss.records import FloatArray, Generation, Json, Message, ToolCall, TopLogprobs
 
-__all__ = ["HARMONY_STOP_TOKENS", "StreamedGeneration", "chat_body", "completion_body", "estimated_tokens"]
+__all__ = [
+    "HARMONY_STOP_TOKENS",
+    "StreamedGeneration",
+    "chat_body",
+    "completion_body",
+    "estimated_tokens",
+    "prompt_only",
+]
 
 HARMONY_STOP_TOKENS = (200002, 200012)
 """``<|return|>`` and ``<|call|>``: chat stops at both by itself, completions must be told."""
@@ -57,6 +64,23 @@ def _greedy(max_tokens: int) -> dict[str, Json]:
 def estimated_tokens(messages: Sequence[Message]) -> int:
     """Guess a chat prompt's tokens, generously: one for every 3 bytes of UTF-8, and 100 of frame."""
     return 100 + sum(len(message.content.encode("utf-8", "replace")) // 3 for message in messages)
+
+
+def prompt_only(
+    prompt_id: str, prompt_token_ids: tuple[int, ...] | None, *, counted: int | None = None
+) -> Generation:
+    """Return the record of a prompt whose answer does not matter; ``counted`` is its length by usage."""
+    return Generation(
+        prompt_id=prompt_id,
+        prompt_token_ids=prompt_token_ids,
+        token_ids=None,
+        reasoning="",
+        content="",
+        tool_calls=(),
+        finish_reason=None,
+        prompt_tokens=len(prompt_token_ids or ()) if counted is None else counted,
+        completion_tokens=0,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +148,16 @@ class StreamedGeneration:
             events=self._events,
         )
         return event.carries_token
+
+    @property
+    def prompt_ids(self) -> tuple[int, ...] | None:
+        """The prompt's token ids, as soon as the server has told them; None until then.
+
+        Raises DialectError when usage has counted another number of them.
+        """
+        if self._usage is not None:
+            require_prompt_count(self._prompt_ids, self._usage[0])
+        return self._prompt_ids
 
     def finished(self, *, prompt_id: str, top: int | None, done: bool) -> Generation:
         """Put the answer together; ``done`` says whether ``[DONE]`` came.

@@ -18,6 +18,7 @@ from pytest_gptoss.client.generation import (
     chat_body,
     completion_body,
     estimated_tokens,
+    prompt_only,
 )
 from pytest_gptoss.client.logprobs import token_ids as checked_token_ids
 from pytest_gptoss.client.models import ServedModel, field_of, served_models
@@ -31,7 +32,7 @@ from pytest_gptoss.client.pooling import (
 from pytest_gptoss.client.scoring import score_body, scored_sequence
 from pytest_gptoss.client.timeouts import Timeouts
 from pytest_gptoss.client.whole import whole_body, whole_generation
-from pytest_gptoss.errors import DialectError, StatusError
+from pytest_gptoss.errors import DialectError, RequestError, StatusError
 from pytest_gptoss.records import Generation, HiddenStates, Json, Prompt, Role, ScoredSequence, TokenSequence
 
 __all__ = ["ServedModel", "Timeouts", "VllmClient"]
@@ -220,6 +221,27 @@ class VllmClient:
             cache_salt=cache_salt,
         )
 
+    async def render(self, prompt: Prompt) -> Generation:
+        """Tell the ids of a prompt as the server renders it; one token is asked for and not kept.
+
+        The ids come first in the stream, so they are told even where the answer behind them breaks off.
+        """
+        return await self._prompt_alone(
+            CHAT,
+            chat_body(prompt.messages, max_tokens=1, top=None),
+            prompt_id=prompt.id,
+            prompt_tokens=estimated_tokens(prompt.messages),
+        )
+
+    async def render_ids(self, token_ids: tuple[int, ...], *, prompt_id: str) -> Generation:
+        """Tell the ids that the server makes of a prompt of token ids; otherwise as ``render``."""
+        return await self._prompt_alone(
+            COMPLETIONS,
+            completion_body(token_ids, max_tokens=1, top=None),
+            prompt_id=prompt_id,
+            prompt_tokens=len(token_ids),
+        )
+
     async def force(self, prompt: tuple[int, ...], token: int, *, top: int = 20) -> float:
         """Tell the log-probability of ``token`` behind the prompt, in nats; one token is generated."""
         answer = await self._generate(
@@ -342,6 +364,28 @@ class VllmClient:
             generation = answer.finished(prompt_id=prompt_id, top=top, done=done)
             self._channel.refuse_key(*_texts(generation))
             return generation
+
+    async def _prompt_alone(
+        self, path: str, body: dict[str, Json], *, prompt_id: str, prompt_tokens: int
+    ) -> Generation:
+        answer = StreamedGeneration(1)
+        try:
+            generation = await self._generate(
+                path,
+                body,
+                prompt_id=prompt_id,
+                prompt_tokens=prompt_tokens,
+                answer=answer,
+                top=None,
+                cache_salt=None,
+            )
+        except RequestError:
+            with self._channel.placed(self._channel.where("POST", path)):
+                ids = answer.prompt_ids
+            if ids is None:
+                raise
+            return prompt_only(prompt_id, ids)
+        return prompt_only(prompt_id, generation.prompt_token_ids, counted=generation.prompt_tokens)
 
     async def _states_as_bytes(self, token_ids: tuple[int, ...], sequence_id: str) -> HiddenStates:
         answer = await self._pooled(token_ids, "bytes")

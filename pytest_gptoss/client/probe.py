@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import TypeVar
 
 from pytest_gptoss.client.http import ServedModel, VllmClient
 from pytest_gptoss.errors import ConnectError, RequestError, RequestTimeout, StatusError, TlsError
 from pytest_gptoss.records import Capabilities, Device, Generation, Message, Prompt, Role, TokenSequence
 
-__all__ = ["probe"]
+__all__ = ["counters", "probe"]
 
 Result = TypeVar("Result")
 
@@ -17,6 +19,8 @@ _PROMPT = Prompt("probe", (Message("user", "Hi"),))
 _TOKENS = (976, 4853)
 """"The quick" in o200k; small enough for any vocabulary."""
 _TEXT = "The quick"
+_COUNTER = re.compile(r"^([A-Za-z_:][\w:]{0,80})(?:\{[^}\n]*\})? \S", re.MULTILINE)
+_COUNTERS_SHOWN = 3
 
 
 async def probe(
@@ -79,7 +83,11 @@ async def _capabilities(client: VllmClient) -> Capabilities:
     tokens = await _attempt(notes, "tokenize", lambda: client.tokenize(_TEXT))
     metrics = await _attempt(notes, "metrics", client.metrics_text)
     if metrics is not None and "vllm:" not in metrics:
-        notes["metrics"] = f"{client.endpoint.url('/metrics')} holds no vllm: counters"
+        held = ", ".join(map(client.scrubbed, counters(metrics))) or "nothing that Prometheus reads"
+        notes["metrics"] = (
+            f"{client.endpoint.url('/metrics')} holds no vllm: counters but {held}: "
+            "a router's or a gateway's? give the vLLM server's own address"
+        )
     return Capabilities(
         chat=answer is not None,
         token_ids=answer is not None and "token_ids" not in notes,
@@ -93,6 +101,12 @@ async def _capabilities(client: VllmClient) -> Capabilities:
     )
 
 
+def counters(metrics: str) -> list[str]:
+    """Return the first few names in a text of ``/metrics``, which tell whose counters they are."""
+    names = dict.fromkeys(match[1] for match in _COUNTER.finditer(metrics))
+    return list(islice(names, _COUNTERS_SHOWN))
+
+
 async def _chat(client: VllmClient, notes: dict[str, str]) -> Generation | None:
     """One token of chat with everything asked for; without log-probabilities where those fail."""
     answer = await _attempt(notes, "logprobs", lambda: client.chat(_PROMPT, max_tokens=1, top_logprobs=1))
@@ -103,8 +117,9 @@ async def _chat(client: VllmClient, notes: dict[str, str]) -> Generation | None:
     if answer is None:
         notes["logprobs"] = notes["token_ids"] = notes["chat"]
     elif answer.token_ids is None or answer.prompt_token_ids is None:
-        lacking = "the answer lacks token_ids or prompt_token_ids: return_token_ids is not heeded"
-        notes["token_ids"] = lacking
+        ids = {"token_ids": answer.token_ids, "prompt_token_ids": answer.prompt_token_ids}
+        lacking = " and ".join(name for name, value in ids.items() if value is None)
+        notes["token_ids"] = f"the answer lacks {lacking}: return_token_ids is not heeded"
     return answer
 
 

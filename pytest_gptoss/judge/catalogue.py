@@ -43,6 +43,7 @@ from pytest_gptoss.records import (
     Measurement,
     Needle,
     Preflight,
+    Rendered,
     Scenario,
     Threshold,
 )
@@ -173,6 +174,12 @@ def _own_chat_answers(roles: Roles) -> Mapping[str, Scenario]:
 
 def _both_answers(roles: Roles) -> Mapping[str, Scenario]:
     return {"npu": _greedy(roles.npu, roles), "gpu": _greedy(_baseline_of(roles), roles)}
+
+
+def _both_prompts(roles: Roles) -> Mapping[str, Scenario]:
+    # From prompts, not from answers: a device whose answers are unusable is still compared by its scores.
+    sides = {"npu": roles.npu, "gpu": _baseline_of(roles)}
+    return {role: Rendered(device, answers=_greedy(device, roles)) for role, device in sides.items()}
 
 
 def _both_on_corpus(roles: Roles) -> Mapping[str, Scenario]:
@@ -460,7 +467,7 @@ _CAPABILITY = (
 )
 
 _PRECISION = (
-    Metric("inputs_identical", inputs.identical, _both_answers, baseline=True, statistics=("rate",)),
+    Metric("inputs_identical", inputs.identical, _both_prompts, baseline=True, statistics=("rate",)),
     Metric(
         "baseline_perplexity",
         perplexity.baseline_perplexity,

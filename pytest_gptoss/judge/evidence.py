@@ -29,6 +29,7 @@ __all__ = [
     "first_difference",
     "item_id",
     "pair",
+    "probed",
     "refuse_no_logprobs",
     "refuse_other_tokens",
     "refuse_sameness",
@@ -83,6 +84,16 @@ def pair(left: Measurement[Left], right: Measurement[Right], what: str) -> list[
     return [(ours[key], item) for key, item in theirs.items()]
 
 
+def probed(measurement: Measurement[Any], capability: str, advice: str) -> str:
+    """Return what the device answered when it was tried for a capability, or ``advice`` if that is not known.
+
+    The server's own words say more than any advice: a 400 may have another reason than the usual one.
+    """
+    notes = measurement.provenance.get("lacks")
+    note = notes.get(capability) if isinstance(notes, Mapping) else None
+    return f"when probed: {note}" if isinstance(note, str) and note else advice
+
+
 def cut_to(whole: Measurement[Left], part: Measurement[Right]) -> Measurement[Left]:
     """``whole`` with only those items that ``part`` was asked for too.
 
@@ -127,12 +138,16 @@ def refuse_other_tokens(
             )
 
 
-def answer_ids(answer: Generation, device: str) -> tuple[int, ...]:
-    """Return the answer's token ids; raise InsufficientData when the server withholds them."""
+def answer_ids(answer: Generation, measurement: Measurement[Any]) -> tuple[int, ...]:
+    """Return the answer's token ids; raise InsufficientData when the server withholds them.
+
+    ``measurement`` is the one that the answer belongs to.
+    """
     if answer.token_ids is None:
+        advice = probed(measurement, "token_ids", "serve with a vLLM that knows return_token_ids")
         raise InsufficientData(
-            f"{device} withholds the token ids of its answers (first {answer.prompt_id}): "
-            "serve with a vLLM that knows return_token_ids"
+            f"{measurement.device} withholds the token ids of its answers (first {answer.prompt_id}): "
+            f"{advice}"
         )
     return answer.token_ids
 

@@ -13,7 +13,9 @@ import dataclasses
 import time
 from dataclasses import dataclass
 
+from pytest_gptoss.client.bodies import condense
 from pytest_gptoss.client.http import VllmClient
+from pytest_gptoss.client.probe import counters
 from pytest_gptoss.errors import DialectError, RequestError
 from pytest_gptoss.measure.metrics_page import totals
 from pytest_gptoss.records import AbortTrace
@@ -34,10 +36,14 @@ GENERATED = "vllm:generation_tokens_total"
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
-    """Of one read of the counters: running requests, and tokens generated so far, None where not told."""
+    """Of one read of the counters: running requests, and tokens generated so far, None where not told.
+
+    ``said``: the server's own line about its running requests.
+    """
 
     running: int
     generated: float | None
+    said: str
 
 
 class AbortTrial:
@@ -76,9 +82,11 @@ class AbortTrial:
             long.cancel()
             with contextlib.suppress(asyncio.CancelledError, RequestError):
                 await long
+        said = "" if during > before.running else at_leaving.said
         left = time.monotonic()
-        if at_leaving is not None and at_leaving > 0:
-            pace = (left - sent) / at_leaving
+        counted = _grown(before, at_leaving)
+        if counted is not None and counted > 0:
+            pace = (left - sent) / counted
         else:
             pace = (stamps[-1] - stamps[0]) / max(1, len(stamps) - 1) if stamps else 0.0
         after: list[tuple[float, int]] = []
@@ -91,17 +99,18 @@ class AbortTrial:
             before.running,
             during,
             tuple(after),
-            natural_s=pace * max(0.0, self._room - (len(stamps) if at_leaving is None else at_leaving)),
+            natural_s=pace * max(0.0, self._room - (len(stamps) if counted is None else counted)),
             room=self._room,
             generated=None if generated is None else round(generated),
+            said=said,
         )
 
     async def _until_it_decodes(
         self, long: asyncio.Future[None], before: _Counts, stamps: list[float]
-    ) -> tuple[int, float | None]:
+    ) -> tuple[int, _Counts]:
         """Poll until the counters show the request decoding, or it has ended, or its stream shows it alone.
 
-        Returns the most running requests seen, and the tokens generated since ``before`` by the last read.
+        Returns the most running requests seen, and the last read.
         """
         during = before.running
         while True:
@@ -111,17 +120,23 @@ class AbortTrial:
             generated = _grown(before, now)
             counted = generated >= ENOUGH if generated is not None else streamed
             if streamed or (during > before.running and counted):
-                return during, generated
+                return during, now
             if long.done():
                 long.result()  # raises what ended it early
-                return during, generated
+                return during, now
             await asyncio.sleep(POLL_S)
 
     async def _counts(self) -> _Counts:
-        counted = totals(await self._client.metrics_text())
+        page = await self._client.metrics_text()
+        counted = totals(page)
         if RUNNING not in counted:
-            raise DialectError(f"/metrics holds no {RUNNING} that is a number, though it has vllm: counters")
-        return _Counts(round(counted[RUNNING]), counted.get(GENERATED))
+            raise DialectError(
+                f"/metrics holds no {RUNNING} that is a number, though it has vllm: counters: "
+                f"{', '.join(counters(page))}: a router's or a gateway's? give the vLLM server's own address"
+            )
+        samples = "; ".join(line for line in page.splitlines() if line.startswith(RUNNING))
+        said = condense(self._client.scrubbed(samples))
+        return _Counts(round(counted[RUNNING]), counted.get(GENERATED), said)
 
 
 def _grown(before: _Counts, now: _Counts) -> float | None:

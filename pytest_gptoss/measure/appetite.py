@@ -42,6 +42,8 @@ def context_needed(scenario: Scenario, workload: Workload) -> int:
         prompts = workload.prompt_sets[scenario.prompts].prompts[: scenario.limit]
         return max((_with_answer(prompt, workload.max_tokens) for prompt in prompts), default=0)
     if isinstance(scenario, Rendered):
+        if scenario.answers is not None:
+            return context_needed(scenario.answers, workload)
         return _longest(workload.prompt_sets[scenario.prompts].prompts) + 1
     if isinstance(scenario, Load):
         shape = workload.levels.get(scenario.concurrency)

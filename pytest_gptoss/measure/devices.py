@@ -159,12 +159,14 @@ async def _meet(address: Address, access: Access, waiting: Waiting) -> Met:
             problem = f"{address.name}: {error}"
             facts = dataclasses.replace(facts, problem=problem)
             return ProbedDevice(address.name, problem=problem), _preflight(address.name, started, facts)
+        date, date_trouble = await harmony_date(client)
         facts = dataclasses.replace(
             facts,
             model=device.model,
             version=device.server_version,
             max_model_len=device.max_model_len,
-            harmony_date=await harmony_date(client),
+            harmony_date=date,
+            date_trouble=date_trouble,
             known=await told_by(client, address.log),
             started_s=await process_start(client),
         )

@@ -41,7 +41,9 @@ def why_not_asked(
     """Why a spot is left out on a device, in a line; None when it can be asked for."""
     lacks = [name for name in ("tokenize", "token_prompts") if not getattr(able, name)]
     if lacks:
-        return f"{device} lacks {' and '.join(lacks).replace('_', ' ')}, which position drift needs"
+        notes = "; ".join(able.notes[name] for name in lacks if able.notes.get(name))
+        lacking = f"{device} lacks {' and '.join(lacks).replace('_', ' ')}, which position drift needs"
+        return f"{lacking}: when probed: {notes}" if notes else lacking
     most = min(task.max_context_len, context or task.max_context_len)
     if spot > most:
         return f"{spot} tokens do not fit the context of {most}"

@@ -126,16 +126,16 @@ async def process_start(client: VllmClient) -> float | None:
     return started if math.isfinite(started) else None
 
 
-async def harmony_date(client: VllmClient) -> str | None:
-    """The date in the server's chat prompt; None where the prompt or its text cannot be seen."""
+async def harmony_date(client: VllmClient) -> tuple[str | None, str]:
+    """The date in the server's chat prompt, and nothing else to say; or None, and why it cannot be seen."""
     try:
-        answer = await client.chat(_GREETING, max_tokens=1, top_logprobs=None)
+        answer = await client.render(_GREETING)
         if answer.prompt_token_ids is None:
-            return None
+            return None, "its answer lacks prompt_token_ids: return_token_ids is not heeded"
         found = _DATE.search(await client.detokenize(answer.prompt_token_ids))
-    except RequestError:
-        return None
-    return found[1] if found else None
+    except RequestError as error:
+        return None, str(error)
+    return (found[1], "") if found else (None, "its prompt holds no line 'Current date: YYYY-MM-DD'")
 
 
 async def told_by(client: VllmClient, log: Path | None) -> tuple[KnownFact, ...]:

@@ -22,6 +22,7 @@ from pytest_gptoss.measure.features import TOOL_SCHEMAS, FeatureTrial, item_ids
 from pytest_gptoss.measure.load_level import LevelRun, why_too_long
 from pytest_gptoss.measure.needle_trial import NeedleTrials, why_left_out
 from pytest_gptoss.measure.progress import Progress
+from pytest_gptoss.measure.rendering import told_by
 from pytest_gptoss.measure.sequences import Sequences, corpus_sequences, output_sequences
 from pytest_gptoss.measure.store import Store
 from pytest_gptoss.measure.workload import Workload
@@ -205,12 +206,7 @@ class Runner:
         if isinstance(scenario, Greedy):
             return self._greedy(scenario, client)
         if isinstance(scenario, Rendered):
-            return Job(
-                tuple(
-                    (prompt.id, _bind(client.chat, prompt, max_tokens=1, top_logprobs=None))
-                    for prompt in self._workload.prompt_sets[scenario.prompts].prompts
-                )
-            )
+            return self._rendered(scenario, client)
         if isinstance(scenario, Needle):
             return self._needle(scenario, client)
         if isinstance(scenario, Load):
@@ -239,13 +235,7 @@ class Runner:
                 for prompt in prompts
             )
             return Job(asks, scenario.concurrency)
-        rendered = self._stored(Rendered(scenario.prompt_ids_of, scenario.prompts))
-        ids = {item.prompt_id: item.prompt_token_ids for item in rendered.items}
-        missing = {
-            prompt.id: f"{scenario.prompt_ids_of} did not tell its prompt ids"
-            for prompt in prompts
-            if not ids.get(prompt.id)
-        }
+        ids, missing = self._ids_to_send(scenario.prompt_ids_of, scenario.prompts, prompts)
         asks = tuple(
             (
                 prompt.id,
@@ -262,6 +252,34 @@ class Runner:
         )
         return Job(asks, scenario.concurrency, missing)
 
+    def _ids_to_send(
+        self, device: str, name: str, prompts: Sequence[Prompt]
+    ) -> tuple[Mapping[str, tuple[int, ...]], Mapping[str, str]]:
+        """Prompt ids that ``device`` has rendered, by prompt; and why those of the others are not known."""
+        rendered = self._stored(Rendered(device, name))
+        ids = {item.prompt_id: item.prompt_token_ids for item in rendered.items if item.prompt_token_ids}
+        missing = {
+            prompt.id: f"{device} did not tell its prompt ids" for prompt in prompts if prompt.id not in ids
+        }
+        return ids, missing
+
+    def _rendered(self, scenario: Rendered, client: VllmClient) -> Job:
+        prompts = self._workload.prompt_sets[scenario.prompts].prompts
+        answers = scenario.answers
+        told = {} if answers is None else told_by(self._stored(answers))
+        # What is told stands first: it must not be lost when the device is given up among the others.
+        known: list[tuple[str, Ask]] = [(each, _bind(_at_once, told[each])) for each in told]
+        others = [prompt for prompt in prompts if prompt.id not in told]
+        if answers is None or answers.prompt_ids_of is None:
+            return Job((*known, *((prompt.id, _bind(client.render, prompt)) for prompt in others)))
+        ids, missing = self._ids_to_send(answers.prompt_ids_of, scenario.prompts, others)
+        asks = (
+            (each.id, _bind(client.render_ids, ids[each.id], prompt_id=each.id))
+            for each in others
+            if each.id in ids
+        )
+        return Job((*known, *asks), left_out=missing)
+
     def _needle(self, scenario: Needle, client: VllmClient) -> Job:
         device, task = self._devices[scenario.device], self._workload.needle
         reason = why_left_out(scenario, task, context=device.max_model_len)
@@ -274,8 +292,10 @@ class Runner:
     def _feature(self, scenario: Feature, client: VllmClient) -> Job:
         prompts = self._workload.prompt_sets["features"]
         if scenario.feature == "abort" and not self._devices[scenario.device].capabilities.metrics:
+            note = self._devices[scenario.device].capabilities.notes.get("metrics")
             reason = (
-                f"{scenario.device} has no /metrics with vllm's counters: its running requests cannot be seen"
+                f"{scenario.device} has no /metrics with vllm's counters, so its running requests cannot be "
+                f"seen{': when probed: ' + note if note else ''}"
             )
             return Job((), left_out={"abort": reason})
         trial = FeatureTrial(
@@ -353,9 +373,11 @@ class Runner:
             own = {"needle": asdict(self._workload.needle)}
         if isinstance(scenario, Feature):
             own = {"schemas": dict(TOOL_SCHEMAS)}
+        notes = device.capabilities.notes
         return {
             "server_version": device.server_version,
             "model": device.model,
+            **({"lacks": dict(notes)} if notes else {}),
             "scenario": asdict(scenario),
             **self._workload.facts(),
             **own,
@@ -376,6 +398,10 @@ async def _together(works: Sequence[Awaitable[None]]) -> None:
 
 def _bind(ask: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any) -> Ask:
     return lambda: ask(*args, **kwargs)
+
+
+async def _at_once(item: Any) -> Any:
+    return item
 
 
 def _now() -> str:

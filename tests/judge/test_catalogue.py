@@ -11,7 +11,7 @@ import pytest
 import pytest_gptoss.judge
 from pytest_gptoss.judge.catalogue import CPU_SEQUENCES, INFO, METRICS, Roles, gates, load_metrics
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
-from pytest_gptoss.records import Forced, Greedy, Hidden, Load
+from pytest_gptoss.records import Forced, Greedy, Hidden, Load, Rendered
 
 ROLES = Roles(npu="tp8", gpu="gpu", cpu="cpu", first="tp1")
 CHAT_ONLY = {"smoke", "features"}
@@ -77,7 +77,11 @@ def test_what_stands_beside_a_metric_is_information():
 def test_scenarios_of_the_contract():
     answers, baseline = Greedy("tp8"), Greedy("gpu")
     assert METRICS["token_match_rate"].needs(ROLES) == {"npu": answers, "gpu": baseline}
-    assert METRICS["rouge_l"].needs(ROLES) == METRICS["inputs_identical"].needs(ROLES)
+    assert METRICS["rouge_l"].needs(ROLES) == METRICS["token_match_rate"].needs(ROLES)
+    assert METRICS["inputs_identical"].needs(ROLES) == {
+        "npu": Rendered("tp8", answers=answers),
+        "gpu": Rendered("gpu", answers=baseline),
+    }
     assert METRICS["perplexity_diff"].needs(ROLES) == {"npu": Forced("tp8"), "gpu": Forced("gpu")}
     assert METRICS["hidden_cosine"].needs(ROLES) == {"npu": Hidden("tp8"), "gpu": Hidden("gpu")}
     assert METRICS["decode_prefill"].needs(ROLES) == {

@@ -47,7 +47,9 @@ def test_other_text_does_not(text):
 def test_every_field_is_searched(leaking, field):
     estimate = count(leaking)
     assert [leak["field"] for leak in estimate.details["leaks"]] == [field]
-    assert estimate.details["finding"].startswith(f"1 of 1 outputs leak control tokens, first p1, {field}: ")
+    assert estimate.details["finding"].startswith(
+        f"1 of 1 outputs leak control tokens or channel words, first p1, {field}: "
+    )
 
 
 def test_an_output_counts_once_and_is_quoted():

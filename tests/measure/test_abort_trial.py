@@ -33,6 +33,9 @@ class Scripted:
         told = "" if generated is None else f"vllm:generation_tokens_total {generated}.0\n"
         return f"vllm:num_requests_running {running}.0\n{told}"
 
+    def scrubbed(self, text):
+        return text
+
     async def run_on(self, token_ids, *, max_tokens, arrived):
         self.started += 1
         assert max_tokens == ROOM
@@ -58,6 +61,9 @@ class Paced:
     async def metrics_text(self):
         await asyncio.sleep(0)
         return f"vllm:num_requests_running {self._running}.0\n"
+
+    def scrubbed(self, text):
+        return text
 
     async def run_on(self, token_ids, *, max_tokens, arrived):
         self._running = 1
@@ -129,3 +135,36 @@ async def test_a_page_without_the_count_is_named():
 
     with pytest.raises(DialectError, match="num_requests_running"):
         await trace_of(Bare([]))
+
+
+class Router(Scripted):
+    """A client whose ``/metrics`` is a router's: its count of running requests does not move."""
+
+    def __init__(self, text):
+        super().__init__([], streamed=ENOUGH)
+        self._text = text
+
+    async def metrics_text(self):
+        await asyncio.sleep(0)
+        return self._text
+
+    def scrubbed(self, text):
+        return text.replace("sk-secret", "***")
+
+
+async def test_a_count_that_does_not_move_is_kept_in_the_servers_words():
+    text = "# TYPE x gauge\n" + "\n".join(
+        f'vllm:num_requests_running{{server="http://10.0.0.{n}:8000",key="sk-secret"}} {n}' for n in (0, 1)
+    )
+    trace = await trace_of(Router(text))
+    assert (trace.before, trace.during) == (1, 1)
+    assert trace.said == (
+        'vllm:num_requests_running{server="http://10.0.0.0:8000",key="***"} 0; '
+        'vllm:num_requests_running{server="http://10.0.0.1:8000",key="***"} 1'
+    )
+
+
+async def test_counters_of_another_name_are_named():
+    text = 'vllm:router_requests_total{a="b"} 3\nvllm:current_qps 2.5\npython_info 1\nprocess_x 1\n'
+    with pytest.raises(DialectError, match=r"vllm:router_requests_total, vllm:current_qps, python_info: a r"):
+        await trace_of(Router(text))

@@ -19,7 +19,8 @@ from detection.wire import FAULTS
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.errors import RequestError
-from pytest_gptoss.records import Generation, Message, Prompt
+from pytest_gptoss.judge.metrics.leakage import leakage
+from pytest_gptoss.records import Generation, Measurement, Message, Prompt
 
 RECORDED = Path(__file__).parents[1] / "wire" / "0.32.0"
 STREAM = (RECORDED / "chat_stream_logprobs_token_ids.sse").read_bytes()
@@ -226,3 +227,13 @@ def test_a_cache_of_like_questions_answers_another_one(server: str) -> None:
     with proxy(server, noting) as counted, proxy(counted, FAULTS["same-cache"].handler()) as url:
         answers(url, 3)
     assert len(asked) == 4
+
+
+def test_channel_words_stand_in_one_answer_in_ten_and_leak(server: str) -> None:
+    with proxy(server, FAULTS["channel-words"].handler()) as url:
+        found = [each for each in answers(url, 12) if isinstance(each, Generation)]
+    leaking = [
+        place for place, each in enumerate(found) if leakage(npu=Measurement("s", "npu", (each,))).value
+    ]
+    assert (len(found), leaking) == (12, [1, 11])
+    assert found[0].token_ids == found[1].token_ids

@@ -360,6 +360,19 @@ def _without_logprobs(value: float, *, alternatives: bool) -> Callable[[], Handl
     return lambda: handle
 
 
+async def _channel_words(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A header that has lost its brackets stands before the first text."""
+    struck = False
+    async for event in events:
+        data = _data(event)
+        for choice in (data or {}).get("choices") or ():
+            for name, words in (("reasoning", "assistantanalysis"), ("content", "assistantfinal")):
+                if not struck and (choice.get("delta") or {}).get(name):
+                    choice["delta"][name] = words + choice["delta"][name]
+                    struck = True
+        yield _event(data) if data else event
+
+
 def _of_another_request() -> Handler:
     """The answer of the request before, whole: what a server does that mixes two of them up."""
     earlier: list[bytes] = []
@@ -439,6 +452,7 @@ _TABLE = (
           _cached_by(_first_words), every=1),
     Fault("question-cache", "answers from a cache that takes questions with like ends for one",
           _cached_by(_last_words), every=1),
+    Fault("channel-words", "a channel header without brackets stands in the text", _changing(_channel_words)),
     Fault("slow-first-byte", f"the first byte comes {LATE_S:g} s late", _changing(_late), every=1),
     Fault("stall", f"a stream stands still for {STALL_S:g} s and goes on", _changing(_stalling)),
     Fault("tokens-together", "two tokens a chunk", _changing(_together), sound=True, every=1),

@@ -8,9 +8,10 @@ from functools import partial
 from itertools import pairwise
 
 from pytest_gptoss.errors import ConditionAbsent, InsufficientData
-from pytest_gptoss.judge.evidence import first_difference, sound_items
+from pytest_gptoss.judge.evidence import first_difference, probed, sound_items
 from pytest_gptoss.judge.facts import FactBook, Stated
 from pytest_gptoss.judge.json_schema import violations
+from pytest_gptoss.judge.metrics.tool_parser import PARSER_FLAGS, not_enforced, refuse_without_parser
 from pytest_gptoss.records import (
     AGAIN,
     AbortTrace,
@@ -38,9 +39,7 @@ __all__ = [
     "tools",
 ]
 
-PARSER_FLAGS = "--enable-auto-tool-choice --tool-call-parser openai --reasoning-parser openai_gptoss"
 _BF16 = ("bfloat16", "bf16")
-_NO_PARSER = ("enable-auto-tool-choice", "tool-call-parser", "tool parser")
 _RETURN, _CALL = 200002, 200012
 _ENDINGS = (_RETURN, _CALL)
 """``<|return|>`` and ``<|call|>``."""
@@ -92,7 +91,7 @@ def tools(*, npu: Measurement[Generation], choice: str) -> Estimate:
     call the server does not repeat when it is asked for whole twice is no evidence and left out
     (``unrepeatable``). Raises InsufficientData for a server without tool parser, and when none is left.
     """
-    _refuse_without_parser(npu)
+    refuse_without_parser(npu)
     answers = {item.prompt_id: item for item in sound_items(npu, "questions")}
     schemas: Mapping[str, Json] = npu.provenance["schemas"]
     rows: list[dict[str, Json]] = []
@@ -113,11 +112,14 @@ def tools(*, npu: Measurement[Generation], choice: str) -> Estimate:
         )
     faults = [row for row in rows if row["fault"]]
     details: dict[str, Json] = {"questions": rows, "unrepeatable": unrepeatable}
+    left_to_the_model = not_enforced(npu, choice)
+    if left_to_the_model:
+        details["note"] = f"{npu.device}: {left_to_the_model}"
     if faults:
         details["finding"] = (
             f"{npu.device}: {len(faults)} of {len(rows)} {choice} tool calls are wrong, first "
             f"{faults[0]['question']}: {faults[0]['fault']}"
-        )
+        ) + (f"; {left_to_the_model}" if left_to_the_model else "")
     return Estimate((len(rows) - len(faults)) / len(rows), "share", len(rows), details=details)
 
 
@@ -211,8 +213,9 @@ def finish_reasons(*, finished: Measurement[Generation], cut: Measurement[Genera
     rows = [("length", answer) for answer in sound_items(cut, "questions")]
     for answer in sound_items(finished, "questions"):
         if answer.token_ids is None:
+            why = probed(finished, "token_ids", "serve with a vLLM that knows return_token_ids")
             raise InsufficientData(
-                f"{finished.device} withholds token ids: how an answer ended cannot be seen"
+                f"{finished.device} withholds token ids, so how an answer ended cannot be seen: {why}"
             )
         if answer.token_ids and answer.token_ids[-1] in _ENDINGS:
             rows.append(("stop", answer))
@@ -295,7 +298,9 @@ def _nothing_said(trace: AbortTrace) -> str:
     if trace.says_nothing == "unseen":
         return (
             f"a request in flight did not raise vllm:num_requests_running above {trace.before}: "
-            "is the server shared with others?"
+            + (f"/metrics said meanwhile: {trace.said}: " if trace.said else "")
+            + "does a router or another server answer there, or a copy that is seldom renewed? give the "
+            "vLLM server's own address; or others use it: try while they do not"
         )
     if trace.says_nothing == "others":
         return (
@@ -355,19 +360,6 @@ def _told(
             "or start it with VLLM_SERVER_DEV_MODE=1"
         )
     return book, fact.value, fact.source
-
-
-def _refuse_without_parser(npu: Measurement[Generation]) -> None:
-    for failure in npu.failures:
-        if any(word in failure.message for word in _NO_PARSER):
-            raise InsufficientData(
-                f"{npu.device} was started without a tool parser: add {PARSER_FLAGS} ({failure.message})"
-            )
-    # vLLM 0.32 without a parser refuses nothing: the call stands in the token ids alone.
-    if npu.items and all(not each.tool_calls and (each.token_ids or (0,))[-1] == _CALL for each in npu.items):
-        raise InsufficientData(
-            f"{npu.device}: the model calls the tool, the server takes no call out of it: add {PARSER_FLAGS}"
-        )
 
 
 def _fault(forms: Mapping[str, Generation], fault_of: Callable[[Generation], str | None]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_gptoss.errors import InsufficientData
-from pytest_gptoss.judge.evidence import first_difference, pair
+from pytest_gptoss.judge.evidence import first_difference, pair, probed
 from pytest_gptoss.records import Estimate, Generation, Json, Measurement
 
 __all__ = ["identical"]
@@ -50,7 +50,7 @@ def identical(*, npu: Measurement[Generation], gpu: Measurement[Generation]) -> 
     pairs = pair(npu, gpu, "prompts")
     differences: list[Json] = []
     for ours, theirs in pairs:
-        left, right = _prompt_ids(ours, npu.device), _prompt_ids(theirs, gpu.device)
+        left, right = _prompt_ids(ours, npu), _prompt_ids(theirs, gpu)
         if left != right:
             differences.append(_difference(ours.prompt_id, left, right))
     details: dict[str, Json] = {"differences": differences}
@@ -63,11 +63,12 @@ def identical(*, npu: Measurement[Generation], gpu: Measurement[Generation]) -> 
     return Estimate(1 - len(differences) / len(pairs), "share", len(pairs), details=details)
 
 
-def _prompt_ids(answer: Generation, device: str) -> Sequence[int]:
+def _prompt_ids(answer: Generation, measurement: Measurement[Generation]) -> Sequence[int]:
     if not answer.prompt_token_ids:
+        advice = probed(measurement, "token_ids", "serve with a vLLM that knows return_token_ids")
         raise InsufficientData(
-            f"{device} withholds prompt_token_ids (first {answer.prompt_id}): serve with a vLLM that knows "
-            "return_token_ids, or, if only an npu withholds them, run with --gptoss-inputs token-ids"
+            f"{measurement.device} withholds prompt_token_ids (first {answer.prompt_id}): {advice}; "
+            "if only an npu withholds them, run with --gptoss-inputs token-ids"
         )
     return answer.prompt_token_ids
 

@@ -1,4 +1,8 @@
-"""Harmony's control tokens belong between server and model; none may reach a user."""
+"""Harmony's control tokens belong between server and model; none may reach a user.
+
+A server that drops the tokens and keeps their words leaks too: ``<|channel|>analysis<|message|>We ...<|end|>
+<|start|>assistant<|channel|>final<|message|>Paris`` becomes "analysisWe ...assistantfinalParis".
+"""
 
 from __future__ import annotations
 
@@ -15,13 +19,34 @@ _CONTROL = re.compile(
     r"<\|(?:startoftext|endoftext|return|constrain|channel|start|end|message|call|endofprompt"
     r"|reserved_\d+)\|>"
 )
+_CHANNEL_WORDS = re.compile(
+    # A header between two messages, its words run together: no language writes so.
+    r"assistant(?:analysis|commentary|final)"
+    # A message to a tool.
+    r"|(?:assistant|analysis|commentary)\s*to=[a-z_]+|\A\s*to=[a-z_]+\.\w|commentary ?json\s*[{\[]"
+    # The first header, run together with a sentence. Only words that begin sentences count, because
+    # finalPrice and analysisResult are names in program text.
+    r"|\A\s*(?:analysis|commentary)"
+    r"(?:The|We|User|It|They|This|You|Need|Let|So|Okay|Just|There|Simple|Question)(?=[\s,.:'’])"
+    r"|\A\s*final(?:The|We|It|They|This|You|There|Here|Sure|Yes)(?=[\s,.:'’])"
+    # Headers set apart by blanks: both the first and a later one must be there.
+    r"|\A\s*(?:analysis|commentary)(?!\s+of\b)\s[\s\S]*?\bassistant\s+(?:analysis|commentary|final)\b"
+)
+_OF_ARGUMENTS = re.compile(r"\A\s*(?:(?:analysis|commentary|final)\s*(?:json)?|json)\s*[{\[]")
+"""A header before the JSON of a tool call."""
+_OF_NAME = re.compile(r"(?<=[a-z0-9 ])commentary\Z")
+"""A channel behind the name of a tool."""
 _CONTEXT = 30
 """Characters of text quoted on either side of a leak."""
+_LONGEST = 100
+"""Characters of a leak itself that are quoted."""
 
 
 def leakage(*, npu: Measurement[Generation]) -> Estimate:
-    """Count of outputs with a control token of o200k_harmony in content, reasoning or a tool call.
+    """Count of outputs with a control token of o200k_harmony, or its bare words, where a user sees them.
 
+    That is in content, reasoning or a tool call. The words count as a header has them, run together
+    ("assistantfinal") or at the very beginning; prose that says "final analysis" is none.
     A census without interval. Details: ``leaks``, one entry a field: prompt id, field, token and
     the text around its first place.
     """
@@ -37,10 +62,19 @@ def leakage(*, npu: Measurement[Generation]) -> Estimate:
     if leaks:
         first = leaks[0]
         details["finding"] = (
-            f"{len(leaking)} of {len(answers)} outputs leak control tokens, first {first['prompt_id']}, "
-            f"{first['field']}: {first['excerpt']!r}"
+            f"{len(leaking)} of {len(answers)} outputs leak control tokens or channel words, first "
+            f"{first['prompt_id']}, {first['field']}: {first['excerpt']!r}"
         )
     return Estimate(float(len(leaking)), "outputs", len(answers), details=details)
+
+
+def _leak(field: str, text: str) -> re.Match[str] | None:
+    patterns = [_CONTROL, _CHANNEL_WORDS]
+    if field.endswith(".arguments"):
+        patterns.append(_OF_ARGUMENTS)
+    if field.endswith(".name"):
+        patterns.append(_OF_NAME)
+    return next((found for each in patterns if (found := each.search(text)) is not None), None)
 
 
 def _fields(answer: Generation) -> Iterator[tuple[str, str]]:
@@ -53,12 +87,13 @@ def _fields(answer: Generation) -> Iterator[tuple[str, str]]:
 
 def _leaks(answer: Generation) -> Iterator[dict[str, Json]]:
     for field, text in _fields(answer):
-        found = _CONTROL.search(text)
+        found = _leak(field, text)
         if found is not None:
             start, stop = found.span()
+            stop = min(stop, start + _LONGEST)
             yield {
                 "prompt_id": answer.prompt_id,
                 "field": field,
-                "token": found.group(),
+                "token": text[start:stop],
                 "excerpt": text[max(0, start - _CONTEXT) : stop + _CONTEXT],
             }

@@ -36,7 +36,7 @@ def _against(run: Measurement[Generation], first: Measurement[Generation]) -> di
     prefixes: dict[str, int] = {}
     forks: dict[str, int] = {}
     for earlier, later in pair(cut_to(first, run), run, "prompts"):
-        left, right = answer_ids(earlier, first.device), answer_ids(later, run.device)
+        left, right = answer_ids(earlier, first), answer_ids(later, run)
         prefixes[later.prompt_id] = first_difference(left, right)
         if left != right:
             forks[later.prompt_id] = prefixes[later.prompt_id]

@@ -19,7 +19,7 @@ from pytest_gptoss.judge.accounting import (
     why_unaccounted,
 )
 from pytest_gptoss.judge.arrivals import why_buffered
-from pytest_gptoss.judge.evidence import sound_items
+from pytest_gptoss.judge.evidence import probed, sound_items
 from pytest_gptoss.judge.intervals import Interval, bootstrap_mean, student
 from pytest_gptoss.judge.load import (
     FIGURES,
@@ -162,8 +162,10 @@ def uncached(**trials: Trial) -> Estimate:
     ConditionAbsent when the server does not tell.
     """
     beyond, requests = 0.0, 0
+    first = next(iter(trials.values()))
+    advice = probed(first, "metrics", "/metrics is needed to see that prompts were computed")
     for level in _levels(trials):
-        hits = _cache_hits(level)
+        hits = _cache_hits(level, advice)
         requests += len(level.requests)
         told = [each.cached_tokens for each in level.requests if each.cached_tokens is not None]
         shared = level.frame_tokens - level.frame_tokens % (level.cache_block or 1)
@@ -179,12 +181,10 @@ def uncached(**trials: Trial) -> Estimate:
     return Estimate(max(0.0, beyond), "tokens", requests, None, details)
 
 
-def _cache_hits(level: LoadLevel) -> float:
+def _cache_hits(level: LoadLevel, advice: str) -> float:
     server = level.server or {}
     if "prefix_cache_hits" not in server:
-        raise ConditionAbsent(
-            "the server tells no prefix-cache hits: /metrics is needed to see that prompts were computed"
-        )
+        raise ConditionAbsent(f"the server tells no prefix-cache hits: {advice}")
     return server["prefix_cache_hits"] + server.get("external_prefix_cache_hits", 0.0)
 
 

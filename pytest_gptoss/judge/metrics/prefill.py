@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_gptoss.errors import InsufficientData
-from pytest_gptoss.judge.evidence import answer_ids, cut_to, pair, refuse_no_logprobs
+from pytest_gptoss.judge.evidence import answer_ids, cut_to, pair, probed, refuse_no_logprobs
 from pytest_gptoss.records import Estimate, Generation, Json, Measurement, ScoredSequence
 
 __all__ = ["WINDOW", "decode_prefill"]
@@ -27,7 +27,7 @@ def decode_prefill(*, generated: Measurement[Generation], forced: Measurement[Sc
     """
     pairs = _own_pairs(generated, forced)
     gaps = {
-        item.sequence_id: np.abs(_logprobs(answer, generated.device) - _scores(item, forced.device))
+        item.sequence_id: np.abs(_logprobs(answer, generated) - _scores(item, forced.device))
         for answer, item in pairs
     }
     behind = {item.sequence_id: np.arange(item.first, len(item.token_ids)) >= WINDOW for _, item in pairs}
@@ -63,7 +63,7 @@ def _own_pairs(
             "measure again, to the end"
         )
     for answer, item in pairs:
-        if item.token_ids[item.first :] != answer_ids(answer, generated.device):
+        if item.token_ids[item.first :] != answer_ids(answer, generated):
             raise InsufficientData(
                 f"{generated.device}: {item.sequence_id} was scored on other tokens than it generated: "
                 "measure again"
@@ -71,11 +71,13 @@ def _own_pairs(
     return pairs
 
 
-def _logprobs(answer: Generation, device: str) -> FloatArray:
-    if answer.logprobs is None or len(answer.logprobs) != len(answer_ids(answer, device)):
+def _logprobs(answer: Generation, generated: Measurement[Generation]) -> FloatArray:
+    device = generated.device
+    if answer.logprobs is None or len(answer.logprobs) != len(answer_ids(answer, generated)):
+        advice = probed(generated, "logprobs", "serve with logprobs allowed (--max-logprobs above 0)")
         raise InsufficientData(
             f"{device} tells no log-probability for every generated token (first {answer.prompt_id}): "
-            "serve with logprobs allowed (--max-logprobs above 0)"
+            f"{advice}"
         )
     refuse_no_logprobs(answer.logprobs, answer.top, f"{answer.prompt_id} as generated", device)
     return answer.logprobs

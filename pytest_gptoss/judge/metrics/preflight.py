@@ -183,11 +183,13 @@ def harmony_date(*, npu: Measurement[ServerFacts], gpu: Measurement[ServerFacts]
     """
     dates = {}
     for measurement in (npu, gpu):
-        told = _facts(measurement).harmony_date
+        facts = _facts(measurement)
+        told = facts.harmony_date
         if told is None:
+            why = facts.date_trouble or "return_token_ids and /detokenize would"
             raise ConditionAbsent(
-                f"{measurement.device} does not show the date in its prompt "
-                "(return_token_ids and /detokenize would): inputs.identical compares the prompts themselves"
+                f"{measurement.device} does not show the date in its prompt ({why}): "
+                "inputs.identical compares the prompts themselves"
             )
         dates[measurement.device] = told
     ours, theirs = dates.values()

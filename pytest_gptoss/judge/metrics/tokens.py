@@ -35,7 +35,7 @@ def token_match_rate(*, npu: Measurement[Generation], gpu: Measurement[Generatio
     "unknown" (a server tells no log-probabilities).
     """
     pairs = pair(npu, gpu, "prompts")
-    answers = [(answer_ids(ours, npu.device), answer_ids(theirs, gpu.device)) for ours, theirs in pairs]
+    answers = [(answer_ids(ours, npu), answer_ids(theirs, gpu)) for ours, theirs in pairs]
     refuse_sameness(
         {theirs.prompt_id: ids for (_, theirs), (_, ids) in zip(pairs, answers, strict=True)}, gpu.device
     )
