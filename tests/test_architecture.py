@@ -12,7 +12,7 @@ import pytest_gptoss
 PACKAGE = Path(pytest_gptoss.__file__).parent
 
 FOUNDATION = {
-    "errors", "lifetime", "printable", "records", "resources", "server_process", "token_text",
+    "errors", "harmony", "lifetime", "printable", "records", "resources", "server_process", "token_text",
 }  # fmt: skip
 ALLOWED = {
     "client": FOUNDATION | {"client"},
@@ -26,6 +26,7 @@ ALLOWED = {
     "resources": {"errors"},
     "printable": set(),
     "token_text": {"resources"},
+    "harmony": {"token_text"},
     "lifetime": set(),
     "server_process": {"errors"},
 }
