@@ -78,10 +78,10 @@ def _departure(
     finals = [each for each in plain if each.channel == "final"]
     visible = [each for each in messages if each.visible]
     analysis = [each for each in plain if each.channel == "analysis"]
-    unseen = [each for each in messages if each.channel != "final"]
+    to_tools = [each for each in messages if each.channel == "analysis"]
     hidden = [each for each in plain if each.channel != "final"]
     return _differs("content", answer.content, finals, visible) or _differs(
-        "reasoning", answer.reasoning, analysis, hidden, unseen
+        "reasoning", answer.reasoning, analysis, hidden, to_tools
     )
 
 

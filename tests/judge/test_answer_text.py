@@ -36,7 +36,7 @@ def test_else_the_servers_text_is_read(ids):
     [
         ("", THOUGHT, "content is empty where its token ids hold 'It is 7842"),
         (SAID, "", "reasoning is empty where its token ids hold 'The user asks"),
-        (SAID[:-5], THOUGHT, "content is 'there is to' where its token ids hold 'there is to say.'"),
+        (SAID[:-5], THOUGHT, "content is 'here is to' where its token ids hold 'here is to say.'"),
         (SAID[3:], THOUGHT, "content is 'is 7842"),
         (SAID.replace("7842", "7841"), THOUGHT, "content is 'It is 7841"),
         (SAID.replace(" ", ""), THOUGHT, "content is 'Itis7842"),
@@ -54,10 +54,7 @@ def test_text_that_departs_from_its_ids_is_told(content, reasoning, words):
 
 def test_content_of_an_analysis_alone_is_told():
     read = said(harmony(THOUGHT), SAID, THOUGHT)
-    assert (
-        read.departure
-        == "content is 'It is 7842, that is all there is to say.' where its token ids hold none"
-    )
+    assert read.departure == f"content is {SAID!r} where its token ids hold none"
 
 
 @pytest.mark.parametrize(

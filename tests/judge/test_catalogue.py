@@ -156,6 +156,8 @@ def test_no_judge_module_names_pytest_httpx_or_a_clock():
                     "records",
                     "errors",
                     "printable",
+                    "harmony",
+                    "token_text",
                 }
 
 
