@@ -13,7 +13,7 @@ from pytest_gptoss.token_text import NAMED, text_of
 __all__ = ["PARSER_AT_FAULT", "AnswerText", "answer_text"]
 
 PARSER_AT_FAULT = (
-    "the server's parser (--reasoning-parser, openai_gptoss for this model) or something between it and the "
+    "the server's parser (--reasoning-parser openai_gptoss, where it is set) or something between it and the "
     "client is at fault, not the device"
 )
 

@@ -27,7 +27,9 @@ def fault_beside_call(answer: Generation, call: ToolCall, *, choice: str) -> str
     either text departing from the answer's token ids. A preamble as content is sound, and so is an analysis
     that speaks of the arguments.
     """
-    return next(_faults(answer, call, choice), None)
+    departure = answer_text(answer).departure
+    fault = next(_faults(answer, call, choice), departure)
+    return fault if fault is None or departure is None else f"{fault}: {PARSER_AT_FAULT}"
 
 
 def calls_by_ids(answer: Generation) -> tuple[ToolCall, ...]:
@@ -53,9 +55,6 @@ def _faults(answer: Generation, call: ToolCall, choice: str) -> Iterator[str]:
         control = next((name for name in NAMED.values() if name in text), None)
         if control is not None:
             yield f"the {field} holds the control token {control}: {text[:_SHOWN]!r}"
-    departure = answer_text(answer).departure
-    if departure is not None:
-        yield f"{departure}: {PARSER_AT_FAULT}"
 
 
 def _repeats(content: str, arguments: str) -> bool:

@@ -34,8 +34,15 @@ def test_the_row_of_reasoning_names_the_parser(lost, words):
     estimate = capability.reasoning(npu=measurement("npu", [said(prompt_id="b"), lost]))
     assert estimate.value == 0.5
     assert words in estimate.details["finding"]
-    assert "--reasoning-parser, openai_gptoss" in estimate.details["finding"]
+    assert "--reasoning-parser openai_gptoss, where it is set" in estimate.details["finding"]
     assert "not the device" in estimate.details["finding"]
+
+
+def test_reasoning_that_is_shown_as_content_wants_the_flags():
+    for content in (f"{THOUGHT}{SAID}", f"{THOUGHT}\n{SAID}", THOUGHT):
+        estimate = capability.reasoning(npu=measurement("npu", [said(content, "")]))
+        assert estimate.value == 0
+        assert "serve with --enable-auto-tool-choice" in estimate.details["finding"]
 
 
 def test_sound_answers_and_cut_ones_stay_green():

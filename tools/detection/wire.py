@@ -461,7 +461,7 @@ _TABLE = (
           every=1),
     Fault("call-in-content", "a streamed tool call's arguments stand in the content too",
           _changing(_call_in_content), every=1),
-    Fault("garbage-when-long", f"one token to the end, without text, to prompts of over {LONG_PROMPT} characters",
+    Fault("garbage-when-long", f"one token to the end, no text, to prompts of over {LONG_PROMPT} characters",
           _garbage_when_long, every=1),
     Fault("slow-first-byte", f"the first byte comes {LATE_S:g} s late", _changing(_late), every=1),
     Fault("stall", f"a stream stands still for {STALL_S:g} s and goes on", _changing(_stalling)),

@@ -160,7 +160,9 @@ def reasoning(*, npu: Measurement[Generation]) -> Estimate:
     }
     if len(apart) < len(finished):
         first = next(each for each in finished if each not in apart)
-        departure = departures.get(first.prompt_id)
+        analysis = answer_text(first).analysis
+        poured = bool(analysis) and not first.reasoning and analysis in first.content
+        departure = None if poured else departures.get(first.prompt_id)
         why = (
             f"reasoning {first.reasoning[:40]!r}, content {first.content[:40]!r}: serve with {PARSER_FLAGS}"
             if departure is None
