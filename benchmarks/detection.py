@@ -43,7 +43,8 @@ from pytest_gptoss.judge.thresholds import load_profile  # noqa: E402
 from pytest_gptoss.resources import fixture  # noqa: E402
 
 FAST = ("decode-no-sinks", "kv-shift", "harmony-leak", "truncate-context", "wrong-date",
-        "wire-question-cache", "bench-prefix-cache", "bench-reasoning-only", "bench-cut", "bench-ttft+40",
+        "wire-question-cache", "wire-lost-content", "wire-call-in-content", "wire-garbage-when-long",
+        "bench-prefix-cache", "bench-reasoning-only", "bench-cut", "bench-ttft+40",
         "bench-tpot+40", "bench-throughput-40", "bench-qps-40",
         "bench-buffered", "bench-reasoning-dropped",
         "wire-sentinel-logprobs", "wire-zero-logprobs")  # fmt: skip

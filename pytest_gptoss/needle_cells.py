@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from statistics import median
 from typing import Any
 
+from pytest_gptoss.judge.answer_text import answer_text
 from pytest_gptoss.judge.catalogue import NEEDLE_CELLS
 from pytest_gptoss.judge.metrics.needle import outcome_of
 from pytest_gptoss.measure.needle import planned_tokens
@@ -55,7 +56,7 @@ def _row(measurement: Measurement[Any], scenario: Needle, threshold_id: str | No
         "achieved_depth": answers[0].depth if counted else None,
         "trials": len(answers),
         "hits": outcomes.count("hit"),
-        "answers": [answer.content for answer in answers],
+        "answers": [answer_text(answer).final for answer in answers],
         "first_token_ms": median(waits) if waits else None,
         "cached_tokens": max(cached) if cached else None,
         "outcome": next((each for each in _WORST_FIRST if each in outcomes), "hit" if outcomes else None),

@@ -520,7 +520,8 @@ class NeedleAnswer:
     ``depth`` is where the needle starts in tokens of the haystack, from 0 to 1 (the planned depth in
     a control). ``cut``: max_tokens ended the answer before its final channel had the room that is kept
     for it. ``first_token_ms`` counts from the written request to the first token, ``cached_tokens`` those of
-    the prompt that the server took from its prefix cache; both None when not known. With ``trouble``
+    the prompt that the server took from its prefix cache; both None when not known. ``token_ids`` are the
+    answer's, None when the server withholds them. With ``trouble``
     no answer came: ``message`` says why, and what belongs to an answer is empty.
     """
 
@@ -537,6 +538,7 @@ class NeedleAnswer:
     cached_tokens: int | None = None
     trouble: NeedleTrouble | None = None
     message: str = ""
+    token_ids: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

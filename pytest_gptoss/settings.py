@@ -490,7 +490,7 @@ def _stands_in_prose(word: str, task: str) -> bool:
     """Whether haystacks in the task's language say a word by themselves. A number never: they hold none."""
     if word.isdigit():
         return False
-    from pytest_gptoss.judge.metrics.needle import names_code
+    from pytest_gptoss.judge.codes import names_code
     from pytest_gptoss.measure import prose
 
     language = prose.language_of(task)

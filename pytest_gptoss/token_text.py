@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 
 from pytest_gptoss.resources import fixture
 
-__all__ = ["NAMED", "token_text"]
+__all__ = ["NAMED", "text_of", "token_bytes", "token_text"]
 
 NAMED: Mapping[int, str] = MappingProxyType(
     {
@@ -33,12 +33,22 @@ def token_text(token_id: int) -> str:
 
     An id that the vocabulary does not hold is written ``<|reserved_N|>``.
     """
+    return token_bytes(token_id).decode("utf-8", "backslashreplace")
+
+
+def text_of(token_ids: Sequence[int]) -> str:
+    """The text of several tokens together; bytes that make no character are U+FFFD."""
+    return b"".join(map(token_bytes, token_ids)).decode("utf-8", "replace")
+
+
+def token_bytes(token_id: int) -> bytes:
+    """The bytes of a token; they need not be whole characters. Special ones are their names."""
     ranks = _ranks()
     if token_id in NAMED:
-        return NAMED[token_id]
+        return NAMED[token_id].encode()
     if not 0 <= token_id < len(ranks):
-        return f"<|reserved_{token_id}|>"
-    return base64.b64decode(ranks[token_id].split()[0]).decode("utf-8", "backslashreplace")
+        return f"<|reserved_{token_id}|>".encode()
+    return base64.b64decode(ranks[token_id].split()[0])
 
 
 @cache

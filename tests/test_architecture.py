@@ -12,8 +12,8 @@ import pytest_gptoss
 PACKAGE = Path(pytest_gptoss.__file__).parent
 
 FOUNDATION = {
-    "errors", "finite", "lifetime", "printable", "records", "resources", "sentinels", "server_process",
-    "token_text",
+    "errors", "finite", "harmony", "lifetime", "printable", "records", "resources", "sentinels",
+    "server_process", "token_text",
 }  # fmt: skip
 ALLOWED = {
     "client": FOUNDATION | {"client"},
@@ -29,6 +29,7 @@ ALLOWED = {
     "finite": set(),
     "printable": set(),
     "token_text": {"resources"},
+    "harmony": {"token_text"},
     "lifetime": set(),
     "server_process": {"errors"},
 }

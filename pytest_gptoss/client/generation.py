@@ -18,6 +18,7 @@ from pytest_gptoss.client.whole_stream import (
     require_prompt_count,
 )
 from pytest_gptoss.errors import DialectError
+from pytest_gptoss.harmony import CALL, RETURN
 from pytest_gptoss.records import FloatArray, Generation, Json, Message, ToolCall, TopLogprobs
 
 __all__ = [
@@ -29,7 +30,7 @@ __all__ = [
     "prompt_only",
 ]
 
-HARMONY_STOP_TOKENS = (200002, 200012)
+HARMONY_STOP_TOKENS = (RETURN, CALL)
 """``<|return|>`` and ``<|call|>``: chat stops at both by itself, completions must be told."""
 
 _WHAT = "logprobs"

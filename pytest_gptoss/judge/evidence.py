@@ -193,7 +193,7 @@ def refuse_sameness(answers: Mapping[str, Hashable], device: str) -> None:
         )
 
 
-def first_difference(left: Sequence[int], right: Sequence[int]) -> int:
+def first_difference(left: Sequence[int] | str, right: Sequence[int] | str) -> int:
     """First position where two sequences differ; the shorter one's length when it begins the other."""
     shorter = min(len(left), len(right))
     return next((index for index in range(shorter) if left[index] != right[index]), shorter)

@@ -197,6 +197,10 @@ def _plain(kind: Callable[..., Any]) -> _Form:
     return _Form(asdict, lambda _: {}, lambda fields, _: kind(**_whole(fields)))
 
 
+def _needle_answer(fields: Mapping[str, Json], parts: Parts) -> NeedleAnswer:
+    return NeedleAnswer(**{**_whole(fields), "token_ids": _ids(fields.get("token_ids"))})
+
+
 def _server_facts(fields: Mapping[str, Json], parts: Parts) -> ServerFacts:
     lists = {name: tuple(fields[name]) for name in ("addresses", "listed")}
     known = tuple(KnownFact(**fact) for fact in fields["known"])
@@ -296,7 +300,7 @@ _FORMS: Mapping[str, _Form] = {
         _scored_fields, lambda item: {"logprobs": item.logprobs, **_top_parts(item.top)}, _scored
     ),
     "HiddenStates": _Form(_hidden_fields, lambda item: {"states": item.states}, _hidden),
-    "NeedleAnswer": _plain(NeedleAnswer),
+    "NeedleAnswer": _Form(asdict, lambda _: {}, _needle_answer),
     "DriftPoint": _plain(DriftPoint),
     "LoadLevel": _Form(_load_fields, _load_parts, _load),
     "ServerFacts": _Form(asdict, lambda _: {}, _server_facts),

@@ -13,6 +13,7 @@ from pytest_gptoss.errors import (
     RequestTimeout,
     StatusError,
 )
+from pytest_gptoss.harmony import harmony_messages
 from pytest_gptoss.measure.metrics_page import totals
 from pytest_gptoss.measure.needle import (
     ANSWER_TOKENS,
@@ -41,9 +42,6 @@ SMALL_SLIP = 16
 
 _LOST: frozenset[NeedleTrouble] = frozenset({"timeout", "out_of_memory"})
 """Troubles after which a cell's further trials are not asked: each would cost another long wait."""
-
-_MESSAGE = 200008
-"""Harmony's ``<|message|>``: what a channel says follows it."""
 
 _HITS = ("vllm:prefix_cache_hits_total", "vllm:prefix_cache_hits")
 
@@ -134,6 +132,7 @@ class NeedleTrials:
             cut=answer.finish_reason == "length" and final_tokens(answer) < ANSWER_TOKENS,
             first_token_ms=first_token_ms,
             cached_tokens=None if before is None or after is None else after - before,
+            token_ids=answer.token_ids,
         )
 
     async def _cache_hits(self) -> int | None:
@@ -163,11 +162,11 @@ def _salt() -> str:
 
 
 def final_tokens(answer: Generation) -> int:
-    """Tokens of the final channel so far; where ids are not told, at most: a token is at least a byte."""
-    ids = answer.token_ids or ()
-    if not answer.content or _MESSAGE not in ids:
+    """Tokens of the final channel so far; where ids do not tell, at most: a token is at least a byte."""
+    messages = harmony_messages(answer.token_ids or ())
+    if not messages:
         return len(answer.content.encode())
-    return ids[::-1].index(_MESSAGE)
+    return next((len(each.body) for each in reversed(messages) if each.visible), 0)
 
 
 def trouble_of(error: RequestError, *, by_usage: bool) -> NeedleTrouble | None:

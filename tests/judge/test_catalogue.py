@@ -161,6 +161,8 @@ def test_no_judge_module_names_pytest_httpx_or_a_clock():
                     "errors",
                     "printable",
                     "sentinels",
+                    "harmony",
+                    "token_text",
                 }
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 from made import answer, failure, measurement
+from made_harmony import RETURN, harmony, message
 
 from pytest_gptoss.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.judge.metrics import capability
@@ -127,8 +128,8 @@ def test_reasoning_stands_apart():
 
 
 def test_an_answer_without_analysis_has_nothing_to_set_apart():
-    straight = answer("a", (200005, 17196, 200008, 72, 200002), content="Paris.")
-    thought = (200005, 35644, 200008, 9, 200007, 200006, 173781, 200005, 17196, 200008, 72, 200002)
+    straight = answer("a", (*message("final", "Paris."), RETURN), content="Paris.")
+    thought = harmony("We think.", "Paris.")
     apart = answer("b", thought, reasoning="We think.", content="Paris.")
     mixed = answer("c", thought, content="We think. Paris.")
     assert capability.reasoning(npu=measurement("npu", [straight, apart])).value == 1

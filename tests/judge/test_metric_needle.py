@@ -7,7 +7,6 @@ from made import failure, measurement
 
 from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.metrics.needle import (
-    names_code,
     needle_control,
     needle_edge,
     needle_first_token,
@@ -24,48 +23,6 @@ def trial(number=0, content="The secret code is 7842.", *, code="7842", prompt_t
 
 
 MISS = "The secret code is 1234."
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "7842",
-        "It is **7842**.",
-        "密码是7842。",
-        "code=7842, that is all",
-        "17842, no: 7842",
-        "(7842)",
-        "密码是７８４２。",
-    ],
-)
-def test_a_number_of_its_own_is_a_hit(text):
-    assert names_code(text, "7842")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "17842",
-        "78421",
-        "7 842",
-        "7842.5",
-        "1.7842",
-        "7,842",
-        "17,7842",
-        "a7842",
-        "7842b",
-        "１7842",
-        "",
-        "784",
-    ],
-)
-def test_a_part_of_another_number_is_a_miss(text):
-    assert not names_code(text, "7842")
-
-
-def test_a_code_is_no_pattern():
-    assert not names_code("axb", "a.b")
-    assert names_code("it is a.b!", "a.b")
 
 
 def test_recall_is_hits_over_trials():

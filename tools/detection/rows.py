@@ -67,6 +67,15 @@ EXPECT: Mapping[str, Mapping[str, str]] = {
         "as the log-probability of all",
     ),
     "wire-channel-words": _fails("precision.leakage"),
+    # The needles are found in the ids: what is lost is the parser's, and so are the rows.
+    "wire-lost-content": _fails("capability.reasoning", "capability.streaming"),
+    "wire-call-in-content": _fails(
+        "capability.tools_auto", "capability.tools_required", "capability.tools_named"
+    ),
+    "wire-garbage-when-long": {
+        "needle.recall": FAIL,
+        "needle.control": "does not show whether the model names a code",
+    },
 }
 """How the columns look that should notice, by row. A fault of the wire without an entry makes answers that
 the client refuses: the columns of greedy answers are INVALID, for what the client said."""
@@ -82,6 +91,12 @@ UNSEEN: Mapping[str, str] = {
     "wire-stall": "the stream goes on and is whole; one in ten shows in the tails of TPOT, which are tabled "
     "and gated by a user's thresholds alone, not in its median",
 }
+
+ELSEWHERE = (
+    "question-cache", "slow-first-byte", "stall",
+    "lost-content", "call-in-content", "garbage-when-long",
+)  # fmt: skip
+"""Faults of the wire that are run on the families of their named checks alone, not on precision."""
 
 QUICK_STALL = ("--gptoss-timeout=10",)
 
@@ -126,7 +141,7 @@ def _wire() -> Iterator[Row]:
     for fault in FAULTS.values():
         refused = dict.fromkeys(GREEDY, fault.said) if fault.said else {}
         expect = EXPECT.get(f"wire-{fault.name}", refused)
-        elsewhere = fault.name in ("question-cache", "slow-first-byte", "stall")
+        elsewhere = fault.name in ELSEWHERE
         yield Row(
             f"wire-{fault.name}", "wire", fault.explanation, partial(behind, fault.handler), expect,
             UNSEEN.get(f"wire-{fault.name}"), families_of(expect) if elsewhere else "precision",

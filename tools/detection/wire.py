@@ -11,6 +11,7 @@ import gzip
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -29,6 +30,10 @@ LATE_S = 2.0
 STALL_S = 5.0
 OTHER_TOKEN_EVERY = 1000
 BURST = 4
+LONG_PROMPT = 600
+"""Characters: the embedded needle cells have more, the short questions fewer."""
+EXCLAMATION_MARK = 0
+"""The token that stands for an argmax over NaN."""
 
 
 @dataclass(frozen=True)
@@ -419,6 +424,65 @@ def _last_words(body: Any) -> str:
     return str(asked[-1]["content"] if asked else body.get("prompt"))[-40:]
 
 
+# -- answers whose text is not what was generated, or that are none ---------------------------------
+
+
+def _deltas(data: Any) -> list[dict[str, Any]]:
+    """The deltas of a chat event; a completion has none."""
+    return [choice["delta"] for choice in (data or {}).get("choices") or () if choice.get("delta")]
+
+
+async def _without_content(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """What a parser does that loses the final channel: the ids come, their text does not."""
+    async for event in events:
+        data = _data(event)
+        for delta in _deltas(data):
+            if delta.get("content"):
+                delta["content"] = None
+        yield event if data is None else _event(data)
+
+
+async def _call_in_content(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for event in events:
+        data = _data(event)
+        for delta in _deltas(data):
+            pieces = [call["function"].get("arguments") or "" for call in delta.get("tool_calls") or ()]
+            if pieces:
+                delta["content"] = "".join(pieces)
+        yield event if data is None else _event(data)
+
+
+def _garbage_when_long() -> Handler:
+    """One token to the end, and no text: what a device answers that computes long prompts wrongly."""
+
+    async def handle(exchange: Exchange) -> None:
+        asked = exchange.json
+        prompt = (asked.get("messages") or [{}])[-1].get("content") or ""
+        long = len(prompt) > LONG_PROMPT
+        await pass_on(exchange, partial(_exclaiming, tokens=int(asked["max_tokens"])) if long else None)
+
+    return handle
+
+
+async def _exclaiming(events: AsyncIterator[bytes], *, tokens: int) -> AsyncIterator[bytes]:
+    struck = False
+    async for event in events:
+        data = _data(event)
+        if data and data.get("usage") and not data.get("choices"):
+            data["usage"].update(completion_tokens=tokens)
+            yield _event(data)
+        elif not _ids(data):
+            yield event
+        elif not struck:
+            struck = True
+            choice = data["choices"][0]
+            choice.update(delta={}, token_ids=[EXCLAMATION_MARK], logprobs=None, finish_reason=None)
+            for _ in range(tokens - 1):
+                yield _event(data)
+            choice["finish_reason"] = "length"
+            yield _event(data)
+
+
 MISCOUNTED = "token ids came, but usage counts"
 
 _TABLE = (
@@ -453,6 +517,12 @@ _TABLE = (
     Fault("question-cache", "answers from a cache that takes questions with like ends for one",
           _cached_by(_last_words), every=1),
     Fault("channel-words", "a channel header without brackets stands in the text", _changing(_channel_words)),
+    Fault("lost-content", "the final channel's text is lost, its token ids come", _changing(_without_content),
+          every=1),
+    Fault("call-in-content", "a streamed tool call's arguments stand in the content too",
+          _changing(_call_in_content), every=1),
+    Fault("garbage-when-long", f"one token to the end, no text, to prompts of over {LONG_PROMPT} characters",
+          _garbage_when_long, every=1),
     Fault("slow-first-byte", f"the first byte comes {LATE_S:g} s late", _changing(_late), every=1),
     Fault("stall", f"a stream stands still for {STALL_S:g} s and goes on", _changing(_stalling)),
     Fault("tokens-together", "two tokens a chunk", _changing(_together), sound=True, every=1),

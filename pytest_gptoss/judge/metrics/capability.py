@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import pairwise
 
 from pytest_gptoss.errors import ConditionAbsent, InsufficientData
+from pytest_gptoss.harmony import CALL, RETURN, harmony_messages
+from pytest_gptoss.judge.answer_text import PARSER_AT_FAULT, answer_text
+from pytest_gptoss.judge.beside_call import calls_by_ids, fault_beside_call
+from pytest_gptoss.judge.codes import names_code
 from pytest_gptoss.judge.evidence import first_difference, probed, sound_items
 from pytest_gptoss.judge.facts import FactBook, Stated
 from pytest_gptoss.judge.json_schema import violations
@@ -40,11 +43,8 @@ __all__ = [
 ]
 
 _BF16 = ("bfloat16", "bf16")
-_RETURN, _CALL = 200002, 200012
-_ENDINGS = (_RETURN, _CALL)
-"""``<|return|>`` and ``<|call|>``."""
-_ANALYSIS = (200005, 35644)
-"""``<|channel|>analysis``: the answer reasons."""
+_SAME_IDS = ", from the same token ids: the server's parser makes the difference, not the device"
+_ENDINGS = (RETURN, CALL)
 
 
 def bf16(*, npu: Measurement[ServerFacts], stated: Stated) -> Estimate:
@@ -86,8 +86,8 @@ def tools(*, npu: Measurement[Generation], choice: str) -> Estimate:
 
     Right: the tool is one of the ``schemas`` in the measurement's provenance (name -> JSON Schema of its
     parameters), the arguments are JSON that keeps its schema and name what was asked for (the question's
-    id), and both forms hold the same call. Where ``choice`` is "auto" or "required" the answer must also end
-    with finish_reason "tool_calls"; of a named tool two vLLM generations end differently. A question whose
+    id), both forms hold the same call, and what stands beside it belongs there (``fault_beside_call``);
+    with the same token ids both forms hold the same content and reasoning too. A question whose
     call the server does not repeat when it is asked for whole twice is no evidence and left out
     (``unrepeatable``). Raises InsufficientData for a server without tool parser, and when none is left.
     """
@@ -126,13 +126,20 @@ def tools(*, npu: Measurement[Generation], choice: str) -> Estimate:
 def reasoning(*, npu: Measurement[Generation]) -> Estimate:
     """Share of finished answers whose reasoning stands in its own field, apart from the content.
 
-    An answer whose token ids show no analysis channel has nothing to set apart and is left out. Raises
-    InsufficientData when no answer came to its end, or none of those reasons.
+    Where token ids are told, both fields must be what these say: text that departs from them is the
+    parser's fault. An answer whose token ids show no analysis channel has nothing to set apart and is left
+    out, unless its text departs. Raises InsufficientData when no answer came to its end, or none of those
+    reasons.
     """
     ended = [each for each in sound_items(npu, "questions") if each.finish_reason == "stop"]
     if not ended:
         raise InsufficientData(f"{npu.device}: no answer came to its end: allow more tokens")
-    finished = [each for each in ended if each.token_ids is None or _reasons(each.token_ids)]
+    departures = {each.prompt_id: said for each in ended if (said := answer_text(each).departure)}
+    finished = [
+        each
+        for each in ended
+        if each.token_ids is None or _reasons(each.token_ids) or each.prompt_id in departures
+    ]
     if not finished:
         raise InsufficientData(
             f"{npu.device}: none of {len(ended)} answers has an analysis channel in its tokens, so whether "
@@ -140,7 +147,12 @@ def reasoning(*, npu: Measurement[Generation]) -> Estimate:
             "and the server's default reasoning effort"
         )
     apart = [
-        each for each in finished if each.reasoning and each.content and each.reasoning not in each.content
+        each
+        for each in finished
+        if each.prompt_id not in departures
+        and each.reasoning
+        and each.content
+        and each.reasoning not in each.content
     ]
     details: dict[str, Json] = {
         "answers": [
@@ -149,10 +161,17 @@ def reasoning(*, npu: Measurement[Generation]) -> Estimate:
     }
     if len(apart) < len(finished):
         first = next(each for each in finished if each not in apart)
+        analysis = answer_text(first).analysis
+        poured = bool(analysis) and not first.reasoning and analysis in first.content
+        departure = None if poured else departures.get(first.prompt_id)
+        why = (
+            f"reasoning {first.reasoning[:40]!r}, content {first.content[:40]!r}: serve with {PARSER_FLAGS}"
+            if departure is None
+            else f"its text departs from its token ids: {departure}: {PARSER_AT_FAULT}"
+        )
         details["finding"] = (
             f"{npu.device}: {len(finished) - len(apart)} of {len(finished)} answers do not hold their "
-            f"reasoning apart, first {first.prompt_id}: reasoning {first.reasoning[:40]!r}, "
-            f"content {first.content[:40]!r}: serve with {PARSER_FLAGS}"
+            f"reasoning apart, first {first.prompt_id}: {why}"
         )
     return Estimate(len(apart) / len(finished), "share", len(finished), details=details)
 
@@ -239,9 +258,13 @@ def no_mixing(*, npu: Measurement[Generation]) -> Estimate:
     """
     answers = sound_items(npu, "requests")
     tags = [answer.prompt_id for answer in answers]
-    own = [answer for answer in answers if answer.prompt_id in answer.text]
+    texts = {answer.prompt_id: answer_text(answer).text for answer in answers}
+    own = [answer for answer in answers if names_code(texts[answer.prompt_id], answer.prompt_id)]
     mixed = [
-        (answer, tag) for answer in answers for tag in tags if tag != answer.prompt_id and tag in answer.text
+        (answer, tag)
+        for answer in answers
+        for tag in tags
+        if tag != answer.prompt_id and names_code(texts[answer.prompt_id], tag)
     ]
     if len(own) * 2 < len(answers) and not mixed:
         said = next(answer for answer in answers if answer not in own).content
@@ -345,7 +368,7 @@ def survival(*, npu: Measurement[BadRequest]) -> Estimate:
 
 
 def _reasons(token_ids: Sequence[int]) -> bool:
-    return _ANALYSIS in pairwise(token_ids)
+    return any(each.channel == "analysis" for each in harmony_messages(token_ids))
 
 
 def _told(
@@ -368,8 +391,14 @@ def _fault(forms: Mapping[str, Generation], fault_of: Callable[[Generation], str
         wrong = fault_of(answer)
         if wrong is not None:
             return f"{form}: {wrong}"
-    streamed, whole = (_read_calls(answer)[0] for answer in forms.values())
-    return None if streamed == whole else f"streamed it calls {streamed}, whole {whole}"
+    streamed, whole = forms.values()
+    ours, theirs = _read_calls(streamed)[0], _read_calls(whole)[0]
+    if ours != theirs:
+        return f"streamed it calls {ours}, whole {theirs}"
+    # Other token ids may be chance: only texts of the same ones must be the same.
+    same = streamed.token_ids is not None and streamed.token_ids == whole.token_ids
+    difference = _difference(streamed, whole) if same else None
+    return None if difference is None else f"streamed and whole {difference}"
 
 
 def _fault_of_answer(
@@ -377,10 +406,14 @@ def _fault_of_answer(
 ) -> str | None:
     if len(answer.tool_calls) != 1:
         said = answer.content or answer.reasoning
-        return f"{len(answer.tool_calls)} calls instead of one; it says {said[:60]!r}"
-    wrong = next(_faults_of_call(answer.tool_calls[0], question, schemas), None)
-    if wrong is None and choice != "named" and answer.finish_reason != "tool_calls":
-        return f"finish_reason is {answer.finish_reason!r}, not 'tool_calls'"
+        wrong: str | None = f"{len(answer.tool_calls)} calls instead of one; it says {said[:60]!r}"
+    else:
+        wrong = next(_faults_of_call(answer.tool_calls[0], question, schemas), None)
+    if wrong is None:
+        return fault_beside_call(answer, answer.tool_calls[0], choice=choice)
+    meant = calls_by_ids(answer)
+    if len(meant) == 1 and next(_faults_of_call(meant[0], question, schemas), None) is None:
+        wrong += ", while its token ids hold the right call: the server's tool parser is at fault"
     return wrong
 
 
@@ -421,7 +454,8 @@ def _difference(left: Generation, right: Generation) -> str | None:
     """Where two answers part; None when they are the same."""
     for name in ("reasoning", "content", "finish_reason"):
         if getattr(left, name) != getattr(right, name):
-            return f"{name} is {_shown(getattr(left, name))} and {_shown(getattr(right, name))}"
+            same = "" if left.token_ids is None or left.token_ids != right.token_ids else _SAME_IDS
+            return f"{name} is {_shown(getattr(left, name))} and {_shown(getattr(right, name))}{same}"
     ours, theirs = left.token_ids, right.token_ids
     if ours is not None and theirs is not None and ours != theirs:
         return f"tokens part at position {first_difference(ours, theirs)}"

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_gptoss.errors import InsufficientData
+from pytest_gptoss.harmony import END, START
 from pytest_gptoss.judge.evidence import first_difference, pair, probed
 from pytest_gptoss.records import Estimate, Generation, Json, Measurement
 
 __all__ = ["identical"]
-
-START, END = 200006, 200007
-"""o200k_harmony's ``<|start|>`` and ``<|end|>``, which frame every message."""
 
 _ROLES = {17360: "system", 77944: "developer", 1428: "user", 173781: "assistant"}
 _CURRENT_DATE = (6576, 3521, 25)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Literal, TypeAlias
 
 from pytest_gptoss.errors import InsufficientData
+from pytest_gptoss.judge.answer_text import PARSER_AT_FAULT, answer_text
+from pytest_gptoss.judge.codes import names_code
 from pytest_gptoss.judge.evidence import sound_items
+from pytest_gptoss.judge.garbage import garbage_of
 from pytest_gptoss.judge.intervals import wilson
 from pytest_gptoss.records import Estimate, Json, Measurement, NeedleAnswer
 
 __all__ = [
     "FRAME_AT_MOST",
     "Outcome",
-    "names_code",
     "needle_control",
     "needle_edge",
     "needle_first_token",
@@ -42,35 +42,33 @@ _ADVICE: Mapping[Outcome, str] = {
 }
 
 
-def names_code(text: str, code: str) -> bool:
-    """Whether ``code`` stands in the text on its own: 7842 is not part of 17842, 7842.5 or a7842.
-
-    Full-width characters, as Chinese text may have them, are the same as their plain forms.
-    """
-    before, after = r"(?<![0-9A-Za-z])(?<![0-9][.,])", r"(?![0-9A-Za-z])(?![.,][0-9])"
-    return re.search(before + re.escape(_plain(code)) + after, _plain(text)) is not None
-
-
-def _plain(text: str) -> str:
-    return unicodedata.normalize("NFKC", text)
-
-
 def outcome_of(answer: NeedleAnswer) -> Outcome:
-    """How one trial ended. A prompt that lost tokens on its way is no test, whatever was answered."""
+    """How one trial ended. A prompt that lost tokens on its way is no test, whatever was answered.
+
+    The answer is what its token ids say where they are told, else the server's content. One that max_tokens
+    ended is a miss when it is garbage (``garbage_of``), whatever it says before.
+    """
     if answer.trouble is not None:
         return answer.trouble
     if answer.prompt_tokens is None or answer.prompt_tokens < answer.planned_tokens:
         return "truncated"
-    if names_code(answer.content, answer.code):
+    if _cut_garbage(answer):
+        return "miss"
+    if names_code(answer_text(answer).final, answer.code):
         return "hit"
     return "cut" if answer.cut else "miss"
+
+
+def _cut_garbage(answer: NeedleAnswer) -> str | None:
+    return garbage_of(answer) if answer.cut or answer.finish_reason == "length" else None
 
 
 def needle_recall(*, npu: Measurement[NeedleAnswer]) -> Estimate:
     """Share of trials whose final answer names the code, with Wilson's interval.
 
     Raises InsufficientData when a trial was no test: not asked, truncated, rejected, out of memory, cut,
-    or timed out. Details: ``trials``, one entry each.
+    or timed out. Details: ``trials``, one entry each; ``note`` where the server's text is not what its token
+    ids say: the ids are judged, and the parser is named.
     """
     answers = _tested(npu)
     hits = sum(outcome_of(answer) == "hit" for answer in answers)
@@ -81,22 +79,32 @@ def needle_recall(*, npu: Measurement[NeedleAnswer]) -> Estimate:
             f"{len(answers) - hits} of {len(answers)} needles missed, first trial {missed.trial}: "
             f"{_said(missed)}"
         )
+    note = _parsers_fault(npu, answers)
+    if note is not None:
+        details["note"] = note
     return Estimate(hits / len(answers), "share", len(answers), wilson(hits, len(answers)), details)
 
 
 def needle_control(*, npu: Measurement[NeedleAnswer]) -> Estimate:
     """Count of trials that name the code although it is not in the text; no interval, it is a census.
 
-    Raises InsufficientData as ``needle_recall`` does.
+    Raises InsufficientData as ``needle_recall`` does, and for an answer that is garbage: what the model says
+    where nothing is hidden cannot be seen in it.
     """
     answers = _tested(npu)
-    named = [answer for answer in answers if outcome_of(answer) == "hit"]
+    named = [answer for answer in answers if names_code(answer_text(answer).final, answer.code)]
+    garbage = next(((each.trial, said) for each in answers if (said := garbage_of(each))), None)
+    if garbage is not None and not named:
+        raise InsufficientData(
+            f"{npu.device}: trial {garbage[0]} does not show whether the model names a code that is not "
+            f"there: {garbage[1]}; see the same cell of needle.recall"
+        )
     details: dict[str, Json] = {"trials": [_trial(answer) for answer in answers]}
     if named:
         details["finding"] = (
             f"{len(named)} of {len(answers)} answers name the code that is not in the text, first trial "
-            f"{named[0].trial}: {named[0].content!r}; the model guesses it or the server mixes requests: "
-            "choose another with --gptoss-needle"
+            f"{named[0].trial}: {answer_text(named[0]).final!r}; the model guesses it or the server mixes "
+            "requests: choose another with --gptoss-needle"
         )
     return Estimate(float(len(named)), "answers", len(answers), details=details)
 
@@ -171,15 +179,32 @@ def _what(answer: NeedleAnswer) -> str:
     if answer.message:
         return answer.message
     if answer.cut:
-        thought = answer.reasoning[-60:]
-        return f"{len(answer.reasoning)} characters of analysis, no answer; it ends {thought!r}"
+        thought = answer_text(answer).analysis
+        return f"{len(thought)} characters of analysis, no answer; it ends {thought[-60:]!r}"
     return f"the server counts {answer.prompt_tokens} of {answer.planned_tokens} prompt tokens"
 
 
 def _said(answer: NeedleAnswer) -> str:
-    quoted = answer.content if len(answer.content) <= 80 else answer.content[:80] + "..."
-    thought = " (its analysis alone names the code)" if names_code(answer.reasoning, answer.code) else ""
+    read = answer_text(answer)
+    garbage = _cut_garbage(answer)
+    if garbage is not None:
+        return f"asked for {answer.code}, cut at max_tokens, {garbage}"
+    quoted = read.final if len(read.final) <= 80 else read.final[:80] + "..."
+    thought = " (its analysis alone names the code)" if names_code(read.analysis, answer.code) else ""
     return f"asked for {answer.code}, answered {quoted!r}{thought}"
+
+
+def _parsers_fault(measurement: Measurement[NeedleAnswer], answers: Sequence[NeedleAnswer]) -> str | None:
+    """A note on answers whose text is not what their token ids say; None where there is none."""
+    departed = [(each.trial, said) for each in answers if (said := answer_text(each).departure)]
+    if not departed:
+        return None
+    trial, said = departed[0]
+    return (
+        f"{_cell(measurement)}: the text of {len(departed)} of {len(answers)} answers of "
+        f"{measurement.device} departs from its own token ids, which are judged, first trial {trial}: "
+        f"{said}: {PARSER_AT_FAULT}"
+    )
 
 
 def _hits(answers: Sequence[NeedleAnswer]) -> set[int]:
@@ -196,7 +221,7 @@ def _trial(answer: NeedleAnswer) -> Json:
         "trial": answer.trial,
         "outcome": outcome_of(answer),
         "code": answer.code,
-        "answer": answer.content,
+        "answer": answer_text(answer).final,
         "prompt_tokens": answer.prompt_tokens,
         "achieved_depth": answer.depth,
         "first_token_ms": answer.first_token_ms,

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from pytest_gptoss.errors import ConditionAbsent, InsufficientData
+from pytest_gptoss.judge.answer_text import answer_text
 from pytest_gptoss.judge.evidence import sound_items
 from pytest_gptoss.judge.facts import FactBook, Stated, release
 from pytest_gptoss.records import Estimate, Generation, Json, Measurement, ServerFacts
@@ -217,10 +218,11 @@ def names_paris(*, npu: Measurement[Generation]) -> Estimate:
     It gates nothing: badly damaged weights have been seen to know Paris.
     """
     answer = _smoke(npu, "capital-france")
-    named = "paris" in answer.text.lower() or "巴黎" in answer.text
+    read = answer_text(answer)
+    named = "paris" in read.text.lower() or "巴黎" in read.text
     details: dict[str, Json] = {"content": answer.content, "reasoning": answer.reasoning}
     if not named:
-        said = answer.content or answer.reasoning
+        said = read.final or read.analysis
         details["finding"] = f"asked for the capital of France, {npu.device} says {said[:80]!r}"
     return Estimate(float(named), "answers", 1, details=details)
 

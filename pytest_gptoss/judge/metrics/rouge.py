@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pytest_gptoss.errors import InsufficientData
+from pytest_gptoss.judge.answer_text import PARSER_AT_FAULT, answer_text
 from pytest_gptoss.judge.evidence import pair, refuse_sameness
 from pytest_gptoss.judge.intervals import bootstrap_mean
 from pytest_gptoss.records import Estimate, Generation, Json, Measurement
@@ -43,12 +44,15 @@ def rouge_l(*, npu: Measurement[Generation], gpu: Measurement[Generation]) -> Es
     C.-Y. Lin, "ROUGE: a package for automatic evaluation of summaries" (2004), as rouge-score
     computes it (F with equal weights). Prompts where both texts are empty are left out and counted;
     more than MAX_EMPTY_SHARE of them raises InsufficientData. BCa bootstrap over prompts.
+    Texts are those of the token ids where both devices tell them: a parser's fault is not the device's.
 
-    Details: ``prompts`` (id -> F), ``both_empty`` (ids), ``min``, ``median``.
+    Details: ``prompts`` (id -> F), ``both_empty`` (ids), ``min``, ``median``, and ``note`` where the text of
+    a device is not what its token ids say.
     """
     pairs = pair(npu, gpu, "prompts")
-    refuse_sameness({theirs.prompt_id: theirs.text for _, theirs in pairs}, gpu.device)
-    empty = [ours.prompt_id for ours, theirs in pairs if not ours.text and not theirs.text]
+    texts = {ours.prompt_id: _texts(ours, theirs) for ours, theirs in pairs}
+    refuse_sameness({key: theirs for key, (_, theirs) in texts.items()}, gpu.device)
+    empty = [key for key, (ours, theirs) in texts.items() if not ours and not theirs]
     if len(empty) > MAX_EMPTY_SHARE * len(pairs):
         raise InsufficientData(
             f"{len(empty)} of {len(pairs)} prompts have empty answers on both devices, more than "
@@ -56,9 +60,9 @@ def rouge_l(*, npu: Measurement[Generation], gpu: Measurement[Generation]) -> Es
         )
     scorer = _scorer()
     scores = {
-        ours.prompt_id: _f(scorer, reference=theirs.text, text=ours.text)
-        for ours, theirs in pairs
-        if ours.text or theirs.text
+        key: _f(scorer, reference=theirs, text=ours)
+        for key, (ours, theirs) in texts.items()
+        if ours or theirs
     }
     values = np.array(list(scores.values()))
     details: dict[str, Json] = {
@@ -73,7 +77,28 @@ def rouge_l(*, npu: Measurement[Generation], gpu: Measurement[Generation]) -> Es
         details["finding"] = (
             f"{below} of {len(scores)} texts differ, most in {worst} with ROUGE-L {scores[worst]:.3f}"
         )
+    notes = [note for side in (npu, gpu) if (note := _parsers_fault(side))]
+    if notes:
+        details["note"] = f"ROUGE-L: {'; '.join(notes)}: {PARSER_AT_FAULT}"
     return Estimate(float(values.mean()), "F", len(scores), bootstrap_mean(values), details)
+
+
+def _texts(ours: Generation, theirs: Generation) -> tuple[str, str]:
+    """The texts of a pair: both by their token ids, or both as the servers tell them."""
+    left, right = answer_text(ours), answer_text(theirs)
+    return (left.text, right.text) if left.by_ids and right.by_ids else (ours.text, theirs.text)
+
+
+def _parsers_fault(measurement: Measurement[Generation]) -> str | None:
+    read = [(each.prompt_id, answer_text(each)) for each in measurement.items]
+    departed = [(key, each.departure) for key, each in read if each.departure and not each.unparsed]
+    if not departed:
+        return None
+    first, said = departed[0]
+    return (
+        f"{len(departed)} of {len(read)} texts of {measurement.device} depart from their own token ids, "
+        f"first {first}: {said}"
+    )
 
 
 def _scorer() -> RougeScorer:

@@ -6,14 +6,13 @@ import json
 import re
 
 from pytest_gptoss.errors import InsufficientData
+from pytest_gptoss.harmony import CALL
 from pytest_gptoss.records import AGAIN, Generation, Measurement
 
 __all__ = ["PARSER_FLAGS", "not_enforced", "refuse_without_parser"]
 
 PARSER_FLAGS = "--enable-auto-tool-choice --tool-call-parser openai --reasoning-parser openai_gptoss"
 _NO_PARSER = ("enable-auto-tool-choice", "tool-call-parser", "tool parser")
-_CALL = 200012
-"""``<|call|>``: ends an answer that calls a tool."""
 _VERSION = re.compile(r"v?0\.(\d+)(?:\.|$)")
 _NOT_ENFORCING = 18
 """Minor version of vLLM whose harmony path ignores ``tool_choice`` (read in its source)."""
@@ -62,7 +61,7 @@ def _holds_unparsed_call(answer: Generation) -> bool:
     if answer.tool_calls:
         return False
     if answer.token_ids is not None:
-        return answer.token_ids[-1:] == (_CALL,)
+        return answer.token_ids[-1:] == (CALL,)
     return not answer.content or _is_object(answer.content)
 
 
