@@ -57,6 +57,7 @@ __all__ = [
     "Scenario",
     "ScoredSequence",
     "ServerFacts",
+    "ServerIdentity",
     "Status",
     "Threshold",
     "Tier",
@@ -578,6 +579,23 @@ class ServerFacts:
     known: tuple[KnownFact, ...] = ()
     host: str | None = None
     started_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerIdentity:
+    """What a server tells of itself that stays from its start to its end; empty where it does not tell.
+
+    ``starts`` are the starts of its processes, in seconds of their own clock: one, or several where one page
+    tells of several. ``checkpoint`` is what ``/v1/models`` calls the model's root, ``settings`` are those
+    of ``/server_info``.
+    """
+
+    starts: tuple[float, ...] = ()
+    model: str | None = None
+    checkpoint: str | None = None
+    version: str | None = None
+    max_model_len: int | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

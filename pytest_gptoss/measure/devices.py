@@ -18,6 +18,7 @@ from pytest_gptoss.client.http import Timeouts, VllmClient
 from pytest_gptoss.client.own_loop import run_async
 from pytest_gptoss.client.probe import probe
 from pytest_gptoss.errors import RequestError
+from pytest_gptoss.measure.identity import provenance_of, read_identity
 from pytest_gptoss.measure.preflight import answers_to, harmony_date, host_name, knock, process_start, told_by
 from pytest_gptoss.records import (
     Capabilities,
@@ -28,6 +29,7 @@ from pytest_gptoss.records import (
     Preflight,
     Role,
     ServerFacts,
+    ServerIdentity,
 )
 
 __all__ = ["Access", "Address", "Met", "ProbedDevice", "Waiting", "not_met", "probe_all"]
@@ -168,7 +170,8 @@ async def _meet(address: Address, access: Access, waiting: Waiting) -> Met:
             known=await told_by(client, address.log),
             started_s=await process_start(client),
         )
-        return ProbedDevice(address.name, device), _preflight(address.name, started, facts)
+        identity = await read_identity(client)
+        return ProbedDevice(address.name, device), _preflight(address.name, started, facts, identity)
 
 
 def not_met(name: str, kind: str, problem: str, *, started: str | None = None) -> Met:
@@ -177,7 +180,9 @@ def not_met(name: str, kind: str, problem: str, *, started: str | None = None) -
     return ProbedDevice(name, problem=problem), _preflight(name, started or _now(), found)
 
 
-def _preflight(name: str, started: str, found: ServerFacts | Failure) -> Measurement[ServerFacts]:
+def _preflight(
+    name: str, started: str, found: ServerFacts | Failure, identity: ServerIdentity | None = None
+) -> Measurement[ServerFacts]:
     told = isinstance(found, ServerFacts)
     return Measurement(
         scenario_id=Preflight(name).id,
@@ -187,6 +192,7 @@ def _preflight(name: str, started: str, found: ServerFacts | Failure) -> Measure
         complete=told,
         started=started,
         ended=_now(),
+        provenance={} if identity is None else provenance_of(after=(identity,)),
     )
 
 
