@@ -459,6 +459,7 @@ class Generation:
 
     ``logprobs`` float64 [T] in nats and ``top`` are those of the generating steps, None when the
     server offers none; ``token_ids`` and ``prompt_token_ids`` are None when it withholds them.
+    ``words`` [T] are the tokens' texts as the server writes them, None of a token that it does not tell.
     """
 
     prompt_id: str
@@ -472,6 +473,7 @@ class Generation:
     completion_tokens: int
     logprobs: FloatArray | None = None
     top: TopLogprobs | None = None
+    words: tuple[str | None, ...] | None = None
 
     @property
     def text(self) -> str:
@@ -562,8 +564,10 @@ class ServerFacts:
     name it was asked by, None where that was a plain address. ``started_s`` is its process's start on its
     own clock, in seconds, None where ``/metrics`` does not tell. ``run`` is the id of the run that asked.
     ``model`` is the served model that was chosen; None: ``problem`` says
-    why none can be used. ``clock_ahead_s``: its clock less this machine's, to the second; None without a
-    Date header. ``harmony_date`` is the date in its chat prompt, None where it cannot be seen.
+    why none can be used. ``text_ids`` are the ids that it gives ``text``, ``greeting_ids`` those of its chat
+    prompt where it does not tell the former; None where it tells none. ``clock_ahead_s``: its clock less this
+    machine's, to the second; None without a Date header. ``harmony_date`` is the date in its chat prompt,
+    None where it cannot be seen.
     """
 
     run: str
@@ -579,6 +583,9 @@ class ServerFacts:
     known: tuple[KnownFact, ...] = ()
     host: str | None = None
     started_s: float | None = None
+    text: str = ""
+    text_ids: tuple[int, ...] | None = None
+    greeting_ids: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,7 @@ def _generation_fields(item: Generation) -> dict[str, Json]:
         "finish_reason": item.finish_reason,
         "prompt_tokens": item.prompt_tokens,
         "completion_tokens": item.completion_tokens,
+        "words": item.words,
     }
 
 
@@ -162,6 +163,7 @@ def _generation(fields: Mapping[str, Json], parts: Parts) -> Generation:
         completion_tokens=fields["completion_tokens"],
         logprobs=parts.get("logprobs"),
         top=_top(parts),
+        words=None if fields.get("words") is None else tuple(fields["words"]),
     )
 
 
@@ -198,8 +200,9 @@ def _plain(kind: Callable[..., Any]) -> _Form:
 
 def _server_facts(fields: Mapping[str, Json], parts: Parts) -> ServerFacts:
     lists = {name: tuple(fields[name]) for name in ("addresses", "listed")}
+    ids = {name: _ids(fields.get(name)) for name in ("text_ids", "greeting_ids")}
     known = tuple(KnownFact(**fact) for fact in fields["known"])
-    return ServerFacts(**{**_whole(fields), **lists, "known": known})
+    return ServerFacts(**{**_whole(fields), **lists, **ids, "known": known})
 
 
 def _abort_trace(fields: Mapping[str, Json], parts: Parts) -> AbortTrace:

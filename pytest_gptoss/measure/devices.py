@@ -19,7 +19,17 @@ from pytest_gptoss.client.own_loop import run_async
 from pytest_gptoss.client.probe import probe
 from pytest_gptoss.errors import RequestError
 from pytest_gptoss.measure.identity import provenance_of, read_identity
-from pytest_gptoss.measure.preflight import answers_to, harmony_date, host_name, knock, process_start, told_by
+from pytest_gptoss.measure.preflight import (
+    TEXT,
+    answers_to,
+    greeting_ids,
+    harmony_date,
+    host_name,
+    knock,
+    process_start,
+    text_ids,
+    told_by,
+)
 from pytest_gptoss.records import (
     Capabilities,
     Device,
@@ -161,8 +171,12 @@ async def _meet(address: Address, access: Access, waiting: Waiting) -> Met:
             problem = f"{address.name}: {error}"
             facts = dataclasses.replace(facts, problem=problem)
             return ProbedDevice(address.name, problem=problem), _preflight(address.name, started, facts)
+        ids = await text_ids(client)
         facts = dataclasses.replace(
             facts,
+            text=TEXT,
+            text_ids=ids,
+            greeting_ids=None if ids is not None else await greeting_ids(client),
             model=device.model,
             version=device.server_version,
             max_model_len=device.max_model_len,

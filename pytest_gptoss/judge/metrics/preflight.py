@@ -10,6 +10,7 @@ import numpy as np
 from pytest_gptoss.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.judge.evidence import sound_items
 from pytest_gptoss.judge.facts import FactBook, Stated, release
+from pytest_gptoss.judge.vocabulary import unlike
 from pytest_gptoss.records import Estimate, Generation, Json, Measurement, ServerFacts
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "names_paris",
     "ready",
     "says_hi",
+    "tokenizer",
     "versions",
 ]
 
@@ -55,10 +57,45 @@ def model(*, npu: Measurement[ServerFacts]) -> Estimate:
     return Estimate(1.0, "models", 1, details={"listed": list(facts.listed), "model": facts.model})
 
 
-def baseline(*, gpu: Measurement[ServerFacts]) -> Estimate:
-    """As ``ready`` and ``model``, of the baseline."""
+def tokenizer(*, npu: Measurement[ServerFacts]) -> Estimate:
+    """Count of tokens of a fixed text that do not come out as in GPT-OSS's vocabulary: 0.
+
+    Told by ``/tokenize``, else by the chat prompt. Raises ConditionAbsent where a server tells neither.
+    """
+    found = unlike(_usable(npu))
+    if found is None:
+        raise ConditionAbsent(
+            f"{npu.device} tells no token ids: /tokenize does not answer, and chat answers lack "
+            "prompt_token_ids: its tokenizer is not checked"
+        )
+    finding = _other_vocabulary(npu)
+    details: dict[str, Json] = {} if finding is None else {"finding": finding}
+    return Estimate(float(found.missing), "tokens", found.tokens, details=details)
+
+
+def _other_vocabulary(measurement: Measurement[ServerFacts]) -> str | None:
+    """What to say of a server that has another tokenizer; None when it has GPT-OSS's, or tells nothing."""
+    facts = _facts(measurement)
+    found = unlike(facts)
+    if found is None or not found.missing:
+        return None
+    role = {"gpu": "gpu", "cpu": "cpu"}.get(measurement.device, "npu")
+    option = "--gptoss-cpu-model-name" if role == "cpu" else f"--gptoss-{role}-model"
+    return (
+        f"{measurement.device} serves {facts.model}, which is not GPT-OSS or has another tokenizer: it tells "
+        f"{found.text}: correct {_URL_OPTIONS[role]} or {option}, or serve the checkpoint's own tokenizer"
+    )
+
+
+def baseline(*, gpu: Measurement[ServerFacts], cpu: Measurement[ServerFacts] | None = None) -> Estimate:
+    """As ``ready`` and ``model``, of the baseline: 0 when it, or the reference, has another tokenizer."""
     facts = _usable(gpu)
-    return Estimate(1.0, "servers", 1, details={"waited_s": facts.waited_s, "model": facts.model})
+    details: dict[str, Json] = {"waited_s": facts.waited_s, "model": facts.model}
+    answering = [gpu, *([cpu] if cpu is not None and cpu.items else [])]
+    others = [finding for finding in map(_other_vocabulary, answering) if finding is not None]
+    if others:
+        details["finding"] = "; ".join(others)
+    return Estimate(float(not others), "servers", 1, details=details)
 
 
 def distinct(
