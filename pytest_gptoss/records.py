@@ -567,7 +567,8 @@ class ServerFacts:
     why none can be used. ``text_ids`` are the ids that it gives ``text``, ``greeting_ids`` those of its chat
     prompt where it does not tell the former; None where it tells none. ``clock_ahead_s``: its clock less this
     machine's, to the second; None without a Date header. ``harmony_date`` is the date in its chat prompt,
-    None where it cannot be seen.
+    None where it cannot be seen. ``answers_sha256`` is over its log-probabilities of fixed tokens: None where
+    it does not repeat or offer them, or was not asked because it can be no other device's server.
     """
 
     run: str
@@ -586,6 +587,7 @@ class ServerFacts:
     text: str = ""
     text_ids: tuple[int, ...] | None = None
     greeting_ids: tuple[int, ...] | None = None
+    answers_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,7 @@ from pytest_gptoss.measure.preflight import (
     text_ids,
     told_by,
 )
+from pytest_gptoss.measure.told_apart import answer_prints, may_be_one
 from pytest_gptoss.records import (
     Capabilities,
     Device,
@@ -144,7 +146,31 @@ def probe_all(addresses: Sequence[Address], access: Access, waiting: Waiting) ->
 
 
 async def _probe_all(addresses: Sequence[Address], access: Access, waiting: Waiting) -> tuple[Met, ...]:
-    return tuple(await asyncio.gather(*(_meet(address, access, waiting) for address in addresses)))
+    met = await asyncio.gather(*(_meet(address, access, waiting) for address in addresses))
+    return await _told_apart(dict(zip(addresses, met, strict=True)), access)
+
+
+async def _told_apart(met: Mapping[Address, Met], access: Access) -> tuple[Met, ...]:
+    """The same, with the hash of the answers of those that may be one server."""
+    usable = {found.name: preflight.items[0] for found, preflight in met.values() if found.device is not None}
+    suspects = [address for address in met if address.name in may_be_one(usable)]
+    models = {found.name: found.device.model for found, _ in met.values() if found.device is not None}
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(access.client(each.role, each.url, models[each.name]))
+            for each in suspects
+        ]
+        prints = await answer_prints(clients)
+    told = {address.name: answers for address, answers in zip(suspects, prints, strict=True)}
+    return tuple(
+        (found, _with_answers(preflight, told[found.name]) if found.name in told else preflight)
+        for found, preflight in met.values()
+    )
+
+
+def _with_answers(preflight: Measurement[ServerFacts], answers: str | None) -> Measurement[ServerFacts]:
+    (facts,) = preflight.items
+    return dataclasses.replace(preflight, items=(dataclasses.replace(facts, answers_sha256=answers),))
 
 
 async def _meet(address: Address, access: Access, waiting: Waiting) -> Met:

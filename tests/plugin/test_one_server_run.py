@@ -49,10 +49,3 @@ def test_two_replicas_stay_green_and_are_told(accept, embedded_pair, servers_of)
         result = accept(f"--npu-url={npu}", *ROWS)
     assert result.ret == pytest.ExitCode.OK, result.stdout.str()
     assert [each["kind"] for each in servers_of()] == ["replicas"]
-
-
-def test_two_servers_that_stay_are_one_each(accept, embedded_pair, servers_of):
-    urls = [f"--{role}-url={embedded_pair[role]}" for role in ("npu", "gpu")]
-    result = accept(*urls, "-k", "smoke_hi or rouge")
-    assert result.ret == pytest.ExitCode.OK, result.stdout.str()
-    assert servers_of() == []
