@@ -128,8 +128,9 @@ class Runner:
         try:
             if reason is None:
                 run.measure()
-                after = run_async(self._look_at(scenario.device))
             complete = True
+            if reason is None:
+                after = run_async(self._look_at(scenario.device))
         except RequestError as error:
             failures = (Failure("*", error.kind, f"{scenario.title}: {error}"),)
         finally:
