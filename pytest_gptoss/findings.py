@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pytest_gptoss.judge.catalogue import INFO, METRICS, Roles
+from pytest_gptoss.judge.vocabulary import unlike
 from pytest_gptoss.measure.store import Store
-from pytest_gptoss.records import Generation, Greedy, Json, Measurement
+from pytest_gptoss.records import Generation, Greedy, Json, Measurement, Preflight
 from pytest_gptoss.report.precision import CONTRACT_METRICS
 from pytest_gptoss.token_diffs import token_diff
 
@@ -111,6 +112,7 @@ def _prompts(store: Store, roles: Roles, rows: Rows) -> list[dict[str, Json]]:
         row["prompt_id"]: row for row in _details(rows, roles.npu, "token_match_rate").get("prompts", ())
     }
     rouge = _details(rows, roles.npu, "rouge_l").get("prompts", {})
+    foreign = _foreign(store, roles)
     return [
         {
             "id": prompt_id,
@@ -120,17 +122,30 @@ def _prompts(store: Store, roles: Roles, rows: Rows) -> list[dict[str, Json]]:
             "gpu_token_ids": _ids(theirs.get(prompt_id)),
             "match": compared.get(prompt_id, {}).get("match"),
             "fork": compared.get(prompt_id, {}).get("fork"),
-            "diff": _diff(compared.get(prompt_id), ours.get(prompt_id), theirs.get(prompt_id)),
+            "diff": _diff(compared.get(prompt_id), ours.get(prompt_id), theirs.get(prompt_id), foreign),
             "rouge_l": rouge.get(prompt_id),
         }
         for prompt_id in dict.fromkeys([*theirs, *ours])
     ]
 
 
-def _diff(row: Mapping[str, Json] | None, ours: Generation | None, theirs: Generation | None) -> Json:
+def _diff(
+    row: Mapping[str, Json] | None,
+    ours: Generation | None,
+    theirs: Generation | None,
+    foreign: frozenset[str],
+) -> Json:
     if row is None or not row["fork"] or ours is None or theirs is None:
         return None
-    return token_diff(ours, theirs, row["fork"]["index"])
+    return token_diff(ours, theirs, row["fork"]["index"], foreign=foreign)
+
+
+def _foreign(store: Store, roles: Roles) -> frozenset[str]:
+    """The sides whose server was found to have another vocabulary than GPT-OSS."""
+    devices = {"npu": roles.npu, "gpu": roles.gpu}
+    told = {role: store.load(Preflight(name).id) for role, name in devices.items() if name is not None}
+    found = {role: unlike(each.items[0]) for role, each in told.items() if each is not None and each.items}
+    return frozenset(role for role, each in found.items() if each is not None and each.missing)
 
 
 def _answers(store: Store, scenario: Any) -> dict[str, Generation]:

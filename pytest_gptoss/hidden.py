@@ -12,7 +12,8 @@ from pytest_gptoss.judge.thresholds import load_profile
 from pytest_gptoss.measure.corpus import load_shipped
 from pytest_gptoss.measure.devices import Access
 from pytest_gptoss.measure.hidden_file import write_hidden
-from pytest_gptoss.records import HiddenStates, Role, TokenSequence
+from pytest_gptoss.measure.identity import read_identity
+from pytest_gptoss.records import HiddenStates, Role, ServerIdentity, TokenSequence
 
 __all__ = ["record_hidden"]
 
@@ -36,13 +37,19 @@ def record_hidden(
     corpus = load_shipped(load_profile(profile).workload.corpus)
     access = Access(timeouts=timeouts, ca_bundle=ca_bundle, trust_env=False)
 
-    async def ask_all() -> tuple[list[HiddenStates], str | None]:
+    async def ask_all() -> tuple[list[HiddenStates], ServerIdentity]:
         async with access.client(role, url, model) as client:
-            version = await client.version()
-            return await _ask(client, corpus.sequences, tell), version
+            identity = await read_identity(client)
+            return await _ask(client, corpus.sequences, tell), identity
 
-    items, version = run_async(ask_all())
-    facts = {"corpus_sha256": corpus.sha256, "corpus": corpus.name, "server_version": version, "model": model}
+    items, server = run_async(ask_all())
+    facts = {
+        "corpus_sha256": corpus.sha256,
+        "corpus": corpus.name,
+        "server_version": server.version,
+        "model": server.model or model,
+        "checkpoint": server.checkpoint,
+    }
     try:
         write_hidden(output, items, facts)
     except OSError as error:

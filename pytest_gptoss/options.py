@@ -67,7 +67,12 @@ OPTIONS: tuple[Option, ...] = (
     Option("--cpu-label", "what people call the reference", "TEXT"),
     Option("--embedded", "start the embedded pair as npu and gpu, with profile 'embedded'", switch=True),
     Option("--gptoss-cpu-model", "start the CPU reference on this checkpoint as cpu", "DIR"),
-    Option("--gptoss-npu-model", "served model name on the NPU (default: the one it lists)", "NAME"),
+    Option(
+        "--gptoss-npu-model",
+        "served model name on the NPU (default: the one it lists); of one of several with NAME=MODEL",
+        "[NAME=]MODEL",
+        repeats=True,
+    ),
     Option("--gptoss-gpu-model", "served model name on the GPU", "NAME"),
     Option("--gptoss-cpu-model-name", "served model name on the CPU reference", "NAME"),
     Option("--gptoss-ca-bundle", "certificates to trust for https", "FILE"),

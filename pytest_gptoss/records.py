@@ -59,6 +59,7 @@ __all__ = [
     "Scenario",
     "ScoredSequence",
     "ServerFacts",
+    "ServerIdentity",
     "Status",
     "Threshold",
     "Tier",
@@ -468,6 +469,7 @@ class Generation:
 
     ``logprobs`` float64 [T] in nats and ``top`` are those of the generating steps, None when the
     server offers none; ``token_ids`` and ``prompt_token_ids`` are None when it withholds them.
+    ``words`` [T] are the tokens' texts as the server writes them, None of a token that it does not tell.
     """
 
     prompt_id: str
@@ -481,6 +483,7 @@ class Generation:
     completion_tokens: int
     logprobs: FloatArray | None = None
     top: TopLogprobs | None = None
+    words: tuple[str | None, ...] | None = None
 
     @property
     def text(self) -> str:
@@ -573,9 +576,12 @@ class ServerFacts:
     name it was asked by, None where that was a plain address. ``started_s`` is its process's start on its
     own clock, in seconds, None where ``/metrics`` does not tell. ``run`` is the id of the run that asked.
     ``model`` is the served model that was chosen; None: ``problem`` says
-    why none can be used. ``clock_ahead_s``: its clock less this machine's, to the second; None without a
-    Date header. ``harmony_date`` is the date in its chat prompt, None where it cannot be seen:
-    ``date_trouble`` says why.
+    why none can be used. ``text_ids`` are the ids that it gives ``text``, ``greeting_ids`` those of its chat
+    prompt where it does not tell the former; None where it tells none. ``clock_ahead_s``: its clock less this
+    machine's, to the second; None without a Date header. ``harmony_date`` is the date in its chat prompt,
+    None where it cannot be seen: ``date_trouble`` says why. ``answers_sha256`` is over its log-probabilities
+    of fixed tokens: None where it does not repeat or offer them, or was not asked because it can be no other
+    device's server.
     """
 
     run: str
@@ -592,6 +598,27 @@ class ServerFacts:
     host: str | None = None
     started_s: float | None = None
     date_trouble: str = ""
+    text: str = ""
+    text_ids: tuple[int, ...] | None = None
+    greeting_ids: tuple[int, ...] | None = None
+    answers_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerIdentity:
+    """What a server tells of itself that stays from its start to its end; empty where it does not tell.
+
+    ``starts`` are the starts of its processes, in seconds of their own clock: one, or several where one page
+    tells of several. ``checkpoint`` is what ``/v1/models`` calls the model's root, ``settings`` are those
+    of ``/server_info``.
+    """
+
+    starts: tuple[float, ...] = ()
+    model: str | None = None
+    checkpoint: str | None = None
+    version: str | None = None
+    max_model_len: int | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,12 +49,14 @@ from pytest_gptoss.records import (
     Preflight,
     Rendered,
     Scenario,
+    ServerIdentity,
     Threshold,
     Verdict,
 )
 from pytest_gptoss.replay import run_facts
 from pytest_gptoss.report.document import finite
 from pytest_gptoss.servers import Servers, Started
+from pytest_gptoss.servers_seen import RECORDED
 from pytest_gptoss.settings import DeviceSettings, Settings
 
 __all__ = ["AcceptanceRun"]
@@ -94,6 +96,7 @@ class AcceptanceRun:
         self._probed: dict[str, ProbedDevice] = {}
         self._verdicts: dict[tuple[str, str], Verdict] = {}
         self._expected: frozenset[Load] = frozenset()
+        self._seen: dict[str, ServerIdentity] = {}
 
     # -- beginning and end --------------------------------------------------------------------
 
@@ -113,6 +116,8 @@ class AcceptanceRun:
             self.store.save_document("id", uuid.uuid4().hex)
         if self.baseline is not None:
             self.baseline.fill(self.store, self._recorded_names())
+            source = {"file": self.baseline.path.name, "devices": list(self._recorded_names())}
+            self.store.save_document(RECORDED, source)
 
     def facts(self) -> Mapping[str, Json]:
         """What the measurements rest on: this run's workload, or that of the run it replays."""
@@ -387,6 +392,7 @@ class AcceptanceRun:
             workload=self.plan.workload,
             store=self.store,
             progress=Progress(self._tell),
+            seen=self._seen,
         )
 
     def _hidden_client(self, device: Device) -> VllmClient:

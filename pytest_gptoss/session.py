@@ -50,6 +50,7 @@ from pytest_gptoss.report.terminal import named, show_table
 from pytest_gptoss.report_files import Format, forget_reports, write_document, write_reports
 from pytest_gptoss.run import AcceptanceRun
 from pytest_gptoss.servers import Started
+from pytest_gptoss.servers_seen import servers_seen
 from pytest_gptoss.settings import DeviceSettings, Settings, settings_from
 
 if TYPE_CHECKING:
@@ -393,8 +394,11 @@ class Session:
         store, plan, settings = self.run.store, self.run.plan, self.run.settings
         found = findings(store, [self.run.roles(npu) for npu in settings.npus], rows)
         found["notes"] += [row["details"]["note"] for row in rows if row["details"].get("note")]
+        servers = servers_seen(store, plan, self.run.roles, rows)
+        found["notes"] += [each["text"] for each in servers["sources"] if each["sound"]]
         return {
             **found,
+            "servers": servers,
             "preflight": preflight_findings(store, settings),
             "configurations": configuration_matrix(list(settings.npus), rows),
             "diagnosis": self._diagnosis.findings(rows, self._player_names),

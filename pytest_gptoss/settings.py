@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import combinations, islice
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
@@ -261,6 +261,7 @@ def _devices(
     """Every device of the run; ``recorded`` are the baseline file's: a live CPU is preferred to its."""
     npus = {"npu": None} if embedded else _npu_urls(options)
     labels = _by_name(options, "npu_label", npus)
+    npu_models = _npu_models(options, npus)
     hidden = _by_name(options, "hidden_npu", npus)
     logs = _by_name(options, "npu_log", npus) if npus else {}
     devices = [
@@ -269,7 +270,7 @@ def _devices(
             name,
             url,
             labels.get(name),
-            options.one("npu_model"),
+            npu_models.get(name),
             _hidden(options, "hidden_npu", hidden.get(name), base),
             _existing(options, "npu_log", logs[name], base) if name in logs else None,
         )
@@ -318,17 +319,47 @@ def _refuse_twins(options: OptionValues, devices: Sequence[DeviceSettings]) -> N
     """One server as two devices under test, or as a reference besides, agrees with itself.
 
     The device under test and the baseline are left to ``preflight.distinct``, which can be waived: a
-    gateway may lead to both.
+    gateway may lead to both. So are two that are given a name of a model each: a gateway may choose by it.
     """
-    seen: dict[str, DeviceSettings] = {}
-    for device in devices:
-        root = None if device.url is None else Endpoint.parse(device.url).root
-        twin = None if root is None else seen.setdefault(root, device)
-        if twin is None or twin is device or {twin.role, device.role} == {"npu", "gpu"}:
+    placed = [(Endpoint.parse(each.url).root, each) for each in devices if each.url is not None]
+    for (root, twin), (other, device) in combinations(placed, 2):
+        named = twin.model is not None and device.model is not None and twin.model != device.model
+        if root != other or named or {twin.role, device.role} == {"npu", "gpu"}:
             continue
+        keys = {"npu": "npu_model", "gpu": "gpu_model", "cpu": "cpu_model_name"}
         names = f"{options.origin(f'{twin.role}_url')} {twin.name} and "
         names += f"{options.origin(f'{device.role}_url')} {device.name}"
-        raise UsageError(f"{names} are both {root}: a server agrees with itself; give each its own address")
+        flags = " and ".join(dict.fromkeys(_flag(keys[each.role], each) for each in (twin, device)))
+        raise UsageError(
+            f"{names} are both {root}: a server agrees with itself; give each its own address, or, where a "
+            f"gateway chooses the server by the model's name, its model: {flags}"
+        )
+
+
+def _flag(key: str, device: DeviceSettings) -> str:
+    """How a served model's name is given for a device."""
+    name = f"{device.name}=" if device.role == "npu" else ""
+    return f"--gptoss-{key.replace('_', '-')} {name}MODEL"
+
+
+def _npu_models(options: OptionValues, names: Mapping[str, str | None]) -> dict[str, str]:
+    """The served model of every device under test that is given one; without a name it is every other's."""
+    found: dict[str, str] = {}
+    of_all: list[str] = []
+    for value in options.many("npu_model"):
+        head, mark, model = value.partition("=")
+        if not mark or head not in names:
+            of_all.append(value)
+        elif head in found or not model:
+            raise UsageError(f"{options.origin('npu_model')} is {value!r}: name one model for {head!r}, once")
+        else:
+            found[head] = model
+    if len(of_all) > 1:
+        raise UsageError(
+            f"{options.origin('npu_model')} is given as {of_all[0]!r} and {of_all[1]!r}: say which device "
+            f"each is for, NAME=MODEL; devices: {', '.join(names) or 'none'}"
+        )
+    return {**dict.fromkeys(names, of_all[0]), **found} if of_all else found
 
 
 def _npu_urls(options: OptionValues) -> dict[str, str | None]:

@@ -40,6 +40,25 @@ def test_several_npus_with_names_and_labels(tmp_path):
     assert [each.label for each in settings.devices] == [None, "eight cards", None]
 
 
+def test_a_gateway_that_chooses_by_the_models_name_is_several_servers(tmp_path):
+    gateway = "http://gw:1/v1"
+    settings = _settings(
+        tmp_path,
+        npu_url=[f"tp1={gateway}", f"tp8={gateway}"],
+        npu_model=["tp8=oss-tp8", "oss-tp1"],
+        gpu_url=gateway,
+        gpu_model="oss-gpu",
+        cpu_url=gateway,
+        cpu_model_name="oss-cpu",
+    )
+    assert [each.model for each in settings.devices] == ["oss-tp1", "oss-tp8", "oss-gpu", "oss-cpu"]
+
+
+def test_a_model_with_a_sign_in_its_name_is_every_devices(tmp_path):
+    settings = _settings(tmp_path, npu_url=["a=http://n", "b=http://m"], npu_model="org/model=v2")
+    assert [each.model for each in settings.devices] == ["org/model=v2", "org/model=v2"]
+
+
 def test_nothing_given_is_not_active(tmp_path):
     assert not _settings(tmp_path).active
 
@@ -59,6 +78,18 @@ def test_nothing_given_is_not_active(tmp_path):
             {"npu_url": "http://n", "gpu_url": "http://g", "cpu_url": "http://g/v1"},
             "--gpu-url gpu and --cpu-url cpu are both http://g",
         ),
+        (
+            {"npu_url": ["a=http://n", "b=http://n"], "npu_model": "m"},
+            "its model: --gptoss-npu-model a=MODEL and --gptoss-npu-model b=MODEL",
+        ),
+        ({"npu_url": ["a=http://n", "b=http://n"], "npu_model": ["a=m", "b=m"]}, "are both http://n"),
+        ({"npu_url": ["a=http://n", "b=http://n"], "npu_model": ["a=m"]}, "are both http://n"),
+        (
+            {"npu_url": ["a=http://n", "b=http://m"], "npu_model": ["a=m", "a=n"]},
+            "name one model for 'a', once",
+        ),
+        ({"npu_url": ["a=http://n", "b=http://m"], "npu_model": ["a="]}, "name one model for 'a', once"),
+        ({"npu_url": ["a=http://n", "b=http://m"], "npu_model": ["m", "n"]}, "say which device each is for"),
         ({"embedded": "1", "npu_url": "http://n"}, "exclude each other"),
         ({"npu_url": "http://n", "inputs": "text"}, "it takes chat or token-ids"),
         ({"npu_url": "http://n", "timeout": "soon"}, "number of seconds"),

@@ -34,6 +34,9 @@ HARMONY_STOP_TOKENS = (RETURN, CALL)
 """``<|return|>`` and ``<|call|>``: chat stops at both by itself, completions must be told."""
 
 _WHAT = "logprobs"
+_LONGEST_WORD = 256
+"""Bytes of a token's text that are kept: longer ones are no words that a report could show."""
+_NO_CHARACTER = "\ufffd"
 
 
 def chat_body(messages: Sequence[Message], *, max_tokens: int, top: int | None) -> dict[str, Json]:
@@ -91,6 +94,8 @@ class _Step:
     token: Json
     logprob: Json
     alternatives: list[tuple[Json, Json]]
+    spelt: Json = None
+    """The bytes of its text, which chat tells even of a token that is named by its id."""
 
 
 @dataclass
@@ -187,7 +192,15 @@ class StreamedGeneration:
             completion_tokens=completion_tokens,
             logprobs=logprobs,
             top=table,
+            words=self._words(ids),
         )
+
+    def _words(self, ids: tuple[int, ...] | None) -> tuple[str | None, ...] | None:
+        """The tokens' texts in the server's own words; None where they are not told one a token."""
+        if ids is None or self._steps is None or len(self._steps) != len(ids):
+            return None
+        words = tuple(map(_word, self._steps))
+        return words if any(each is not None for each in words) else None
 
     def _checked_ids(self, completion_tokens: int) -> tuple[int, ...] | None:
         if self._ids is None and completion_tokens:
@@ -223,6 +236,17 @@ class StreamedGeneration:
         return logprobs, _table(self._steps, top)
 
 
+def _word(step: _Step) -> str | None:
+    """A token's text; None where the server tells none, or no whole characters."""
+    spelt = step.spelt
+    if not isinstance(spelt, list) or not 0 < len(spelt) <= _LONGEST_WORD:
+        return None
+    if not all(type(each) is int and 0 <= each < 256 for each in spelt):
+        return None
+    word = bytes(spelt).decode("utf-8", "replace")
+    return None if _NO_CHARACTER in word or word == step.token else word
+
+
 def _table(steps: list[_Step], top: int) -> TopLogprobs | None:
     ids = [token_id_named(token) for step in steps for token, _ in step.alternatives]
     known = [each for each in ids if each is not None]
@@ -247,6 +271,7 @@ def _steps(logprobs: Json) -> list[_Step]:
                     entry["token"],
                     entry["logprob"],
                     [(each["token"], each["logprob"]) for each in entry.get("top_logprobs") or ()],
+                    entry.get("bytes"),
                 )
                 for entry in logprobs["content"]
             ]

@@ -440,5 +440,6 @@ class _Stopwatch:
 def _texts(generation: Generation) -> Iterator[str]:
     """All that the server has worded in an answer."""
     yield from (generation.reasoning, generation.content, generation.finish_reason or "")
+    yield "".join(word for word in generation.words or () if word)
     for call in generation.tool_calls:
         yield from (call.name, call.arguments)

@@ -16,10 +16,14 @@ _LONGEST_NAME = 256
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model as the server lists it; ``max_model_len`` in tokens, None when it does not tell."""
+    """A model as the server lists it; ``max_model_len`` in tokens, None when it does not tell.
+
+    ``root`` is the checkpoint it was loaded from, None when it does not tell.
+    """
 
     id: str
     max_model_len: int | None
+    root: str | None = None
 
 
 def served_models(answer: Json) -> tuple[ServedModel, ...]:
@@ -46,4 +50,7 @@ def _served_model(entry: Json) -> ServedModel:
         )
     if length is not None and (type(length) is not int or not 0 < length < COUNT_LIMIT):
         raise DialectError(f"max_model_len is {shown(length, 60)}: expected a number of tokens from 1 on")
-    return ServedModel(name, length)
+    root = entry.get("root")
+    return ServedModel(
+        name, length, condense(root, _LONGEST_NAME) if isinstance(root, str) and root else None
+    )

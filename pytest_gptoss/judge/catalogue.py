@@ -78,7 +78,7 @@ NEEDLE_LENGTHS = (256, 512, 1024, 2048, 4096, 32_768, 65_536, 98_304, 131_072)
 
 LOAD_LEVELS = (1, 4, 8, 16)
 """Concurrency of the acceptance guide's load levels."""
-PREFLIGHT = ("preflight.ready", "preflight.model")
+PREFLIGHT = ("preflight.ready", "preflight.model", "preflight.tokenizer")
 DISTINCT = "preflight.distinct"
 BASELINE_PREFLIGHT = ("preflight.baseline", DISTINCT)
 
@@ -343,6 +343,11 @@ def _both_facts(roles: Roles) -> Mapping[str, Scenario]:
     return {"npu": Preflight(roles.npu), "gpu": Preflight(_baseline_of(roles))}
 
 
+def _facts_of_baseline(roles: Roles) -> Mapping[str, Scenario]:
+    others = {"gpu": _baseline_of(roles), "cpu": roles.cpu}
+    return {role: Preflight(name) for role, name in others.items() if name is not None}
+
+
 def _facts_of_compared(roles: Roles) -> Mapping[str, Scenario]:
     compared = {"npu": roles.npu, "first": roles.first, "gpu": roles.gpu}
     if roles.gpu is not None:
@@ -406,10 +411,11 @@ def _by_name(*metrics: Metric) -> Mapping[str, Metric]:
 _PREFLIGHT = (
     Metric("preflight_ready", preflight.ready, _facts, statistics=("count",)),
     Metric("preflight_model", preflight.model, _facts, statistics=("count",)),
+    Metric("preflight_tokenizer", preflight.tokenizer, _facts, statistics=("count",)),
     Metric(
         "preflight_baseline",
         preflight.baseline,
-        lambda roles: {"gpu": Preflight(_baseline_of(roles))},
+        _facts_of_baseline,
         condition="gpu",
         statistics=("count",),
     ),

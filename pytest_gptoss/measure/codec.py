@@ -142,6 +142,7 @@ def _generation_fields(item: Generation) -> dict[str, Json]:
         "finish_reason": item.finish_reason,
         "prompt_tokens": item.prompt_tokens,
         "completion_tokens": item.completion_tokens,
+        "words": item.words,
     }
 
 
@@ -163,6 +164,7 @@ def _generation(fields: Mapping[str, Json], parts: Parts) -> Generation:
         completion_tokens=fields["completion_tokens"],
         logprobs=parts.get("logprobs"),
         top=_top(parts),
+        words=None if fields.get("words") is None else tuple(fields["words"]),
     )
 
 
@@ -203,8 +205,9 @@ def _needle_answer(fields: Mapping[str, Json], parts: Parts) -> NeedleAnswer:
 
 def _server_facts(fields: Mapping[str, Json], parts: Parts) -> ServerFacts:
     lists = {name: tuple(fields[name]) for name in ("addresses", "listed")}
+    ids = {name: _ids(fields.get(name)) for name in ("text_ids", "greeting_ids")}
     known = tuple(KnownFact(**fact) for fact in fields["known"])
-    return ServerFacts(**{**_whole(fields), **lists, "known": known})
+    return ServerFacts(**{**_whole(fields), **lists, **ids, "known": known})
 
 
 def _abort_trace(fields: Mapping[str, Json], parts: Parts) -> AbortTrace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,19 @@ from pytest_gptoss.client.http import Timeouts, VllmClient
 from pytest_gptoss.client.own_loop import run_async
 from pytest_gptoss.client.probe import probe
 from pytest_gptoss.errors import RequestError
-from pytest_gptoss.measure.preflight import answers_to, harmony_date, host_name, knock, process_start, told_by
+from pytest_gptoss.measure.identity import provenance_of, read_identity
+from pytest_gptoss.measure.preflight import (
+    TEXT,
+    answers_to,
+    greeting_ids,
+    harmony_date,
+    host_name,
+    knock,
+    process_start,
+    text_ids,
+    told_by,
+)
+from pytest_gptoss.measure.told_apart import answer_prints, may_be_one
 from pytest_gptoss.records import (
     Capabilities,
     Device,
@@ -28,6 +41,7 @@ from pytest_gptoss.records import (
     Preflight,
     Role,
     ServerFacts,
+    ServerIdentity,
 )
 
 __all__ = ["Access", "Address", "Met", "ProbedDevice", "Waiting", "not_met", "probe_all"]
@@ -132,7 +146,31 @@ def probe_all(addresses: Sequence[Address], access: Access, waiting: Waiting) ->
 
 
 async def _probe_all(addresses: Sequence[Address], access: Access, waiting: Waiting) -> tuple[Met, ...]:
-    return tuple(await asyncio.gather(*(_meet(address, access, waiting) for address in addresses)))
+    met = await asyncio.gather(*(_meet(address, access, waiting) for address in addresses))
+    return await _told_apart(dict(zip(addresses, met, strict=True)), access)
+
+
+async def _told_apart(met: Mapping[Address, Met], access: Access) -> tuple[Met, ...]:
+    """The same, with the hash of the answers of those that may be one server."""
+    usable = {found.name: preflight.items[0] for found, preflight in met.values() if found.device is not None}
+    suspects = [address for address in met if address.name in may_be_one(usable)]
+    models = {found.name: found.device.model for found, _ in met.values() if found.device is not None}
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(access.client(each.role, each.url, models[each.name]))
+            for each in suspects
+        ]
+        prints = await answer_prints(clients)
+    told = {address.name: answers for address, answers in zip(suspects, prints, strict=True)}
+    return tuple(
+        (found, _with_answers(preflight, told[found.name]) if found.name in told else preflight)
+        for found, preflight in met.values()
+    )
+
+
+def _with_answers(preflight: Measurement[ServerFacts], answers: str | None) -> Measurement[ServerFacts]:
+    (facts,) = preflight.items
+    return dataclasses.replace(preflight, items=(dataclasses.replace(facts, answers_sha256=answers),))
 
 
 async def _meet(address: Address, access: Access, waiting: Waiting) -> Met:
@@ -160,8 +198,12 @@ async def _meet(address: Address, access: Access, waiting: Waiting) -> Met:
             facts = dataclasses.replace(facts, problem=problem)
             return ProbedDevice(address.name, problem=problem), _preflight(address.name, started, facts)
         date, date_trouble = await harmony_date(client)
+        ids = await text_ids(client)
         facts = dataclasses.replace(
             facts,
+            text=TEXT,
+            text_ids=ids,
+            greeting_ids=None if ids is not None else await greeting_ids(client),
             model=device.model,
             version=device.server_version,
             max_model_len=device.max_model_len,
@@ -170,7 +212,8 @@ async def _meet(address: Address, access: Access, waiting: Waiting) -> Met:
             known=await told_by(client, address.log),
             started_s=await process_start(client),
         )
-        return ProbedDevice(address.name, device), _preflight(address.name, started, facts)
+        identity = await read_identity(client)
+        return ProbedDevice(address.name, device), _preflight(address.name, started, facts, identity)
 
 
 def not_met(name: str, kind: str, problem: str, *, started: str | None = None) -> Met:
@@ -179,7 +222,9 @@ def not_met(name: str, kind: str, problem: str, *, started: str | None = None) -
     return ProbedDevice(name, problem=problem), _preflight(name, started or _now(), found)
 
 
-def _preflight(name: str, started: str, found: ServerFacts | Failure) -> Measurement[ServerFacts]:
+def _preflight(
+    name: str, started: str, found: ServerFacts | Failure, identity: ServerIdentity | None = None
+) -> Measurement[ServerFacts]:
     told = isinstance(found, ServerFacts)
     return Measurement(
         scenario_id=Preflight(name).id,
@@ -189,6 +234,7 @@ def _preflight(name: str, started: str, found: ServerFacts | Failure) -> Measure
         complete=told,
         started=started,
         ended=_now(),
+        provenance={} if identity is None else provenance_of(after=(identity,)),
     )
 
 

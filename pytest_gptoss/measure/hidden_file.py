@@ -15,7 +15,8 @@ import numpy as np
 
 from pytest_gptoss.errors import MeasurementError
 from pytest_gptoss.finite import strict_json
-from pytest_gptoss.records import HiddenStates, Json, Measurement
+from pytest_gptoss.measure.identity import provenance_of
+from pytest_gptoss.records import HiddenStates, Json, Measurement, ServerIdentity
 
 __all__ = ["read_hidden", "write_hidden"]
 
@@ -68,5 +69,15 @@ def read_hidden(
             )
             for name, length, end in zip(sequence_ids, lengths, ends, strict=True)
         ),
-        provenance={key: value for key, value in facts.items() if key != "sequence_ids"},
+        provenance={
+            **{key: value for key, value in facts.items() if key != "sequence_ids"},
+            **provenance_of(after=(_identity(facts),), place=path.name),
+        },
     )
+
+
+def _identity(facts: Mapping[str, Json]) -> ServerIdentity:
+    """Of the server that the states were recorded from, as far as the file tells."""
+    told = (facts.get(key) for key in ("model", "checkpoint", "server_version"))
+    model, checkpoint, version = (each if isinstance(each, str) else None for each in told)
+    return ServerIdentity(model=model, checkpoint=checkpoint, version=version)

@@ -21,7 +21,22 @@ from pytest_gptoss.measure.server_facts import facts_of_log, facts_of_server_inf
 from pytest_gptoss.measure.server_log import shown
 from pytest_gptoss.records import KnownFact, Message, Prompt
 
-__all__ = ["Knock", "answers_to", "harmony_date", "host_name", "knock", "process_start", "told_by"]
+__all__ = [
+    "TEXT",
+    "Knock",
+    "answers_to",
+    "greeting_ids",
+    "harmony_date",
+    "host_name",
+    "knock",
+    "process_start",
+    "text_ids",
+    "told_by",
+]
+
+TEXT = "<|start|>user<|message|>The quick brown fox: 上海, naïve, 7842<|end|>"
+"""What a server is asked to tokenize: ``judge.vocabulary`` knows its ids."""
+MOST_IDS = 256
 
 POLL_S = 1.0
 NAME_PATIENCE_S = 30.0
@@ -136,6 +151,23 @@ async def harmony_date(client: VllmClient) -> tuple[str | None, str]:
     except RequestError as error:
         return None, str(error)
     return (found[1], "") if found else (None, "its prompt holds no line 'Current date: YYYY-MM-DD'")
+
+
+async def text_ids(client: VllmClient) -> tuple[int, ...] | None:
+    """The ids that the server gives ``TEXT``; None where ``/tokenize`` does not tell."""
+    try:
+        return (await client.tokenize(TEXT))[:MOST_IDS]
+    except RequestError:
+        return None
+
+
+async def greeting_ids(client: VllmClient) -> tuple[int, ...] | None:
+    """The ids of the server's chat prompt around "Hi"; None where they cannot be seen."""
+    try:
+        found = (await client.chat(_GREETING, max_tokens=1, top_logprobs=None)).prompt_token_ids
+    except RequestError:
+        return None
+    return None if found is None else found[-MOST_IDS:]
 
 
 async def told_by(client: VllmClient, log: Path | None) -> tuple[KnownFact, ...]:

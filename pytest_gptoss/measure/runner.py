@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -19,6 +19,7 @@ from pytest_gptoss.client.own_loop import run_async
 from pytest_gptoss.errors import MeasurementError, RequestError
 from pytest_gptoss.measure.drift import DriftPoints, positions, why_not_asked
 from pytest_gptoss.measure.features import TOOL_SCHEMAS, FeatureTrial, item_ids
+from pytest_gptoss.measure.identity import Watch, provenance_of
 from pytest_gptoss.measure.load_level import LevelRun, why_too_long
 from pytest_gptoss.measure.needle_trial import NeedleTrials, why_left_out
 from pytest_gptoss.measure.progress import Progress
@@ -42,6 +43,7 @@ from pytest_gptoss.records import (
     Prompt,
     Rendered,
     Scenario,
+    ServerIdentity,
 )
 
 __all__ = ["Runner"]
@@ -65,7 +67,8 @@ class Runner:
     """Measures scenarios on probed devices and keeps the results in the store.
 
     ``client`` makes an unopened client for a device; ``hidden_client`` the one that serves its
-    hidden states, which may be another server.
+    hidden states, which may be another server. ``seen`` keeps who answered last, between runners: each
+    server is asked who it is before and after every scenario, outside load.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Runner:
         workload: Workload,
         store: Store,
         progress: Progress,
+        seen: MutableMapping[str, ServerIdentity] | None = None,
     ) -> None:
         self._devices = devices
         self._client = client
@@ -84,6 +88,7 @@ class Runner:
         self._workload = workload
         self._store = store
         self._progress = progress
+        self._seen: MutableMapping[str, ServerIdentity] = {} if seen is None else seen
 
     def measure(self, scenarios: Sequence[Scenario]) -> None:
         """Measure every scenario and save each as it ends. Scenarios they rest on must be stored.
@@ -119,10 +124,14 @@ class Runner:
         reason = why_too_long(shape, device=device.name, context=device.max_model_len)
         failures: tuple[Failure, ...] = ()
         complete = False
+        before = run_async(self._look_at(scenario.device))
+        after: tuple[ServerIdentity, ...] = ()
         try:
             if reason is None:
                 run.measure()
             complete = True
+            if reason is None:
+                after = run_async(self._look_at(scenario.device))
         except RequestError as error:
             failures = (Failure("*", error.kind, f"{scenario.title}: {error}"),)
         finally:
@@ -136,9 +145,16 @@ class Runner:
                     complete=complete,
                     started=started,
                     ended=_now(),
-                    provenance=self._provenance(scenario),
+                    provenance={**self._provenance(scenario), **provenance_of(before=before, after=after)},
                 )
             )
+
+    async def _look_at(self, name: str) -> tuple[ServerIdentity, ...]:
+        async with self._client(name) as client:
+            return await self._watch(client, name).look()
+
+    def _watch(self, client: VllmClient, name: str) -> Watch:
+        return Watch(client, self._seen, key=f"{name} {client.endpoint.root}")
 
     async def _measure_devices(self, by_device: Mapping[str, Sequence[Scenario]]) -> None:
         tasks = [asyncio.ensure_future(self._measure_device(each)) for each in by_device.values()]
@@ -157,12 +173,17 @@ class Runner:
 
     async def _measure_scenario(self, scenario: Scenario, client: VllmClient) -> None:
         job = self._job(scenario, client)
+        watch, own = self._watch(client, scenario.device), self._devices[scenario.device].url
+        before = await watch.look() if job.asks else ()
+        after: tuple[ServerIdentity, ...] = ()
+        place = None if client.endpoint.root == own else client.endpoint.root
         started = _now()
         results: dict[str, Any] = {}
         failures: dict[str, Failure] = {}
         finished = False
         try:
             finished = await self._ask_all(scenario.title, job, results, failures)
+            after = await watch.look() if job.asks else ()
         finally:
             order = [item_id for item_id, _ in job.asks]
             self._store.save(
@@ -175,7 +196,10 @@ class Runner:
                     complete=finished,
                     started=started,
                     ended=_now(),
-                    provenance=self._provenance(scenario),
+                    provenance={
+                        **self._provenance(scenario),
+                        **provenance_of(before=before, after=after, place=place),
+                    },
                 )
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -35,6 +36,8 @@ _FAMILIES = (
 )
 
 _WAIT_FAMILY = "time_to_first_token_seconds"
+_STARTED_S = time.time()
+"""When this process began, near enough: every start has its own."""
 
 
 @dataclass
@@ -55,7 +58,11 @@ class FinishCounter:
 def exposition(stats: EngineStats, finished: FinishCounter, *, model: str) -> str:
     """The whole page."""
     labels = {"engine": "0", "model_name": model}
-    lines: list[str] = []
+    lines = [
+        "# HELP process_start_time_seconds Start time of the process since unix epoch in seconds.",
+        "# TYPE process_start_time_seconds gauge",
+        f"process_start_time_seconds {_STARTED_S}",
+    ]
     for name, kind, explanation, attribute in _FAMILIES:
         lines += _head(name, kind, explanation)
         lines.append(_sample(name, labels, getattr(stats, attribute)))

@@ -23,6 +23,7 @@ __all__ = [
     "device_row",
     "finite",
     "not_judged_row",
+    "several_servers",
     "verdict_row",
 ]
 
@@ -146,10 +147,11 @@ def acceptance_document(
 ) -> dict[str, Json]:
     """``acceptance.json``. ``selected`` is how many rows the run was asked for."""
     rows = list(verdicts)
+    one = not several_servers(measurements or {})
     return {
         "schema_version": SCHEMA_VERSION,
         "state": state,
-        "run": {**run, "verdict": headline(state, rows, selected, not_judged), "selected": selected},
+        "run": {**run, "verdict": headline(state, rows, selected, not_judged, one), "selected": selected},
         "devices": list(devices),
         "verdicts": rows,
         "not_judged": list(not_judged),
@@ -162,11 +164,13 @@ def headline(
     verdicts: Sequence[Mapping[str, Json]],
     selected: int,
     not_judged: Sequence[Mapping[str, Json]] = (),
+    one_server: bool = True,
 ) -> Headline:
     """The run in one word.
 
-    ACCEPTED: nothing stands against it, and every contract row of the profile was judged and passed, apart
-    from those whose condition is absent. PASSED IN PART: one was waived, left out, or there was none.
+    ACCEPTED: nothing stands against it, every contract row of the profile was judged and passed, apart from
+    those whose condition is absent, and each device was one server from the first to the last.
+    PASSED IN PART: one was waived, left out, or there was none, or a device was more than one server.
     """
     found = {row["verdict"] for row in verdicts}
     if "FAIL" in found:
@@ -179,6 +183,13 @@ def headline(
         return "NOTHING JUDGED"
     contract = {row["verdict"] for row in verdicts if row["tier"] == "contract"}
     left_out = any(row["tier"] == "contract" for row in not_judged)
-    if left_out or "WAIVED" in contract or "PASS" not in contract:
+    if left_out or "WAIVED" in contract or "PASS" not in contract or not one_server:
         return "PASSED IN PART"
     return "ACCEPTED"
+
+
+def several_servers(measurements: Mapping[str, Json]) -> list[str]:
+    """What stands against one server a device, a sentence each; empty when nothing does."""
+    servers = measurements.get("servers") or {"changed": [], "sources": []}
+    found = [*servers["changed"], *(each for each in servers["sources"] if not each["sound"])]
+    return [each["text"] for each in found]

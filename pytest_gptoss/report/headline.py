@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from pytest_gptoss.records import Json
+from pytest_gptoss.report.document import several_servers
 from pytest_gptoss.report.tables import changes, interval, limit, value
 from pytest_gptoss.report.wording import Wording
 
@@ -73,12 +74,16 @@ def tone(document: Mapping[str, Json]) -> str:
 
 
 def partial(document: Mapping[str, Json], say: Wording) -> str | None:
-    """What a reader must know when some of the guide's own thresholds have no verdict."""
+    """What a reader must know of a part; None of a whole.
+
+    Some of the guide's own thresholds have no verdict, or a device was more than one server.
+    """
     found = _contract(document)
     others, waived, skipped = found["OPEN"], found["WAIVED"], found["SKIPPED"]
-    if not others + waived + skipped:
-        return None
-    return say("partial", total=found.total(), others=others, waived=waived, skipped=skipped)
+    said = [say("servers", found=each) for each in several_servers(document["measurements"])]
+    if others + waived + skipped:
+        said = [say("partial", total=found.total(), others=others, waived=waived, skipped=skipped), *said]
+    return " ".join(said) or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ async def test_recorded_scores_hidden_states_and_facts_arrive(version):
         scored = await client.score(TokenSequence("fox", IDS), top=5)
         hidden = await client.hidden(IDS, "fox")
         assert await client.tokenize("The quick brown fox") == IDS
-        assert await client.models() == (ServedModel("gpt-oss-20b", 8192),)
+        assert await client.models() == (ServedModel("gpt-oss-20b", 8192, "/models/gpt-oss-20b"),)
         assert await client.version() == version
         assert "vllm:num_requests_running" in await client.metrics_text()
         assert all(each.json()["model"] == "gpt-oss-20b" for each in client.server.requests if each.body)

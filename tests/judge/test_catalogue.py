@@ -34,13 +34,17 @@ def test_a_metric_takes_what_it_needs(name):
     assert {key for key, each in parameters.items() if each.default is inspect.Parameter.empty} <= handed
 
 
+AS_FAR_AS_THERE = ("edges", "preflight_baseline")
+"""They look at the CPU reference where the run has one."""
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_a_metric_without_a_baseline_asks_no_gpu(name):
     metric = EVERY[name]
     devices = {scenario.device for scenario in metric.needs(ROLES).values()}
     assert (metric.baseline or metric.condition in ("gpu", "gpu chat", "peer")) == ("gpu" in devices)
     assert (metric.condition in ("first", "peer")) == ("tp1" in devices)
-    assert "cpu" not in devices or metric.condition in ("cpu", "peer") or name == "edges"
+    assert "cpu" not in devices or metric.condition in ("cpu", "peer") or name in AS_FAR_AS_THERE
     if not metric.baseline and metric.condition is None:
         assert metric.needs(Roles("npu"))
 

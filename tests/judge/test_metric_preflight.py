@@ -90,6 +90,56 @@ def test_two_names_at_one_address_may_be_two_servers(ours, theirs, one):
     assert ("note" in estimate.details) != one
 
 
+BY_NAME = {"model": "gpt-oss-gpu"}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "kind"),
+    [
+        ("a", "b", "note"),
+        ("a", "a", "finding"),
+        ("a", None, "unclear"),
+        (None, "b", "unclear"),
+        (None, None, "unclear"),
+    ],
+)
+def test_two_names_of_a_model_at_one_address_are_told_apart_by_what_answers(ours, theirs, kind):
+    npu, gpu = facts(answers_sha256=ours), facts("gpu", answers_sha256=theirs, **BY_NAME)
+    if kind == "unclear":
+        with pytest.raises(InsufficientData, match=r"the address of each server itself.*--gptoss-waive"):
+            preflight.distinct(npu=npu, gpu=gpu)
+        return
+    estimate = preflight.distinct(npu=npu, gpu=gpu)
+    assert estimate.value == (kind == "finding")
+    assert "as the models gpt-oss-20b and gpt-oss-gpu" in estimate.details[kind]
+
+
+def test_two_configurations_may_compute_the_same_digits():
+    tp1, tp8 = facts("tp1", answers_sha256="a"), facts("tp8", answers_sha256="a", **BY_NAME)
+    with pytest.raises(InsufficientData, match="compute the same log-probabilities"):
+        preflight.distinct(npu=tp8, first=tp1)
+    other = facts("tp8", answers_sha256="b", **BY_NAME)
+    assert preflight.distinct(npu=other, first=tp1).value == 0
+
+
+def test_a_pair_that_is_one_server_is_told_before_one_that_is_unclear():
+    gpu = facts("gpu", **BY_NAME)
+    assert preflight.distinct(npu=facts(), gpu=gpu, first=facts("tp1")).value == 1
+
+
+@pytest.mark.parametrize(
+    ("starts", "digits", "one"),
+    [((7.25, 7.25), "aa", True), ((7.25, 7.25), "ab", False), ((7.25, 9.5), "aa", False),
+     ((None, None), "aa", False)],
+)  # fmt: skip
+def test_one_server_at_two_addresses(starts, digits, one):
+    npu = facts(started_s=starts[0], answers_sha256=digits[0])
+    gpu = facts("gpu", started_s=starts[1], answers_sha256=digits[1], addresses=("10.0.0.2:8000",))
+    estimate = preflight.distinct(npu=npu, gpu=gpu)
+    assert estimate.value == one
+    assert ("at two addresses" in estimate.details.get("finding", "")) == one
+
+
 @pytest.mark.parametrize(("needed", "short"), [(0, 0), (131072, 0), (131073, 1), (140000, 8928)])
 def test_the_context_falls_short_by_tokens(needed, short):
     estimate = preflight.context(npu=facts(), context_needed=needed)

@@ -74,7 +74,7 @@ def test_an_unseen_date_says_why():
 
 def test_a_count_that_does_not_rise_is_quoted():
     said = 'vllm:num_requests_running{server="http://10.0.0.5:8000"} 0'
-    trace = AbortTrace(0, 0, ((0.1, 0),), 30.0, said)
+    trace = AbortTrace(0, 0, ((0.1, 0),), 30.0, said=said)
     with pytest.raises(InsufficientData) as error:
         capability.abort_frees(npu=measurement("npu", [trace]))
     assert f"/metrics said meanwhile: {said}" in str(error.value)

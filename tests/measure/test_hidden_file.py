@@ -26,6 +26,8 @@ def test_round_trip(tmp_path):
         assert (after.sequence_id, after.token_ids) == (before.sequence_id, before.token_ids)
         np.testing.assert_array_equal(after.states, before.states)
     assert read.provenance["server_version"] == "0.32.0"
+    server = read.provenance["server"]
+    assert (server["place"], server["after"][0]["version"]) == (path.name, "0.32.0")
 
 
 def test_another_corpus_is_refused(tmp_path):

@@ -18,8 +18,9 @@ def test_a_sound_pair_passes(accept, embedded_pair, verdicts, report):
     result = accept(*_urls(embedded_pair), "-m", "preflight")
     assert result.ret == pytest.ExitCode.OK, result.stdout.str()
     found = verdicts()
-    assert len(found) == 10
+    assert len(found) == 11
     assert set(found.values()) == {"PASS"}
+    assert report()["measurements"]["servers"] == {"changed": [], "sources": []}
     (npu, gpu) = report()["measurements"]["preflight"]
     assert npu["ready"]
     assert gpu["harmony_date"] == "2026-01-01"
@@ -77,6 +78,42 @@ def test_one_server_for_both_proves_nothing(accept, embedded_pair, verdicts):
         "preflight.distinct": "FAIL", "precision.rouge_l": "INVALID", "precision.leakage": "PASS",
     }  # fmt: skip
     result.stdout.fnmatch_lines(["*are one server, 127.0.0.1:*correct --npu-url or --gpu-url*"])
+
+
+@pytest.mark.parametrize("role", ["npu", "gpu"])
+def test_a_server_of_another_vocabulary_is_one_reason_for_every_row(accept, embedded_pair, role, details):
+    def other_vocabulary(path, body):
+        return {"tokens": [128006, 882, 128007, 791]} if path == "/tokenize" else body
+
+    with altering_proxy(embedded_pair[role], answer=other_vocabulary) as url:
+        result = accept(*_urls({**embedded_pair, role: url}), "-k", "tokenizer or preflight.baseline or kl")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    rows = details()
+    row = {"npu": "preflight.tokenizer", "gpu": "preflight.baseline"}[role]
+    assert rows[row]["verdict"] == "FAIL"
+    assert f"{role} serves gpt-oss-20b, which is not GPT-OSS or has another tokenizer" in rows[row]["reason"]
+    assert rows["precision.kl"]["details"] == {"blocked_by": row}
+    assert "400" not in result.stdout.str()
+
+
+def test_one_server_under_two_names_behind_a_gateway_is_found_out(accept, embedded_pair, details):
+    aliases = ("gpt-oss-npu", "gpt-oss-gpu")
+
+    def listing(path, body):
+        if path == "/v1/models":
+            return {"data": [{**body["data"][0], "id": name} for name in aliases]}
+        return body
+
+    def by_name(path, body):
+        return {**body, "model": "gpt-oss-20b"} if isinstance(body, dict) and "model" in body else body
+
+    with altering_proxy(embedded_pair["npu"], request=by_name, answer=listing) as url:
+        result = accept(
+            f"--npu-url={url}", f"--gpu-url={url}", f"--gptoss-npu-model={aliases[0]}",
+            f"--gptoss-gpu-model={aliases[1]}", "-k", "distinct",
+        )  # fmt: skip
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "are one server under two names" in details()["preflight.distinct"]["reason"]
 
 
 def test_a_wrong_name_leaves_the_server_ready_and_nothing_else(accept, embedded_pair, verdicts):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import threading
+import time
 
 import httpx
 import pytest
@@ -163,6 +164,15 @@ def test_metrics_count_how_sequences_ended():
     for reason in ("stop", "length", "error"):
         labels = f'engine="0",finished_reason="{reason}",model_name="gpt-oss-20b"'
         assert f"vllm:request_success_total{{{labels}}} 1.0" in response.text
+
+
+def test_metrics_tell_the_start_of_the_process():
+    with LiveServer(ScriptedEngine([])) as server:
+        pages = [server.client.get("/metrics").text for _ in range(2)]
+    starts = [line for page in pages for line in page.splitlines() if line.startswith("process_start")]
+    assert len(starts) == 2
+    assert len(set(starts)) == 1
+    assert 0 < time.time() - float(starts[0].split()[1]) < 3600
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.errors import RequestError
 from pytest_gptoss.judge.metrics.leakage import leakage
+from pytest_gptoss.measure.identity import starts_of
 from pytest_gptoss.records import Generation, Measurement, Message, Prompt
 
 RECORDED = Path(__file__).parents[1] / "wire" / "0.32.0"
@@ -104,6 +105,16 @@ def test_what_is_odd_but_sound_gives_the_same_answers(fault: wire.Fault, server:
         assert answer.logprobs is not None
         assert plain.logprobs is not None
         assert answer.logprobs.tolist() == plain.logprobs.tolist()
+
+
+def test_another_vocabulary_and_two_replicas_change_one_answer_each(server: str) -> None:
+    with proxy(server, wire.other_vocabulary()) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        assert client.post("/tokenize", json={"prompt": "x"}).json()["tokens"][0] == 128006
+        assert client.get("/v1/models").json() == {"path": "/v1/models"}
+    with proxy(server, wire.replicas()) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        starts = [starts_of(client.get("/metrics").text) for _ in range(3)]
+        assert starts[0] == starts[2] != starts[1]
+        assert client.get("/v1/models").json() == {"path": "/v1/models"}
 
 
 REFUSED = [fault for fault in FAULTS.values() if fault.said and fault.every > 1]

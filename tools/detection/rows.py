@@ -11,7 +11,7 @@ from detection.checkpoints import DAMAGES
 from detection.proxy import pass_on
 from detection.row import FAIL, FAMILIES, Row, Served, families_of
 from detection.servers import behind, damaged, real_vllm, reference
-from detection.wire import FAULTS
+from detection.wire import FAULTS, other_vocabulary, replicas
 from pytest_gptoss.reference.defects import DEFECTS
 
 __all__ = ["REPETITIONS", "all_rows"]
@@ -150,6 +150,10 @@ def _wire() -> Iterator[Row]:
         "wire-yesterday", "wire", "the server was started with yesterday's date",
         partial(reference, date="2025-12-31"), _fails("inputs.identical"), families="precision",
     )  # fmt: skip
+    yield Row(
+        "wire-other-vocabulary", "wire", "the server has another tokenizer",
+        partial(behind, other_vocabulary), _fails("preflight.tokenizer"), families="preflight",
+    )  # fmt: skip
 
 
 def _controls(repeat: int) -> Iterator[Row]:
@@ -164,5 +168,9 @@ def _controls(repeat: int) -> Iterator[Row]:
         yield Row(name, "controls", what, serve)
     for family in ("capability", "performance", "preflight"):
         yield Row(f"sound-{family}", "controls", f"the sound pair's {family}", reference, families=family)
+    yield Row(
+        "two-replicas", "controls", "two replicas behind one address", partial(behind, replicas),
+        families="preflight",
+    )  # fmt: skip
     for number in range(1, repeat + 1):
         yield Row(f"again-{number:02d}", "repetitions", "the sound pair once more", reference)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any, TypeAlias
 
 from detection.proxy import Exchange, Handler, Reset, generates, pass_on
 
-__all__ = ["FAULTS", "Fault"]
+__all__ = ["FAULTS", "Fault", "other_vocabulary", "replicas"]
 
 Change: TypeAlias = Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]]
 
@@ -65,6 +66,37 @@ class Fault:
             await (strike(exchange) if seen % self.every == 2 % self.every else pass_on(exchange))
 
         return handle
+
+
+def other_vocabulary() -> Handler:
+    """Tokenize as a model of another family does."""
+
+    async def handle(exchange: Exchange) -> None:
+        if exchange.path == "/tokenize":
+            body = json.dumps({"tokens": [128006, 882, 128007, 791], "count": 4}).encode()
+            await exchange.answer(200, {"content-type": "application/json"}, body)
+        else:
+            await pass_on(exchange)
+
+    return handle
+
+
+def replicas() -> Handler:
+    """Tell two starts in turn, as two replicas behind one address do. It is sound, and not one server."""
+    starts = itertools.cycle((1795355900.25, 1795359500.5))
+
+    async def handle(exchange: Exchange) -> None:
+        if exchange.path != "/metrics":
+            await pass_on(exchange)
+            return
+        told = await exchange.ask()
+        lines = (await told.aread()).decode().splitlines()
+        kept = [line for line in lines if not line.startswith("process_start_time_seconds")]
+        body = "\n".join([*kept, f"process_start_time_seconds {next(starts)}", ""]).encode()
+        await exchange.answer(told.status_code, {"content-type": "text/plain"}, body)
+        await told.aclose()
+
+    return handle
 
 
 def _changing(change: Change) -> Callable[[], Handler]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from pytest_gptoss.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.judge.answer_text import answer_text
 from pytest_gptoss.judge.evidence import sound_items
 from pytest_gptoss.judge.facts import FactBook, Stated, release
+from pytest_gptoss.judge.vocabulary import unlike
 from pytest_gptoss.records import Estimate, Generation, Json, Measurement, ServerFacts
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "names_paris",
     "ready",
     "says_hi",
+    "tokenizer",
     "versions",
 ]
 
@@ -56,10 +59,45 @@ def model(*, npu: Measurement[ServerFacts]) -> Estimate:
     return Estimate(1.0, "models", 1, details={"listed": list(facts.listed), "model": facts.model})
 
 
-def baseline(*, gpu: Measurement[ServerFacts]) -> Estimate:
-    """As ``ready`` and ``model``, of the baseline."""
+def tokenizer(*, npu: Measurement[ServerFacts]) -> Estimate:
+    """Count of tokens of a fixed text that do not come out as in GPT-OSS's vocabulary: 0.
+
+    Told by ``/tokenize``, else by the chat prompt. Raises ConditionAbsent where a server tells neither.
+    """
+    found = unlike(_usable(npu))
+    if found is None:
+        raise ConditionAbsent(
+            f"{npu.device} tells no token ids: /tokenize does not answer, and chat answers lack "
+            "prompt_token_ids: its tokenizer is not checked"
+        )
+    finding = _other_vocabulary(npu)
+    details: dict[str, Json] = {} if finding is None else {"finding": finding}
+    return Estimate(float(found.missing), "tokens", found.tokens, details=details)
+
+
+def _other_vocabulary(measurement: Measurement[ServerFacts]) -> str | None:
+    """What to say of a server that has another tokenizer; None when it has GPT-OSS's, or tells nothing."""
+    facts = _facts(measurement)
+    found = unlike(facts)
+    if found is None or not found.missing:
+        return None
+    role = {"gpu": "gpu", "cpu": "cpu"}.get(measurement.device, "npu")
+    option = "--gptoss-cpu-model-name" if role == "cpu" else f"--gptoss-{role}-model"
+    return (
+        f"{measurement.device} serves {facts.model}, which is not GPT-OSS or has another tokenizer: it tells "
+        f"{found.text}: correct {_URL_OPTIONS[role]} or {option}, or serve the checkpoint's own tokenizer"
+    )
+
+
+def baseline(*, gpu: Measurement[ServerFacts], cpu: Measurement[ServerFacts] | None = None) -> Estimate:
+    """As ``ready`` and ``model``, of the baseline: 0 when it, or the reference, has another tokenizer."""
     facts = _usable(gpu)
-    return Estimate(1.0, "servers", 1, details={"waited_s": facts.waited_s, "model": facts.model})
+    details: dict[str, Json] = {"waited_s": facts.waited_s, "model": facts.model}
+    answering = [gpu, *([cpu] if cpu is not None and cpu.items else [])]
+    others = [finding for finding in map(_other_vocabulary, answering) if finding is not None]
+    if others:
+        details["finding"] = "; ".join(others)
+    return Estimate(float(not others), "servers", 1, details=details)
 
 
 def distinct(
@@ -72,11 +110,11 @@ def distinct(
     """Count of addresses at which two devices that are compared answer as one server.
 
     Compared are the device with the baseline and with the first device under test, the baseline with the
-    CPU: a server agrees with itself and proves nothing. Two names at one address may be two servers (an
-    ingress): only if their processes also began at one moment are they one; otherwise ``note`` says
-    what was seen. A device that does not answer is told by its own row and left out here.
-    Raises ConditionAbsent where every pair was recorded by different runs: one machine may hold first the
-    one server, then the other.
+    CPU: a server agrees with itself and proves nothing. What answers decides, not where: ``_one_server`` says
+    how. ``note`` tells of two servers at one address. A device that does not answer is told by its own row
+    and left out here. Raises InsufficientData, with the way that works, where it cannot be told whether
+    two names of a model at one address are two servers; ConditionAbsent where every pair was
+    recorded by different runs: one machine may hold first the one server, then the other.
     """
     given = {"npu": npu, "gpu": gpu, "first": first, "cpu": cpu}
     answering = {role: each for role, each in given.items() if each is not None and each.items}
@@ -89,22 +127,79 @@ def distinct(
         other = answering[pairs[0][1]].device
         raise ConditionAbsent(f"{other} was recorded in another run: its address may be anybody's now")
     addresses: set[str] = set()
-    said: dict[str, list[str]] = {"finding": [], "note": []}
+    said: dict[str, list[str]] = {"finding": [], "note": [], "unclear": []}
     for left, right in together:
-        shared = sorted(set(facts[left].addresses) & set(facts[right].addresses))
         names = f"{answering[left].device} and {answering[right].device}"
-        if shared and _may_be_two(facts[left], facts[right]):
-            said["note"].append(
-                f"{names} answer at one address, {shared[0]}, by the names {facts[left].host} and "
-                f"{facts[right].host}: taken for two servers behind one ingress"
-            )
-        elif shared:
-            addresses.update(shared)
-            options = " or ".join(dict.fromkeys((_URL_OPTIONS[left], _URL_OPTIONS[right])))
-            said["finding"].append(f"{names} are one server, {shared[0]}: correct {options}")
+        options = " or ".join(dict.fromkeys((_URL_OPTIONS[left], _URL_OPTIONS[right])))
+        kind, text = _one_server(facts[left], facts[right], options, alike="first" in (left, right))
+        if kind is not None:
+            said[kind].append(f"{names} {text}")
+        if kind == "finding":
+            addresses.update(_shared(facts[left], facts[right]) or facts[left].addresses[:1])
+    if said["unclear"] and not addresses:
+        raise InsufficientData("; ".join(said["unclear"]))
     details: dict[str, Json] = {role: list(each.addresses) for role, each in facts.items()}
-    details.update({kind: "; ".join(texts) for kind, texts in said.items() if texts})
+    details.update({kind: "; ".join(said[kind]) for kind in ("finding", "note") if said[kind]})
     return Estimate(float(len(addresses)), "addresses", len(together), details=details)
+
+
+def _shared(ours: ServerFacts, theirs: ServerFacts) -> list[str]:
+    return sorted(set(ours.addresses) & set(theirs.addresses))
+
+
+def _one_server(
+    ours: ServerFacts, theirs: ServerFacts, options: str, *, alike: bool
+) -> tuple[Literal["finding", "note", "unclear"] | None, str]:
+    """What two devices are: "finding" where they are one server, "note" where two share an address.
+
+    "unclear" where it cannot be told, None where nothing is to be said. At one address: two host names are
+    two servers behind one ingress, unless their processes began at one moment; two names of a model are
+    two servers behind one gateway where each repeats its own log-probabilities and they differ, and one
+    server under two names where they are the same to the last digit. At two addresses they are one server
+    when both the start of the process and all digits are the same. ``alike``: two configurations of one
+    kind of device may compute the same digits, so that these alone prove nothing.
+    """
+    shared = _shared(ours, theirs)
+    digits = _same_digits(ours, theirs)
+    if not shared:
+        one = ours.started_s is not None and ours.started_s == theirs.started_s and digits is True
+        said = f"are one server at two addresses, {ours.addresses[0]} and {theirs.addresses[0]}"
+        why = "one process start and the same log-probabilities"
+        return ("finding", f"{said}: {why}: correct {options}") if one else (None, "")
+    place = shared[0]
+    if _may_be_two(ours, theirs):
+        hosts = f"by the names {ours.host} and {theirs.host}"
+        return "note", f"answer at one address, {place}, {hosts}: taken for two servers behind one ingress"
+    if ours.model is None or theirs.model is None or ours.model == theirs.model:
+        return "finding", f"are one server, {place}: correct {options}"
+    models = f"as the models {ours.model} and {theirs.model}"
+    if digits is False:
+        return "note", (
+            f"answer at one address, {place}, {models}, each with log-probabilities of its own: "
+            "two servers behind one gateway"
+        )
+    if digits and not alike:
+        return "finding", (
+            f"are one server under two names, {place}, {models}: the same log-probabilities to the last "
+            f"digit: correct {options}"
+        )
+    why = (
+        "compute the same log-probabilities"
+        if digits
+        else "repeat no log-probabilities to tell them apart by"
+    )
+    return "unclear", (
+        f"answer at one address, {place}, {models}, and {why}: one server under two names, or two behind a "
+        f"gateway? Give {options} the address of each server itself; where only the gateway can be reached "
+        "and leads to two, say so with --gptoss-waive preflight.distinct=REASON"
+    )
+
+
+def _same_digits(ours: ServerFacts, theirs: ServerFacts) -> bool | None:
+    """Whether two computed the same log-probabilities of the same tokens; None when it was not seen."""
+    if ours.answers_sha256 is None or theirs.answers_sha256 is None:
+        return None
+    return ours.answers_sha256 == theirs.answers_sha256
 
 
 def context(*, npu: Measurement[ServerFacts], context_needed: int) -> Estimate:
