@@ -51,16 +51,16 @@ STEP = 1024
 """Contexts are advised in such steps."""
 
 BATCHED_TOKENS = 2048
-"""Tokens of one scheduled chunk, vllm-ascend's own default: both servers cut a long prompt at the same places,
-which decides the attention states that it meets, and prompt logits of a chunk take 1.6 GB in FP32."""
+"""Tokens of one scheduled chunk, vllm-ascend's own default: both servers cut a long prompt at the same
+places, which decides the attention states that it meets; logits of a chunk take 1.6 GB in FP32."""
 MAX_LOGPROBS = 20
 """Alternatives a position that the rows ask for."""
 
 ENVIRONMENT = (
     "# the same day on NPU and GPU: it stands in every prompt",
     "export VLLM_SYSTEM_START_DATE=YYYY-MM-DD",
-    "# /server_info tells dtype, quantization and graph mode; it opens routes that control the server as well,",
-    "# so on trusted networks only",
+    "# /server_info tells dtype, quantization and graph mode; it opens routes that control the server, so",
+    "# on trusted networks only",
     "export VLLM_SERVER_DEV_MODE=1",
     "# holds o200k_base.tiktoken; without it harmony fetches that from the network",
     "export TIKTOKEN_ENCODINGS_BASE=/models/vocab",
@@ -74,7 +74,7 @@ BASELINE_NOTE = (
 )
 VERSIONS_NOTE = (
     "Versions that no server tells are stated to pytest: --gptoss-info npu.vllm_ascend=VERSION --gptoss-info "
-    "npu.cann=VERSION; vllm_ascend from 0.20.2rc1 on has no known defect."
+    "npu.cann=VERSION; no defect of vllm_ascend from 0.20.2rc1 on is known."
 )
 
 GUIDE: Mapping[int, tuple[float, float]] = {1: (40, 48), 2: (24, 28), 8: (8, 10)}

@@ -26,7 +26,9 @@ Status: TypeAlias = Literal["elsewhere", "unknown", "sound", "unclear", "present
 rule it out; the version matches and a condition is not known; it matches in full."""
 
 _TABLE = Path(__file__).with_name("known_defects.toml")
-_VERSION = re.compile(r"v?\d+(?:\.\d+)*(?:(?:a|b|rc)\d+)?(?:\.post\d+)?(?:\.dev\d+)?(?:\+[a-z0-9.]+)?", re.I)
+_VERSION = re.compile(
+    r"v?\d+(?:\.\d+)*(?:(?:a|b|rc)\d+|[-_.]rc\d+)?(?:\.post\d+)?(?:\.dev\d+)?(?:\+[a-z0-9.]+)?", re.I
+)
 """The part of a version that PEP 440 reads: an image's tag, 0.18.0rc1-openeuler, has more to it."""
 _LOCAL = {"+cu": "cuda", "+rocm": "rocm", "+cpu": "cpu", "+xpu": "other", "+empty": "npu"}
 """What a build was made for; vLLM is built empty where a plugin, as vllm_ascend, brings the device."""

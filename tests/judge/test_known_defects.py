@@ -54,6 +54,8 @@ def test_a_version_and_a_condition_that_match_are_a_breach(version):
     [
         ("0.19.1rc1", "PIECEWISE", []),
         ("0.19.1rc1", "NONE", []),
+        ("0.19.1-rc1", "NONE", []),
+        ("0.18.0-a3", "NONE", ["ascend-plain-swiglu", "ascend-sliding-window-mask"]),  # an image's tag
         ("0.19.1rc1", "FULL_AND_PIECEWISE", []),
         ("0.19.1rc1", "FULL", ["ascend-full-graph-decode"]),
         ("0.20.2.dev3", "full_decode_only", ["ascend-full-graph-decode"]),
