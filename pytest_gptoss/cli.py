@@ -266,7 +266,7 @@ def _plan(known: argparse.Namespace) -> int:
     model = read_architecture(Path(known.model)) if known.model else GPT_OSS_20B
     lines, fits = plan_lines(
         model,
-        known.model or "/models/gpt-oss-20b-bf16",
+        _bf16_checkpoint(known.model, mxfp4=model.mxfp4),
         memory_gb=_number("--device-memory", known.device_memory, above=0, most=100_000),
         cards=int(_number("--cards", known.cards, above=0, most=1024, whole=True)),
         context=int(_number("--context", known.context, above=0, most=10**7, whole=True)),
@@ -275,6 +275,12 @@ def _plan(known: argparse.Namespace) -> int:
     )
     print("\n".join(lines))
     return 0 if fits else 1
+
+
+def _bf16_checkpoint(model: str | None, *, mxfp4: bool) -> str:
+    """The checkpoint to serve: the one named, or what stands for its BF16 form."""
+    named = (model or "/models/gpt-oss-20b").rstrip("/")
+    return f"{named}-bf16" if mxfp4 else named
 
 
 def _number(option: str, text: str, *, above: float, most: float, whole: bool = False) -> float:

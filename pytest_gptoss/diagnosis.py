@@ -1,19 +1,34 @@
-"""Diagnosis of a run: known failures in what the servers' logs have gained, and in the verdicts."""
+"""Diagnosis of a run: known failures in the servers' logs, in their error texts, and in the verdicts."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from pytest_gptoss.client.endpoint import Secret
 from pytest_gptoss.errors import UsageError
-from pytest_gptoss.judge.diagnosis import LogLine, Signatures, explained, read_symptoms
+from pytest_gptoss.judge.diagnosis import (
+    LogLine,
+    Signatures,
+    explained,
+    read_answer,
+    read_log,
+    read_symptoms,
+)
 from pytest_gptoss.judge.facts import FactBook
-from pytest_gptoss.measure.server_log import LogMark, gained, mark, shown
+from pytest_gptoss.measure.server_log import LogMark, gained, last_start, mark, shown
 from pytest_gptoss.measure.store import Store
 from pytest_gptoss.printable import printable
-from pytest_gptoss.records import Json, Preflight
+from pytest_gptoss.records import (
+    BadRequest,
+    Json,
+    LoadLevel,
+    Measurement,
+    NeedleAnswer,
+    Preflight,
+)
 from pytest_gptoss.settings import Settings
 
 __all__ = ["Diagnosis"]
@@ -32,7 +47,8 @@ class Diagnosis:
         self._settings = settings
         self._store = store
         self._signatures = signatures
-        self._read: dict[str, tuple[tuple[int, int], list[LogLine]]] = {}
+        self._read: dict[str, tuple[tuple[int, int, bool], list[LogLine]]] = {}
+        self._answered: dict[str, list[LogLine]] = {}
 
     def begin(self) -> None:
         """Note where every log stands; a replay has none. Raises UsageError when one cannot be read."""
@@ -51,13 +67,13 @@ class Diagnosis:
         self._store.save_document(_MARKS, marks)
 
     def beside(self, threshold_id: str, devices: Sequence[str]) -> list[str]:
-        """Lines to stand below a red verdict: the log's word, with file and line, and the remedy."""
-        found = explained(self._log_lines(), threshold_id, devices)
+        """Lines to stand below a red verdict: the log's or the answer's word, its place, and the remedy."""
+        found = explained([*self._log_lines(), *self._answers()], threshold_id, devices)
         return [
             text
             for each in found
             for text in (
-                printable(f"{each.file}:{each.line}: {each.text.strip()[:200]}"),
+                printable(f"{_place(each)}: {each.text.strip()[:200]}"),
                 f"  {each.signature.remedy}",
             )
         ]
@@ -69,10 +85,14 @@ class Diagnosis:
             for row in rows
             if row["verdict"] in ("FAIL", "INVALID") and "blocked_by" not in row["details"]
         ]
-        return [*self._of_logs(red), *read_symptoms(self._signatures.symptoms, rows, self._versions())]
+        return [*self._of_servers(red), *read_symptoms(self._signatures.symptoms, rows, self._versions())]
 
-    def _of_logs(self, red: Sequence[tuple[str, Sequence[str]]]) -> list[dict[str, Json]]:
-        """Each signature once a device, with how often it was seen; a replay keeps what its run found."""
+    def _of_servers(self, red: Sequence[tuple[str, Sequence[str]]]) -> list[dict[str, Json]]:
+        """Each signature once a device, with how often it was seen; a replay keeps what its run found.
+
+        What a log shows is not told again from answers, and an answer that explains no red row is left out:
+        the server may have been asked for what it need not have.
+        """
         if self._settings.replay is not None:
             return list(self._store.load_document(_FOUND) or ())
         found: dict[tuple[str, str], dict[str, Json]] = {}
@@ -82,6 +102,12 @@ class Diagnosis:
                 found[key]["times"] += 1
             else:
                 found[key] = {**line.document(red), "times": 1}
+        of_logs = frozenset(found)
+        for line in self._answers():
+            key, document = (line.device, line.signature.name), line.document(red)
+            if key in of_logs or not document["explains"]:
+                continue
+            found[key] = {**document, "times": found[key]["times"] + 1 if key in found else 1}
         self._store.save_document(_FOUND, list(found.values()))
         return list(found.values())
 
@@ -98,18 +124,39 @@ class Diagnosis:
         return lines
 
     def _known_lines(self, device: str, start: LogMark) -> list[LogLine]:
-        """What stands in a log now; read again only when it has changed."""
+        """What stands in a log now; read again only when it has changed, or when the server did not start."""
         status = start.path.stat()
-        state = (status.st_ino, status.st_size)
+        met = self._store.load(Preflight(device).id)
+        never_ready = met is not None and not met.items
+        state = (status.st_ino, status.st_size, never_ready)
         known = self._read.get(device)
         if known is None or known[0] != state:
-            file, lines = shown(start.path), []
-            for number, text in gained(start):
-                signature = self._signatures.match(text)
-                if signature is not None:
-                    lines.append(LogLine(device, file, number, _without_keys(text), signature))
-            known = self._read[device] = (state, lines)
+            # A server that never answered has said why before this run began.
+            lines = last_start(start) if never_ready else gained(start)
+            found = read_log(lines, self._signatures, device=device, file=shown(start.path))
+            kept = [dataclasses.replace(each, text=_without_keys(each.text)) for each in found]
+            known = self._read[device] = (state, kept)
         return known[1]
+
+    def _answers(self) -> list[LogLine]:
+        """Known failures in the error texts that servers answered with, in the order of scenario ids."""
+        lines = []
+        for scenario_id in self._store.scenario_ids():
+            if scenario_id not in self._answered:
+                measurement = self._store.load(scenario_id)
+                told = () if measurement is None else _error_texts(measurement)
+                self._answered[scenario_id] = self._known_answers(
+                    "" if measurement is None else measurement.device, told
+                )
+            lines += self._answered[scenario_id]
+        for each in self._store.load_document("devices") or ():
+            notes = each["device"]["capabilities"]["notes"] if each["device"] else {}
+            lines += self._known_answers(each["name"], notes.values())
+        return lines
+
+    def _known_answers(self, device: str, texts: Iterable[str]) -> list[LogLine]:
+        found = (read_answer(text, self._signatures, device=device) for text in texts)
+        return [each for each in found if each is not None]
 
     def _versions(self) -> dict[str, dict[str, str]]:
         versions: dict[str, dict[str, str]] = {}
@@ -119,6 +166,23 @@ class Diagnosis:
             book = FactBook.of(device.name, server, self._settings.info.of_devices)
             versions[device.name] = {name: fact.value for name, fact in book.facts.items()}
         return versions
+
+
+def _place(found: LogLine) -> str:
+    return f"{found.device} answered" if found.file is None else f"{found.file}:{found.line}"
+
+
+def _error_texts(measurement: Measurement[Any]) -> Iterator[str]:
+    """What a device answered instead of what it was asked for; refusals that were provoked are none."""
+    for failure in measurement.failures:
+        yield failure.message
+    for item in measurement.items:
+        if isinstance(item, NeedleAnswer):
+            yield item.message
+        elif isinstance(item, BadRequest):
+            yield item.trouble
+        elif isinstance(item, LoadLevel):
+            yield from (each.error.message for each in item.requests if each.error is not None)
 
 
 def _without_keys(text: str) -> str:

@@ -474,6 +474,9 @@ class AcceptanceRun:
         """What the run knows by itself and a metric asks for."""
         if name == "stated":
             return self.settings.info.of_devices
+        if name == "labels":
+            found = (each.device for each in self.probed().values() if each.device is not None)
+            return {each.name: each.label for each in found if each.label != each.name}
         if name == "context_needed":
             return max((self._context_of(each, roles) for each in self._selected_on(roles.npu)), default=0)
         raise MeasurementError(f"a metric asks for {name!r}, which no run knows")

@@ -50,9 +50,31 @@ RUNTIME_GB = 2.5
 STEP = 1024
 """Contexts are advised in such steps."""
 
+BATCHED_TOKENS = 2048
+"""Tokens of one scheduled chunk, vllm-ascend's own default: both servers cut a long prompt at the same
+places, which decides the attention states that it meets; logits of a chunk take 1.6 GB in FP32."""
+MAX_LOGPROBS = 20
+"""Alternatives a position that the rows ask for."""
+
 ENVIRONMENT = (
-    "export VLLM_SYSTEM_START_DATE=YYYY-MM-DD    # the same day on NPU and GPU",
+    "# the same day on NPU and GPU: it stands in every prompt",
+    "export VLLM_SYSTEM_START_DATE=YYYY-MM-DD",
+    "# /server_info tells dtype, quantization and graph mode; it opens routes that control the server, so",
+    "# on trusted networks only",
+    "export VLLM_SERVER_DEV_MODE=1",
+    "# holds o200k_base.tiktoken; without it harmony fetches that from the network",
+    "export TIKTOKEN_ENCODINGS_BASE=/models/vocab",
+    "# on the NPU alone",
     "export PYTORCH_NPU_ALLOC_CONF=expandable_segments:True",
+)
+
+BASELINE_NOTE = (
+    "Baseline: the same BF16 checkpoint, environment and flags on CUDA vLLM 0.18.x, or 0.25 or later; from "
+    "0.19.2 to 0.24 it computes GPT-OSS in BF16 wrongly."
+)
+VERSIONS_NOTE = (
+    "Versions that no server tells are stated to pytest: --gptoss-info npu.vllm_ascend=VERSION --gptoss-info "
+    "npu.cann=VERSION; no defect of vllm_ascend from 0.20.2rc1 on is known."
 )
 
 GUIDE: Mapping[int, tuple[float, float]] = {1: (40, 48), 2: (24, 28), 8: (8, 10)}
@@ -160,6 +182,8 @@ def plan_lines(
 ) -> tuple[list[str], bool]:
     """The plan in lines, and whether it fits; serve lines for the guide's groups of cards and the smallest.
 
+    They are those under which every row can be judged. ``path`` names a BF16 checkpoint.
+
     Raises UsageError for a context that the model does not have.
     """
     if context > model.max_position_embeddings:
@@ -234,6 +258,7 @@ def _serve(path: str, *, cards: int, context: int, sequences: int, utilization: 
     if cards > 1:
         yield f"  --tensor-parallel-size {cards} \\"
     yield f"  --max-model-len {context} --max-num-seqs {sequences} \\"
+    yield f"  --max-num-batched-tokens {BATCHED_TOKENS} --max-logprobs {MAX_LOGPROBS} \\"
     yield f"  --gpu-memory-utilization {utilization:g} \\"
     yield f"  {PARSER_FLAGS} \\"
     yield "  --port 8000"
@@ -244,8 +269,10 @@ def _notes(model: Architecture, cards: int, context: int) -> Iterator[str]:
         yield (
             "MXFP4: the official checkpoint's experts are MXFP4, which Ascend does not support, "
             "and --dtype bfloat16 does not take it out of them: serve a BF16 "
-            "checkpoint, and never --quantization mxfp4."
+            "checkpoint, as unsloth/gpt-oss-20b-BF16, and never --quantization mxfp4."
         )
+    yield BASELINE_NOTE
+    yield VERSIONS_NOTE
     one = card_memory(model, cards=cards, context=context)
     twice = model.cache_bytes(context, sliding=False) / cards / GB
     yield (

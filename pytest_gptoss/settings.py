@@ -28,6 +28,11 @@ NeedleGrid: TypeAlias = Literal["document", "full"]
 
 VERSION_FACTS = ("vllm", "vllm_ascend", "cann", "torch", "torch_npu")
 """Facts about a device that are versions, and are compared with the least ones allowed."""
+WORD_FACTS: Mapping[str, tuple[str, ...]] = {
+    "cudagraph_mode": ("NONE", "PIECEWISE", "FULL", "FULL_DECODE_ONLY", "FULL_AND_PIECEWISE"),
+    "platform": ("npu", "cuda", "rocm", "cpu", "other"),
+}
+"""Facts that take one of a few words: another one would be looked up in vain and acquit the server."""
 
 DEFAULT_PROFILE = "atlas-800-a2"
 DEFAULT_REPORT = "gptoss-report"
@@ -597,6 +602,11 @@ def _info(options: OptionValues) -> Info:
         if fact in VERSION_FACTS and dot and not re.match(r"v?\d+(\.\d+)+", value):
             raise UsageError(
                 f"{options.origin('info')}: {key} is {value!r}: it takes a version, as {key}=8.5.1"
+            )
+        words = WORD_FACTS.get(fact, ()) if dot else ()
+        if words and value.lower() not in map(str.lower, words):
+            raise UsageError(
+                f"{options.origin('info')}: {key} is {value!r}: it takes one of {', '.join(words)}"
             )
         facts[fact] = value
     return Info(of_devices, of_run)

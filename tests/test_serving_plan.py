@@ -1,14 +1,20 @@
 """The memory estimate, held against the guide's table and against arithmetic on paper."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from pytest_gptoss.cli import main
 from pytest_gptoss.errors import UsageError
+from pytest_gptoss.judge.known_defects import known_defects
+from pytest_gptoss.judge.metrics.capability import PARSER_FLAGS
+from pytest_gptoss.judge.thresholds import load_profile
 from pytest_gptoss.serving_plan import (
+    BASELINE_NOTE,
     GPT_OSS_20B,
     GUIDE,
+    MAX_LOGPROBS,
     RUNTIME_GB,
     card_memory,
     plan_lines,
@@ -68,6 +74,46 @@ def test_every_group_of_the_guide_is_planned_and_the_smallest_named(memory, card
         assert flag in text
     assert "MXFP4" in text
     assert "--quantization mxfp4" not in text.replace("never --quantization mxfp4", "")
+
+
+JUDGEABLE = (
+    "VLLM_SERVER_DEV_MODE=1", "VLLM_SYSTEM_START_DATE=", "TIKTOKEN_ENCODINGS_BASE=", "--dtype bfloat16",
+    "--max-num-batched-tokens 2048", "--max-logprobs 20", PARSER_FLAGS, "--max-model-len 131072",
+    "0.18.x", "0.25", "BF16 checkpoint",
+)  # fmt: skip
+
+
+def test_the_plan_and_both_readmes_give_what_every_row_needs():
+    plan = "\n".join(plan_lines(GPT_OSS_20B, "/m", memory_gb=64, cards=1, context=131_072)[0])
+    root = Path(__file__).parents[1]
+    english, chinese = (root.joinpath(name).read_text("utf-8") for name in ("README.md", "README.zh-CN.md"))
+    for words in JUDGEABLE:
+        assert words in plan, words
+        assert words in english, words
+        assert words.replace("BF16 checkpoint", "BF16 检查点") in chinese, words
+
+
+def test_the_flags_are_what_the_rows_ask_for():
+    workload = load_profile("atlas-800-a2").workload
+    assert workload.top_logprobs == MAX_LOGPROBS
+    (baseline,) = (each for each in known_defects() if each.platform == "cuda")
+    assert "0.18.x, or 0.25 or later" in baseline.remedy
+    assert "0.18.x, or 0.25 or later" in BASELINE_NOTE
+
+
+def test_an_mxfp4_checkpoint_is_not_what_is_served(tmp_path, capsys):
+    config = {
+        "vocab_size": 201088, "hidden_size": 2880, "intermediate_size": 2880, "num_hidden_layers": 24,
+        "num_attention_heads": 64, "num_key_value_heads": 8, "head_dim": 64, "num_local_experts": 32,
+        "sliding_window": 128, "max_position_embeddings": 131072,
+        "layer_types": ["sliding_attention", "full_attention"] * 12,
+    }  # fmt: skip
+    for quantization, served in (({"quant_method": "mxfp4"}, f"{tmp_path}-bf16"), (None, str(tmp_path))):
+        tmp_path.joinpath("config.json").write_text(
+            json.dumps({**config, "quantization_config": quantization})
+        )
+        assert main(["plan", "--device-memory", "64", "--model", str(tmp_path)]) == 0
+        assert f"vllm serve {served} \\" in capsys.readouterr().out
 
 
 def test_what_does_not_fit_says_what_would():

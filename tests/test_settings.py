@@ -321,6 +321,8 @@ def test_a_load_that_cannot_be_is_refused(tmp_path, given, message):
         ({"info": ["np u.cann=8"]}, "it takes DEVICE.FACT=VALUE"),
         ({"info": ["npu.cann=new"]}, "it takes a version, as npu.cann=8.5.1"),
         ({"info": ["npu.cann=8.5.1", "npu.cann=8.5.2"]}, "stated twice"),
+        ({"info": ["npu.cudagraph_mode=graph"]}, "it takes one of NONE, PIECEWISE, FULL, FULL_DECODE_ONLY"),
+        ({"info": ["gpu.platform=gpu"]}, "it takes one of npu, cuda, rocm, cpu, other"),
         ({"signatures": ["none.toml"]}, "--gptoss-signatures is 'none.toml': no such file"),
     ],
 )

@@ -20,6 +20,7 @@ from pytest_gptoss.judge.metrics import (
     forced,
     hidden,
     inputs,
+    known_defects,
     leakage,
     needle,
     noise,
@@ -119,7 +120,8 @@ class Metric:
     may gate, the default first. ``beside`` names the INFO metrics that are measured and printed with it.
     ``clock``: a latency, which means nothing where the instrument's own error is too large for the limit.
     ``given`` names what the run knows by itself and hands to ``compute`` by keyword: ``context_needed``
-    (tokens that the selected rows need), ``stated`` (the user's facts, by device).
+    (tokens that the selected rows need), ``stated`` (the user's facts, by device), ``labels`` (what the user
+    calls each device).
     """
 
     name: str
@@ -348,6 +350,11 @@ def _facts_of_baseline(roles: Roles) -> Mapping[str, Scenario]:
     return {role: Preflight(name) for role, name in others.items() if name is not None}
 
 
+def _facts_of_judged(roles: Roles) -> Mapping[str, Scenario]:
+    """The device under test, and the baseline where there is one."""
+    return _facts(roles) if roles.gpu is None else _both_facts(roles)
+
+
 def _facts_of_compared(roles: Roles) -> Mapping[str, Scenario]:
     compared = {"npu": roles.npu, "first": roles.first, "gpu": roles.gpu}
     if roles.gpu is not None:
@@ -429,7 +436,21 @@ _PREFLIGHT = (
     Metric(
         "preflight_context", preflight.context, _facts, statistics=("shortfall",), given=("context_needed",)
     ),
-    Metric("preflight_versions", preflight.versions, _facts, statistics=("count",), given=("stated",)),
+    Metric(
+        "preflight_versions",
+        partial(preflight.versions, required=preflight.REQUIRED_VERSIONS),
+        _facts,
+        statistics=("count",),
+        given=("stated",),
+    ),
+    Metric("preflight_versions_told", preflight.versions, _facts, statistics=("count",), given=("stated",)),
+    Metric(
+        "known_defects",
+        known_defects.present,
+        _facts_of_judged,
+        statistics=("count",),
+        given=("stated", "labels"),
+    ),
     Metric(
         "preflight_clock",
         preflight.clock,

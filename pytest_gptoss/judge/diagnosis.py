@@ -1,6 +1,6 @@
-"""Known failures: their signatures in a server's log, their symptoms in the verdicts, and the remedies.
+"""Known failures: their signatures in logs and answers, their symptoms in the verdicts, and the remedies.
 
-The table is data, ``signatures.toml``, and a user's files are added to it. All here is pure: lines and
+The table is data, ``signatures.toml``, and a user's files are added to it. All here is pure: texts and
 verdict rows in, findings out.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ __all__ = [
     "Symptom",
     "explained",
     "load_signatures",
+    "read_answer",
+    "read_log",
     "read_symptoms",
 ]
 
@@ -34,6 +36,8 @@ _toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "t
 
 _SHIPPED = Path(__file__).with_name("signatures.toml")
 _SHOWN = 240
+_CAUSE_WITHIN = 20
+"""Lines below a failure among which the one that tells its cause is looked for."""
 
 Rows = Sequence[Mapping[str, Json]]
 Versions = Mapping[str, Mapping[str, str]]
@@ -41,13 +45,20 @@ Versions = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True)
 class LogSignature:
-    """A failure by what a log says of it. ``explains`` are shell patterns of threshold ids."""
+    """A failure by what a log or an answer says of it. ``explains`` are shell patterns of threshold ids.
+
+    ``after``: it shows only below a line that this finds, and above the next one that ``until`` finds, so
+    never in an answer. ``cause`` finds the line, a little below, that tells why.
+    """
 
     name: str
     pattern: re.Pattern[str]
     remedy: str
     explains: tuple[str, ...] = ("*",)
     source: str = ""
+    after: re.Pattern[str] | None = None
+    until: re.Pattern[str] | None = None
+    cause: re.Pattern[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,18 +85,28 @@ class Signatures:
     log: tuple[LogSignature, ...]
     symptoms: tuple[Symptom, ...]
 
-    def match(self, line: str) -> LogSignature | None:
-        """The first signature that a line of a log shows."""
-        return next((each for each in self.log if each.pattern.search(line)), None)
+    def match(self, line: str, *, begun: Container[str] = ()) -> LogSignature | None:
+        """The first signature that a text shows; ``begun`` names those whose ``after`` has been seen."""
+        return next(
+            (
+                each
+                for each in self.log
+                if (each.after is None or each.name in begun) and each.pattern.search(line)
+            ),
+            None,
+        )
 
 
 @dataclass(frozen=True)
 class LogLine:
-    """A known failure in a log: file and line as people find it, and the text."""
+    """A known failure in a log: file and line as people find it, and the text; or in a server's answer.
+
+    An answer has no ``file`` and no ``line``.
+    """
 
     device: str
-    file: str
-    line: int
+    file: str | None
+    line: int | None
     text: str
     signature: LogSignature
 
@@ -95,7 +116,7 @@ class LogLine:
         ``red``: ids of red rows, each with its devices; ``explains`` keeps those that this may explain.
         """
         return {
-            "kind": "log",
+            "kind": "answer" if self.file is None else "log",
             "device": self.device,
             "name": self.signature.name,
             "file": self.file,
@@ -109,6 +130,49 @@ class LogLine:
                 if self.device in devices and _any(threshold_id, self.signature.explains)
             ],
         }
+
+
+def read_log(
+    lines: Iterable[tuple[int, str]], signatures: Signatures, *, device: str, file: str
+) -> list[LogLine]:
+    """The known failures in a log's lines, each a number and a text; a cause stands behind its failure."""
+    staged = [each for each in signatures.log if each.after is not None]
+    begun: set[str] = set()
+    found: list[LogLine] = []
+    open_until = 0
+    """The last line at which the failure found last may still be told its cause."""
+    for number, text in lines:
+        for each in staged:
+            if each.after is not None and each.after.search(text):
+                begun.add(each.name)
+            elif each.until is not None and each.until.search(text):
+                begun.discard(each.name)
+        signature = signatures.match(text, begun=begun)
+        cause = found[-1].signature.cause if found and number <= open_until else None
+        if cause is not None and signature in (None, found[-1].signature):
+            # A further line of the same failure: its cause, or one above it.
+            if cause.search(text):
+                found[-1] = _with_cause(found[-1], text, signatures, begun)
+                open_until = 0
+            continue
+        if signature is None:
+            continue
+        found.append(LogLine(device, file, number, text, signature))
+        tells_itself = signature.cause is not None and signature.cause.search(text)
+        open_until = 0 if tells_itself else number + _CAUSE_WITHIN
+    return found
+
+
+def _with_cause(line: LogLine, cause: str, signatures: Signatures, begun: Container[str]) -> LogLine:
+    """A failure and its cause in one text, which may name it more closely."""
+    text = f"{line.text.strip()[: _SHOWN // 2]} ... {cause.strip()}"
+    return replace(line, text=text, signature=signatures.match(text, begun=begun) or line.signature)
+
+
+def read_answer(text: str, signatures: Signatures, *, device: str) -> LogLine | None:
+    """The known failure that a server's error text shows."""
+    signature = signatures.match(text)
+    return None if signature is None else LogLine(device, None, None, text, signature)
 
 
 def explained(lines: Iterable[LogLine], threshold_id: str, devices: Sequence[str]) -> list[LogLine]:
@@ -219,15 +283,31 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _log_signature(name: str, entry: Any, where: str) -> LogSignature:
-    _check(entry, where, needed={"pattern": str, "remedy": str}, other={"explains": list, "source": str})
-    try:
-        pattern = re.compile(entry["pattern"])
-    except re.error as error:
-        raise UsageError(
-            f"{where}: pattern {entry['pattern']!r} is no regular expression ({error})"
-        ) from None
-    explains = tuple(entry.get("explains", ("*",)))
-    return LogSignature(name, pattern, entry["remedy"], explains, entry.get("source", ""))
+    patterns = ("pattern", "after", "until", "cause")
+    other = {"explains": list, "source": str, "after": str, "until": str, "cause": str}
+    _check(entry, where, needed={"pattern": str, "remedy": str}, other=other)
+    compiled: dict[str, re.Pattern[str]] = {}
+    for field_name in patterns:
+        if field_name not in entry:
+            continue
+        try:
+            compiled[field_name] = re.compile(entry[field_name])
+        except re.error as error:
+            raise UsageError(
+                f"{where}: {field_name} {entry[field_name]!r} is no regular expression ({error})"
+            ) from None
+    if "until" in compiled and "after" not in compiled:
+        raise UsageError(f"{where}: 'until' ends what 'after' begins: give 'after' too, or leave it out")
+    return LogSignature(
+        name,
+        compiled["pattern"],
+        entry["remedy"],
+        tuple(entry.get("explains", ("*",))),
+        entry.get("source", ""),
+        compiled.get("after"),
+        compiled.get("until"),
+        compiled.get("cause"),
+    )
 
 
 def _symptom(name: str, entry: Any, where: str) -> Symptom:

@@ -20,6 +20,15 @@ _CONFIG = (
     "enable_expert_parallel",
 )  # fmt: skip
 
+_GRAPH_MODES: Mapping[Json, str] = {
+    0: "NONE", 1: "PIECEWISE", 2: "FULL", (2, 0): "FULL_DECODE_ONLY", (2, 1): "FULL_AND_PIECEWISE",
+}  # fmt: skip
+"""vLLM's ``CUDAGraphMode`` by the value that ``/server_info`` writes; a pair is (decode, other batches)."""
+_GRAPH_MODE = re.compile(r"'cudagraph_mode': (?:<CUDAGraphMode\.([A-Z_]+)|'([A-Za-z_]+)')")
+_PLATFORM = re.compile(r"Automatically detected platform (\w+)|Platform plugin (\w+) is activated")
+_PLATFORMS = {"ascend": "npu"}
+"""vLLM's name of a platform plugin -> the device's kind as ``/server_info`` has it."""
+
 _VERSION = r"v?(\d+(?:\.\d+)+[\w.+-]*)"
 _GAP = r"[ \t]{0,40}"
 _MARK = rf"(?: version)?{_GAP}(?:==?|:| ){_GAP}"
@@ -37,7 +46,7 @@ _TOOLKIT = re.compile(r"package_name=Ascend-cann-toolkit\b", re.IGNORECASE)
 _TOOLKIT_VERSION = re.compile(rf"^version(?:_dir)?={_VERSION}", re.IGNORECASE)
 _TOOLKIT_LINES = 6
 """CANN's own file tells package and version in lines of their own, this close together."""
-_MENTIONS = (b"vllm", b"cann", b"torch", b"version", b"with config:")
+_MENTIONS = (b"vllm", b"cann", b"torch", b"version", b"with config:", b"platform")
 """A line without any of these, in lower case, tells nothing; most lines of a long log are such."""
 _LONGEST = 120
 """Characters of a fact that are kept: a server may tell anything."""
@@ -63,7 +72,32 @@ def facts_of_server_info(info: Json) -> tuple[KnownFact, ...]:
         ]
         lines += str(system.get("pip_packages") or "").splitlines()
         found.update(_versions(lines))
+    found.update(_graphs_and_platform(config, system))
     return tuple(_fact(name, str(value), "/server_info") for name, value in found.items())
+
+
+def _graphs_and_platform(config: Json, system: Json) -> dict[str, str]:
+    """The graph mode by name, and "cuda", "npu", "cpu" or "rocm", which calls its device "cuda"."""
+    told: dict[str, str] = {}
+    mode = _within(config, "compilation_config", "cudagraph_mode")
+    if isinstance(mode, str):
+        told["cudagraph_mode"] = mode
+    elif isinstance(mode, int | list):
+        key = tuple(mode) if isinstance(mode, list) and all(isinstance(each, int) for each in mode) else mode
+        if not isinstance(key, list) and key in _GRAPH_MODES:
+            told["cudagraph_mode"] = _GRAPH_MODES[key]
+    kind = _within(config, "device_config", "device_type") or _within(config, "device_config", "device")
+    if isinstance(kind, str) and kind not in ("", "auto"):
+        hip = str(_within(system, "hip_compiled_version") or "")
+        told["platform"] = "rocm" if kind == "cuda" and hip[:1].isdigit() else kind
+    return told
+
+
+def _within(document: Json, *keys: str) -> Json:
+    """What lies below these keys; None where a table or a key is missing."""
+    for key in keys:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document
 
 
 def facts_of_log(path: Path, *, shown: str) -> tuple[KnownFact, ...]:
@@ -82,6 +116,11 @@ def facts_of_log(path: Path, *, shown: str) -> tuple[KnownFact, ...]:
             told = reader.versions(number, line)
             if all(mark in line for mark in _ENGINE):
                 told.update({name: value.strip("'") for name, value in _SETTING.findall(line)})
+                if mode := _GRAPH_MODE.search(line):
+                    told["cudagraph_mode"] = mode[1] or mode[2]
+            if platform := _PLATFORM.search(line):
+                kind = platform[1] or platform[2]
+                told["platform"] = _PLATFORMS.get(kind, kind)
             source = f"{shown}:{number}"
             found.update({name: _fact(name, value, source) for name, value in told.items()})
     return tuple(found.values())

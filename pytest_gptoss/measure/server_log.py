@@ -1,14 +1,18 @@
-"""A server's log file while a run lasts: where it stood at the start, and what it has gained since."""
+"""A server's log file while a run lasts: where it stood at the start, what it has gained, its last start."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_gptoss.records import Json
 
-__all__ = ["LogMark", "gained", "mark", "shown"]
+__all__ = ["LogMark", "gained", "last_start", "mark", "shown"]
+
+_BEGINS = re.compile(rb"vLLM (?:API )?server version|\xe2\x96\x88.*\bversion\b")
+"""The first lines of a ``vllm serve``: the version in words, or beside the logo, which is drawn in blocks."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,37 @@ def gained(start: LogMark) -> Iterator[tuple[int, str]]:
     A file that is shorter than it was, or another one in its place, was begun anew: a server that starts
     again often rotates it. Raises OSError when it cannot be read.
     """
+    return _lines(start.path, *_marked(start))
+
+
+def last_start(start: LogMark) -> Iterator[tuple[int, str]]:
+    """(line number, text) of each line since the server last began, and of all that the log has gained.
+
+    A log that shows no beginning is read whole. Raises OSError when it cannot be read.
+    """
+    return _lines(start.path, *min(_marked(start), _last_beginning(start.path)))
+
+
+def _marked(start: LogMark) -> tuple[int, int]:
+    """Where the log stood: the offset in bytes and the whole lines before it."""
     status = start.path.stat()
     anew = status.st_ino != start.inode or status.st_size < start.size
-    with start.path.open("rb") as file:
-        file.seek(0 if anew else start.size)
-        for number, raw in enumerate(file, start=1 if anew else start.lines + 1):
+    return (0, 0) if anew else (start.size, start.lines)
+
+
+def _last_beginning(path: Path) -> tuple[int, int]:
+    """Offset of the last line that a server begins with, and the lines before it."""
+    found, offset = (0, 0), 0
+    with path.open("rb") as file:
+        for number, raw in enumerate(file):
+            if _BEGINS.search(raw):
+                found = (offset, number)
+            offset += len(raw)
+    return found
+
+
+def _lines(path: Path, offset: int, before: int) -> Iterator[tuple[int, str]]:
+    with path.open("rb") as file:
+        file.seek(offset)
+        for number, raw in enumerate(file, start=before + 1):
             yield number, raw.decode("utf-8", "replace").rstrip("\r\n")

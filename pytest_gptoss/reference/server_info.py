@@ -44,6 +44,7 @@ def _config(service: Service) -> dict[str, dict[str, Json]]:
             "pipeline_parallel_size": 1,
             "enable_expert_parallel": False,
         },
+        "device_config": {"device": "cpu", "device_type": "cpu"},
     }
 
 

@@ -41,7 +41,9 @@ def advice(findings: Iterable[Finding], rows: Iterable[Mapping[str, Json]]) -> l
 
 
 def _seen(found: Mapping[str, Json], say: Wording) -> str:
-    if found["kind"] != "log":
+    if found["kind"] == "symptom":
         return f"{found['device']}: {found['name'].replace('-', ' ')}"
     times = say("diagnosis.times", count=found["times"]) if found["times"] > 1 else ""
+    if found["kind"] == "answer":
+        return say("diagnosis.answer", device=found["device"], times=times, text=found["text"].strip())
     return f"{found['device']}, {found['file']}:{found['line']}{times}: {found['text'].strip()}"

@@ -206,15 +206,14 @@ def _diagnosis(findings: Sequence[Mapping[str, Json]]) -> Iterator[Line]:
         yield Line("diagnosis", None, True)
     for each in findings:
         rows = ", ".join(each["explains"])
-        if each["kind"] == "log":
+        if each["kind"] in ("log", "answer"):
             times = f" ({each['times']} times)" if each["times"] > 1 else ""
-            yield from _wrapped(
-                f"{each['device']}, {each['file']}:{each['line']}{times}: {each['text']}", "  "
-            )
+            place = f", {each['file']}:{each['line']}" if each["kind"] == "log" else " answered"
+            yield from _wrapped(f"{each['device']}{place}{times}: {each['text']}", "  ")
         else:
             yield from _wrapped(f"{each['device']}: {each['name'].replace('-', ' ')} ({rows})", "  ")
         yield from _wrapped(f"  {each['remedy']}", "  ")
-        if each["kind"] == "log" and rows:
+        if each["kind"] != "symptom" and rows:
             yield from _wrapped(f"  may explain {rows}", "  ")
 
 

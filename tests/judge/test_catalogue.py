@@ -42,7 +42,9 @@ AS_FAR_AS_THERE = ("edges", "preflight_baseline")
 def test_a_metric_without_a_baseline_asks_no_gpu(name):
     metric = EVERY[name]
     devices = {scenario.device for scenario in metric.needs(ROLES).values()}
-    assert (metric.baseline or metric.condition in ("gpu", "gpu chat", "peer")) == ("gpu" in devices)
+    looks_at_one = name == "known_defects"  # at a baseline too where there is one, and compares nothing
+    compares = metric.baseline or metric.condition in ("gpu", "gpu chat", "peer")
+    assert (compares or looks_at_one) == ("gpu" in devices)
     assert (metric.condition in ("first", "peer")) == ("tp1" in devices)
     assert "cpu" not in devices or metric.condition in ("cpu", "peer") or name in AS_FAR_AS_THERE
     if not metric.baseline and metric.condition is None:
@@ -143,6 +145,12 @@ def test_preflight_gates_everything_but_itself():
         compares = METRICS[row.metric].baseline or METRICS[row.metric].condition == "first"
         assert ("preflight.distinct" in gated) == compares
         assert set(gated) <= set(TABLE)
+
+
+def test_a_known_defect_stops_no_other_row():
+    for row in TABLE.values():
+        metric = METRICS[row.metric]
+        assert "preflight.known_defects" not in (*gates(row, metric), *metric.rests_on)
 
 
 def test_no_judge_module_names_pytest_httpx_or_a_clock():

@@ -3,7 +3,14 @@
 import pytest
 
 from pytest_gptoss.errors import UsageError
-from pytest_gptoss.judge.diagnosis import LogLine, explained, load_signatures, read_symptoms
+from pytest_gptoss.judge.diagnosis import (
+    LogLine,
+    explained,
+    load_signatures,
+    read_answer,
+    read_log,
+    read_symptoms,
+)
 from pytest_gptoss.judge.metrics.capability import PARSER_FLAGS
 
 TABLE = load_signatures()
@@ -40,6 +47,27 @@ KNOWN = [
     ("error code is 207001", "ascend-inner-error", "operator"),
     ("EE9999: Inner Error!", "ascend-inner-error", "ASCEND_LAUNCH_BLOCKING"),
     ("NotImplementedError: Mxfp4 linear layer is not implemented", "mxfp4", "BF16 checkpoint"),
+    ("(APIServer pid=1) pydantic_core.ValidationError: Value error, mxfp4 quantization is currently not "
+     "supported in npu. [type=value_error]", "mxfp4", "BF16 checkpoint"),
+    ("1: error sending request for url (https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken)",
+     "harmony-vocabulary", "TIKTOKEN_ENCODINGS_BASE"),
+    ("ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`",
+     "no-room-for-cache", "--max-model-len"),
+    ("ValueError: To serve at least one request with the model's max seq len (131072), (3.0 GiB KV cache is "
+     "needed, which is larger than the available KV cache memory (1.2 GiB).", "no-room-for-cache", "cards"),
+    ("ValueError: Free memory on device (10.1/60.9 GiB) on startup is less than desired GPU memory "
+     "utilization (0.9, 54.9 GiB).", "no-room-for-cache", "who else is on the card"),
+    ("[rank1]: EI0006: [PID: 129] 2025-04-08-18:07:20.444.436 Getting socket times out. Reason: Remote Rank "
+     "did not send the data in time.", "hccl", "HCCL_CONNECT_TIMEOUT"),
+    ("[PID: 749] 2025-12-29-03:16:15.787.356 Get_Socket_Timeout(EI0006): Getting socket times out.", "hccl",
+     "hccn_tool"),
+    ("[rank1]:[E324 13:00:25 compiler_depend.ts:574] [Rank 1] Watchdog caught collective operation timeout: "
+     "WorkHCCL(SeqNum=196, OpType=ALLREDUCE, Timeout(ms)=3600000) ran for 3600185 milliseconds before timing "
+     "out.", "hccl", "rank that failed first"),
+    ("(EngineCore_DP0 pid=77) INFO 10-22 09:43:49 [shm_broadcast.py:466] No available shared memory "
+     "broadcast block found in 60 seconds. This typically happens when some processes are hanging or doing "
+     "some time-consuming work (e.g. compilation).", "worker-stuck", "a worker hangs"),
+    ("EH9999: Inner Error!", "ascend-inner-error", "ASCEND_LAUNCH_BLOCKING"),
     (
         "INFO [loggers.py:248] Engine 000: Avg prompt throughput: 9.1 tokens/s, Avg generation throughput: "
         "80.0 tokens/s, Running: 15 reqs, Waiting: 1 reqs, Preemptions: 3, GPU KV cache usage: 99.8%",
@@ -62,7 +90,116 @@ def test_a_known_line_is_recognised(line, name, remedy):
 
 
 def test_every_signature_knows_a_real_line():
-    assert {name for _, name, _ in KNOWN} == {each.name for each in TABLE.log}
+    staged = {name for name, _, _ in STAGES}
+    assert {name for _, name, _ in KNOWN} | staged == {each.name for each in TABLE.log}
+
+
+NPU_OOM = "torch.OutOfMemoryError: NPU out of memory. Tried to allocate 1.98 GiB"
+CUDA_OOM = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.98 GiB"
+STAGES = [
+    ("out-of-memory-at-load", ["INFO [model_runner_v1.py:2] Starting to load model /models/gpt-oss-20b...",
+                               NPU_OOM], "42 GB in BF16"),
+    ("out-of-memory-at-load", ["Loading safetensors checkpoint shards:  33% Completed | 1/3", CUDA_OOM],
+     "--tensor-parallel-size"),
+    ("out-of-memory-at-capture", [
+        "INFO Starting to load model /models/gpt-oss-20b...", "INFO Loading model weights took 39.2 GB",
+        "Capturing ACL graphs (mixed prefill-decode, PIECEWISE):  14%|###| 1/7 [00:01<00:08]", NPU_OOM,
+     ], "cudagraph_capture_sizes"),
+    ("out-of-memory-at-capture", ["Capturing CUDA graphs (decode, FULL): 98%|###| 81/83", CUDA_OOM], "0.85"),
+    ("npu-out-of-memory", [
+        "Loading safetensors checkpoint shards: 100%", "INFO Model loading took 39.2 GB and 12 seconds",
+        "INFO Graph capturing finished in 21 secs, took 0.23 GiB", NPU_OOM,
+     ], "--max-num-seqs 8"),
+]  # fmt: skip
+"""A signature, the lines of a start that show it, and words of its remedy."""
+
+
+def read(*lines):
+    return read_log(enumerate(lines, start=1), TABLE, device="npu", file="npu.log")
+
+
+@pytest.mark.parametrize(("name", "lines", "remedy"), STAGES)
+def test_the_stage_of_a_start_tells_why_memory_ran_out(name, lines, remedy):
+    (found,) = read(*lines)
+    assert (found.signature.name, found.line) == (name, len(lines))
+    assert remedy in found.signature.remedy
+
+
+@pytest.mark.parametrize(
+    ("lines", "name", "words"),
+    [
+        (("EZ9999: Inner Error!", "        rtStreamSynchronize execute failed, reason=[aicore exception]",
+          "        TraceBack (most recent call last):"), "ascend-inner-error", "reason=[aicore exception]"),
+        (("(Worker pid=7) EE9999: Inner Error!",
+          "(Worker pid=7) EE9999[PID: 18] 2026-04 (EE9999):  [SqCqManage]Alloc sq cq fail, stream_id=1984"),
+         "ascend-inner-error", "Alloc sq cq fail"),
+        (("EZ9999: Inner Error!", "EZ9999: [PID: 41] 2025-11-29-10:54:13", "  TraceBack (most recent call):",
+          "  The error from device(chipId:1, dieId:0), there is an exception of fftsplus aicore error"),
+         "ascend-inner-error", "error from device"),
+        (("RuntimeError: EZ9999: Inner Error!", "", "[PID:41] 507903 ACL Graph capture failed"),
+         "acl-graph-capture", "507903"),
+    ],
+)  # fmt: skip
+def test_an_inner_error_is_quoted_with_its_cause(lines, name, words):
+    (found,) = read(*lines)
+    assert (found.line, found.signature.name) == (1, name)
+    assert found.text.startswith(lines[0])
+    assert words in found.text
+    assert words in found.document([])["text"]
+
+
+def test_a_cause_is_looked_for_nearby_only():
+    (found,) = read("EZ9999: Inner Error!", *["INFO x"] * 30, "ERROR the request failed")
+    assert found.text == "EZ9999: Inner Error!"
+    first, second = read("EZ9999: Inner Error!", "CUDA out of memory", "it failed")
+    assert [first.signature.name, second.signature.name] == ["ascend-inner-error", "gpu-out-of-memory"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("POST http://npu/v1/completions answered 500 Internal Server Error (EngineCore encountered an issue."
+         " See stack trace (above) for the root cause.): see the server's log", "engine-dead"),
+        ("POST http://npu/v1/completions answered 400 Bad Request (Requested prompt logprobs of 20, which is "
+         "greater than max allowed: 5): serve with more", "too-many-logprobs"),
+        ("POST http://npu/v1/chat/completions answered 500 Internal Server Error (error downloading or "
+         "loading vocab file: failed to download or load vocab file): see its log", "harmony-vocabulary"),
+        ("the stream carries an error: NPU out of memory. Tried to allocate 2.00 GiB", "npu-out-of-memory"),
+    ],
+)  # fmt: skip
+def test_an_error_text_in_an_answer_is_known_too(text, name):
+    found = read_answer(text, TABLE, device="npu")
+    assert found.signature.name == name
+    document = found.document([("precision.kl", ["npu"])])
+    assert (document["kind"], document["file"], document["line"]) == ("answer", None, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "GET http://npu/v1/models: no server answers there: is it started?",
+        "POST http://npu/pooling answered 404 Not Found ({'detail': 'Not Found'}): is it a pooling server?",
+        "POST http://npu/v1/chat/completions: no token within 60 s",
+    ],
+)
+def test_another_error_text_is_not(text):
+    assert read_answer(text, TABLE, device="npu") is None
+
+
+def test_the_symptom_of_the_activation_names_all_three_defects():
+    (symptom,) = (each for each in TABLE.symptoms if each.name == "perplexity-explodes")
+    for words in ("swiglu", "0.19.1rc1", "swa_mask", "sinks", "FULL_DECODE_ONLY", "0.20.2rc1"):
+        assert words in symptom.remedy, words
+
+
+def test_the_guides_remedy_for_the_rotary_operator_stays_and_the_guess_is_called_one():
+    remedy = TABLE.match("RopeOperation setup failed").remedy
+    guides, guess, rest = remedy.partition("A guess")
+    assert "--enforce-eager" in guides
+    assert "graph capture" in guides
+    assert guess
+    assert "triton-ascend" in rest
 
 
 def test_no_shipped_signature_claims_to_explain_everything():
@@ -96,6 +233,10 @@ def test_remedies_quote_the_parser_flags_that_all_quote():
         "INFO aclmdlRICaptureBegin done, capture sizes [1, 2, 4]",
         "INFO exit code is 507",
         "INFO request cmpl-507014 finished",
+        "INFO [hccl.py] HCCL backend is used, HCCL_CONNECT_TIMEOUT=120",
+        "INFO TIKTOKEN_ENCODINGS_BASE is /models/vocab",
+        "INFO [kv_cache_utils.py:868] Maximum concurrency for 20,000 tokens per request: 14.64x",
+        "INFO GPU KV cache size: 222,592 tokens, available KV cache memory 1.2 GiB",
     ],
 )
 def test_a_harmless_line_is_not(line):
@@ -213,6 +354,8 @@ def test_a_users_file_adds_and_replaces(tmp_path):
         ("[log.a]\npattern = 'x'\nremedy = 'x'\nfix = 'x'\n", "unknown field 'fix'"),
         ("[log.a]\npattern = 'x'\nremedy = 'x'\nexplains = 'x'\n", "a list of texts"),
         ("[symptom.a]\nfails = ['x']\nremedy = 'x'\nabove = {x = 'y'}\n", "it takes a number"),
+        ("[log.a]\npattern = 'x'\nremedy = 'x'\ncause = '('\n", "no regular expression"),
+        ("[log.a]\npattern = 'x'\nremedy = 'x'\nuntil = 'y'\n", "give 'after' too"),
         ("[logs.a]\npattern = 'x'\n", "'logs'"),
         ("log = 3\n", "ours.toml"),
         ("[log]\na = 3\n", "no table"),

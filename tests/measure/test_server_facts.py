@@ -111,3 +111,57 @@ def test_what_a_server_tells_is_kept_short():
 @pytest.mark.parametrize("info", [None, [], "text", {}, {"vllm_config": "dtype=x"}, {"system_env": 3}])
 def test_an_answer_of_another_form_tells_nothing(info):
     assert facts_of_server_info(info) == ()
+
+
+REPRS = {
+    "<CUDAGraphMode.PIECEWISE: 1>": "PIECEWISE",
+    "<CUDAGraphMode.FULL_DECODE_ONLY: (2, 0)>": "FULL_DECODE_ONLY",
+    "<CUDAGraphMode.NONE: 0>": "NONE",
+}
+
+
+@pytest.mark.parametrize("text", REPRS)
+def test_the_graph_mode_in_a_log(log, text):
+    config = f"compilation_config={{'mode': 3, 'cudagraph_mode': {text}, 'cudagraph_num_of_warmups': 1}}"
+    found = log(ENGINE.replace("enforce_eager=False", f"enforce_eager=False, {config}"))
+    assert found["cudagraph_mode"] == (REPRS[text], "npu.log:1")
+    # Asked for is not what came of it.
+    assert log(f"INFO non-default args: {{'cudagraph_mode': {text}}}\n") == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [(0, "NONE"), (1, "PIECEWISE"), (2, "FULL"), ([2, 0], "FULL_DECODE_ONLY"), ([2, 1], "FULL_AND_PIECEWISE"),
+     ("PIECEWISE", "PIECEWISE"), (9, None), ([[2], 0], None), ({}, None), (None, None), (1.5, None)],
+)  # fmt: skip
+def test_the_graph_mode_in_server_info(value, name):
+    found = facts_of_server_info({"vllm_config": {"compilation_config": {"cudagraph_mode": value}}})
+    assert [fact.value for fact in found] == ([] if name is None else [name])
+
+
+@pytest.mark.parametrize(
+    ("line", "platform"),
+    [
+        ("INFO 11-22 10:00:01 [__init__.py:291] Automatically detected platform cuda.", "cuda"),
+        ("INFO 11-22 10:00:01 [__init__.py:291] Automatically detected platform rocm.", "rocm"),
+        ("INFO 11-22 10:00:01 [__init__.py:282] Platform plugin ascend is activated", "npu"),
+    ],
+)
+def test_the_platform_in_a_log(log, line, platform):
+    assert log(f"{line}\n") == {"platform": (platform, "npu.log:1")}
+
+
+@pytest.mark.parametrize(
+    ("device", "system", "platform"),
+    [
+        ({"device_type": "npu"}, {}, "npu"),
+        ({"device": None, "device_type": "cuda"}, {"hip_compiled_version": "N/A"}, "cuda"),
+        ({"device_type": "cuda"}, {"hip_compiled_version": "7.0.5"}, "rocm"),
+        ({"device": "cpu"}, None, "cpu"),
+        ({"device": "auto"}, {}, None),
+        ("cuda", {}, None),
+    ],
+)
+def test_the_platform_in_server_info(device, system, platform):
+    found = facts_of_server_info({"vllm_config": {"device_config": device}, "system_env": system})
+    assert [fact.value for fact in found] == ([] if platform is None else [platform])

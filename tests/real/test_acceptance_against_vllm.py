@@ -27,6 +27,7 @@ def test_real_vllm_is_accepted_with_recorded_hidden_states(tmp_path: Path) -> No
     verdicts = {row["threshold_id"]: row["verdict"] for row in document["verdicts"]}
     assert verdicts.keys() == load_profile("embedded").thresholds.keys()
     skipped = {name for name, verdict in verdicts.items() if verdict == "SKIPPED"}
+    skipped.remove("preflight.known_defects")  # no defect of a vLLM on CPUs is known
     assert {name.partition(".")[0] for name in skipped} == {"baseline", "configuration"}
     assert set(verdicts.values()) == {"PASS", "SKIPPED"}
     assert document["devices"][0]["server_version"].startswith("0.")

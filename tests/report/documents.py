@@ -70,6 +70,9 @@ def diagnosed(document):
         {"kind": "log", "device": "npu", "name": "acl-graph", "file": "npu.log", "line": 17, "times": 3,
          "text": "RuntimeError: EZ9999: capture error", "remedy": "add --enforce-eager", "source": "guide",
          "explains": ["precision.token_match_rate"]},
+        {"kind": "answer", "device": "gpu", "name": "engine-dead", "file": None, "line": None, "times": 2,
+         "text": "500 (EngineCore encountered an issue.)", "remedy": "start it again", "source": "vLLM",
+         "explains": ["precision.kl"]},
         {"kind": "symptom", "device": "npu", "name": "activation-defect", "remedy": "use 0.19.1rc1 or later",
          "source": "", "explains": ["precision.perplexity_diff"]},
     ]  # fmt: skip

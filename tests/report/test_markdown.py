@@ -194,6 +194,9 @@ def test_waivers_and_changed_limits_are_told():
 def test_diagnosis_stands_in_it():
     text = markdown(diagnosed(recorded("failing")))
     assert "EZ9999: capture error: add --enforce-eager" in text
+    assert "gpu answered (2 times): 500 (EngineCore encountered an issue.): start it again" in text
+    chinese = markdown(diagnosed(recorded("failing")), "zh")
+    assert "gpu 应答（2 次）：500 (EngineCore" in chinese
     assert "| npu | dtype | bfloat16 | log |" in text
 
 

@@ -4,7 +4,7 @@ import io
 import unicodedata
 
 import pytest
-from documents import RECORDED, hostile, recorded, stored, with_load
+from documents import RECORDED, diagnosed, hostile, recorded, stored, with_load
 
 from pytest_gptoss.report.terminal import show_table, table
 
@@ -60,6 +60,13 @@ def test_one_cause_of_many_rows_is_told_once_with_all_their_names():
     assert len(begun) == len(rows) + len(causes)
     words = " ".join(each.text.strip() for each in table(document))
     assert all(words.count(row["threshold_id"]) >= 2 for row in rows)
+
+
+def test_a_log_and_an_answer_are_quoted_with_what_they_may_explain():
+    words = " ".join(each.text.strip() for each in table(diagnosed(recorded("failing"))))
+    assert "npu, npu.log:17 (3 times): RuntimeError" in words
+    assert "gpu answered (2 times): 500 (EngineCore" in words
+    assert "may explain precision.kl" in words
 
 
 def test_a_part_of_the_guide_is_called_a_part():

@@ -17,6 +17,7 @@ from pytest_gptoss.records import Estimate, Generation, Json, Measurement, Serve
 
 __all__ = [
     "MINIMUMS",
+    "REQUIRED_VERSIONS",
     "baseline",
     "clock",
     "context",
@@ -38,6 +39,9 @@ MINIMUMS: Mapping[str, str] = {
     "torch_npu": "2.9.0",
 }
 """Least versions of the acceptance guide's environment table; vLLM's own is that of its Ascend plugin."""
+
+REQUIRED_VERSIONS = ("vllm", "vllm_ascend", "cann")
+"""Without these an acceptance does not say what was accepted, and known defects cannot be looked up."""
 
 _COMPARED = (("npu", "gpu"), ("npu", "first"), ("gpu", "cpu"))
 _URL_OPTIONS = {"npu": "--npu-url", "first": "--npu-url", "gpu": "--gpu-url", "cpu": "--cpu-url"}
@@ -219,11 +223,12 @@ def context(*, npu: Measurement[ServerFacts], context_needed: int) -> Estimate:
     return Estimate(float(short), "tokens", 1, details=details)
 
 
-def versions(*, npu: Measurement[ServerFacts], stated: Stated) -> Estimate:
+def versions(*, npu: Measurement[ServerFacts], stated: Stated, required: tuple[str, ...] = ()) -> Estimate:
     """Count of components older than the acceptance guide allows, among those whose version is known.
 
     Compared by release segment. Details: ``components``, and ``unknown``, those nobody tells. Raises
-    ConditionAbsent when no version is known.
+    InsufficientData when none is too old and one of ``required`` is not known, ConditionAbsent when no
+    version is known and none is required.
     """
     book = FactBook.of(npu.device, _facts(npu), stated)
     components: list[dict[str, Json]] = []
@@ -238,12 +243,19 @@ def versions(*, npu: Measurement[ServerFacts], stated: Stated) -> Estimate:
         components.append(
             {"name": name, "version": fact.value, "least": least, "source": fact.source, "old": old}
         )
+    old_ones = [each for each in components if each["old"]]
+    missing = [name for name in unknown if name in required]
+    if missing and not old_ones:
+        options = " ".join(f"--gptoss-info {npu.device}.{name}=VERSION" for name in missing)
+        raise InsufficientData(
+            f"{npu.device}: nobody tells the version of {', '.join(missing)} (/version is vLLM's own): "
+            f"state it, as {options}"
+        )
     example = f"--gptoss-info {npu.device}.{unknown[0]}={MINIMUMS[unknown[0]]}" if unknown else ""
     if not components:
         raise ConditionAbsent(
             f"{npu.device}: no version is known of {', '.join(unknown)}: state it, as {example}"
         )
-    old_ones = [each for each in components if each["old"]]
     details: dict[str, Json] = {"components": components, "unknown": unknown}
     if unknown:
         details["note"] = f"{npu.device}: not known: {', '.join(unknown)}; state it, as {example}"
