@@ -8,11 +8,19 @@ import threading
 import time
 from types import FrameType, TracebackType
 
-__all__ = ["Termination"]
+__all__ = ["Termination", "interrupted_by"]
 
 _REPEATED_S = 5.0
 """``timeout`` and some runners send the signal twice. What comes within so many seconds of the first is
 the same wish; what comes later ends the process at once."""
+
+_terminated = False
+"""Whether the last interruption of this process was a SIGTERM."""
+
+
+def interrupted_by() -> str:
+    """What a KeyboardInterrupt in this process comes from, in a word for messages."""
+    return "SIGTERM" if _terminated else "Ctrl-C"
 
 
 class Termination:
@@ -73,6 +81,8 @@ class Termination:
         self._first_s = now if self._first_s is None else self._first_s
         if repeated or self._ending:
             return
+        global _terminated  # noqa: PLW0603
+        _terminated = True
         # An event loop has a handler of its own, which cancels its task instead of raising anywhere.
         interrupt = signal.getsignal(signal.SIGINT)
         if callable(interrupt):

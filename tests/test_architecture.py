@@ -12,7 +12,8 @@ import pytest_gptoss
 PACKAGE = Path(pytest_gptoss.__file__).parent
 
 FOUNDATION = {
-    "errors", "lifetime", "printable", "records", "resources", "server_process", "token_text",
+    "errors", "lifetime", "printable", "records", "resources", "server_process", "termination",
+    "token_text",
 }  # fmt: skip
 ALLOWED = {
     "client": FOUNDATION | {"client"},
@@ -28,6 +29,7 @@ ALLOWED = {
     "token_text": {"resources"},
     "lifetime": set(),
     "server_process": {"errors"},
+    "termination": set(),
 }
 FORBIDDEN_PACKAGES = {
     "client": {"pytest"},

@@ -19,6 +19,7 @@ from pytest_gptoss.client.own_loop import run_async
 from pytest_gptoss.errors import MeasurementError, RequestError
 from pytest_gptoss.measure.drift import DriftPoints, positions, why_not_asked
 from pytest_gptoss.measure.features import TOOL_SCHEMAS, FeatureTrial, item_ids
+from pytest_gptoss.measure.interruption import interrupted, interruption
 from pytest_gptoss.measure.load_level import LevelRun, why_too_long
 from pytest_gptoss.measure.needle_trial import NeedleTrials, why_left_out
 from pytest_gptoss.measure.progress import Progress
@@ -83,6 +84,8 @@ class Runner:
         self._workload = workload
         self._store = store
         self._progress = progress
+        self._under_way: set[str] = set()
+        """Ids of the scenarios that were begun and have not come to their end."""
 
     def measure(self, scenarios: Sequence[Scenario]) -> None:
         """Measure every scenario and save each as it ends. Scenarios they rest on must be stored.
@@ -100,9 +103,20 @@ class Runner:
         if by_device:
             side_by_side = (each for group in by_device.values() for each in group)
             self._progress.start({scenario.title: self._size(scenario) for scenario in side_by_side})
-            run_async(self._measure_devices(by_device))
+            try:
+                run_async(self._measure_devices(by_device))
+            except BaseException as error:
+                # The tasks were cancelled, and do not know why.
+                self._tell_what_interrupted(error)
+                raise
         for level in levels:
             self._measure_level(level)
+
+    def _tell_what_interrupted(self, error: BaseException) -> None:
+        for scenario_id in self._under_way:
+            measurement = self._store.load(scenario_id)
+            if measurement is not None:
+                self._store.save(interrupted(measurement, error))
 
     def _measure_level(self, scenario: Load) -> None:
         shape, device = self._workload.levels[scenario.concurrency], self._devices[scenario.device]
@@ -124,6 +138,9 @@ class Runner:
             complete = True
         except RequestError as error:
             failures = (Failure("*", error.kind, f"{scenario.title}: {error}"),)
+        except BaseException as error:
+            failures = (interruption(scenario.device, error),)
+            raise
         finally:
             self._store.save(
                 Measurement(
@@ -160,8 +177,10 @@ class Runner:
         results: dict[str, Any] = {}
         failures: dict[str, Failure] = {}
         finished = False
+        self._under_way.add(scenario.id)
         try:
             finished = await self._ask_all(scenario.title, job, results, failures)
+            self._under_way.discard(scenario.id)
         finally:
             order = [item_id for item_id, _ in job.asks]
             self._store.save(

@@ -93,6 +93,7 @@ def test_what_was_measured_is_reported(pytester, few_prompts, workers, send, ctr
     document, told = reports(pytester.path)
     greedy = next(each for each in document["measurements"]["scenarios"] if each["id"].startswith("greedy-"))
     assert (greedy["items"], greedy["complete"]) == (3, False)
+    assert "measuring was interrupted by SIGTERM" in greedy["failures"][0]["message"]
     assert any("interrupted" in (value or "") for value in told.values()), told
 
 
@@ -182,7 +183,8 @@ def test_a_users_handler_and_other_runs_are_left_alone(pytester):
 
     def run(name, *, mine=False):
         return subprocess.run(
-            [sys.executable, "-c", script, "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-s", "-k", name,
+            [sys.executable, "-c", script, "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-s",
+             "-k", name,
              *([] if name == "plain" else ["--npu-url=http://127.0.0.1:9"])],
             cwd=pytester.path, capture_output=True, text=True, timeout=120, check=False,
             env={**os.environ, **({"MINE": "1"} if mine else {})},
