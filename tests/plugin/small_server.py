@@ -19,12 +19,13 @@ class _Server(ThreadingHTTPServer):
 
 
 class Hold:
-    """Answers while ``answers`` requests that are ``due`` have passed; then the next ones hang for ever.
+    """Lets ``answers`` requests that are ``due`` be answered; the next ones hang until ``released``.
 
-    ``reached`` is set by the first that hangs.
+    ``reached`` is set by the first that hangs. With ``hold_s`` that first one alone is late by so much.
     """
 
-    def __init__(self, due: Callable[[str, Any], bool], answers: int) -> None:
+    def __init__(self, due: Callable[[str, Any], bool], answers: int, *, hold_s: float | None = None) -> None:
+        self._hold_s = hold_s
         self.reached, self.released = threading.Event(), threading.Event()
         self._due, self._left, self._lock = due, answers, threading.Lock()
 
@@ -36,7 +37,9 @@ class Hold:
             goes_on = self._left >= 0
         if not goes_on:
             self.reached.set()
-            self.released.wait()
+            self.released.wait(self._hold_s)
+            if self._hold_s is not None:
+                self.released.set()
 
 
 def measured(path: str, body: Any) -> bool:
