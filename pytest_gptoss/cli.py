@@ -1,6 +1,6 @@
 """The command ``pytest-gptoss``: thin fronts to the same checks that pytest runs.
 
-Exit status: 0 all passed, 1 a failure or an INVALID, 4 usage, 130 interrupted.
+Exit status: 0 all passed, 1 a failure or an INVALID, 4 usage, 130 interrupted (Ctrl-C or SIGTERM).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pytest_gptoss import __version__
 from pytest_gptoss.errors import GptossError, UsageError
 from pytest_gptoss.report.wording import LANGUAGES
 from pytest_gptoss.report_files import FORMATS, read_document, write_reports
+from pytest_gptoss.termination import Termination
 
 __all__ = ["main"]
 
@@ -37,14 +38,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand; returns its exit status."""
+    """Run a subcommand; returns its exit status. SIGTERM interrupts it as Ctrl-C does."""
     known, rest = _parser().parse_known_args(arguments)
     try:
-        if known.command in _ACCEPTING:
-            return _ACCEPTING[known.command](known, rest)
-        if rest:
-            raise UsageError(f"unknown option {rest[0]}; see pytest-gptoss {known.command} --help")
-        return _OTHERS[known.command](known)
+        with Termination():
+            return _run(known, rest)
     except UsageError as error:
         print(f"pytest-gptoss: {error}", file=sys.stderr)
         return USAGE
@@ -53,6 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _run(known: argparse.Namespace, rest: Sequence[str]) -> int:
+    if known.command in _ACCEPTING:
+        return _ACCEPTING[known.command](known, rest)
+    if rest:
+        raise UsageError(f"unknown option {rest[0]}; see pytest-gptoss {known.command} --help")
+    return _OTHERS[known.command](known)
 
 
 def _parser() -> argparse.ArgumentParser:

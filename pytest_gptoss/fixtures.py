@@ -5,22 +5,20 @@ Light at import; whatever measures is imported when a test asks.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import pytest_asyncio
 
 from pytest_gptoss.errors import GptossError
 from pytest_gptoss.keys import SESSION
 
 if TYPE_CHECKING:
-    import httpx
-
     from pytest_gptoss.records import Device, Measurement, PromptSet, Scenario, Verdict
     from pytest_gptoss.session import Session
 
 NO_DEVICE = "no device to accept: add --npu-url URL --gpu-url URL, or try --embedded"
+_NO_ASYNCIO = "{} needs pytest-asyncio, which is switched off: add -p pytest_asyncio.plugin"
 
 
 @pytest.fixture(scope="session")
@@ -154,15 +152,13 @@ def assert_accepted(gptoss_session: Session) -> Callable[[Verdict], None]:
     return check
 
 
-@pytest_asyncio.fixture
-async def npu_client(gptoss_session: Session, npu: Device) -> AsyncIterator[httpx.AsyncClient]:
-    """An httpx client bound to the device under test: base URL, key and certificates set."""
-    async with gptoss_session.http_client(npu) as client:
-        yield client
+@pytest.fixture
+def npu_client() -> None:
+    """Stands in for ``async_fixtures.npu_client`` where pytest-asyncio is switched off."""
+    pytest.fail(_NO_ASYNCIO.format("npu_client"), pytrace=False)
 
 
-@pytest_asyncio.fixture
-async def gpu_client(gptoss_session: Session, gpu: Device) -> AsyncIterator[httpx.AsyncClient]:
-    """An httpx client bound to the baseline: base URL, key and certificates set."""
-    async with gptoss_session.http_client(gpu) as client:
-        yield client
+@pytest.fixture
+def gpu_client() -> None:
+    """Stands in for ``async_fixtures.gpu_client`` where pytest-asyncio is switched off."""
+    pytest.fail(_NO_ASYNCIO.format("gpu_client"), pytrace=False)

@@ -8,15 +8,18 @@ asks.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_gptoss import fixtures
 from pytest_gptoss.errors import GptossError
-from pytest_gptoss.keys import FAMILIES, MEASURED_S, ROW, SESSION, TIERS
+from pytest_gptoss.keys import FAMILIES, MEASURED_S, NEEDS_RUN, ROW, SESSION, TIERS
 from pytest_gptoss.options import add_options, read_options
+from pytest_gptoss.resources import acceptance_tests
 
 if TYPE_CHECKING:
     from pytest_gptoss.session import Session
@@ -34,6 +37,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Register markers and fixtures; with a device named, check every option before anything runs."""
     for family in FAMILIES:
@@ -41,12 +45,24 @@ def pytest_configure(config: pytest.Config) -> None:
     for tier in TIERS:
         config.addinivalue_line("markers", f"{tier}: thresholds of the tier '{tier}'")
     config.pluginmanager.register(fixtures, "gptoss-fixtures")
+    if _has(config, "asyncio", "pytest_asyncio.plugin"):
+        # pytest-asyncio comes with this package: what it says of a scope that is not set must not end a suite
+        # that never asked for it, where warnings are errors. The scope itself stays what it was.
+        warnings.filterwarnings("ignore", "The configuration option .asyncio_default_fixture_loop_scope.")
+        from pytest_gptoss import async_fixtures
+
+        config.pluginmanager.register(async_fixtures, "gptoss-async-fixtures")
     config.pluginmanager.register(_NothingJudged(), "gptoss-nothing-judged")
     try:
         if read_options(config).values:
             start_session(config)
     except GptossError as error:
         raise pytest.UsageError(f"gptoss: {error}") from None
+
+
+def _has(config: pytest.Config, *names: str) -> bool:
+    """Whether a plugin is registered, by the name of its entry point or of its module."""
+    return any(config.pluginmanager.hasplugin(name) for name in names)
 
 
 def start_session(config: pytest.Config) -> Session:
@@ -62,6 +78,39 @@ def start_session(config: pytest.Config) -> Session:
         config.stash[SESSION] = session
         config.pluginmanager.register(session, "gptoss-session")
     return session
+
+
+def _is_ours(path: Path) -> bool:
+    if path.suffix != ".py" or not path.name.startswith("test_") or path.parent.name != "acceptance":
+        return False
+    return path.parent.resolve() == acceptance_tests()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(
+    file_path: Path, parent: pytest.Collector
+) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """The acceptance tests are collected whatever a project's ``python_files`` say."""
+    found = yield
+    if not found and _is_ours(file_path):
+        return [_AcceptanceTests.from_parent(parent, path=file_path)]
+    return found
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """The acceptance tests are modules of their own kind."""
+    if not _is_ours(module_path):
+        return None
+    module: pytest.Module = _AcceptanceTests.from_parent(parent, path=module_path)
+    return module
+
+
+class _AcceptanceTests(pytest.Module):
+    """A module whose tests are found whatever a project's ``python_functions`` say."""
+
+    def funcnamefilter(self, name: str) -> bool:
+        return name.startswith("test_")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -87,8 +136,20 @@ def _marks(tier: str) -> list[pytest.MarkDecorator]:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Among the acceptance tests preflight comes first; a feature that may kill a server comes last."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Among the acceptance tests preflight comes first; a feature that may kill a server comes last.
+
+    pytest-timeout would count what is measured for the whole run against one row, and pytest-socket would
+    cut off the device that a test asks for: rows carry no time-out, and what measures has its sockets.
+    """
+    if _has(config, "timeout", "pytest_timeout"):
+        for item in items:
+            if ROW in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.timeout(0), append=False)
+    if _has(config, "socket", "pytest_socket"):
+        for item in items:
+            if NEEDS_RUN in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.enable_socket)
     places = [place for place, item in enumerate(items) if ROW in getattr(item, "fixturenames", ())]
     rows = sorted((items[place] for place in places), key=_turn)
     for place, item in zip(places, rows, strict=True):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import platform
+import subprocess
+import time
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -52,6 +54,7 @@ from pytest_gptoss.run import AcceptanceRun
 from pytest_gptoss.servers import Started
 from pytest_gptoss.servers_seen import servers_seen
 from pytest_gptoss.settings import DeviceSettings, Settings, settings_from
+from pytest_gptoss.termination import Termination
 
 if TYPE_CHECKING:
     import httpx
@@ -62,6 +65,8 @@ _LOOKS = ("collectonly", "setupplan", "showfixtures", "show_fixtures_per_test")
 """pytest's options that show tests or fixtures and run none."""
 SELECTED = "selected"
 """The store's document with the rows that were asked for."""
+_WORKERS_END_S = 3.0
+"""How long pytest-xdist's workers may take to end on SIGTERM: what they have measured is kept by then."""
 
 
 class Session:
@@ -83,6 +88,9 @@ class Session:
         self._problems: list[str] = []
         self._devices_told = False
         self._missing: str | None = None
+        self._termination = Termination()
+        self._interrupted_at_start = False
+        self._ended = False
 
     @classmethod
     def from_config(cls, config: pytest.Config) -> Session:
@@ -114,6 +122,7 @@ class Session:
         """The first act of a run: the old report is gone, the new one says that it is running."""
         if self.begun or not self._leads:
             return
+        self._termination.install()
         try:
             self.run.begin()
             self._diagnosis.begin()
@@ -136,20 +145,51 @@ class Session:
         if any(NEEDS_RUN in getattr(item, "fixturenames", ()) for item in session.items):
             self.begin()
         if self._worker is not None and self.active:
+            self._termination.install()
             # The controller collects nothing, and hears no more of its workers once it was interrupted.
             with contextlib.suppress(GptossError):
                 self.run.store.save_document(SELECTED, rows)
 
     def start_servers(self) -> Started:
         """Start the servers of this run; pytest-xdist's controller does so before its workers."""
-        return self.run.servers.started() if self._leads else Started()
+        if not self._leads or self._interrupted_at_start:
+            return Started()
+        try:
+            return self.run.servers.started()
+        except KeyboardInterrupt:
+            # pytest-xdist starts its workers before pytest's session has begun, and an interruption there
+            # would end without any report: it goes on at the collection.
+            self._interrupted_at_start = True
+            return Started()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        """An interruption while servers were started goes on here, where reports follow."""
+        if self._interrupted_at_start:
+            raise KeyboardInterrupt
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """The run is interrupted: nothing shall interrupt its reports."""
+        self._termination.let_end()
+        if self._termination.came:
+            # pytest reads every source file on the way, which takes seconds that a CI runner may not give.
+            excinfo.traceback = excinfo.traceback[-1:]
+            excinfo.value.__suppress_context__ = True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write every report, before JUnit's file is written, however the run has ended."""
+        self._termination.let_end()
         if not self.begun:
             return
-        state = _state(session, exitstatus)
+        self._end(_state(session, exitstatus))
+        if self._problems and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _end(self, state: State) -> None:
+        """Write the reports, stop what was started, and leave the report directory to others."""
+        self._ended = True
         try:
             if state == "interrupted":
                 with self._noting("pytest-xdist's workers could not be ended"):
@@ -158,8 +198,6 @@ class Session:
                 self._conclude(state)
         finally:
             self.run.close()
-        if self._problems and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @contextlib.contextmanager
     def _noting(self, what: str) -> Iterator[None]:
@@ -176,12 +214,18 @@ class Session:
     def _end_workers(self) -> None:
         """pytest-xdist, after Ctrl-C: nobody measures any more when what was measured is judged."""
         controller = self._config.pluginmanager.get_plugin("dsession")
-        if controller is not None:
-            controller.pytest_sessionfinish()
+        if controller is None:
+            return
+        if self._termination.came:
+            _terminate_workers(controller)
+        controller.pytest_sessionfinish()
 
     def pytest_unconfigure(self) -> None:
-        """Stop what was started, also when the session never came to its end."""
+        """Stop what was started, and say that the run was interrupted when its session never began."""
+        if self.begun and not self._ended:
+            self._end("interrupted")
         self.run.close()
+        self._termination.restore()
 
     # -- asking -------------------------------------------------------------------------------
 
@@ -315,6 +359,8 @@ class Session:
             if self._missing is not None:
                 terminal.line(self._missing)
             terminal.line(f"reports: {self.run.settings.report}")
+        if self._termination.came:
+            terminal.line("gptoss: SIGTERM ended the run, as Ctrl-C does", red=True)
         for problem in self._problems:
             terminal.line(printable(f"gptoss: {problem}"), red=True)
 
@@ -492,6 +538,23 @@ def _device_line(probed: ProbedDevice) -> str:
     label = named({"label": device.label, "server_version": device.server_version})
     found = f"{device.name}: {label}, {device.model}, context {device.max_model_len}; {', '.join(can)}"
     return printable(f"{found}; lacks {', '.join(lacks)}" if lacks else found)
+
+
+def _terminate_workers(controller: Any) -> None:
+    """Pass SIGTERM on to pytest-xdist's workers on this machine: told by xdist alone they measure on for 5 s.
+
+    They keep what they have measured first of all; those that do not end soon afterwards are killed.
+    """
+    gateways = getattr(controller.nodemanager, "group", ())
+    found = (getattr(getattr(gateway, "_io", None), "popen", None) for gateway in gateways)
+    processes = [process for process in found if process is not None]
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + _WORKERS_END_S
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, deadline - time.monotonic()))
+        process.kill()
 
 
 def _state(session: pytest.Session, exitstatus: int) -> State:

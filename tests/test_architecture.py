@@ -13,7 +13,7 @@ PACKAGE = Path(pytest_gptoss.__file__).parent
 
 FOUNDATION = {
     "errors", "finite", "harmony", "lifetime", "printable", "records", "resources", "sentinels",
-    "server_process", "token_text",
+    "server_process", "termination", "token_text",
 }  # fmt: skip
 ALLOWED = {
     "client": FOUNDATION | {"client"},
@@ -32,6 +32,7 @@ ALLOWED = {
     "harmony": {"token_text"},
     "lifetime": set(),
     "server_process": {"errors"},
+    "termination": set(),
 }
 FORBIDDEN_PACKAGES = {
     "client": {"pytest"},

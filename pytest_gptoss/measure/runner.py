@@ -20,6 +20,7 @@ from pytest_gptoss.errors import MeasurementError, RequestError
 from pytest_gptoss.measure.drift import DriftPoints, positions, why_not_asked
 from pytest_gptoss.measure.features import TOOL_SCHEMAS, FeatureTrial, item_ids
 from pytest_gptoss.measure.identity import Watch, provenance_of
+from pytest_gptoss.measure.interruption import interrupted, interruption
 from pytest_gptoss.measure.load_level import LevelRun, why_too_long
 from pytest_gptoss.measure.needle_trial import NeedleTrials, why_left_out
 from pytest_gptoss.measure.progress import Progress
@@ -89,6 +90,8 @@ class Runner:
         self._store = store
         self._progress = progress
         self._seen: MutableMapping[str, ServerIdentity] = {} if seen is None else seen
+        self._under_way: set[str] = set()
+        """Ids of the scenarios that were begun and have not come to their end."""
 
     def measure(self, scenarios: Sequence[Scenario]) -> None:
         """Measure every scenario and save each as it ends. Scenarios they rest on must be stored.
@@ -106,9 +109,20 @@ class Runner:
         if by_device:
             side_by_side = (each for group in by_device.values() for each in group)
             self._progress.start({scenario.title: self._size(scenario) for scenario in side_by_side})
-            run_async(self._measure_devices(by_device))
+            try:
+                run_async(self._measure_devices(by_device))
+            except BaseException as error:
+                # The tasks were cancelled, and do not know why.
+                self._tell_what_interrupted(error)
+                raise
         for level in levels:
             self._measure_level(level)
+
+    def _tell_what_interrupted(self, error: BaseException) -> None:
+        for scenario_id in self._under_way:
+            measurement = self._store.load(scenario_id)
+            if measurement is not None:
+                self._store.save(interrupted(measurement, error))
 
     def _measure_level(self, scenario: Load) -> None:
         shape, device = self._workload.levels[scenario.concurrency], self._devices[scenario.device]
@@ -134,6 +148,10 @@ class Runner:
                 after = run_async(self._look_at(scenario.device))
         except RequestError as error:
             failures = (Failure("*", error.kind, f"{scenario.title}: {error}"),)
+        except BaseException as error:
+            if not complete:
+                failures = (interruption(scenario.device, error),)
+            raise
         finally:
             self._store.save(
                 Measurement(
@@ -181,8 +199,10 @@ class Runner:
         results: dict[str, Any] = {}
         failures: dict[str, Failure] = {}
         finished = False
+        self._under_way.add(scenario.id)
         try:
             finished = await self._ask_all(scenario.title, job, results, failures)
+            self._under_way.discard(scenario.id)
             after = await watch.look() if job.asks else ()
         finally:
             order = [item_id for item_id, _ in job.asks]

@@ -74,13 +74,17 @@ class Store:
         with _explained(self.directory):
             self.directory.parent.mkdir(parents=True, exist_ok=True)
             handle = self.directory.with_name(CLAIM).open("a+b")
-            if not _try_to_acquire(handle):
-                handle.close()
+        with contextlib.ExitStack() as closed:
+            closed.enter_context(handle)
+            with _lockable(Path(handle.name)):
+                free = _try_to_acquire(handle)
+            if not free:
                 raise StoreError(
                     f"{self.directory.parent}: another run is measuring there; wait for its end, "
                     "or name another directory with --gptoss-report DIR"
                 )
-            self._claim = handle
+            closed.pop_all()
+        self._claim = handle
 
     def release(self) -> None:
         """Let other runs have the directory."""
@@ -138,7 +142,8 @@ class Store:
         with _explained(self.directory):
             handle = (self.directory / "lock").open("a+b")
         with handle:
-            _acquire(handle)
+            with _lockable(Path(handle.name)):
+                _acquire(handle)
             self._held = 1
             try:
                 yield
@@ -235,8 +240,9 @@ def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
             fill(file)
             file.flush()
             os.fsync(file.fileno())
-        # Files made aside are private; reports are there to be passed on.
-        Path(aside).chmod(0o644)
+        # Files made aside are private; reports are there to be passed on. Some shares know no permissions.
+        with contextlib.suppress(OSError):
+            Path(aside).chmod(0o644)
         Path(aside).replace(path)
     except BaseException:
         Path(aside).unlink(missing_ok=True)
@@ -269,6 +275,19 @@ def _explained(path: Path) -> Iterator[None]:
         raise StoreError(
             f"{path}: {error.strerror or error}; the run directory must be writable and have room: "
             "name another with --gptoss-report DIR"
+        ) from error
+
+
+@contextlib.contextmanager
+def _lockable(path: Path) -> Iterator[None]:
+    """Explain that a lock cannot be had at all, as on a share whose server knows none."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path}: this file cannot be locked ({error.strerror or error}), and the lock keeps runs and "
+            "pytest-xdist's workers apart; some network shares know no locks: name a directory on a disk of "
+            "this machine with --gptoss-report DIR"
         ) from error
 
 

@@ -130,7 +130,8 @@ def _absent(npu: Points, gpu: Points, *, compared: int) -> str | None:
 
 
 def _asked(segment: Measurement[DriftPoint]) -> int:
-    return len(segment.items) + len(segment.failures) + len(segment.left_out)
+    failed = sum(failure.item_id != "*" for failure in segment.failures)
+    return len(segment.items) + failed + len(segment.left_out)
 
 
 # -- the trend ----------------------------------------------------------------------------------

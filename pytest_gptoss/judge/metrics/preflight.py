@@ -365,7 +365,8 @@ def _served_context(measurement: Measurement[ServerFacts]) -> int:
 def _smoke(measurement: Measurement[Generation], prompt_id: str) -> Generation:
     """One smoke question by itself: what became of the other does not matter."""
     items = tuple(item for item in measurement.items if item.prompt_id == prompt_id)
-    failures = tuple(each for each in measurement.failures if each.item_id in (prompt_id, "*"))
+    whole = () if items else ("*",)  # what ended the measuring after this answer is no matter either
+    failures = tuple(each for each in measurement.failures if each.item_id in (prompt_id, *whole))
     complete = measurement.complete or bool(items)
     return sound_items(replace(measurement, items=items, failures=failures, complete=complete), "prompts")[0]
 
