@@ -19,10 +19,11 @@ from pytest_gptoss.measure.server_counters import (
 )
 from pytest_gptoss.records import Device, Failure, Load, LoadLevel, LoadShape, RequestTiming
 
-__all__ = ["LevelRun", "why_too_long"]
+__all__ = ["LevelRun", "counted", "why_too_long"]
 
 WARM_UP_TOKENS = 32
 """Most output tokens of a request that only warms the server up."""
+_RUNNING_USAGE = {"stream_options": {"include_usage": True, "continuous_usage_stats": True}}
 FAILED_ROUNDS = 3
 """A level is given up after so many failures in a row for each request in flight: other scenarios, which
 ask one by one, give up after as many."""
@@ -67,10 +68,13 @@ class LevelRun:
         name = f"gptoss-{secrets.token_hex(4)}-{self.scenario.device}-{self.scenario.level}"
         model, warm = self.device.model, self.shape.concurrency
         warming = _cut(prompts.requests(f"{name}-warm", model=model, first=0, last=warm))
-        _refuse_unanswered(self._run(warming, lambda _: None).requests)
+        warmed = self._run(warming, lambda _: None).requests
+        _refuse_unanswered(warmed)
         before = run_async(self._beforehand())
         self.level = replace(self.level, frame_tokens=prompts.frame_tokens)
-        requests = prompts.requests(name, model=model, first=warm, last=warm + self.shape.requests)
+        requests = counted(
+            prompts.requests(name, model=model, first=warm, last=warm + self.shape.requests), warmed
+        )
         try:
             run = self._run(requests, self._keep)
             self.level = replace(self.level, requests=run.requests, health=run.health)
@@ -136,6 +140,17 @@ def _refuse_unanswered(warm_up: Sequence[RequestTiming]) -> None:
     errors = [timing.error for timing in warm_up if timing.error is not None]
     if errors and not any(timing.token_ns for timing in warm_up):
         raise _Unanswered(errors[0])
+
+
+def counted(requests: tuple[LoadRequest, ...], warmed: Sequence[RequestTiming]) -> tuple[LoadRequest, ...]:
+    """The same requests; they ask for a running usage where one that warmed up came without token ids.
+
+    One of the two must say how many tokens each event carries. Usage makes every event longer, so it is not
+    asked for where ids do.
+    """
+    if all(timing.error is not None or timing.counted_by == "ids" for timing in warmed):
+        return requests
+    return tuple(replace(request, body={**request.body, **_RUNNING_USAGE}) for request in requests)
 
 
 async def _round_trips(client: VllmClient) -> tuple[float, ...]:

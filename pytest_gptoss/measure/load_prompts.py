@@ -72,8 +72,7 @@ async def load_prompts(
     if shape.endpoint == "completions":
         pool = await _prose_ids(client, shape.prompt_tokens, able=able, seed=seed)
         prompts = islice(token_prompts(pool, shape.prompt_tokens, seed=seed), count)
-        bodies = tuple(_told(_token_body(ids, shape), able) for ids in prompts)
-        return LoadPrompts(bodies, COMPLETIONS, 0)
+        return LoadPrompts(tuple(_token_body(ids, shape) for ids in prompts), COMPLETIONS, 0)
     counter = PromptCounter(client, able=able, sample=ASK)
     texts = await chat_texts(shape.prompt_tokens, count=count + 1, seed=seed, counter=counter)
     slip = await counter.used(texts[-1]) - shape.prompt_tokens
@@ -81,8 +80,7 @@ async def load_prompts(
         counter.frame = (counter.frame or 0) + slip
         texts = await chat_texts(shape.prompt_tokens, count=count + 1, seed=seed, counter=counter)
     frame = await counter.used(ASK) if counter.frame is None else counter.frame
-    bodies = tuple(_told(_chat_body(text, shape), able) for text in texts[:count])
-    return LoadPrompts(bodies, CHAT, frame)
+    return LoadPrompts(tuple(_chat_body(text, shape) for text in texts[:count]), CHAT, frame)
 
 
 async def chat_texts(tokens: int, *, count: int, seed: int, counter: Count) -> list[str]:
@@ -153,13 +151,3 @@ def _token_body(ids: Sequence[int], shape: LoadShape) -> Body:
     body = completion_body(ids, max_tokens=shape.max_tokens, top=None)
     del body["stop_token_ids"]
     return {**body, "ignore_eos": True}
-
-
-def _told(body: Body, able: Capabilities) -> Body:
-    """The body, asking for usage counts that run along where the device gave no token ids.
-
-    One of the two must say how many tokens each event carries; counts make every event longer.
-    """
-    if able.token_ids:
-        return body
-    return {**body, "stream_options": {**body["stream_options"], "continuous_usage_stats": True}}

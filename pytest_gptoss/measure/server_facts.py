@@ -87,7 +87,8 @@ def _graphs_and_platform(config: Json, system: Json) -> dict[str, str]:
         if not isinstance(key, list) and key in _GRAPH_MODES:
             told["cudagraph_mode"] = _GRAPH_MODES[key]
     kind = _within(config, "device_config", "device_type") or _within(config, "device_config", "device")
-    if isinstance(kind, str) and kind not in ("", "auto"):
+    kind = kind.partition(":")[0] if isinstance(kind, str) else ""  # a torch.device may have an index
+    if kind not in ("", "auto"):
         hip = str(_within(system, "hip_compiled_version") or "")
         told["platform"] = "rocm" if kind == "cuda" and hip[:1].isdigit() else kind
     return told

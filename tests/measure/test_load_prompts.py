@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from test_needle import FRAME, Counter, merging, thirds
 
 from pytest_gptoss.errors import DialectError
-from pytest_gptoss.measure.load_prompts import ASK, LoadPrompts, chat_texts, load_prompts, token_prompts
-from pytest_gptoss.records import Capabilities, LoadShape
+from pytest_gptoss.measure.load_prompts import ASK, LoadPrompts, chat_texts, token_prompts
 
 
 def texts(tokens, *, count=20, counter, seed=5):
@@ -83,15 +82,3 @@ def test_each_request_has_an_id_and_a_salt_of_its_own():
     assert {each.body["model"] for each in made} == {"m"}
     assert len({each.body["cache_salt"] for each in (*warm, *made)}) == 3
     assert "model" not in prompts.requests("x", model=None, first=0, last=1)[0].body
-
-
-@pytest.mark.parametrize("token_ids", [True, False])
-def test_a_device_without_token_ids_is_asked_for_a_running_usage(token_ids):
-    """One of the two must say how many tokens each event carries; what nobody needs is not asked for."""
-    shape = LoadShape(1, 2, 64, 8, endpoint="completions")
-    able = Capabilities(token_ids=token_ids)
-    made = asyncio.run(load_prompts(None, shape, able=able, count=2))
-    for body in made.bodies:
-        assert body["return_token_ids"] is True
-        usage = {} if token_ids else {"continuous_usage_stats": True}
-        assert body["stream_options"] == {"include_usage": True, **usage}

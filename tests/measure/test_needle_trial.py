@@ -56,3 +56,9 @@ def test_the_final_channel_is_counted_in_tokens_where_ids_are_told():
     )
     assert final_tokens(answer(preamble, None)) == 300
     assert final_tokens(answer("", (200005, 35644, 200008, 7, 7))) == 0
+
+
+def test_the_final_channel_is_counted_where_the_parser_loses_its_text():
+    ids = (200005, 35644, 200008, 7, 200007, 200006, 173781, 200005, 17196, 200008, 1, 2, 3)
+    assert final_tokens(answer("", ids)) == 3
+    assert final_tokens(answer("", None)) == 0

@@ -158,6 +158,7 @@ def test_the_platform_in_a_log(log, line, platform):
         ({"device": None, "device_type": "cuda"}, {"hip_compiled_version": "N/A"}, "cuda"),
         ({"device_type": "cuda"}, {"hip_compiled_version": "7.0.5"}, "rocm"),
         ({"device": "cpu"}, None, "cpu"),
+        ({"device": "npu:0"}, None, "npu"),
         ({"device": "auto"}, {}, None),
         ("cuda", {}, None),
     ],

@@ -103,6 +103,7 @@ def test_a_level_that_never_began_survives(tmp_path):
     [
         NeedleAnswer(1, "7842", 1024, 0.5, 1024, "答", "思", "stop", first_token_ms=12.5, cached_tokens=0),
         NeedleAnswer(0, "7842", 1024, 0.5, trouble="timeout", message="late"),
+        NeedleAnswer(2, "7842", 1024, 0.5, 1024, "答", token_ids=(200005, 17196, 200008, 1, 200002)),
         DriftPoint(4096, 4095, 290, "0f" * 32, -1.2343),
     ],
 )

@@ -43,7 +43,8 @@ def test_what_a_log_gained_is_quoted_with_its_remedy(
     red = {name for name, status in verdicts().items() if status == "INVALID"}
     assert red == {"inputs.identical", "precision.leakage", "precision.rouge_l"}
     found = {each["name"]: each for each in report()["measurements"]["diagnosis"]}
-    assert set(found) == {"rope-operation", "npu-out-of-memory", "acl-graph-capture", "fan"}
+    assert set(found) == {"rope-operation", "npu-out-of-memory", "acl-graph-capture", "fan", "engine-dead"}
+    assert (found["engine-dead"]["kind"], found["engine-dead"]["file"]) == ("answer", None)
     rope = found["rope-operation"]
     assert (rope["device"], rope["file"], rope["line"], rope["kind"]) == ("npu", "npu.log", 3, "log")
     assert rope["times"] >= 3

@@ -114,8 +114,34 @@ def test_without_metrics_uncached_is_skipped_and_the_rest_judged(under_load, emb
         found = judged(run, "uncached.c01", "completed.c01", "ttft.c01")
     assert (found["uncached.c01"].status, found["completed.c01"].status) == ("SKIPPED", "PASS")
     assert "/metrics is needed" in found["uncached.c01"].reason
-    assert found["ttft.c01"].value > 0
+    # What is skipped stops nothing: the row has a reason of its own, for this proxy hands streams over whole.
+    assert found["ttft.c01"].status == "INVALID"
+    assert "buffered in 3 of 3 requests" in found["ttft.c01"].reason
     assert levels_of(run)[0]["server"] is None
+
+
+@pytest.mark.parametrize(
+    ("dropped", "reason"),
+    [
+        (("token_ids", "usage"), "tokens are not accounted for in 3 of 3 requests"),
+        # A running usage was asked for, and accounts for all.
+        (("token_ids",), "buffered in 3 of 3 requests"),
+    ],
+)
+def test_a_gateway_that_passes_on_no_counts_leaves_no_latency(under_load, embedded_pair, dropped, reason):
+    def without(path, event):
+        if path != CHAT or not event.get("choices"):
+            return event
+        choices = [
+            {key: value for key, value in each.items() if key not in dropped} for each in event["choices"]
+        ]
+        return {**{key: value for key, value in event.items() if key not in dropped}, "choices": choices}
+
+    with altering_proxy(embedded_pair["npu"], answer=without) as url:
+        found = judged(under_load(npu=url), "completed.c01", "ttft.c01", "tpot.c01")
+    assert [each.status for each in found.values()] == ["PASS", "INVALID", "INVALID"]
+    assert reason in found["ttft.c01"].reason
+    assert reason in found["tpot.c01"].reason
 
 
 def test_a_round_trip_that_fails_is_only_not_shown(under_load, embedded_pair):
