@@ -134,6 +134,18 @@ def test_other_traffic_is_said_and_its_ttft_is_not_compared(server, says):
     assert [says in line for line in lines] == [True]
 
 
+@pytest.mark.parametrize(("seconds", "count"), [(1e300, 1e-300), (1e307, 1.0), (1.0, 0.0)])
+def test_a_mean_that_no_float_holds_is_not_told(seconds, count):
+    assert server_ttft_ms(told(ttft_seconds=seconds, ttft_count=count)) is None
+
+
+def test_a_count_of_many_digits_is_bounded_in_width():
+    (line,) = disagreements(told(requests=1.5e60), None)
+    assert "the server counted 1.5e+60 requests over the level" in line
+    (line,) = disagreements(told(ttft_seconds=1e60, ttft_count=4.0), None)
+    assert "by the server's own count 2.5e+62 ms" in line
+
+
 def test_a_server_without_a_histogram_tells_no_ttft():
     assert server_ttft_ms(told()) is None
     assert server_ttft_ms(level(request("a", 0, 1, 2))) is None
