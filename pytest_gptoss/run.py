@@ -550,9 +550,8 @@ def _refuse_other_prompts(ours: Mapping[str, Json], replayed: Mapping[str, Json]
         )
 
 
-def _recorded(document: Mapping[str, Json], label: str | None) -> ProbedDevice:
+def _recorded(found: ProbedDevice, label: str | None) -> ProbedDevice:
     """A device of the baseline file; what the user calls it now is preferred to what it was called then."""
-    found = ProbedDevice.from_document(document)
     if label is None or found.device is None:
         return found
     return dataclasses.replace(found, device=dataclasses.replace(found.device, label=label))

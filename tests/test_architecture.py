@@ -12,7 +12,7 @@ import pytest_gptoss
 PACKAGE = Path(pytest_gptoss.__file__).parent
 
 FOUNDATION = {
-    "errors", "lifetime", "printable", "records", "resources", "server_process", "token_text",
+    "errors", "lifetime", "printable", "records", "resources", "server_process", "stored_json", "token_text",
 }  # fmt: skip
 ALLOWED = {
     "client": FOUNDATION | {"client"},
@@ -25,6 +25,7 @@ ALLOWED = {
     "records": set(),
     "resources": {"errors"},
     "printable": set(),
+    "stored_json": {"records"},
     "token_text": {"resources"},
     "lifetime": set(),
     "server_process": {"errors"},
