@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from dataclasses import asdict, dataclass
+from typing import Literal, TypeAlias
 
 from pytest_gptoss.client.endpoint import Secret
 from pytest_gptoss.errors import UsageError
@@ -23,6 +25,22 @@ Players: TypeAlias = Callable[[str, str], Sequence[str]]
 
 _MARKS = "logs"
 _FOUND = "log-findings"
+
+
+@dataclass(frozen=True)
+class _LogFinding:
+    """What a run found in a log, as its store keeps it."""
+
+    kind: Literal["log"]
+    device: str
+    name: str
+    file: str
+    line: int
+    text: str
+    remedy: str
+    source: str
+    explains: tuple[str, ...]
+    times: int
 
 
 class Diagnosis:
@@ -63,7 +81,10 @@ class Diagnosis:
         ]
 
     def findings(self, rows: Sequence[Mapping[str, Json]], players: Players) -> list[dict[str, Json]]:
-        """Everything found, logs first; ``rows`` are the verdicts as reports carry them."""
+        """Everything found, logs first; ``rows`` are the verdicts as reports carry them.
+
+        Raises DamagedFile where a replayed run's findings cannot be read.
+        """
         red = [
             (row["threshold_id"], players(row["npu"], row["threshold_id"]))
             for row in rows
@@ -74,7 +95,8 @@ class Diagnosis:
     def _of_logs(self, red: Sequence[tuple[str, Sequence[str]]]) -> list[dict[str, Json]]:
         """Each signature once a device, with how often it was seen; a replay keeps what its run found."""
         if self._settings.replay is not None:
-            return list(self._store.load_document(_FOUND) or ())
+            kept = self._store.load_document(_FOUND, tuple[_LogFinding, ...]) or ()
+            return [{**asdict(each), "explains": list(each.explains)} for each in kept]
         found: dict[tuple[str, str], dict[str, Json]] = {}
         for line in self._log_lines():
             key = (line.device, line.signature.name)
@@ -89,12 +111,9 @@ class Diagnosis:
         if self._settings.replay is not None:
             return []
         lines = []
-        for device, document in (self._store.load_document(_MARKS) or {}).items():
-            start = LogMark.from_document(document)
-            try:
+        for device, start in (self._store.load_document(_MARKS, Mapping[str, LogMark]) or {}).items():
+            with contextlib.suppress(OSError):  # a log that is gone says nothing; verdicts stand without it
                 lines += self._known_lines(device, start)
-            except OSError:
-                continue  # a log that is gone says nothing; the verdict stands without it
         return lines
 
     def _known_lines(self, device: str, start: LogMark) -> list[LogLine]:

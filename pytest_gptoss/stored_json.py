@@ -6,6 +6,7 @@ key too many or too few, another type, or a number that is not finite; messages 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -93,8 +94,7 @@ def _of_generic(origin: Any, arguments: tuple[Any, ...], kind: Any) -> Reader:
     if origin is Literal:
         return lambda value: value if _is_one_of(value, arguments) else _refuse(value, _either(arguments))
     if origin in (Union, types.UnionType):
-        (needed,) = (_reader(each) for each in arguments if each is not type(None))
-        return lambda value: None if value is None else needed(value)
+        return lambda value: _any_of(tuple(map(_reader, arguments)), value)
     if origin is tuple:
         if arguments[-1] is Ellipsis:
             return lambda value: _sequence(_reader(arguments[0]), value)
@@ -102,6 +102,17 @@ def _of_generic(origin: Any, arguments: tuple[Any, ...], kind: Any) -> Reader:
     if origin is not None and issubclass(origin, Mapping):
         return lambda value: _mapping(_reader(arguments[1]), value)
     raise TypeError(f"{kind} cannot be stored as JSON")
+
+
+def _any_of(readers: tuple[Reader, ...], value: Json) -> Any:
+    """What the first fitting type makes of a value; the last type says what is wrong with it."""
+    if value is None and _NOTHING in readers:
+        return None
+    *others, last = (read for read in readers if read is not _NOTHING)
+    for read in others:
+        with contextlib.suppress(Mismatch):
+            return read(value)
+    return last(value)
 
 
 def _either(allowed: tuple[Any, ...]) -> str:
@@ -192,11 +203,13 @@ def _plain(kind: type, needed: str) -> Reader:
 
 
 _text = _plain(str, "a text")
+_NOTHING = _plain(type(None), "nothing")
 _PLAIN: Mapping[Any, Reader] = {
     Any: lambda value: value,
     int: _whole,
     float: _number,
     bool: _plain(bool, "true or false"),
     str: _text,
+    type(None): _NOTHING,
     Path: lambda value: Path(_text(value)),
 }

@@ -1,12 +1,13 @@
 """Only what a log gained during the run is read; a log begun anew is read from its beginning."""
 
 from pytest_gptoss.measure.server_log import LogMark, gained, mark
+from pytest_gptoss.stored_json import typed
 
 
 def test_what_stood_there_before_is_not_read(tmp_path):
     log = tmp_path / "npu.log"
     log.write_text("old one\nold two\n")
-    start = LogMark.from_document(mark(log).document())
+    start = typed(LogMark, mark(log).document())
     assert list(gained(start)) == []
     with log.open("a") as file:
         file.write("new one\r\nnew two")
