@@ -17,16 +17,20 @@ import pytest
 from stored_runs import DEVICES, TASK, make_baseline, make_run, scenarios
 
 from pytest_gptoss.errors import DamagedFile, UsageError
+from pytest_gptoss.findings import findings
+from pytest_gptoss.judge.catalogue import Roles
 from pytest_gptoss.measure import corpus
 from pytest_gptoss.measure.baseline import read_baseline
 from pytest_gptoss.measure.store import Store
 from pytest_gptoss.replay import replayed
 from pytest_gptoss.report.markdown import markdown
+from pytest_gptoss.report_files import read_document, write_reports
 from pytest_gptoss.resources import acceptance_tests
 from pytest_gptoss.session import Session
 from pytest_gptoss.settings import DeviceSettings, Settings
 
 CHANGES = 500
+CHANGES_TO_DOCUMENT = 80
 CHUNKS = 10
 EVERY = CHANGES // CHUNKS
 EVERYTHING = bool(os.environ.get("GPTOSS_TEST_EVERYTHING"))
@@ -301,15 +305,52 @@ def _change_baseline(stored, work, draw):
     return _with_baseline(work / "base.zip", stored, work / "report")
 
 
+def test_no_change_to_a_report_document_ends_in_a_traceback(stored, tmp_path):
+    session, _ = _judged(stored, tmp_path / "report")
+    content = json.dumps(session._document).encode()
+    told = Counter()
+    for seed in range(CHANGES_TO_DOCUMENT):
+        draw = random.Random(seed)
+        (tmp_path / "acceptance.json").write_bytes(_change(content, "acceptance.json", draw))
+        with _told_of(seed):
+            told[_rendered(tmp_path, with_html=seed % 10 == 0)] += 1
+    assert told["refused"] > CHANGES_TO_DOCUMENT // 4
+    assert told["rendered"] > 10
+
+
+def _rendered(directory, *, with_html):
+    try:
+        document = read_document(directory)
+    except UsageError as error:
+        _is_a_line(str(error).replace(str(directory), ""))
+        return "refused"
+    more = ("html",) if with_html else ()
+    write_reports(directory, document, formats=("md", "junit", "json", *more), language="zh")
+    return "rendered"
+
+
+def test_a_damaged_info_metric_says_so_as_its_finding(stored, tmp_path):
+    shutil.copytree(stored, tmp_path / "run-a")
+    path = tmp_path / "run-a" / "run" / "info-npu-edges.json"
+    kept = json.loads(path.read_text())
+    roles = Roles(npu="npu", gpu="gpu", cpu=None, prompt_ids_of=None, trials=1, first=None)
+    for damaged in ("[", "3", json.dumps({**kept, "n": "4"}), json.dumps({**kept, "details": {"edges": 1}})):
+        path.write_text(damaged)
+        found = findings(Store(path.parent), [roles], [])
+        (note,) = (each for each in found["notes"] if each.startswith("edges is not known: "))
+        _is_a_line(note)
+        assert found["edges"] == []
+
+
 @pytest.mark.parametrize("name", ["run/devices.json", "run/instrument.json", "run/log-findings.json",
-                                  "run/info-npu-edges.json", "run/measurements/preflight-npu.json",
+                                  "run/measurements/preflight-npu.json",
                                   "run/measurements/load-npu-c01-t0.requests.npy"])  # fmt: skip
 def test_what_is_damaged_is_named_in_the_reports_and_the_rest_is_judged(name, stored, tmp_path):
     shutil.copytree(stored, tmp_path / "run-a")
     (tmp_path / "run-a" / name).write_text("[1, null]")
     session, found = _judged(tmp_path / "run-a", tmp_path / "report")
     assert name.removeprefix("run/") in json.dumps(session._document)
-    assert found["INVALID"] or name in ("run/log-findings.json", "run/info-npu-edges.json")
+    assert found["INVALID"] or name == "run/log-findings.json"
 
 
 def test_pytest_itself_tells_it_in_a_line(stored, tmp_path):
