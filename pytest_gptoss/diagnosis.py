@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
 
 from pytest_gptoss.client.endpoint import Secret
-from pytest_gptoss.errors import UsageError
+from pytest_gptoss.errors import DamagedFile, UsageError
 from pytest_gptoss.judge.diagnosis import (
     LogLine,
     Signatures,
@@ -18,6 +20,7 @@ from pytest_gptoss.judge.diagnosis import (
     read_symptoms,
 )
 from pytest_gptoss.judge.facts import FactBook
+from pytest_gptoss.measure.devices import probed_devices
 from pytest_gptoss.measure.server_log import LogMark, gained, last_start, mark, shown
 from pytest_gptoss.measure.store import Store
 from pytest_gptoss.printable import printable
@@ -38,6 +41,22 @@ Players: TypeAlias = Callable[[str, str], Sequence[str]]
 
 _MARKS = "logs"
 _FOUND = "log-findings"
+
+
+@dataclass(frozen=True)
+class _LogFinding:
+    """What a run found in a log or in an answer, as its store keeps it; an answer has no file and line."""
+
+    kind: Literal["log", "answer"]
+    device: str
+    name: str
+    file: str | None
+    line: int | None
+    text: str
+    remedy: str
+    source: str
+    explains: tuple[str, ...]
+    times: int
 
 
 class Diagnosis:
@@ -79,7 +98,10 @@ class Diagnosis:
         ]
 
     def findings(self, rows: Sequence[Mapping[str, Json]], players: Players) -> list[dict[str, Json]]:
-        """Everything found, logs first; ``rows`` are the verdicts as reports carry them."""
+        """Everything found, logs first; ``rows`` are the verdicts as reports carry them.
+
+        Raises DamagedFile where a replayed run's findings cannot be read.
+        """
         red = [
             (row["threshold_id"], players(row["npu"], row["threshold_id"]))
             for row in rows
@@ -94,7 +116,8 @@ class Diagnosis:
         the server may have been asked for what it need not have.
         """
         if self._settings.replay is not None:
-            return list(self._store.load_document(_FOUND) or ())
+            kept = self._store.load_document(_FOUND, tuple[_LogFinding, ...]) or ()
+            return [{**asdict(each), "explains": list(each.explains)} for each in kept]
         found: dict[tuple[str, str], dict[str, Json]] = {}
         for line in self._log_lines():
             key = (line.device, line.signature.name)
@@ -115,12 +138,9 @@ class Diagnosis:
         if self._settings.replay is not None:
             return []
         lines = []
-        for device, document in (self._store.load_document(_MARKS) or {}).items():
-            start = LogMark.from_document(document)
-            try:
+        for device, start in (self._store.load_document(_MARKS, Mapping[str, LogMark]) or {}).items():
+            with contextlib.suppress(OSError):  # a log that is gone says nothing; verdicts stand without it
                 lines += self._known_lines(device, start)
-            except OSError:
-                continue  # a log that is gone says nothing; the verdict stands without it
         return lines
 
     def _known_lines(self, device: str, start: LogMark) -> list[LogLine]:
@@ -149,9 +169,10 @@ class Diagnosis:
                     "" if measurement is None else measurement.device, told
                 )
             lines += self._answered[scenario_id]
-        for each in self._store.load_document("devices") or ():
-            notes = each["device"]["capabilities"]["notes"] if each["device"] else {}
-            lines += self._known_answers(each["name"], notes.values())
+        with contextlib.suppress(DamagedFile):  # who cannot be read says nothing; verdicts stand without it
+            for each in probed_devices(self._store) or ():
+                notes = each.device.capabilities.notes if each.device is not None else {}
+                lines += self._known_answers(each.name, notes.values())
         return lines
 
     def _known_answers(self, device: str, texts: Iterable[str]) -> list[LogLine]:

@@ -5,6 +5,7 @@
     ├── InsufficientData       a metric has nothing sound to compute from
     │   └── ConditionAbsent        what it looks at is no part of this run: its row is skipped
     ├── MeasurementError       a scenario could not be measured
+    │   ├── DamagedFile            what was measured is stored in a file that is not as it was written
     │   └── RequestError       one request failed
     │       ├── ConnectError       nothing answers at that address
     │       │   └── UnknownHost        no such host
@@ -29,6 +30,7 @@ __all__ = [
     "Cause",
     "ConditionAbsent",
     "ConnectError",
+    "DamagedFile",
     "DialectError",
     "GptossError",
     "InsufficientData",
@@ -72,6 +74,10 @@ class ConditionAbsent(InsufficientData):
 
 class MeasurementError(GptossError):
     """A scenario could not be measured; what was measured before it stays in the store."""
+
+
+class DamagedFile(MeasurementError):
+    """A file of a run's store is not what was written: the message says file, place and rule."""
 
 
 class RequestError(MeasurementError):

@@ -6,13 +6,16 @@ Whatever a renderer shows comes from here, through ``acceptance.json``: no figur
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from pytest_gptoss.errors import DamagedFile
 from pytest_gptoss.judge.catalogue import INFO, METRICS, Roles
 from pytest_gptoss.judge.vocabulary import unlike
 from pytest_gptoss.measure.store import Store
 from pytest_gptoss.records import Generation, Greedy, Json, Measurement, Preflight
 from pytest_gptoss.report.precision import CONTRACT_METRICS
+from pytest_gptoss.stored_json import Mismatch, typed
 from pytest_gptoss.token_diffs import token_diff
 
 __all__ = ["findings", "info_name"]
@@ -48,9 +51,52 @@ def findings(store: Store, roles: Iterable[Roles], rows: Rows) -> dict[str, Json
     return found
 
 
+@dataclass(frozen=True)
+class _Info:
+    """An info metric as the store keeps it."""
+
+    value: float | None
+    unit: str | None
+    n: int | None
+    ci: tuple[float, float] | None
+    details: Mapping[str, Json]
+    finding: str | None
+
+
+@dataclass(frozen=True)
+class _Edge:
+    """Two devices compared, in the details of the info metric ``edges``."""
+
+    perplexity_ratio: float | None
+    kl: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class _Edges:
+    edges: Mapping[str, _Edge]
+    odd_one_out: str | None
+    finding: str | None = None
+
+
+def _read_info(store: Store, npu: str, name: str) -> _Info | None:
+    """An info metric, None when it was not kept; one that cannot be read says so as its finding."""
+    try:
+        found: _Info | None = store.load_document(info_name(npu, name), _Info)
+        if found is not None and found.value is not None and name == "edges":
+            typed(_Edges, dict(found.details))
+    except (DamagedFile, Mismatch) as error:
+        return _Info(None, None, None, None, {}, f"{name} is not known: {error}")
+    return found
+
+
 def _info(store: Store, npu: str) -> list[dict[str, Json]]:
-    documents = ((name, store.load_document(info_name(npu, name))) for name in INFO)
-    rows = [{"device": npu, "name": name, **document} for name, document in documents if document is not None]
+    documents = ((name, _read_info(store, npu, name)) for name in INFO)
+    rows = [
+        {"device": npu, "name": name, **asdict(document), "ci": document.ci and list(document.ci)}
+        for name, document in documents
+        if document is not None
+    ]
     drifts = [row for row in rows if row["name"].startswith("position_drift.")]
     told = _longest_drift(drifts)
     return [row for row in rows if row not in drifts or row in told]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from pytest_gptoss.errors import GptossError
+from pytest_gptoss.errors import DamagedFile, GptossError
 from pytest_gptoss.measure.store import Store
-from pytest_gptoss.records import InstrumentError, Json, LoadShape
+from pytest_gptoss.records import InstrumentError, LoadShape
 
 if TYPE_CHECKING:
     from pytest_gptoss.measure.calibration import Calibrated
@@ -17,6 +17,12 @@ __all__ = ["ensure_calibrated", "instrument_errors", "instrument_problems"]
 
 DOCUMENT = "instrument"
 """Concurrency -> ``error`` and ``problem``, one of them null."""
+
+
+@dataclass(frozen=True)
+class _Level:
+    error: InstrumentError | None
+    problem: str | None
 
 
 def ensure_calibrated(store: Store, shapes: Iterable[LoadShape], *, tell: Callable[[str], None]) -> None:
@@ -39,22 +45,27 @@ def ensure_calibrated(store: Store, shapes: Iterable[LoadShape], *, tell: Callab
 
 def instrument_errors(store: Store) -> tuple[InstrumentError, ...]:
     """The calibrated errors, the lowest level first; empty where nothing was calibrated."""
-    errors = [InstrumentError(**level["error"]) for level in _known(store).values() if level["error"]]
+    errors = [level.error for level in _known(store).values() if level.error is not None]
     return tuple(sorted(errors, key=lambda error: error.concurrency))
 
 
 def instrument_problems(store: Store) -> Mapping[int, str]:
     """Concurrency -> why the instrument could not be calibrated there, the lowest first."""
     known = _known(store)
-    return {level: known[str(level)]["problem"] for level in sorted(map(int, known))
-            if known[str(level)]["problem"]}  # fmt: skip
+    problems = {int(level): each.problem for level, each in known.items() if each.problem}
+    return dict(sorted(problems.items()))
 
 
-def _known(store: Store) -> Mapping[str, Json]:
-    return store.load_document(DOCUMENT) or {}
+def _known(store: Store) -> Mapping[str, _Level]:
+    """What was calibrated, by concurrency; raises DamagedFile."""
+    known: Mapping[str, _Level] = store.load_document(DOCUMENT, Mapping[str, _Level]) or {}
+    for level in known:
+        if not (level.isascii() and level.isdigit() and len(level) < 10):
+            raise DamagedFile(f"run/{DOCUMENT}.json: {level[:40]!r} is no concurrency: measure again")
+    return known
 
 
 def _keep(store: Store, found: Calibrated) -> None:
-    error = None if found.error is None else asdict(found.error)
-    level = {"error": error, "problem": found.problem}
-    store.save_document(DOCUMENT, {**_known(store), str(found.concurrency): level})
+    level = _Level(found.error, found.problem)
+    levels = {**_known(store), str(found.concurrency): level}
+    store.save_document(DOCUMENT, {name: asdict(each) for name, each in levels.items()})

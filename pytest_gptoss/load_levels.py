@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from statistics import median
 from typing import Any
 
+from pytest_gptoss.errors import DamagedFile
 from pytest_gptoss.instrument import instrument_errors, instrument_problems
 from pytest_gptoss.judge.accounting import (
     SEVERAL_TOKENS,
@@ -52,10 +53,9 @@ def load_levels(store: Store, plan: Plan, *, devices: Sequence[str], task: LoadT
 
     Levels stand by concurrency, each device's below one another, trial by trial.
     """
-    errors = instrument_errors(store)
+    errors, problems, damaged = _instrument(store)
     found = list(_measured(store, plan, devices, task.trials))
-    problems = instrument_problems(store)
-    problem = None if errors else "; ".join(dict.fromkeys(problems.values())) or None
+    problem = damaged or (None if errors else "; ".join(dict.fromkeys(problems.values())) or None)
     if problem is None and found and not task.calibrate:
         problem = "not calibrated: --gptoss-no-calibration was given"
     shapes = {scenario.concurrency: plan.workload.levels[scenario.concurrency] for scenario, _ in found}
@@ -76,6 +76,14 @@ def load_levels(store: Store, plan: Plan, *, devices: Sequence[str], task: LoadT
             *(_other_statistics(plan) if found else ()),
         ],
     }
+
+
+def _instrument(store: Store) -> tuple[tuple[InstrumentError, ...], Mapping[int, str], str | None]:
+    """The instrument's errors and problems by level, and why neither can be read, if so."""
+    try:
+        return instrument_errors(store), instrument_problems(store), None
+    except DamagedFile as error:
+        return (), {}, str(error)
 
 
 def _other_statistics(plan: Plan) -> Iterator[str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.errors import UsageError
-from pytest_gptoss.records import Json, LoadTask, NeedleTask
-from pytest_gptoss.settings import DeviceSettings, Settings
+from pytest_gptoss.records import CORPUS, Json, LoadTask, NeedleTask, Role
+from pytest_gptoss.settings import DeviceSettings, Inputs, NeedleGrid, Settings
+from pytest_gptoss.stored_json import Mismatch, parse, typed
 
 __all__ = ["replayed", "run_facts"]
 
@@ -32,6 +35,27 @@ def run_facts(settings: Settings, profile: str, workload: Mapping[str, Json]) ->
     }
 
 
+@dataclass(frozen=True)
+class _StoredDevice:
+    role: Role
+    name: str
+    url: str | None
+    label: str | None
+
+
+@dataclass(frozen=True)
+class _RunFacts:
+    """``run.json``, as ``run_facts`` makes it."""
+
+    devices: tuple[_StoredDevice, ...]
+    inputs: Inputs
+    needle: NeedleTask
+    needle_grid: NeedleGrid
+    load: LoadTask
+    profile: str
+    workload: Mapping[str, str | int | None]
+
+
 def replayed(settings: Settings) -> Settings:
     """``settings`` completed from the run they replay; unchanged when they replay none.
 
@@ -41,25 +65,68 @@ def replayed(settings: Settings) -> Settings:
         return settings
     path = settings.replay / "run" / "run.json"
     try:
-        facts: Mapping[str, Json] = json.loads(path.read_text("utf-8"))
-        devices = tuple(DeviceSettings(**device) for device in facts["devices"])
-        return dataclasses.replace(
-            settings,
-            devices=devices,
-            inputs=facts["inputs"],
-            needle=NeedleTask(**facts["needle"]),
-            needle_grid=facts["needle_grid"],
-            load=_load(facts["load"]),
-            profile=settings.profile or facts["profile"],
-            replayed_workload=facts["workload"],
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        facts: _RunFacts = typed(_RunFacts, parse(path.read_bytes()))
+        _refuse_unsound(facts)
+    except (OSError, Mismatch) as error:
         raise UsageError(
-            f"--gptoss-replay {settings.replay}: no finished run there ({error}); "
+            f"--gptoss-replay {settings.replay}: no finished run there ({_without_path(error)}); "
             "name the directory its reports were written to"
-        ) from error
+        ) from None
+    return dataclasses.replace(
+        settings,
+        devices=tuple(DeviceSettings(each.role, each.name, each.url, each.label) for each in facts.devices),
+        inputs=facts.inputs,
+        needle=facts.needle,
+        needle_grid=facts.needle_grid,
+        load=facts.load,
+        profile=settings.profile or facts.profile,
+        replayed_workload=facts.workload,
+    )
 
 
-def _load(facts: Mapping[str, Json]) -> LoadTask:
-    levels = facts["concurrency"]
-    return LoadTask(**{**facts, "concurrency": None if levels is None else tuple(levels)})
+def _without_path(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"run/run.json: {error.strerror}"
+    return f"run/run.json: {error}"
+
+
+MOST = 10**9
+"""More than any count of a run."""
+
+
+def _refuse_unsound(facts: _RunFacts) -> None:
+    """Raise Mismatch for what no options could have said: names and counts that a run cannot have."""
+    names: set[str] = set()
+    for index, device in enumerate(facts.devices):
+        usual = ("gpu", "cpu", CORPUS)
+        fits = device.name not in usual if device.role == "npu" else device.name == device.role
+        if not fits or device.name in names or not re.fullmatch(r"[A-Za-z0-9_.-]{1,200}", device.name):
+            raise Mismatch(f"no {device.role} is called {device.name[:40]!r}", f".devices[{index}].name")
+        names.add(device.name)
+        if device.url is not None:
+            try:
+                Endpoint.parse(device.url)
+            except UsageError as error:
+                raise Mismatch(str(error), f".devices[{index}].url") from None
+    load, needle = facts.load, facts.needle
+    levels = load.concurrency or (1,)
+    counts = {
+        "needle.trials": (1, needle.trials, 10_000),
+        "needle.seed": (0, needle.seed, 10**18),
+        "needle.max_context_len": (1, needle.max_context_len, MOST),
+        "load.trials": (1, load.trials, 10_000),
+        "load.requests": (1, load.requests, MOST),
+        "load.max_tokens": (2, load.max_tokens, MOST),
+        "load.prompt_tokens": (1, load.prompt_tokens, MOST),
+        "load.concurrency": (1, min(levels), 9999),
+        "load.concurrency[-1]": (min(levels), max(levels), 9999),
+    }
+    for place, (least, count, most) in counts.items():
+        if count is not None and not least <= count <= most:
+            raise Mismatch(f"{count} where a whole number from {least} to {most} belongs", f".{place}")
+    if len(set(levels)) < len(levels):
+        raise Mismatch("a level is named twice", ".load.concurrency")
+    if load.concurrency == ():
+        raise Mismatch("no level is named", ".load.concurrency")
+    if not re.fullmatch(r"[0-9a-f]{64}", str(facts.workload.get("prompts_sha256"))):
+        raise Mismatch("no SHA-256", ".workload.prompts_sha256")

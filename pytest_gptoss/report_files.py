@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -18,6 +17,7 @@ from pytest_gptoss.report.junit import junit
 from pytest_gptoss.report.long_context import long_context_report
 from pytest_gptoss.report.markdown import markdown
 from pytest_gptoss.report.precision import precision_report
+from pytest_gptoss.report.schema import faults, unbounded
 from pytest_gptoss.report.wording import Language
 
 __all__ = [
@@ -36,8 +36,8 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 DOCUMENT = "acceptance.json"
 
-_TOLD = 6
-"""Names of missing parts in one message."""
+LARGEST = 256 << 20
+"""Most bytes of a document; with 10,000 prompts side by side it has about 50 MB."""
 
 _JSON: Mapping[str, Callable[[Document], Json]] = {
     "precision_report.json": precision_report,
@@ -102,54 +102,37 @@ def forget_reports(directory: Path) -> None:
 
 
 def read_document(directory: Path) -> Document:
-    """The document of a stored run; raises UsageError when there is none that this version can read."""
+    """The document of a stored run, checked against its schema; raises UsageError when there is none.
+
+    Figures that are not finite are null in what is returned.
+    """
     path = directory / DOCUMENT
     try:
+        if path.stat().st_size > LARGEST:
+            raise UsageError(
+                f"{path}: more than {LARGEST >> 20} MiB, which no run writes; name another directory"
+            )
         document = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UsageError(
             f"{directory}: there is no {DOCUMENT}; name the directory that a run wrote its reports to"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not a report ({error}); run again, or name another directory") from None
+    beyond = unbounded(document)
+    if beyond is not None:
+        raise UsageError(f"{path}: not a report ({beyond.lstrip('.')}); run again, or name another directory")
     version = document.get("schema_version") if isinstance(document, dict) else None
-    if version != SCHEMA_VERSION:
+    if type(version) is not int or version != SCHEMA_VERSION:
         raise UsageError(
             f"{path}: schema_version is {version!r}, this version reads {SCHEMA_VERSION}: "
             "use the pytest-gptoss that wrote it"
         )
-    lacking = list(islice(_lacking(document, _schema()), _TOLD))
-    if lacking:
-        raise UsageError(f"{path}: not a whole report, it lacks {', '.join(lacking)}; run again")
     readable: Document = finite(document)
+    wrong = faults(readable)
+    if wrong:
+        raise UsageError(f"{path}: not a whole report, {'; '.join(wrong)}; run again")
     return readable
-
-
-def _schema() -> Mapping[str, Json]:
-    schema: Mapping[str, Json] = json.loads(
-        Path(__file__).with_name("report").joinpath("schemas", "acceptance-1.schema.json").read_text("utf-8")
-    )
-    return schema
-
-
-def _lacking(value: Json, schema: Mapping[str, Json], place: str = "") -> Iterator[str]:
-    """What renderers count on and a document lacks, by the schema: objects with their keys, and lists."""
-    kinds = schema.get("type", ())
-    if value is None and "null" in kinds:
-        return
-    if "items" in schema and not isinstance(value, list):
-        yield f"{place} (a list)"
-    elif "items" in schema:
-        for index, each in enumerate(value):
-            yield from _lacking(each, schema["items"], f"{place}[{index}]")
-    elif "object" in kinds and not isinstance(value, dict):
-        yield f"{place} (an object)"
-    elif "object" in kinds:
-        inside = f"{place}." if place else ""
-        yield from (f"{inside}{key}" for key in schema.get("required", ()) if key not in value)
-        for key, of_key in schema.get("properties", {}).items():
-            if key in value:
-                yield from _lacking(value[key], of_key, f"{inside}{key}")
 
 
 def _written(directory: Path, name: str, write: Callable[[Path], object]) -> None:

@@ -29,7 +29,16 @@ from pytest_gptoss.judge.instrument import error_at, why_too_coarse
 from pytest_gptoss.judge.verdicts import invalid, judge, skipped, waived
 from pytest_gptoss.measure.appetite import context_needed
 from pytest_gptoss.measure.baseline import Baseline, read_baseline, record_baseline
-from pytest_gptoss.measure.devices import Access, Address, Met, ProbedDevice, Waiting, not_met, probe_all
+from pytest_gptoss.measure.devices import (
+    Access,
+    Address,
+    Met,
+    ProbedDevice,
+    Waiting,
+    not_met,
+    probe_all,
+    probed_devices,
+)
 from pytest_gptoss.measure.hidden_file import read_hidden
 from pytest_gptoss.measure.progress import Progress
 from pytest_gptoss.measure.rendering import follows_from
@@ -133,7 +142,7 @@ class AcceptanceRun:
         if path is None:
             return ()
         roles = {device.name: device.role for device in self.settings.devices}
-        probed = map(ProbedDevice.from_document, self.store.load_document("devices") or ())
+        probed = probed_devices(self.store) or ()
         devices = {
             each.name: each.document()
             for each in probed
@@ -158,15 +167,15 @@ class AcceptanceRun:
         if self._probed:
             return self._probed
         with self._measuring(), self.store.lock():
-            document = self.store.load_document("devices")
-            if document is None and self.settings.replay is not None:
+            found = probed_devices(self.store)
+            if found is None and self.settings.replay is not None:
                 raise MeasurementError(
                     "the replayed run ended before its devices were probed: there is nothing to judge"
                 )
-            if document is None:
-                document = [each.document() for each in self._probe().values()]
-                self.store.save_document("devices", document)
-        self._probed = {each["name"]: ProbedDevice.from_document(each) for each in document}
+            if found is None:
+                found = tuple(self._probe().values())
+                self.store.save_document("devices", [each.document() for each in found])
+        self._probed = {each.name: each for each in found}
         return self._probed
 
     def device(self, name: str) -> Device:
@@ -224,7 +233,9 @@ class AcceptanceRun:
                 addresses.append(
                     Address(device.role, device.name, url, device.label, device.model, device.log)
                 )
-        waiting = Waiting(self.settings.ready_timeout_s, self._tell, self.store.load_document("id") or "")
+        waiting = Waiting(
+            self.settings.ready_timeout_s, self._tell, self.store.load_document("id", str) or ""
+        )
         probed = {}
         for found, preflight in (*met, *probe_all(addresses, self.access(), waiting)):
             probed[found.name] = found
@@ -468,7 +479,16 @@ class AcceptanceRun:
         given = {name: self._given(name, roles) for name in metric.given}
         if len(metric.statistics) > 1:
             given["statistic"] = statistic
-        return metric.compute(**measured, **given)
+        try:
+            return metric.compute(**measured, **given)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            if self.settings.replay is None and self.baseline is None:
+                raise
+            # Every file is sound in itself, but somebody else has put them together.
+            names = ", ".join(each.id for each in needs.values())
+            raise InsufficientData(
+                f"the stored {names} do not fit together ({type(error).__name__}: {error}): measure again"
+            ) from error
 
     def _given(self, name: str, roles: Roles) -> Json:
         """What the run knows by itself and a metric asks for."""
@@ -587,9 +607,8 @@ def _refuse_other_prompts(ours: Mapping[str, Json], replayed: Mapping[str, Json]
         )
 
 
-def _recorded(document: Mapping[str, Json], label: str | None) -> ProbedDevice:
+def _recorded(found: ProbedDevice, label: str | None) -> ProbedDevice:
     """A device of the baseline file; what the user calls it now is preferred to what it was called then."""
-    found = ProbedDevice.from_document(document)
     if label is None or found.device is None:
         return found
     return dataclasses.replace(found, device=dataclasses.replace(found.device, label=label))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from pytest_gptoss.judge.catalogue import Metric, Roles
 from pytest_gptoss.judge.one_server import Sighting, Source, one_server, one_source, sightings_of
-from pytest_gptoss.measure.devices import ProbedDevice
+from pytest_gptoss.measure.devices import probed_devices
 from pytest_gptoss.measure.store import Store
 from pytest_gptoss.plan import Plan
 from pytest_gptoss.records import Forced, Greedy, Json, Preflight, Rendered, Scenario, ServerIdentity
@@ -15,6 +16,15 @@ __all__ = ["RECORDED", "servers_seen"]
 
 RECORDED = "recorded"
 """The store's document on the baseline file: ``file``, and the ``devices`` that it stands in for."""
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """The store's document on the baseline file."""
+
+    file: str
+    devices: tuple[str, ...]
+
 
 Families = Mapping[str, frozenset[str]]
 
@@ -25,12 +35,12 @@ def servers_seen(
     """``changed``: what stands against one server a device, none where nothing does; ``sources``: all others.
 
     ``rows`` are the verdicts as reports carry them; ``roles`` tells the devices that play in one.
+    Raises DamagedFile where a replayed run's account of its devices cannot be read.
     """
     families = _families(plan, roles, rows)
-    probed = map(ProbedDevice.from_document, store.load_document("devices") or ())
     found: dict[str, list[Json]] = {"changed": [], "sources": []}
-    recorded = store.load_document(RECORDED) or {"devices": []}
-    for each in probed:
+    recorded: _Recorded | None = store.load_document(RECORDED, _Recorded)
+    for each in probed_devices(store) or ():
         if each.device is None:
             continue
         sightings, sources = _seen(store, each.name, families)
@@ -38,8 +48,8 @@ def servers_seen(
         if change is not None:
             found["changed"].append(change)
         own = _last(sightings, ServerIdentity(model=each.device.model, version=each.device.server_version))
-        if each.name in recorded["devices"]:
-            sources = [Source("measurements", recorded["file"], own), *sources]
+        if recorded is not None and each.name in recorded.devices:
+            sources = [Source("measurements", recorded.file, own), *sources]
         found["sources"] += [one_source(each.name, own, source) for source in sources]
     return found
 

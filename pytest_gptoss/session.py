@@ -22,14 +22,14 @@ import pytest
 from pytest_gptoss import __version__
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.diagnosis import Diagnosis
-from pytest_gptoss.errors import GptossError, MeasurementError, MissingExtra, UsageError
+from pytest_gptoss.errors import DamagedFile, GptossError, MeasurementError, MissingExtra, UsageError
 from pytest_gptoss.findings import findings
 from pytest_gptoss.judge.configurations import configuration_matrix
 from pytest_gptoss.judge.diagnosis import load_signatures
 from pytest_gptoss.judge.verdicts import line
 from pytest_gptoss.keys import FAMILIES, MEASURED_S, NEEDS_RUN, ROW
 from pytest_gptoss.load_levels import load_levels, load_requests
-from pytest_gptoss.measure.devices import ProbedDevice
+from pytest_gptoss.measure.devices import ProbedDevice, probed_devices
 from pytest_gptoss.needle_cells import needle_cells
 from pytest_gptoss.options import read_options
 from pytest_gptoss.plan import Extensions, make_plan
@@ -48,6 +48,7 @@ from pytest_gptoss.report.document import (
     verdict_row,
 )
 from pytest_gptoss.report.junit import properties, suite_properties
+from pytest_gptoss.report.schema import faults
 from pytest_gptoss.report.terminal import named, show_table
 from pytest_gptoss.report_files import Format, forget_reports, write_document, write_reports
 from pytest_gptoss.run import AcceptanceRun
@@ -411,7 +412,7 @@ class Session:
         """The rows that were selected, here or by pytest-xdist's workers."""
         if self._selected:
             return self._selected
-        return dict.fromkeys((npu, row) for npu, row in self.run.store.load_document(SELECTED) or ())
+        return dict.fromkeys(self.run.store.load_document(SELECTED, tuple[tuple[str, str], ...]) or ())
 
     def _verdict_rows(self) -> list[dict[str, Json]]:
         return [row for row in self.run.store.verdicts() if row is not None]
@@ -419,6 +420,9 @@ class Session:
     def _write(self, document: Mapping[str, Json]) -> None:
         settings, run = self.run.settings, self.run
         write_document(settings.report, document)
+        wrong = faults(document)
+        if wrong:  # a hook's doing, or a fault of ours; who reads the file must know
+            self._problems.append(f"acceptance.json does not keep its schema: {'; '.join(wrong)}")
         with self._noting("benchmark_report.json could not be written"):
             requests = load_requests(run.store, run.plan, devices=self._names, task=settings.load)
             write_document(
@@ -440,14 +444,23 @@ class Session:
         store, plan, settings = self.run.store, self.run.plan, self.run.settings
         found = findings(store, [self.run.roles(npu) for npu in settings.npus], rows)
         found["notes"] += [row["details"]["note"] for row in rows if row["details"].get("note")]
-        servers = servers_seen(store, plan, self.run.roles, rows)
+        try:
+            servers = servers_seen(store, plan, self.run.roles, rows)
+        except DamagedFile as error:
+            servers = {"changed": [], "sources": []}
+            found["notes"].append(str(error))
         found["notes"] += [each["text"] for each in servers["sources"] if each["sound"]]
+        try:
+            diagnosed = self._diagnosis.findings(rows, self._player_names)
+        except DamagedFile as error:
+            diagnosed = []
+            found["notes"].append(str(error))
         return {
             **found,
             "servers": servers,
             "preflight": preflight_findings(store, settings),
             "configurations": configuration_matrix(list(settings.npus), rows),
-            "diagnosis": self._diagnosis.findings(rows, self._player_names),
+            "diagnosis": diagnosed,
             "needles": needle_cells(store, self._names, plan.thresholds.values()),
             "load": load_levels(store, plan, devices=self._names, task=settings.load),
         }
@@ -486,13 +499,15 @@ class Session:
         }  # fmt: skip
 
     def _device_rows(self) -> list[dict[str, Json]]:
-        document = self.run.store.load_document("devices")
-        found = {each["name"]: each for each in document or ()}
+        unasked = "not asked: no selected test needed it"
+        try:
+            found = {each.name: each for each in probed_devices(self.run.store) or ()}
+        except DamagedFile as error:
+            found, unasked = {}, str(error)
         rows = []
         for settings in self.run.settings.devices:
-            each = found.get(settings.name)
-            probed = ProbedDevice.from_document(each) if each else ProbedDevice(settings.name)
-            problem = probed.problem if each else "not asked: no selected test needed it"
+            probed = found.get(settings.name, ProbedDevice(settings.name, problem=unasked))
+            problem = probed.problem
             if problem is not None:  # reports name the device beside it
                 problem = problem.removeprefix(f"{settings.name}: ")
             rows.append(device_row(settings.name, settings.role, settings.url, probed.device, problem))

@@ -18,7 +18,7 @@ from pytest_gptoss.client.endpoint import Endpoint, Secret
 from pytest_gptoss.client.http import Timeouts, VllmClient
 from pytest_gptoss.client.own_loop import run_async
 from pytest_gptoss.client.probe import probe
-from pytest_gptoss.errors import RequestError
+from pytest_gptoss.errors import DamagedFile, RequestError
 from pytest_gptoss.measure.identity import provenance_of, read_identity
 from pytest_gptoss.measure.preflight import (
     TEXT,
@@ -31,9 +31,9 @@ from pytest_gptoss.measure.preflight import (
     text_ids,
     told_by,
 )
+from pytest_gptoss.measure.store import Store
 from pytest_gptoss.measure.told_apart import answer_prints, may_be_one
 from pytest_gptoss.records import (
-    Capabilities,
     Device,
     Failure,
     Json,
@@ -44,7 +44,16 @@ from pytest_gptoss.records import (
     ServerIdentity,
 )
 
-__all__ = ["Access", "Address", "Met", "ProbedDevice", "Waiting", "not_met", "probe_all"]
+__all__ = [
+    "Access",
+    "Address",
+    "Met",
+    "ProbedDevice",
+    "Waiting",
+    "not_met",
+    "probe_all",
+    "probed_devices",
+]
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,10 @@ class Access:
 
 @dataclass(frozen=True)
 class ProbedDevice:
-    """A device that answered (``device``), or the reason why it cannot be measured (``problem``)."""
+    """A device that answered (``device``), or the reason why it cannot be measured (``problem``).
+
+    In the store it is the JSON of its fields.
+    """
 
     name: str
     device: Device | None = None
@@ -109,20 +121,16 @@ class ProbedDevice:
 
     def document(self) -> dict[str, Json]:
         """JSON form, for the store."""
-        return {
-            "name": self.name,
-            "device": None if self.device is None else asdict(self.device),
-            "problem": self.problem,
-        }
+        return asdict(self)
 
-    @classmethod
-    def from_document(cls, document: Mapping[str, Json]) -> ProbedDevice:
-        """The inverse of ``document``."""
-        fields = document["device"]
-        if fields is None:
-            return cls(document["name"], None, document["problem"])
-        capabilities = Capabilities(**fields["capabilities"])
-        return cls(document["name"], Device(**{**fields, "capabilities": capabilities}), document["problem"])
+
+def probed_devices(store: Store) -> tuple[ProbedDevice, ...] | None:
+    """The devices of a run as they were probed, None when they were not; raises DamagedFile."""
+    found: tuple[ProbedDevice, ...] | None = store.load_document("devices", tuple[ProbedDevice, ...])
+    for each in found or ():
+        if each.device is not None and each.device.name != each.name:
+            raise DamagedFile(f"run/devices.json: {each.name} holds {each.device.name}: measure again")
+    return found
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +27,6 @@ class LogMark:
     def document(self) -> dict[str, Json]:
         """JSON form, for the store."""
         return {"path": str(self.path), "size": self.size, "lines": self.lines, "inode": self.inode}
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Json]) -> LogMark:
-        """The inverse of ``document``."""
-        return cls(Path(document["path"]), document["size"], document["lines"], document["inode"])
 
 
 def shown(path: Path) -> str:

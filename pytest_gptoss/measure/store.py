@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import json
 import os
 import shutil
 import sys
@@ -26,10 +25,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from pytest_gptoss.errors import GptossError
+from pytest_gptoss.errors import DamagedFile, GptossError
 from pytest_gptoss.finite import strict_json
-from pytest_gptoss.measure.codec import decode, encode
-from pytest_gptoss.records import Json, Measurement
+from pytest_gptoss.measure.array_file import map_array
+from pytest_gptoss.measure.codec import array_names, decode, encode
+from pytest_gptoss.records import Failure, Json, Measurement
+from pytest_gptoss.stored_json import Mismatch, parse, typed
 
 if sys.platform == "win32":  # pragma: no cover
     import msvcrt
@@ -61,7 +62,8 @@ class Store:
         self._claim: IO[bytes] | None = None
 
     @property
-    def _measured(self) -> Path:
+    def measured(self) -> Path:
+        """Where the measurements' files are."""
         return self.directory / MEASUREMENTS
 
     def claim(self) -> None:
@@ -110,7 +112,7 @@ class Store:
                     _refuse_foreign(aside)
                     shutil.rmtree(aside, ignore_errors=True)
                 self.directory.rename(aside)
-            self._measured.mkdir(parents=True)
+            self.measured.mkdir(parents=True)
             write_json(self.directory / MARKER, {})
             (self.directory / "verdicts").mkdir()
 
@@ -121,6 +123,9 @@ class Store:
         """
         if not (source / MEASUREMENTS).is_dir():
             raise StoreError(f"{source}: no measurements of a run there; name the directory of its reports")
+        link = next((path for path in source.rglob("*") if path.is_symlink()), None)
+        if link is not None:  # it may lead anywhere, and runs make none
+            raise StoreError(f"{link}: a link, which no run makes; replay the directory that a run wrote")
         with _explained(self.directory):
             if source.resolve() != self.directory.resolve():
                 self.begin()
@@ -156,45 +161,78 @@ class Store:
         document["arrays"] = sorted(arrays)
         with _explained(self.directory):
             for name, array in arrays.items():
-                path = self._measured / f"{measurement.scenario_id}.{name}.npy"
+                path = self.measured / f"{measurement.scenario_id}.{name}.npy"
                 _write(path, functools.partial(_save_array, array))
-            write_json(self._measured / f"{measurement.scenario_id}.json", document)
+            write_json(self.measured / f"{measurement.scenario_id}.json", document)
         self._measurements[measurement.scenario_id] = measurement
 
     def load(self, scenario_id: str) -> Measurement[Any] | None:
-        """A measurement by its scenario's id, None when it was not made; arrays stay on disk."""
+        """A measurement by its scenario's id, None when it was not made; arrays stay on disk.
+
+        One whose files are damaged is a measurement that failed: nothing of it is judged.
+        """
         known = self._measurements.get(scenario_id)
         if known is not None:
             return known
-        document = self._read(self._measured / f"{scenario_id}.json")
+        try:
+            measurement = self.read(scenario_id)
+        except DamagedFile as error:
+            measurement = _failed(scenario_id, error)
+        if measurement is not None:
+            self._measurements[scenario_id] = measurement
+        return measurement
+
+    def read(self, scenario_id: str) -> Measurement[Any] | None:
+        """A measurement from its files, None when it was not made; raises DamagedFile."""
+        path = self.measured / f"{scenario_id}.json"
+        document = self._read(path)
         if document is None:
             return None
-        arrays = {}
-        for name in document["arrays"]:
-            path = self._measured / f"{scenario_id}.{name}.npy"
-            with _explained(path):
-                arrays[name] = _map(path)
-        measurement = decode(document, arrays)
-        self._measurements[scenario_id] = measurement
+        try:
+            names = array_names(document)
+        except Mismatch as error:
+            raise self._damaged(path, error) from None
+        arrays = {name: self._array(self.measured / f"{scenario_id}.{name}.npy") for name in names}
+        try:
+            measurement = decode(document, arrays)
+            if measurement.scenario_id != scenario_id:
+                raise Mismatch(f"{measurement.scenario_id[:80]!r} is another scenario", ".scenario_id")
+        except Mismatch as error:
+            raise self._damaged(path, error) from None
         return measurement
+
+    def _array(self, path: Path) -> np.ndarray[Any, np.dtype[Any]]:
+        try:
+            return map_array(path)
+        except (Mismatch, OSError) as error:
+            raise self._damaged(path, error) from None
 
     def scenario_ids(self) -> tuple[str, ...]:
         """Ids of everything measured so far, sorted."""
-        return tuple(sorted(path.stem for path in self._measured.glob("*.json")))
+        return tuple(sorted(path.stem for path in self.measured.glob("*.json")))
 
     def files(self, scenario_id: str) -> list[Path]:
-        """The files of a measurement that was made."""
-        head = self._read(self._measured / f"{scenario_id}.json") or {}
-        return [self._measured / name for name in file_names(scenario_id, head.get("arrays", ()))]
+        """The files of a measurement that was made; raises DamagedFile."""
+        path = self.measured / f"{scenario_id}.json"
+        try:
+            names = array_names(self._read(path))
+        except Mismatch as error:
+            raise self._damaged(path, error) from None
+        return [self.measured / name for name in file_names(scenario_id, names)]
 
     def save_document(self, name: str, document: Json) -> None:
         """Keep a JSON document of the run: ``run``, ``devices``."""
         with _explained(self.directory):
             write_json(self.directory / f"{name}.json", document)
 
-    def load_document(self, name: str) -> Json | None:
-        """A JSON document of the run, None when it was not written."""
-        return self._read(self.directory / f"{name}.json")
+    def load_document(self, name: str, kind: Any = Any) -> Any:
+        """A JSON document of the run as ``kind``, None when it was not written; raises DamagedFile."""
+        path = self.directory / f"{name}.json"
+        document = self._read(path)
+        try:
+            return None if document is None else typed(kind, document)
+        except Mismatch as error:
+            raise self._damaged(path, error) from None
 
     def save_verdict(self, npu: str, threshold_id: str, document: Mapping[str, Json]) -> None:
         """Keep a verdict's JSON form."""
@@ -208,11 +246,21 @@ class Store:
 
     def _read(self, path: Path) -> Json | None:
         try:
-            return json.loads(path.read_text("utf-8"))
+            return parse(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{path}: {error}; the run directory is damaged: measure again") from error
+        except (OSError, Mismatch) as error:
+            raise self._damaged(path, error) from None
+
+    def _damaged(self, path: Path, error: Exception) -> DamagedFile:
+        place = path.relative_to(self.directory.parent).as_posix()
+        return DamagedFile(f"{place}: {error}; the file is damaged: measure again in a new run")
+
+
+def _failed(scenario_id: str, error: DamagedFile) -> Measurement[Any]:
+    """What stands in the place of a measurement that cannot be read."""
+    device = scenario_id.partition("-")[2].partition("-")[0]
+    return Measurement(scenario_id, device, (), (Failure("*", "damaged", str(error)),), complete=False)
 
 
 def file_names(scenario_id: str, arrays: Iterable[str]) -> list[str]:
@@ -247,20 +295,6 @@ def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
     except BaseException:
         Path(aside).unlink(missing_ok=True)
         raise
-
-
-def _map(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
-    """An array of a file, mapped read-only; an empty one cannot be mapped and is read."""
-    with path.open("rb") as file:
-        version = np.lib.format.read_magic(file)
-        read_header = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape = read_header(file)[0]
-    array: np.ndarray[Any, np.dtype[Any]] = np.load(
-        path, mmap_mode=None if 0 in shape else "r", allow_pickle=False
-    )
-    return array
 
 
 def _save_array(array: np.ndarray[Any, np.dtype[Any]], file: IO[bytes]) -> None:

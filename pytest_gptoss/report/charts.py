@@ -37,7 +37,9 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One plot. ``ticks`` names positions on the x axis, where it is not a plain scale."""
+    """One plot. ``name`` is what it shows, a word of ours; ``ticks`` names positions on the x axis, where it
+    is not a plain scale.
+    """
 
     name: str
     title: str
@@ -122,7 +124,7 @@ def _forks(document: Document, npu: str, say: Wording) -> Chart | None:
         at_tokens, shares = zip(*points, strict=True)
         marks.append(Series(say.word("kind", kind), kind, "points", at_tokens, shares, style=style))
     return Chart(
-        f"forks-{npu}", say("chart.forks"), say("axis.token"), say("axis.same"), (curve, *marks),
+        "forks", say("chart.forks"), say("axis.token"), say("axis.same"), (curve, *marks),
         **_limit(document, npu, "precision.token_match_rate", say),
     )  # fmt: skip
 
@@ -136,7 +138,7 @@ def _binned(
     ticks = tuple((float(index), _span(row)) for index, row in enumerate(bins))
     values = tuple(float(row[figure]) for row in bins)
     return Chart(
-        f"{figure}-{npu}",
+        figure,
         say(f"chart.{figure}"),
         say(f"axis.{axis}"),
         say(f"axis.{figure}"),

@@ -23,7 +23,7 @@ def configuration_table(document: Mapping[str, Json], say: Wording) -> Table:
                     (
                         Cell(f"{row['device']} - {other}"),
                         Cell(row["label"] or ""),
-                        *(_cell(cells[name], say) for name in names),
+                        *(_cell(cells.get(name), say) for name in names),
                     )
                 )
     head = (

@@ -38,8 +38,10 @@ _MARKERS = "osD^vPX"
 _DASHES = ("-", "--", "-.", ":")
 
 
-def svg(chart: Chart, hues: Mapping[str, str], *, alt: str) -> str:
+def svg(chart: Chart, hues: Mapping[str, str], *, number: int, alt: str) -> str:
     """A chart as an ``<svg>`` element. ``hues``: what a series' hue is painted with, out of HUES.
+
+    ``number`` tells its ids from those of the page's other drawings: names come from servers and files.
 
     Raises MissingExtra when matplotlib is not installed.
     """
@@ -49,7 +51,7 @@ def svg(chart: Chart, hues: Mapping[str, str], *, alt: str) -> str:
     except ImportError as error:
         raise MissingExtra(error.name) from None
     settings: Any = {
-        "svg.fonttype": "none", "svg.hashsalt": chart.name, "font.size": 9, "text.parse_math": False,
+        "svg.fonttype": "none", "svg.hashsalt": str(number), "font.size": 9, "text.parse_math": False,
     }  # fmt: skip
     with mpl.rc_context(settings), warnings.catch_warnings():
         # The page's fonts show what matplotlib's own font has no glyphs for.
@@ -63,7 +65,7 @@ def svg(chart: Chart, hues: Mapping[str, str], *, alt: str) -> str:
         _paint(axes, chart, hues)
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    return _in_page(file.getvalue(), chart.name, alt)
+    return _in_page(file.getvalue(), f"drawing{number}", alt)
 
 
 def _paint(axes: Axes, chart: Chart, hues: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ Everything a server said is text: the template escapes it, and what does not sho
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,12 +123,13 @@ def _shown(value: Any) -> Any:
 def _context(document: Document, language: Language) -> dict[str, Any]:
     say = Wording(language)
     found = diagnosis(document, say)
+    next_id = itertools.count(1).__next__
     return {
         "language": language,
         "say": say,
         "signs": SIGNS,
         "css": _ours((_TEMPLATES / "acceptance.css").read_text("utf-8")),
-        "next_id": itertools.count(1).__next__,
+        "next_id": next_id,
         "visible": visible,
         "nothing": lambda key: nothing(document, key, say),
         "plain": _PLAIN if len(npus(document)) == 1 else (),
@@ -138,7 +139,7 @@ def _context(document: Document, language: Language) -> dict[str, Any]:
         "diagnosis": found,
         "ranges": range_groups(document, say),
         "limit_notes": limit_notes(document, say),
-        **_results(document, say),
+        **_results(document, say, next_id),
         **_background(document, say),
     }
 
@@ -199,14 +200,14 @@ def _id(row: Mapping[str, Json]) -> str:
     return f"{row['npu']}-{row['threshold_id']}"
 
 
-def _results(document: Document, say: Wording) -> dict[str, Any]:
+def _results(document: Document, say: Wording, next_id: Callable[[], int]) -> dict[str, Any]:
     colours = hues(document)
     needle = needle_chart(document, say)
     return {
         "precision": [
             {
                 "table": precision_table(document, npu, say),
-                "charts": _drawn(precision_charts(document, npu, say), colours, say),
+                "charts": _drawn(precision_charts(document, npu, say), colours, say, next_id),
                 **_forks(document, npu, say),
             }
             for npu in npus(document)
@@ -215,9 +216,9 @@ def _results(document: Document, say: Wording) -> dict[str, Any]:
         "task": needle_task(document, say),
         "heats": heats(document, say),
         "needle": [needle_table(document, npu, say) for npu in npus(document)],
-        "needle_charts": _drawn([] if needle is None else [needle], colours, say),
+        "needle_charts": _drawn([] if needle is None else [needle], colours, say, next_id),
         "load": load_tables(document, say),
-        "load_charts": _drawn(load_charts(document, say), colours, say),
+        "load_charts": _drawn(load_charts(document, say), colours, say, next_id),
         "instrument": instrument_table(document, say),
         "uncalibrated": uncalibrated(document),
         "configurations": configuration_table(document, say),
@@ -226,20 +227,22 @@ def _results(document: Document, say: Wording) -> dict[str, Any]:
     }
 
 
-def _drawn(charts: Sequence[Chart], colours: Mapping[str, str], say: Wording) -> list[dict[str, Any]]:
+def _drawn(
+    charts: Sequence[Chart], colours: Mapping[str, str], say: Wording, next_id: Callable[[], int]
+) -> list[dict[str, Any]]:
     if not charts:
         return []
     from pytest_gptoss.report.drawing import svg
 
     return [
         {
-            "name": chart.name,
+            "id": f"plot-{chart.name}-{number}",
             "title": chart.title,
             "note": chart.note,
-            "svg": _ours(svg(chart, colours, alt=chart.alt(say))),
+            "svg": _ours(svg(chart, colours, number=number, alt=chart.alt(say))),
             "table": chart_table(chart, say),
         }
-        for chart in charts
+        for number, chart in ((next_id(), chart) for chart in charts)
     ]
 
 

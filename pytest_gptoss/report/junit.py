@@ -144,5 +144,8 @@ def _safe(text: str) -> str:
 def _seconds(run: Mapping[str, Json]) -> str:
     if run["ended"] is None:
         return "0"
-    taken = datetime.fromisoformat(run["ended"]) - datetime.fromisoformat(run["started"])
+    try:
+        taken = datetime.fromisoformat(run["ended"]) - datetime.fromisoformat(run["started"])
+    except (ValueError, TypeError):  # of a document that somebody else wrote
+        return "0"
     return f"{max(0.0, taken.total_seconds()):.3f}"

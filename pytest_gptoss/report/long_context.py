@@ -56,7 +56,8 @@ def _drift(row: Mapping[str, Json]) -> dict[str, Json]:
 
 def _prefilled(cell: Mapping[str, Json]) -> bool:
     whole = cell["outcome"] in ("hit", "miss", "cut")
-    return whole and bool(cell["first_token_ms"]) and (cell["cached_tokens"] or 0) <= FRAME_AT_MOST
+    timed = bool(cell["first_token_ms"]) and bool(cell["prompt_tokens"])
+    return whole and timed and (cell.get("cached_tokens") or 0) <= FRAME_AT_MOST
 
 
 def first_token_growth(cells: Sequence[Mapping[str, Json]]) -> list[dict[str, Json]]:

@@ -85,7 +85,7 @@ def _range(row: Row, say: Wording) -> Range:
         at=None if row["value"] is None else _place(row, row["value"]),
         low_at=ends[0] if ends else None,
         high_at=ends[1] if ends else None,
-        far=row["value"] is not None and row["headroom"] <= -1,
+        far=None not in (row["value"], row["headroom"]) and row["headroom"] <= -1,
     )
 
 
@@ -101,7 +101,7 @@ def _place(row: Row, figure: float) -> float:
 
 
 def _headroom(row: Row, say: Wording) -> str:
-    if row["headroom"] is None:
+    if row["headroom"] is None or row["value"] is None:
         return ""
     if row["comparison"] == "=":
         return say("headroom.exact") if row["headroom"] == 0 else ""

@@ -3,12 +3,13 @@
 import pytest
 
 from pytest_gptoss.measure.server_log import LogMark, gained, last_start, mark
+from pytest_gptoss.stored_json import typed
 
 
 def test_what_stood_there_before_is_not_read(tmp_path):
     log = tmp_path / "npu.log"
     log.write_text("old one\nold two\n")
-    start = LogMark.from_document(mark(log).document())
+    start = typed(LogMark, mark(log).document())
     assert list(gained(start)) == []
     with log.open("a") as file:
         file.write("new one\r\nnew two")

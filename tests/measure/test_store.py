@@ -47,8 +47,8 @@ def _generation(name, tokens, width):
 def _round_trip(tmp_path, *items, **more):
     store = Store(tmp_path / "run")
     store.begin()
-    store.save(Measurement("greedy-npu", "npu", tuple(items), **more))
-    return Store(tmp_path / "run").load("greedy-npu")
+    store.save(Measurement("any", "npu", tuple(items), **more))
+    return Store(tmp_path / "run").load("any")
 
 
 def test_generations_survive_with_their_arrays(tmp_path):
@@ -76,12 +76,12 @@ def test_load_levels_survive_to_the_nanosecond_in_few_bytes(tmp_path):
     ]  # fmt: skip
     broken = RequestTiming("bad", 1, None, (), (), None, 5, error=Failure("bad", "stream", "cut"))
     level = LoadLevel(
-        LoadShape(16, 200, 1024, 512), (*whole, broken), LoopHealth(0.1, 0.5, 2.0, 0.3), (0.2, 0.3), 67,
+        LoadShape(16, 200, 1024, 512), (*whole, broken), LoopHealth(0.1, 0.5, 2.0, 0.3), (0.2, 0.3), 67, 16,
         {"prefix_cache_hits": 0.0},
     )  # fmt: skip
     (loaded,) = _round_trip(tmp_path, level).items
     assert loaded == level
-    files = (tmp_path / "run" / "measurements").glob("greedy-npu*")
+    files = (tmp_path / "run" / "measurements").glob("any*")
     assert sum(file.stat().st_size for file in files) < 200 * 512 * 13 + 30_000
 
 

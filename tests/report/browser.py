@@ -16,7 +16,10 @@ EXECUTABLE = next(
 
 
 class Browser:
-    """A browser with one page; ``complaints`` are its console's errors and warnings since the last open."""
+    """A browser with one page; ``complaints`` are its console's errors and warnings since the last open.
+
+    ``requests`` are what it asked for, ``dialogs`` what it showed in front of the page.
+    """
 
     def __init__(self, profile: Path) -> None:
         command_read, self._to = os.pipe()
@@ -38,6 +41,7 @@ class Browser:
         self._session: str | None = None
         self.complaints: list[str] = []
         self.requests: list[str] = []
+        self.dialogs: list[str] = []
         self._events: list[dict[str, Any]] = []
         target = next(each for each in self("Target.getTargets")["targetInfos"] if each["type"] == "page")
         attached = self("Target.attachToTarget", targetId=target["targetId"], flatten=True)
@@ -66,7 +70,7 @@ class Browser:
              mobile=width < 600)  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self("Emulation.setEmulatedMedia", features=[scheme])
-        self.complaints, self.requests, self._events = [], [], []
+        self.complaints, self.requests, self.dialogs, self._events = [], [], [], []
         self("Page.navigate", url=path.as_uri())
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._note(self._read())
@@ -106,7 +110,10 @@ class Browser:
     def _note(self, event: dict[str, Any]) -> None:
         self._events.append(event)
         params = event.get("params", {})
-        if event["method"] == "Log.entryAdded":
+        if event["method"] == "Page.javascriptDialogOpening":
+            self.dialogs.append(params["message"])
+            self("Page.handleJavaScriptDialog", accept=True)
+        elif event["method"] == "Log.entryAdded":
             self.complaints.append(params["entry"]["text"])
         elif event["method"] == "Runtime.exceptionThrown":
             self.complaints.append(params["exceptionDetails"]["text"])

@@ -78,8 +78,8 @@ def test_formats_and_place_are_chosen(run, tmp_path):
         ('{"schema_version": 99}', "schema_version is 99"),
         ('{"schema_version": 1, "state": "finished"}', "lacks run, devices"),
         (_with(run={}), "lacks run.started, run.ended"),
-        (_with(run=[]), "lacks run (an object)"),
-        (_with(devices={}), "lacks devices (a list)"),
+        (_with(run=[]), 'run is [], its schema says type "object"'),
+        (_with(devices={}), 'devices is {}, its schema says type "array"'),
         (_with(verdicts=[{}]), "lacks verdicts[0].changed_from"),
     ],
 )
