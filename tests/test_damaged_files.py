@@ -356,16 +356,16 @@ def test_what_is_damaged_is_named_in_the_reports_and_the_rest_is_judged(name, st
 def test_pytest_itself_tells_it_in_a_line(stored, tmp_path):
     """The whole way once: a damaged measurement is INVALID, a damaged run.json a usage error."""
     shutil.copytree(stored, tmp_path / "run-a")
-    (tmp_path / "run-a" / "run" / "measurements" / "drift-npu-4096.json").write_text('{"kind": 1}')
-    (tmp_path / "run-a" / "run" / "devices.json").write_text('[{"name": "npu"}]')
-    done = _pytest(tmp_path, "-k", "hidden or needle")
+    (tmp_path / "run-a" / "run" / "measurements" / "hidden-npu.json").write_text('{"kind": 1}')
+    done = _pytest(tmp_path, "-k", "hidden")
     assert done.returncode == 1
+    assert "run/measurements/hidden-npu.json: " in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert "INTERNALERROR" not in done.stdout + done.stderr
     (tmp_path / "run-a" / "run" / "run.json").write_text('{"devices": 3}')
     done = _pytest(tmp_path)
     assert done.returncode == 4
-    assert "run/run.json: devices: 3 where a list belongs" in done.stdout + done.stderr
+    assert "run/run.json: inputs: the key is missing" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 
