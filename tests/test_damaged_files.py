@@ -18,9 +18,11 @@ from stored_runs import DEVICES, TASK, make_baseline, make_run, scenarios
 
 from pytest_gptoss.errors import DamagedFile, UsageError
 from pytest_gptoss.findings import findings
+from pytest_gptoss.instrument import instrument_errors
 from pytest_gptoss.judge.catalogue import Roles
 from pytest_gptoss.measure import corpus
 from pytest_gptoss.measure.baseline import read_baseline
+from pytest_gptoss.measure.devices import probed_devices
 from pytest_gptoss.measure.store import Store
 from pytest_gptoss.replay import replayed
 from pytest_gptoss.report.markdown import markdown
@@ -217,14 +219,29 @@ def _files(directory):
 # -- every change -----------------------------------------------------------------------------
 
 
+NEVER_READ = {"run/id.json", "run/logs.json", "run/selected.json"}
+"""What a replay makes anew, or has no use for."""
+
+
+def test_what_a_replay_never_reads_may_be_anything(stored, tmp_path):
+    shutil.copytree(stored, tmp_path / "run-a")
+    for name in NEVER_READ:
+        (tmp_path / "run-a" / name).write_text("[[[")
+    assert _replay(tmp_path / "run-a", tmp_path / "report")["PASS"] > 35
+
+
 def _refused(directory, name):
     """Whether a file of a run is refused by the step that reads it, which every use of it goes through."""
     store = Store(directory / "run")
     try:
         if "measurements/" in name:
             store.read(_scenario(name))
-        elif name.endswith("run.json"):
+        elif name == "run/run.json":
             replayed(Settings(replay=directory))
+        elif name == "run/devices.json":
+            probed_devices(store)
+        elif name == "run/instrument.json":
+            instrument_errors(store)
     except (DamagedFile, UsageError) as error:
         _is_a_line(str(error))
         return True
@@ -268,10 +285,10 @@ def _told_of(seed):
 
 def _change_run(stored, work, draw):
     kinds = {}
-    for name in _files(stored):
+    for name in set(_files(stored)) - NEVER_READ:
         kind = Path(name).name.partition("-")[0].partition(".")[0] + Path(name).suffix
         kinds.setdefault(kind, []).append(name)
-    name = draw.choice(kinds[draw.choice(sorted(kinds))])
+    name = draw.choice(sorted(kinds[draw.choice(sorted(kinds))]))
     shutil.copytree(stored, work / "run-a")
     path = work / "run-a" / name
     path.write_bytes(_change(path.read_bytes(), name, draw))
@@ -356,16 +373,16 @@ def test_what_is_damaged_is_named_in_the_reports_and_the_rest_is_judged(name, st
 def test_pytest_itself_tells_it_in_a_line(stored, tmp_path):
     """The whole way once: a damaged measurement is INVALID, a damaged run.json a usage error."""
     shutil.copytree(stored, tmp_path / "run-a")
-    (tmp_path / "run-a" / "run" / "measurements" / "drift-npu-4096.json").write_text('{"kind": 1}')
-    (tmp_path / "run-a" / "run" / "devices.json").write_text('[{"name": "npu"}]')
-    done = _pytest(tmp_path, "-k", "hidden or needle")
+    (tmp_path / "run-a" / "run" / "measurements" / "hidden-npu.json").write_text('{"kind": 1}')
+    done = _pytest(tmp_path, "-k", "hidden")
     assert done.returncode == 1
+    assert "run/measurements/hidden-npu.json: " in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert "INTERNALERROR" not in done.stdout + done.stderr
     (tmp_path / "run-a" / "run" / "run.json").write_text('{"devices": 3}')
     done = _pytest(tmp_path)
     assert done.returncode == 4
-    assert "run/run.json: devices: 3 where a list belongs" in done.stdout + done.stderr
+    assert "run/run.json: inputs: the key is missing" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 

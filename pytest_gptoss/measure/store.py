@@ -246,11 +246,14 @@ class Store:
 
     def _read(self, path: Path) -> Json | None:
         try:
-            return parse(path.read_bytes())
+            document = parse(path.read_bytes())
+            if document is None:
+                raise Mismatch("null, which no run writes")
         except FileNotFoundError:
             return None
         except (OSError, Mismatch) as error:
             raise self._damaged(path, error) from None
+        return document
 
     def _damaged(self, path: Path, error: Exception) -> DamagedFile:
         place = path.relative_to(self.directory.parent).as_posix()

@@ -219,3 +219,11 @@ def test_a_run_with_links_is_not_adopted(store, tmp_path):
         with pytest.raises(StoreError, match=r"lock: a link, which no run makes"):
             Store(place).adopt(store.directory)
     assert not (tmp_path / "outside").exists()
+
+
+@pytest.mark.parametrize("content", [b"null", b"[]", b"{", b"\xff", b"NaN", b"[" * 100_000, b""])
+def test_a_file_without_a_measurement_is_a_failure_and_not_one_that_was_never_made(content, store):
+    (store.measured / "drift-npu-1.json").write_bytes(content)
+    read = store.load("drift-npu-1")
+    assert (read.items, read.failures[0].kind) == ((), "damaged")
+    assert len(read.failures[0].message.splitlines()) == 1

@@ -21,7 +21,7 @@ def run(pytester, *arguments, ini="", rows=True, **environment):
     where = [str(acceptance_tests())] if rows else []
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-c", "pytest.ini", "--rootdir=.", "-p", "no:cacheprovider",
-         *where, *arguments],
+         "-p", "no:hypothesispytest", *where, *arguments],
         cwd=pytester.path, capture_output=True, text=True, timeout=120, check=False,
         env={**os.environ, **environment},
     )  # fmt: skip
