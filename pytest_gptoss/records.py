@@ -270,7 +270,7 @@ class Rendered:
     def id(self) -> str:
         """Stable name, fit for a file."""
         if self.answers is not None:
-            return f"rendered-for-{self.answers.id}"
+            return f"rendered-{self.device}-for-{self.answers.id}"
         return f"rendered-{self.device}-{self.prompts}"
 
     @property

@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias, cast
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.errors import UsageError
 from pytest_gptoss.measure.baseline import read_baseline
+from pytest_gptoss.measure.devices import ProbedDevice
 from pytest_gptoss.measure.load_plan import read_levels
 from pytest_gptoss.options import OptionValues
 from pytest_gptoss.records import CORPUS, Json, LoadEndpoint, LoadTask, NeedleTask, Role
@@ -261,7 +262,12 @@ def _refuse_comparison_with_itself(options: OptionValues, devices: Iterable[Devi
 
 
 def _devices(
-    options: OptionValues, *, embedded: bool, cpu_model: bool, recorded: Mapping[str, Json], base: Path
+    options: OptionValues,
+    *,
+    embedded: bool,
+    cpu_model: bool,
+    recorded: Mapping[str, ProbedDevice],
+    base: Path,
 ) -> tuple[DeviceSettings, ...]:
     """Every device of the run; ``recorded`` are the baseline file's: a live CPU is preferred to its."""
     npus = {"npu": None} if embedded else _npu_urls(options)
@@ -309,10 +315,10 @@ def _devices(
     return tuple(devices)
 
 
-def _refuse_other_model(options: OptionValues, device: DeviceSettings, recorded: Json) -> None:
+def _refuse_other_model(options: OptionValues, device: DeviceSettings, recorded: ProbedDevice) -> None:
     """Raise UsageError when the user names another served model than the baseline was recorded from."""
-    model = recorded["device"]["model"]
-    if device.model is not None and device.model != model:
+    model = None if recorded.device is None else recorded.device.model
+    if None not in (device.model, model) and device.model != model:
         key = "gpu_model" if device.role == "gpu" else "cpu_model_name"
         raise UsageError(
             f"{options.origin(key)} is {device.model!r}, but {options.origin('baseline')} was recorded "

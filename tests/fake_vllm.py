@@ -17,6 +17,8 @@ Stream = Callable[[dict[str, Any], list[Chunk]], Sequence[Chunk | None] | tuple[
 TEXT = 7
 """Stands for every token of text; a control token never does."""
 END = 200002
+GREETING = 12194
+"""``Hi`` in GPT-OSS's vocabulary."""
 
 
 @dataclass
@@ -34,8 +36,9 @@ class FakeVllm:
 
 
 def prompt_ids(messages: Sequence[dict[str, str]]) -> list[int]:
-    """Ids that differ with the text."""
-    return [200006, 1428, 200008, *(ord(char) for each in messages for char in each["content"]), 200007]
+    """Ids that differ with the text; of the greeting that tells GPT-OSS's vocabulary, its own."""
+    texts = [[GREETING] if each["content"] == "Hi" else list(map(ord, each["content"])) for each in messages]
+    return [200006, 1428, 200008, *(token for text in texts for token in text), 200007]
 
 
 def _chunks(body: dict[str, Any]) -> list[Chunk]:

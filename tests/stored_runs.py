@@ -46,6 +46,7 @@ from pytest_gptoss.records import (
 )
 from pytest_gptoss.replay import run_facts
 from pytest_gptoss.settings import DeviceSettings, Settings
+from pytest_gptoss.token_text import text_of
 
 DEVICES = (
     DeviceSettings("npu", "npu", "http://127.0.0.1:9"),
@@ -193,7 +194,7 @@ def _answer(prompt_id, index, *, tools=False):
     city = prompt_id.partition("-")[0]
     calls = (ToolCall("get_weather", f'{{"city": "{city}"}}'),) if tools else ()
     return Generation(
-        prompt_id, (1, 2, 3), ids, "thinking it over", f"an answer about {prompt_id}", calls,
+        prompt_id, (1, 2, 3), ids, text_of((1000 + index,)), text_of((1001 + index,)), calls,
         "tool_calls" if tools else "stop", 3, TOKENS, np.full(TOKENS, -0.5), _top(TOKENS, ids),
     )  # fmt: skip
 
@@ -219,7 +220,7 @@ def _level(scenario, plan):
         requests.append(
             RequestTiming(
                 f"r{index}", start, start + 1000, stamps, (1,) * shape.max_tokens, stamps[0],
-                stamps[-1] + 1000, shape.prompt_tokens, shape.max_tokens, 0, "length",
+                stamps[-1] + 1000, shape.prompt_tokens, shape.max_tokens, 0, "length", None, "ids",
             )
         )  # fmt: skip
     health = LoopHealth(0.1, 0.3, 1.0, 0.2)

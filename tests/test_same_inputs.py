@@ -151,7 +151,7 @@ def test_a_recorded_baseline_and_an_earlier_run_tell_their_prompts_by_their_answ
             run.verdict("npu", "precision.kl")
             run.record()
             measurements = run.store.directory / "measurements"
-            for file in measurements.glob("rendered-for-*"):
+            for file in measurements.glob("rendered-*-for-*"):
                 file.unlink()  # as a version wrote it that compared answers
         replay = tmp_path / "first"
         with running(tmp_path, npu=npu.url, gpu=gpu.url, name="again", replay=replay) as run:

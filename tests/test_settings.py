@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from pytest_gptoss.errors import UsageError
+from pytest_gptoss.measure.devices import ProbedDevice
 from pytest_gptoss.options import OPTIONS, OptionValues
 from pytest_gptoss.plan import make_plan
-from pytest_gptoss.records import LoadTask, NeedleTask
+from pytest_gptoss.records import Capabilities, Device, LoadTask, NeedleTask
 from pytest_gptoss.settings import settings_from
 
 FLAGS = {option.key: option.flag for option in OPTIONS}
@@ -169,7 +170,8 @@ def test_baseline_excludes_a_gpu_server(tmp_path):
 
 
 def _record(path, *roles):
-    devices = {role: {"name": role, "device": {"model": "gpt-oss-20b"}, "problem": None} for role in roles}
+    made = [Device(role, role, None, role, "gpt-oss-20b", None, None, Capabilities()) for role in roles]
+    devices = {each.name: ProbedDevice(each.name, each).document() for each in made}
     document = {"format": 1, "devices": devices, "facts": {}, "scenarios": []}
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("baseline.json", json.dumps(document))

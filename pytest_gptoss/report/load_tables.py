@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from pytest_gptoss.judge.accounting import SEVERAL_TOKENS
-from pytest_gptoss.judge.verdicts import percent
+from pytest_gptoss.judge.verdicts import fixed, percent
 from pytest_gptoss.records import Json
 from pytest_gptoss.report.instrument import calibrated
 from pytest_gptoss.report.standing import worst
@@ -149,7 +149,7 @@ def _quantity(level: Row, key: str, say: Wording) -> str:
     """A latency's name; ITL is said to be per event where events carry several tokens."""
     per_event = level.get("tokens_per_event")
     if key == "itl_ms" and per_event is not None and per_event >= SEVERAL_TOKENS:
-        return say("latency.itl_per_event", tokens=f"{per_event:.1f}")
+        return say("latency.itl_per_event", tokens=fixed(per_event, 1))
     return say.word("latency", LATENCIES[key])
 
 

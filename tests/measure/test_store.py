@@ -87,7 +87,9 @@ def test_load_levels_survive_to_the_nanosecond_in_few_bytes(tmp_path):
 
 def test_a_level_of_an_earlier_version_does_not_say_what_counted_its_tokens():
     made = RequestTiming("r0", 1, 2, (3,), (1,), None, 4, counted_by="ids")
-    document, arrays = encode(Measurement("load", "npu", (LoadLevel(LoadShape(1, 1, 8, 1), (made,)),)))
+    document, arrays = encode(
+        Measurement("load-npu-c01-t0", "npu", (LoadLevel(LoadShape(1, 1, 8, 1), (made,)),))
+    )
     del document["items"][0]["counted_by"]
     (level,) = decode(document, arrays).items
     assert level.requests[0] == dataclasses.replace(made, counted_by=None)
