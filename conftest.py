@@ -7,10 +7,10 @@ from functools import cache
 
 import pytest
 
-from pytest_gptoss.embedded import PINNED_DATE, start_pair, start_reference
-from pytest_gptoss.measure.truth import TruthServer, truth_server
-from pytest_gptoss.resources import acceptance_tests
-from pytest_gptoss.server_process import ServerProcess
+from pytest_gptoss.model.resources import acceptance_tests
+from pytest_gptoss.scenarios.truth import TruthServer, truth_server
+from pytest_gptoss.servers.embedded import PINNED_DATE, start_pair, start_reference
+from pytest_gptoss.servers.process import ServerProcess
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from pytest_gptoss.judge.metrics.hidden import closeness
-from pytest_gptoss.records import HiddenStates
+from pytest_gptoss.model.results import HiddenStates
 
 WIDTH = 2880
 ROWS_AT_ONCE = 2048

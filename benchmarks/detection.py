@@ -38,9 +38,9 @@ from detection.rows import REPETITIONS, all_rows  # noqa: E402
 from detection.runs import BASELINE, Runs, product_version  # noqa: E402
 from detection.servers import reference  # noqa: E402
 
-from pytest_gptoss.errors import ReferenceServerError  # noqa: E402
 from pytest_gptoss.judge.thresholds import load_profile  # noqa: E402
-from pytest_gptoss.resources import fixture  # noqa: E402
+from pytest_gptoss.model.errors import ReferenceServerError  # noqa: E402
+from pytest_gptoss.model.resources import fixture  # noqa: E402
 
 FAST = ("decode-no-sinks", "kv-shift", "harmony-leak", "truncate-context", "wrong-date",
         "wire-question-cache", "wire-lost-content", "wire-call-in-content", "wire-garbage-when-long",

@@ -37,8 +37,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_gptoss.measure.calibration import load_held
-from pytest_gptoss.measure.truth import TrueRequest, TruthServer, truth_server
+from pytest_gptoss.scenarios.calibration import load_held
+from pytest_gptoss.scenarios.truth import TrueRequest, TruthServer, truth_server
 
 HERE = Path(__file__).parent
 TOKENS = 64

@@ -16,7 +16,7 @@ import tracemalloc
 
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.http import VllmClient
-from pytest_gptoss.measure.needle import CONTEXT, Count, bury, planned_tokens
+from pytest_gptoss.scenarios.needle_prompt import CONTEXT, Count, bury, planned_tokens
 
 DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 

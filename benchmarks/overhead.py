@@ -23,9 +23,9 @@ from pathlib import Path
 
 import httpx
 
-from pytest_gptoss.embedded import start_pair
-from pytest_gptoss.measure.prompts import load_shipped
-from pytest_gptoss.resources import acceptance_tests
+from pytest_gptoss.model.resources import acceptance_tests
+from pytest_gptoss.scenarios.prompts import load_shipped
+from pytest_gptoss.servers.embedded import start_pair
 
 
 def main() -> None:

@@ -25,8 +25,8 @@ sys.path.insert(0, str(ROOT / "tools"))
 import accept_vllm  # noqa: E402
 import vllm_cpu  # noqa: E402
 
-from pytest_gptoss.embedded import PINNED_DATE  # noqa: E402
-from pytest_gptoss.resources import acceptance_tests  # noqa: E402
+from pytest_gptoss.model.resources import acceptance_tests  # noqa: E402
+from pytest_gptoss.servers.embedded import PINNED_DATE  # noqa: E402
 
 
 def main() -> int:

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import httpx
 
-from pytest_gptoss.embedded import start_reference
-from pytest_gptoss.server_process import ServerProcess
+from pytest_gptoss.servers.embedded import start_reference
+from pytest_gptoss.servers.process import ServerProcess
 
 PROMPT_TOKENS, OUTPUT_TOKENS = 1024, 256
 STREAMS = 16

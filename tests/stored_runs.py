@@ -7,46 +7,45 @@ from pathlib import Path
 
 import numpy as np
 
-from pytest_gptoss.judge.catalogue import INFO, Roles
-from pytest_gptoss.measure.baseline import record_baseline
-from pytest_gptoss.measure.devices import ProbedDevice
-from pytest_gptoss.measure.drift import positions
-from pytest_gptoss.measure.features import TOOL_SCHEMAS, item_ids
-from pytest_gptoss.measure.store import Store
-from pytest_gptoss.plan import Plan, make_plan
-from pytest_gptoss.records import (
+from pytest_gptoss.config.plan import Plan, make_plan
+from pytest_gptoss.config.settings import DeviceSettings, Settings
+from pytest_gptoss.judge.registry import INFO, Roles
+from pytest_gptoss.model.inputs import LoadTask
+from pytest_gptoss.model.results import (
     AbortTrace,
     BadRequest,
-    Capabilities,
-    Device,
-    Drift,
     DriftPoint,
-    Feature,
-    Forced,
     Generation,
-    Greedy,
-    Hidden,
     HiddenStates,
     InstrumentError,
-    KnownFact,
-    Load,
     LoadLevel,
-    LoadTask,
     LoopHealth,
     Measurement,
-    Needle,
     NeedleAnswer,
-    Preflight,
-    Rendered,
     RequestTiming,
     ScoredSequence,
-    ServerFacts,
     ToolCall,
     TopLogprobs,
 )
-from pytest_gptoss.replay import run_facts
-from pytest_gptoss.settings import DeviceSettings, Settings
-from pytest_gptoss.token_text import text_of
+from pytest_gptoss.model.subjects import Capabilities, Device, KnownFact, ServerFacts
+from pytest_gptoss.model.token_text import text_of
+from pytest_gptoss.run.baseline import record_baseline
+from pytest_gptoss.run.replay import run_facts
+from pytest_gptoss.run.store import Store
+from pytest_gptoss.scenarios.devices import ProbedDevice
+from pytest_gptoss.scenarios.drift import positions
+from pytest_gptoss.scenarios.features import TOOL_SCHEMAS, item_ids
+from pytest_gptoss.scenarios.kinds import (
+    Drift,
+    Feature,
+    Forced,
+    Greedy,
+    Hidden,
+    Load,
+    Needle,
+    Preflight,
+    Rendered,
+)
 
 DEVICES = (
     DeviceSettings("npu", "npu", "http://127.0.0.1:9"),

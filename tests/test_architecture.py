@@ -11,74 +11,101 @@ import pytest_gptoss
 
 PACKAGE = Path(pytest_gptoss.__file__).parent
 
-FOUNDATION = {
-    "errors", "finite", "harmony", "lifetime", "printable", "records", "resources", "sentinels",
-    "server_process", "stored_json", "termination", "token_text",
-}  # fmt: skip
-ALLOWED = {
-    "client": FOUNDATION | {"client"},
-    "measure": FOUNDATION | {"client", "measure"},
-    "judge": FOUNDATION | {"judge"},
-    "report": FOUNDATION | {"judge", "report"},
-    "reference": FOUNDATION | {"reference"},
-    "truth": FOUNDATION | {"truth"},
-    "errors": set(),
-    "records": set(),
-    "resources": {"errors"},
-    "sentinels": {"records"},
-    "finite": set(),
-    "printable": set(),
-    "stored_json": {"records"},
-    "token_text": {"resources"},
-    "harmony": {"token_text"},
-    "lifetime": set(),
-    "server_process": {"errors"},
-    "termination": set(),
+MAY_IMPORT = {
+    "model": set(),
+    "client": {"model"},
+    "servers": {"model", "config"},
+    "scenarios": {"model", "client", "servers"},
+    "judge": {"model", "scenarios.kinds"},
+    "config": {"model", "client.endpoint", "scenarios", "judge", "run.baseline"},
+    "run": {"model", "client", "servers", "scenarios", "judge", "config"},
+    "diagnosis": {"model", "client", "scenarios", "judge", "config", "run"},
+    "report": {"model", "scenarios", "judge", "config", "run"},
+    "plugin": {"model", "client", "servers", "scenarios", "judge", "config", "run", "diagnosis", "report"},
+    "cli": {"model", "client", "servers", "scenarios", "judge", "config", "run", "report"},
+    "reference": {"model", "servers.lifetime"},
+    "truth": {"servers.lifetime"},
 }
+"""What each room may import beside itself: a room, or one module of it."""
 FORBIDDEN_PACKAGES = {
+    "model": {"pytest", "httpx"},
     "client": {"pytest"},
-    "measure": {"pytest"},
+    "servers": {"pytest"},
+    "scenarios": {"pytest"},
+    "run": {"pytest"},
+    "diagnosis": {"pytest"},
     "judge": {"pytest", "httpx", "time", "datetime", "asyncio"},
     "report": {"pytest", "httpx"},
 }
-
-
-def _layer(module: str) -> str | None:
-    parts = module.split(".")
-    if parts[0] != "pytest_gptoss" or len(parts) < 2:
-        return None
-    return parts[1]
+ONLY_RENDERED = {"run", "config", "scenarios"}
+"""What report formats never import: they read the document alone."""
 
 
 def _imports(path: Path) -> set[str]:
+    """Every module that a file imports, and what it takes out of a package by name."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             found.add(node.module)
-            if node.module == "pytest_gptoss":
-                found.update(f"pytest_gptoss.{alias.name}" for alias in node.names)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
     return found
+
+
+def _ours(imports: set[str]) -> set[str]:
+    """The modules of this package among them, without its name; names of the package itself are none."""
+    inside = {name.removeprefix("pytest_gptoss.") for name in imports if name.startswith("pytest_gptoss.")}
+    return {name for name in inside if name.partition(".")[0] in MAY_IMPORT}
+
+
+def _allowed(name: str, allowed: set[str]) -> bool:
+    return any(f"{name}.".startswith(f"{each}.") or f"{each}.".startswith(f"{name}.") for each in allowed)
 
 
 def _files():
     return sorted(path for path in PACKAGE.rglob("*.py") if "acceptance" not in path.parts)
 
 
+def test_every_file_lies_in_a_room():
+    rooms = {path.relative_to(PACKAGE).parts[0] for path in _files()}
+    assert rooms == {"__init__.py", *MAY_IMPORT}
+
+
 @pytest.mark.parametrize("path", _files(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_imports_run_downwards(path):
-    layer = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def test_imports_run_one_way(path):
+    parts = path.relative_to(PACKAGE).parts
     imports = _imports(path)
-    if layer in ALLOWED:
-        above = {name for name in map(_layer, imports) if name} - ALLOWED[layer] - {"__version__"}
-        assert not above, f"{layer} must not import {above}"
-    else:
-        servers = ("pytest_gptoss.reference", "pytest_gptoss.truth")
-        below = {name for name in imports if name.startswith(servers)}
-        assert not below, "our servers are started as processes, never imported"
+    if parts == ("__init__.py",):
+        return
+    allowed = {parts[0], *MAY_IMPORT[parts[0]]}
+    against = {name for name in _ours(imports) if not _allowed(name, allowed)}
+    assert not against, f"{parts[0]} must not import {against}"
+    if parts[:2] == ("report", "formats"):
+        assert not {name for name in _ours(imports) if name.partition(".")[0] in ONLY_RENDERED}
     packages = {name.split(".")[0] for name in imports}
-    assert not packages & FORBIDDEN_PACKAGES.get(layer, set())
+    assert not packages & FORBIDDEN_PACKAGES.get(parts[0], set())
+
+
+def test_public_names_are_there():
+    for name in pytest_gptoss.__all__:
+        assert getattr(pytest_gptoss, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        pytest_gptoss.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("place", ["README.md", "README.zh-CN.md", "pytest_gptoss/plugin/hookspecs.py"])
+def test_examples_import_public_names_alone(place):
+    """A line of an example, indented or not, that takes something from a module of ours."""
+    text = (PACKAGE.parent / place).read_text("utf-8")
+    shown = text.partition('"""')[2].partition('"""')[0] if place.endswith(".py") else text
+    taken = [line.split() for line in shown.splitlines() if line.split()[:1] in (["from"], ["import"])]
+    ours = [words for words in taken if words[1].startswith("pytest_gptoss")]
+    assert not [words for words in ours if words[1] != "pytest_gptoss"]
+    if place != "README.zh-CN.md":
+        assert ours
+    names = {word.rstrip(",") for words in ours for word in words[3:]}
+    assert names <= set(pytest_gptoss.__all__)
 
 
 def test_a_plain_pytest_run_imports_nothing_heavy(tmp_path):
@@ -96,6 +123,6 @@ def test_a_plain_pytest_run_imports_nothing_heavy(tmp_path):
     )
     last = done.stdout.splitlines()[-1]
     assert "[] [" in last, last
-    for module in ("session", "run", "judge", "measure", "client", "report"):
+    for module in ("plugin.session", "run", "judge", "scenarios", "client", "report"):
         assert f"pytest_gptoss.{module}" not in last
     assert "gptoss" not in "\n".join(done.stdout.splitlines()[:-1])

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from pytest_gptoss import calibrate as command
-from pytest_gptoss.cli import main
-from pytest_gptoss.measure.calibration import Calibrated
-from pytest_gptoss.records import InstrumentError
+from pytest_gptoss.cli import calibrate as command
+from pytest_gptoss.cli.main import main
+from pytest_gptoss.model.results import InstrumentError
+from pytest_gptoss.scenarios.calibration import Calibrated
 
 
 def erring(**errors):

@@ -16,20 +16,20 @@ from pathlib import Path
 import pytest
 from stored_runs import DEVICES, TASK, make_baseline, make_run, scenarios
 
-from pytest_gptoss.errors import DamagedFile, UsageError
-from pytest_gptoss.findings import findings
-from pytest_gptoss.instrument import instrument_errors
-from pytest_gptoss.judge.catalogue import Roles
-from pytest_gptoss.measure import corpus
-from pytest_gptoss.measure.baseline import read_baseline
-from pytest_gptoss.measure.devices import probed_devices
-from pytest_gptoss.measure.store import Store
-from pytest_gptoss.replay import replayed
-from pytest_gptoss.report.markdown import markdown
-from pytest_gptoss.report_files import read_document, write_reports
-from pytest_gptoss.resources import acceptance_tests
-from pytest_gptoss.session import Session
-from pytest_gptoss.settings import DeviceSettings, Settings
+from pytest_gptoss.config.settings import DeviceSettings, Settings
+from pytest_gptoss.judge.registry import Roles
+from pytest_gptoss.model.errors import DamagedFile, UsageError
+from pytest_gptoss.model.resources import acceptance_tests
+from pytest_gptoss.plugin.session import Session
+from pytest_gptoss.report.builders.findings import findings
+from pytest_gptoss.report.files import read_document, write_reports
+from pytest_gptoss.report.formats.markdown import markdown
+from pytest_gptoss.run.baseline import read_baseline
+from pytest_gptoss.run.instrument import instrument_errors
+from pytest_gptoss.run.probed import probed_devices
+from pytest_gptoss.run.replay import replayed
+from pytest_gptoss.run.store import Store
+from pytest_gptoss.scenarios import corpus
 
 CHANGES = 500
 CHANGES_TO_DOCUMENT = 80

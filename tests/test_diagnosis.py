@@ -2,25 +2,23 @@
 
 import pytest
 
-from pytest_gptoss.diagnosis import Diagnosis
-from pytest_gptoss.judge.diagnosis import load_signatures
-from pytest_gptoss.measure.devices import ProbedDevice
-from pytest_gptoss.measure.store import Store
-from pytest_gptoss.preflight import preflight_findings
-from pytest_gptoss.records import (
+from pytest_gptoss.config.settings import DeviceSettings, Settings
+from pytest_gptoss.diagnosis.run_diagnosis import Diagnosis
+from pytest_gptoss.diagnosis.signatures import load_signatures
+from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.results import (
     BadRequest,
-    Capabilities,
-    Device,
     Failure,
     LoadLevel,
-    LoadShape,
     Measurement,
     NeedleAnswer,
-    Preflight,
     RequestTiming,
-    ServerFacts,
 )
-from pytest_gptoss.settings import DeviceSettings, Settings
+from pytest_gptoss.model.subjects import Capabilities, Device, ServerFacts
+from pytest_gptoss.report.builders.preflight_findings import preflight_findings
+from pytest_gptoss.run.store import Store
+from pytest_gptoss.scenarios.devices import ProbedDevice
+from pytest_gptoss.scenarios.kinds import Preflight
 
 OLD = '[symptom.old]\nfails = ["precision.kl"]\nbelow_version = { vllm = "0.19.0" }\nremedy = "Upgrade."\n'
 

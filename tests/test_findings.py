@@ -1,8 +1,8 @@
 """What is told beside the verdicts: of drift to several lengths, only what says something of its own."""
 
-from pytest_gptoss.findings import findings, info_name
-from pytest_gptoss.judge.catalogue import Roles
-from pytest_gptoss.measure.store import Store
+from pytest_gptoss.judge.registry import Roles
+from pytest_gptoss.report.builders.findings import findings, info_name
+from pytest_gptoss.run.store import Store
 
 
 def told(tmp_path, **drifts):

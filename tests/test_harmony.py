@@ -2,8 +2,17 @@
 
 import pytest
 
-from pytest_gptoss.harmony import CALL, CHANNEL, END, MESSAGE, RETURN, START, ends_in_header, harmony_messages
-from pytest_gptoss.token_text import text_of, token_bytes
+from pytest_gptoss.model.harmony import (
+    CALL,
+    CHANNEL,
+    END,
+    MESSAGE,
+    RETURN,
+    START,
+    ends_in_header,
+    harmony_messages,
+)
+from pytest_gptoss.model.token_text import text_of, token_bytes
 
 ANALYSIS, FINAL, ASSISTANT = 35644, 17196, 173781
 THOUGHT = (CHANNEL, ANALYSIS, MESSAGE, 0, 0)

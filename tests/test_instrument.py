@@ -2,12 +2,13 @@
 
 import pytest
 
-from pytest_gptoss.errors import MeasurementError, ReferenceServerError
-from pytest_gptoss.instrument import ensure_calibrated, instrument_errors, instrument_problems
-from pytest_gptoss.measure import calibration
-from pytest_gptoss.measure.store import Store
-from pytest_gptoss.measure.truth import truth_server
-from pytest_gptoss.records import InstrumentError, LoadShape
+from pytest_gptoss.model.errors import MeasurementError, ReferenceServerError
+from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.results import InstrumentError
+from pytest_gptoss.run.instrument import ensure_calibrated, instrument_errors, instrument_problems
+from pytest_gptoss.run.store import Store
+from pytest_gptoss.scenarios import calibration
+from pytest_gptoss.scenarios.truth import truth_server
 
 SHAPES = [LoadShape(concurrency, 4, 16, 4) for concurrency in (1, 2, 4)]
 ERROR = {"ttft_bias_ms": 0.1, "ttft_p99_ms": 0.4, "tpot_bias_ms": 0.0, "tpot_p99_ms": 0.1, "load_held": 1.0}
@@ -79,7 +80,7 @@ def test_a_ground_truth_server_that_died_is_said_in_the_projects_words():
 
 
 def test_a_slow_start_of_the_ground_truth_server_names_no_option(monkeypatch):
-    from pytest_gptoss.measure import truth
+    from pytest_gptoss.scenarios import truth
 
     monkeypatch.setattr(truth, "_READY_S", 0.0)
     with pytest.raises(ReferenceServerError) as caught, truth_server():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pytest_gptoss.errors import UsageError
-from pytest_gptoss.options import OPTIONS, read_options
+from pytest_gptoss.config.options import OPTIONS, read_options
+from pytest_gptoss.model.errors import UsageError
 
 pytest_plugins = ["pytester"]
 

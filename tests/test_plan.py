@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from pytest_gptoss.errors import UsageError
+from pytest_gptoss.config.plan import make_plan
+from pytest_gptoss.config.settings import Settings
 from pytest_gptoss.judge.verdicts import judge, line
-from pytest_gptoss.plan import make_plan
-from pytest_gptoss.records import Estimate
-from pytest_gptoss.settings import Settings
+from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.verdicts import Estimate
 
 ROW = "precision.rouge_l"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gptoss.printable import printable, shortened
+from pytest_gptoss.model.printable import printable, shortened
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import json
 
 from fake_vllm import fake_vllm
 
-from pytest_gptoss.plan import make_plan
-from pytest_gptoss.run import AcceptanceRun
-from pytest_gptoss.settings import DeviceSettings, Settings
+from pytest_gptoss.config.plan import make_plan
+from pytest_gptoss.config.settings import DeviceSettings, Settings
+from pytest_gptoss.run.engine import AcceptanceRun
 
 NO_LOGPROBS = '{"error": {"message": "logprobs are switched off for tenant 7"}}'
 ROUTER = '# HELP x y\nrouter_requests_total{backend="a"} 3.0\nrouter_latency_sum 1.5\n'

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gptoss.options import OPTIONS
+from pytest_gptoss.config.options import OPTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

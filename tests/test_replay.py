@@ -2,12 +2,12 @@
 
 import pytest
 
-from pytest_gptoss.errors import MeasurementError, UsageError
-from pytest_gptoss.plan import make_plan
-from pytest_gptoss.records import Greedy
-from pytest_gptoss.replay import replayed
-from pytest_gptoss.run import AcceptanceRun
-from pytest_gptoss.settings import DeviceSettings, Settings
+from pytest_gptoss.config.plan import make_plan
+from pytest_gptoss.config.settings import DeviceSettings, Settings
+from pytest_gptoss.model.errors import MeasurementError, UsageError
+from pytest_gptoss.run.engine import AcceptanceRun
+from pytest_gptoss.run.replay import replayed
+from pytest_gptoss.scenarios.kinds import Greedy
 
 DEVICES = (
     DeviceSettings("npu", "npu", "http://127.0.0.1:9"),

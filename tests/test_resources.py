@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_gptoss import resources
-from pytest_gptoss.errors import GptossError
-from pytest_gptoss.resources import fixture
+from pytest_gptoss.model import resources
+from pytest_gptoss.model.errors import GptossError
+from pytest_gptoss.model.resources import fixture
 
 
 def test_a_shipped_file_is_found():

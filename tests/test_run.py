@@ -3,22 +3,13 @@
 import numpy as np
 import pytest
 
-from pytest_gptoss.measure.devices import ProbedDevice
-from pytest_gptoss.plan import make_plan
-from pytest_gptoss.records import (
-    Capabilities,
-    Device,
-    Forced,
-    Generation,
-    Greedy,
-    Measurement,
-    Preflight,
-    ScoredSequence,
-    ServerFacts,
-    TopLogprobs,
-)
-from pytest_gptoss.run import AcceptanceRun
-from pytest_gptoss.settings import DeviceSettings, Settings
+from pytest_gptoss.config.plan import make_plan
+from pytest_gptoss.config.settings import DeviceSettings, Settings
+from pytest_gptoss.model.results import Generation, Measurement, ScoredSequence, TopLogprobs
+from pytest_gptoss.model.subjects import Capabilities, Device, ServerFacts
+from pytest_gptoss.run.engine import AcceptanceRun
+from pytest_gptoss.scenarios.devices import ProbedDevice
+from pytest_gptoss.scenarios.kinds import Forced, Greedy, Preflight
 
 ADDRESS = "10.0.0.1:8000"
 

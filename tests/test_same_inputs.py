@@ -6,9 +6,9 @@ import json
 import pytest
 from fake_vllm import fake_vllm
 
-from pytest_gptoss.plan import make_plan
-from pytest_gptoss.run import AcceptanceRun
-from pytest_gptoss.settings import DeviceSettings, Settings
+from pytest_gptoss.config.plan import make_plan
+from pytest_gptoss.config.settings import DeviceSettings, Settings
+from pytest_gptoss.run.engine import AcceptanceRun
 
 PROMPTS = ["Name a colour.", "Count to five.", "Is it late?", "Why not?", "Say hello."]
 

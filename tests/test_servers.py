@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gptoss import servers as servers_module
-from pytest_gptoss.errors import MeasurementError, ReferenceServerError
-from pytest_gptoss.plan import make_plan
-from pytest_gptoss.run import AcceptanceRun
-from pytest_gptoss.servers import Servers, Started
-from pytest_gptoss.settings import DeviceSettings, Settings
+from pytest_gptoss.config.plan import make_plan
+from pytest_gptoss.config.settings import DeviceSettings, Settings
+from pytest_gptoss.model.errors import MeasurementError, ReferenceServerError
+from pytest_gptoss.run.engine import AcceptanceRun
+from pytest_gptoss.servers import started as servers_module
+from pytest_gptoss.servers.started import Servers, Started
 
 
 class Process:

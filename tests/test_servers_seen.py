@@ -5,26 +5,18 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pytest_gptoss.measure.devices import ProbedDevice
-from pytest_gptoss.measure.identity import provenance_of
-from pytest_gptoss.plan import make_plan
-from pytest_gptoss.records import (
-    Capabilities,
-    Device,
-    Greedy,
-    Hidden,
-    HiddenStates,
-    Measurement,
-    Needle,
-    Preflight,
-    ServerIdentity,
-)
+from pytest_gptoss.config.plan import make_plan
+from pytest_gptoss.config.settings import DeviceSettings, Settings
+from pytest_gptoss.model.results import HiddenStates, Measurement
+from pytest_gptoss.model.subjects import Capabilities, Device, ServerIdentity
 from pytest_gptoss.report.document import acceptance_document
 from pytest_gptoss.report.headline import partial, verdict_words
 from pytest_gptoss.report.wording import Wording
-from pytest_gptoss.run import AcceptanceRun
-from pytest_gptoss.servers_seen import servers_seen
-from pytest_gptoss.settings import DeviceSettings, Settings
+from pytest_gptoss.run.engine import AcceptanceRun
+from pytest_gptoss.run.servers_seen import servers_seen
+from pytest_gptoss.scenarios.devices import ProbedDevice
+from pytest_gptoss.scenarios.identity import provenance_of
+from pytest_gptoss.scenarios.kinds import Greedy, Hidden, Needle, Preflight
 
 FIRST = ServerIdentity((1795355900.0,), "gpt-oss-20b", "/m", "0.18.0")
 SECOND = dataclasses.replace(FIRST, starts=(1795359500.0,))

@@ -5,12 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gptoss.cli import main
-from pytest_gptoss.errors import UsageError
-from pytest_gptoss.judge.known_defects import known_defects
-from pytest_gptoss.judge.metrics.capability import PARSER_FLAGS
-from pytest_gptoss.judge.thresholds import load_profile
-from pytest_gptoss.serving_plan import (
+from pytest_gptoss.cli.main import main
+from pytest_gptoss.cli.serving_plan import (
     BASELINE_NOTE,
     GPT_OSS_20B,
     GUIDE,
@@ -20,6 +16,10 @@ from pytest_gptoss.serving_plan import (
     plan_lines,
     read_architecture,
 )
+from pytest_gptoss.judge.known_defects import known_defects
+from pytest_gptoss.judge.metrics.capability import PARSER_FLAGS
+from pytest_gptoss.judge.thresholds import load_profile
+from pytest_gptoss.model.errors import UsageError
 
 
 def test_the_model_has_20_9_billion_parameters():

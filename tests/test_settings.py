@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gptoss.errors import UsageError
-from pytest_gptoss.measure.devices import ProbedDevice
-from pytest_gptoss.options import OPTIONS, OptionValues
-from pytest_gptoss.plan import make_plan
-from pytest_gptoss.records import Capabilities, Device, LoadTask, NeedleTask
-from pytest_gptoss.settings import settings_from
+from pytest_gptoss.config.options import OPTIONS, OptionValues
+from pytest_gptoss.config.plan import make_plan
+from pytest_gptoss.config.settings import settings_from
+from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.inputs import LoadTask, NeedleTask
+from pytest_gptoss.model.subjects import Capabilities, Device
+from pytest_gptoss.scenarios.devices import ProbedDevice
 
 FLAGS = {option.key: option.flag for option in OPTIONS}
 

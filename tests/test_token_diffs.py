@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from pytest_gptoss.records import Generation, TopLogprobs
-from pytest_gptoss.token_diffs import AFTER, BEFORE, LISTED, token_diff
-from pytest_gptoss.token_text import token_text
+from pytest_gptoss.model.results import Generation, TopLogprobs
+from pytest_gptoss.model.token_text import token_text
+from pytest_gptoss.report.builders.token_diffs import AFTER, BEFORE, LISTED, token_diff
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_the_wheel_ships_every_shipped_file(wheel):
         "pytest_gptoss/data/tiny-gpt-oss/LICENSE.o200k_base",
         "pytest_gptoss/data/prompts/default.json",
         "pytest_gptoss/data/corpus/default.json",
-        "pytest_gptoss/judge/profiles/atlas-800-a2.toml",
+        "pytest_gptoss/config/profiles/atlas-800-a2.toml",
         "pytest_gptoss/judge/known_defects.toml",
         "pytest_gptoss/report/schemas/acceptance-1.schema.json",
         "pytest_gptoss/report/messages.json",

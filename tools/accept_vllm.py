@@ -25,9 +25,9 @@ from pathlib import Path
 
 import vllm_cpu
 
-from pytest_gptoss.embedded import PINNED_DATE, start_reference
-from pytest_gptoss.errors import ReferenceServerError
-from pytest_gptoss.resources import acceptance_tests
+from pytest_gptoss.model.errors import ReferenceServerError
+from pytest_gptoss.model.resources import acceptance_tests
+from pytest_gptoss.servers.embedded import PINNED_DATE, start_reference
 
 __all__ = ["accept", "export", "halves", "main", "record_hidden", "refuse_unless_accepted"]
 

@@ -38,8 +38,8 @@ from openai_harmony import (
 )
 from tiny import domain
 
-from pytest_gptoss.measure import prompts, prose
-from pytest_gptoss.records import Prompt
+from pytest_gptoss.model.inputs import Prompt
+from pytest_gptoss.scenarios import prompts, prose
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 TEXTS = FIXTURES / "corpus" / "texts"

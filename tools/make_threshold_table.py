@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_gptoss.judge.thresholds import load_profile
 from pytest_gptoss.judge.verdicts import number
-from pytest_gptoss.records import Threshold
+from pytest_gptoss.model.verdicts import Threshold
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 BEGIN = "<!-- thresholds: begin (python tools/make_threshold_table.py) -->"

@@ -7,8 +7,8 @@ import itertools
 import json
 import re
 
-from pytest_gptoss.errors import Cause
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.errors import Cause
+from pytest_gptoss.model.json_type import Json
 
 __all__ = ["cause_of", "condense", "is_web_page", "refusal_text", "shown"]
 

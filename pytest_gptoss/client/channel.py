@@ -17,13 +17,14 @@ import httpx
 
 from pytest_gptoss.client.bodies import condense, is_web_page, refusal_text
 from pytest_gptoss.client.connection import bound_http_client
+from pytest_gptoss.client.content_decoding import unpacked
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.failures import Interpreter
 from pytest_gptoss.client.sse import SseDecoder, SseEvent, ends_stream
 from pytest_gptoss.client.timeouts import Timeouts, Wait
-from pytest_gptoss.client.unpacking import unpacked
-from pytest_gptoss.errors import ConnectError, DialectError, RequestTimeout, StreamError
-from pytest_gptoss.records import Json, Role
+from pytest_gptoss.model.errors import ConnectError, DialectError, RequestTimeout, StreamError
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.subjects import Role
 
 __all__ = ["MAX_ANSWER_BYTES", "MAX_STREAM_BYTES", "Answer", "Channel"]
 

@@ -16,7 +16,7 @@ import httpx
 
 from pytest_gptoss import __version__
 from pytest_gptoss.client.endpoint import Endpoint, Secret
-from pytest_gptoss.errors import UsageError
+from pytest_gptoss.model.errors import UsageError
 
 __all__ = ["bound_http_client", "proxy_variables", "trusted_context"]
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from pytest_gptoss.errors import UsageError
+from pytest_gptoss.model.errors import UsageError
 
 __all__ = ["Endpoint", "Secret"]
 

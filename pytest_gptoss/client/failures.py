@@ -20,7 +20,7 @@ import httpx
 from pytest_gptoss.client.bodies import cause_of, condense, is_web_page, refusal_text
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.gateway import gateway_advice
-from pytest_gptoss.errors import (
+from pytest_gptoss.model.errors import (
     ConnectError,
     DialectError,
     RequestError,
@@ -29,7 +29,7 @@ from pytest_gptoss.errors import (
     TlsError,
     UnknownHost,
 )
-from pytest_gptoss.records import Role
+from pytest_gptoss.model.subjects import Role
 
 __all__ = ["Interpreter"]
 

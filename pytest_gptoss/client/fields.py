@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pytest_gptoss.client.bodies import shown
 from pytest_gptoss.client.logprobs import COUNT_LIMIT
-from pytest_gptoss.errors import DialectError
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.errors import DialectError
+from pytest_gptoss.model.json_type import Json
 
 __all__ = ["count_field", "dict_field", "list_field", "text_field", "whole_field"]
 

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from pytest_gptoss.client.generation import completion_body
-from pytest_gptoss.errors import DialectError
-from pytest_gptoss.records import Generation, Json
-from pytest_gptoss.sentinels import NEVER, filler
+from pytest_gptoss.model.errors import DialectError
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import Generation
+from pytest_gptoss.model.sentinels import NEVER, filler
 
 __all__ = ["forced_body", "forced_logprob"]
 

@@ -10,16 +10,19 @@ from dataclasses import dataclass, field
 
 from pytest_gptoss.client.bodies import shown
 from pytest_gptoss.client.logprobs import chosen_logprobs, token_id_named, top_logprobs
-from pytest_gptoss.client.stream_event import StreamEvent, Usage, read_event
-from pytest_gptoss.client.whole_stream import (
+from pytest_gptoss.client.stream_checks import (
     require_count,
     require_end,
     require_no_excess,
     require_prompt_count,
 )
-from pytest_gptoss.errors import DialectError
-from pytest_gptoss.harmony import CALL, RETURN
-from pytest_gptoss.records import FloatArray, Generation, Json, Message, ToolCall, TopLogprobs
+from pytest_gptoss.client.stream_event import StreamEvent, Usage, read_event
+from pytest_gptoss.model.arrays import FloatArray
+from pytest_gptoss.model.errors import DialectError
+from pytest_gptoss.model.harmony import CALL, RETURN
+from pytest_gptoss.model.inputs import Message
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import Generation, ToolCall, TopLogprobs
 
 __all__ = [
     "HARMONY_STOP_TOKENS",

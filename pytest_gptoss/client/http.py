@@ -32,8 +32,11 @@ from pytest_gptoss.client.pooling import (
 from pytest_gptoss.client.scoring import score_body, scored_sequence
 from pytest_gptoss.client.timeouts import Timeouts
 from pytest_gptoss.client.whole import whole_body, whole_generation
-from pytest_gptoss.errors import DialectError, RequestError, StatusError
-from pytest_gptoss.records import Generation, HiddenStates, Json, Prompt, Role, ScoredSequence, TokenSequence
+from pytest_gptoss.model.errors import DialectError, RequestError, StatusError
+from pytest_gptoss.model.inputs import Prompt, TokenSequence
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import Generation, HiddenStates, ScoredSequence
+from pytest_gptoss.model.subjects import Role
 
 __all__ = ["ServedModel", "Timeouts", "VllmClient"]
 

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from pytest_gptoss.client.bodies import shown
-from pytest_gptoss.errors import DialectError
-from pytest_gptoss.records import FloatArray, Json, TopLogprobs
-from pytest_gptoss.sentinels import NEVER, no_logprobs, why_no_logprob
+from pytest_gptoss.model.arrays import FloatArray
+from pytest_gptoss.model.errors import DialectError
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import TopLogprobs
+from pytest_gptoss.model.sentinels import NEVER, no_logprobs, why_no_logprob
 
 __all__ = ["COUNT_LIMIT", "chosen_logprobs", "token_id_named", "token_ids", "top_logprobs"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from pytest_gptoss.client.bodies import condense, shown
 from pytest_gptoss.client.logprobs import COUNT_LIMIT
-from pytest_gptoss.errors import DialectError
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.errors import DialectError
+from pytest_gptoss.model.json_type import Json
 
 __all__ = ["ServedModel", "field_of", "served_models"]
 

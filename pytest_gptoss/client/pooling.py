@@ -14,8 +14,10 @@ import numpy as np
 
 from pytest_gptoss.client.bodies import shown
 from pytest_gptoss.client.logprobs import COUNT_LIMIT
-from pytest_gptoss.errors import DialectError
-from pytest_gptoss.records import Float32Array, HiddenStates, Json
+from pytest_gptoss.model.arrays import Float32Array
+from pytest_gptoss.model.errors import DialectError
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import HiddenStates
 
 __all__ = ["Encoding", "hidden_body", "require_numbers", "states_from_bytes", "states_from_json"]
 

@@ -8,8 +8,10 @@ from itertools import islice
 from typing import TypeVar
 
 from pytest_gptoss.client.http import ServedModel, VllmClient
-from pytest_gptoss.errors import ConnectError, RequestError, RequestTimeout, StatusError, TlsError
-from pytest_gptoss.records import Capabilities, Device, Generation, Message, Prompt, Role, TokenSequence
+from pytest_gptoss.model.errors import ConnectError, RequestError, RequestTimeout, StatusError, TlsError
+from pytest_gptoss.model.inputs import Message, Prompt, TokenSequence
+from pytest_gptoss.model.results import Generation
+from pytest_gptoss.model.subjects import Capabilities, Device, Role
 
 __all__ = ["counters", "probe"]
 

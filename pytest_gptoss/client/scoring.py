@@ -6,8 +6,10 @@ from itertools import chain
 
 from pytest_gptoss.client.bodies import shown
 from pytest_gptoss.client.logprobs import chosen_logprobs, top_logprobs
-from pytest_gptoss.errors import DialectError
-from pytest_gptoss.records import Json, ScoredSequence, TokenSequence
+from pytest_gptoss.model.errors import DialectError
+from pytest_gptoss.model.inputs import TokenSequence
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import ScoredSequence
 
 __all__ = ["score_body", "scored_sequence"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pytest_gptoss.errors import StreamError
+from pytest_gptoss.model.errors import StreamError
 
 __all__ = ["MAX_EVENT_BYTES", "SseDecoder", "SseEvent", "ends_stream"]
 

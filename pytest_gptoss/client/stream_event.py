@@ -12,8 +12,8 @@ from typing import NamedTuple
 from pytest_gptoss.client.bodies import cause_of, condense, refusal_text, shown
 from pytest_gptoss.client.fields import count_field, dict_field, list_field, text_field, whole_field
 from pytest_gptoss.client.logprobs import token_ids
-from pytest_gptoss.errors import ERROR_EVENT, DialectError, StreamError
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.errors import ERROR_EVENT, DialectError, StreamError
+from pytest_gptoss.model.json_type import Json
 
 __all__ = ["StreamEvent", "ToolDelta", "Usage", "read_event", "read_whole"]
 

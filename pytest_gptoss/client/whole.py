@@ -5,8 +5,9 @@ from __future__ import annotations
 from pytest_gptoss.client.bodies import shown
 from pytest_gptoss.client.generation import StreamedGeneration
 from pytest_gptoss.client.stream_event import read_whole
-from pytest_gptoss.errors import DialectError
-from pytest_gptoss.records import Generation, Json
+from pytest_gptoss.model.errors import DialectError
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import Generation
 
 __all__ = ["whole_body", "whole_generation"]
 

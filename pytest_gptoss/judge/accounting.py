@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_gptoss.records import LoadLevel, RequestTiming
+from pytest_gptoss.model.results import LoadLevel, RequestTiming
 
 __all__ = ["SEVERAL_TOKENS", "is_accounted", "tokens_per_event", "why_first_is_late", "why_unaccounted"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_gptoss.harmony import HarmonyMessage, ends_in_header, harmony_messages
 from pytest_gptoss.judge.evidence import first_difference
-from pytest_gptoss.records import Generation, NeedleAnswer
-from pytest_gptoss.token_text import NAMED, text_of
+from pytest_gptoss.model.harmony import HarmonyMessage, ends_in_header, harmony_messages
+from pytest_gptoss.model.results import Generation, NeedleAnswer
+from pytest_gptoss.model.token_text import NAMED, text_of
 
 __all__ = ["PARSER_AT_FAULT", "AnswerText", "answer_text"]
 

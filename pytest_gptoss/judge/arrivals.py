@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from pytest_gptoss.judge.cross_check import server_ttft_ms
 from pytest_gptoss.judge.load import first_token
-from pytest_gptoss.records import LoadLevel, RequestTiming
+from pytest_gptoss.model.results import LoadLevel, RequestTiming
 
 __all__ = ["arrivals", "is_buffered", "why_buffered"]
 

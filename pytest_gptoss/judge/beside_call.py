@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from pytest_gptoss.harmony import harmony_messages
 from pytest_gptoss.judge.answer_text import PARSER_AT_FAULT, answer_text
-from pytest_gptoss.records import Generation, Json, ToolCall
-from pytest_gptoss.token_text import NAMED
+from pytest_gptoss.model.harmony import harmony_messages
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import Generation, ToolCall
+from pytest_gptoss.model.token_text import NAMED
 
 __all__ = ["calls_by_ids", "fault_beside_call"]
 

@@ -7,7 +7,7 @@ from statistics import median
 
 from pytest_gptoss.judge.load import first_token
 from pytest_gptoss.judge.verdicts import fixed
-from pytest_gptoss.records import InstrumentError, LoadLevel
+from pytest_gptoss.model.results import InstrumentError, LoadLevel
 
 __all__ = ["disagreements", "server_ttft_ms"]
 

@@ -12,16 +12,10 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from pytest_gptoss.errors import InsufficientData
-from pytest_gptoss.records import (
-    FloatArray,
-    Generation,
-    HiddenStates,
-    Measurement,
-    ScoredSequence,
-    TopLogprobs,
-)
-from pytest_gptoss.sentinels import filler, no_logprobs, why_no_logprob
+from pytest_gptoss.model.arrays import FloatArray
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.results import Generation, HiddenStates, Measurement, ScoredSequence, TopLogprobs
+from pytest_gptoss.model.sentinels import filler, no_logprobs, why_no_logprob
 
 __all__ = [
     "answer_ids",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pytest_gptoss.records import KnownFact, ServerFacts
+from pytest_gptoss.model.subjects import KnownFact, ServerFacts
 
 __all__ = ["FactBook", "Release", "Stated", "release"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_gptoss.harmony import harmony_messages
 from pytest_gptoss.judge.answer_text import answer_text
-from pytest_gptoss.records import NeedleAnswer
-from pytest_gptoss.token_text import NAMED, text_of
+from pytest_gptoss.model.harmony import harmony_messages
+from pytest_gptoss.model.results import NeedleAnswer
+from pytest_gptoss.model.token_text import NAMED, text_of
 
 __all__ = ["garbage_of"]
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 from pytest_gptoss.judge.verdicts import number
-from pytest_gptoss.records import InstrumentError, LoopHealth, Threshold
+from pytest_gptoss.model.results import InstrumentError, LoopHealth
+from pytest_gptoss.model.verdicts import Threshold
 
 __all__ = ["LARGEST_SHARE", "Clock", "error_at", "why_overloaded", "why_too_coarse"]
 

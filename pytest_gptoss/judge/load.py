@@ -15,7 +15,9 @@ from typing import TypeAlias
 import numpy as np
 
 from pytest_gptoss.judge.intervals import quantile_ranks
-from pytest_gptoss.records import Json, LoadLevel, LoadShape, RequestTiming
+from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import LoadLevel, RequestTiming
 
 __all__ = [
     "FIGURES",

@@ -14,7 +14,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from pytest_gptoss.records import Json, ServerIdentity
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.subjects import ServerIdentity
 
 __all__ = ["Sighting", "Source", "one_server", "one_source", "same_model", "sightings_of"]
 

@@ -24,16 +24,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_gptoss.errors import UsageError
-from pytest_gptoss.judge.catalogue import METRICS, NEEDLE_CELLS, Metric, load_metrics
-from pytest_gptoss.records import Comparison, Load, LoadShape, Threshold
+from pytest_gptoss.judge.registry import METRICS, NEEDLE_CELLS, Metric, load_metrics
+from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.verdicts import Comparison, Threshold
+from pytest_gptoss.scenarios.kinds import Load
 
 __all__ = ["ADDED", "CHANGEABLE", "Profile", "ProfileWorkload", "load_profile", "profile_names"]
 
 # Named at run time: the standard library has it from 3.11 on, its forerunner serves 3.10.
 _toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
-_PROFILES = Path(__file__).with_name("profiles")
+_PROFILES = Path(__file__).parents[1] / "config" / "profiles"
 
 ADDED = "--gptoss-thresholds"
 """The source of a row that the profile does not have."""

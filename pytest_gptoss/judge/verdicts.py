@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from pytest_gptoss.judge.intervals import Interval
-from pytest_gptoss.printable import printable
-from pytest_gptoss.records import BY_HOOK, Comparison, Device, Estimate, Threshold, Verdict
+from pytest_gptoss.model.printable import printable
+from pytest_gptoss.model.subjects import Device
+from pytest_gptoss.model.verdicts import BY_HOOK, Comparison, Estimate, Threshold, Verdict
 
 __all__ = [
     "LONGEST_NUMBER",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pytest_gptoss.records import ServerFacts
+from pytest_gptoss.model.subjects import ServerFacts
 
 __all__ = ["IDS_OF_TEXTS", "TURN", "Unlike", "unlike"]
 

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pytest_gptoss import lifetime
-from pytest_gptoss.errors import GptossError, ReferenceServerError, UsageError
+from pytest_gptoss.model.errors import GptossError, ReferenceServerError, UsageError
 from pytest_gptoss.reference import defects
+from pytest_gptoss.servers import lifetime
 
 if TYPE_CHECKING:
     from pytest_gptoss.reference.service import Service

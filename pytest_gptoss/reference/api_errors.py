@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 
 __all__ = ["ApiError", "bad_request", "bad_value", "error_body", "invalid", "not_found"]
 

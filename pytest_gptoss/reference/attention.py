@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pytest_gptoss.errors import ReferenceServerError
+from pytest_gptoss.model.errors import ReferenceServerError
 from pytest_gptoss.reference.kv_cache import KeyValueCache, Pen
 
 __all__ = ["ATTENTION", "Single", "Span", "Step", "band", "ragged_attention", "register"]

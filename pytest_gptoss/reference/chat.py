@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.reference import harmony
 from pytest_gptoss.reference.answer import Answer, Delta
 from pytest_gptoss.reference.api_errors import bad_request, bad_value

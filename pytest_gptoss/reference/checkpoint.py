@@ -18,10 +18,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pytest_gptoss.errors import ReferenceServerError
-from pytest_gptoss.reference import attention, small
+from pytest_gptoss.model.errors import ReferenceServerError
+from pytest_gptoss.model.resources import fixture
+from pytest_gptoss.reference import attention
+from pytest_gptoss.reference import tiny_kernels as small
 from pytest_gptoss.reference.vocabulary import Vocabulary
-from pytest_gptoss.resources import fixture
 
 if TYPE_CHECKING:
     from transformers import GptOssForCausalLM

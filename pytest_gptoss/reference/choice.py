@@ -7,12 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from pytest_gptoss.reference.generation import (
-    GenerationStream,
-    GenerationToken,
-    Guide,
-    TokenLogprobs,
-)
+from pytest_gptoss.reference.generation import GenerationStream, GenerationToken, Guide, TokenLogprobs
 from pytest_gptoss.reference.parameters import Parameters
 from pytest_gptoss.reference.service import Service
 from pytest_gptoss.reference.stop_strings import StopStrings

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.reference.api_errors import bad_request
 from pytest_gptoss.reference.choice import Choice, Step, side_by_side
 from pytest_gptoss.reference.fields import Fields, read_fields

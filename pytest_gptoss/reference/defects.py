@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from pytest_gptoss.errors import UsageError
+from pytest_gptoss.model.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor

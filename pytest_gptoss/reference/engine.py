@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pytest_gptoss.errors import ReferenceServerError
+from pytest_gptoss.model.errors import ReferenceServerError
 from pytest_gptoss.reference import checkpoint, defects
 from pytest_gptoss.reference.checkpoint import DtypeName
 from pytest_gptoss.reference.forward import Forward, Piece

@@ -8,8 +8,8 @@ from typing import Any
 
 from safetensors.torch import save_file
 
+from pytest_gptoss.model.resources import fixture
 from pytest_gptoss.reference import checkpoint, tokenizer
-from pytest_gptoss.resources import fixture
 
 __all__ = ["STOP_IDS", "export"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from starlette.requests import Request
 
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.reference.api_errors import ApiError, invalid
 
 __all__ = ["Fields", "as_integer", "read_fields"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.reference.json_prefix import progress
 from pytest_gptoss.reference.tokens import (
     CALL,

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.reference.api_errors import ApiError, bad_request, bad_value, invalid
 from pytest_gptoss.reference.fields import Fields
 from pytest_gptoss.reference.tokens import encoding

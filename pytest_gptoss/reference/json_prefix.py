@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 
 __all__ = ["Progress", "progress", "unsupported"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.reference.api_errors import bad_request, bad_value, invalid
 from pytest_gptoss.reference.fields import Fields
 from pytest_gptoss.reference.generation import GenerationRequest, Guide

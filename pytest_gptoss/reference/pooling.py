@@ -13,7 +13,7 @@ import numpy.typing as npt
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.reference.api_errors import bad_request, bad_value, not_found
 from pytest_gptoss.reference.fields import Fields, read_fields
 from pytest_gptoss.reference.prompts import read_prompts

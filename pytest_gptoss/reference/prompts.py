@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.reference.api_errors import bad_request, bad_value, invalid
 from pytest_gptoss.reference.fields import Fields, as_integer
 from pytest_gptoss.reference.service import Service

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.reference.api_errors import error_body
 
 __all__ = ["ClientLeft", "EventStream", "JsonReply", "internal_error", "while_connected"]

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.reference import metrics
 from pytest_gptoss.reference.api_errors import ApiError
 from pytest_gptoss.reference.chat import complete_chat, render_chat

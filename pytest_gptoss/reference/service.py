@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from pytest_gptoss import __version__
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.reference.api_errors import not_found
 from pytest_gptoss.reference.fields import Fields
 from pytest_gptoss.reference.generation import InferenceEngine

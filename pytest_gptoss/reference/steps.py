@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pytest_gptoss.errors import ReferenceServerError
+from pytest_gptoss.model.errors import ReferenceServerError
 from pytest_gptoss.reference.forward import Forward, Piece
 from pytest_gptoss.reference.generation import GenerationToken, TokenLogprobs
 from pytest_gptoss.reference.sampling import greedy, likely, sample

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from pytest_gptoss.token_text import NAMED
+from pytest_gptoss.model.token_text import NAMED
 
 __all__ = ["CHAT_TEMPLATE", "NAMED", "VOCABULARY_SIZE", "build", "read_ranks", "special_tokens"]
 

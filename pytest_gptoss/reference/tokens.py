@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from pytest_gptoss.resources import fixture
+from pytest_gptoss.model.resources import fixture
 
 __all__ = [
     "CALL",

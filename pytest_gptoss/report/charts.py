@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.report.load_tables import levels
 from pytest_gptoss.report.tables import Cell, Table, forks, npus, size
 from pytest_gptoss.report.wording import Wording

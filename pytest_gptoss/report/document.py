@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Literal, TypeAlias
 
-from pytest_gptoss.finite import finite
 from pytest_gptoss.judge.verdicts import headroom, line
-from pytest_gptoss.records import Device, Json, Threshold, Verdict
+from pytest_gptoss.model.finite import finite
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.subjects import Device
+from pytest_gptoss.model.verdicts import Threshold, Verdict
 
 __all__ = [
     "SCHEMA_VERSION",

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from pytest_gptoss.errors import MissingExtra
+from pytest_gptoss.model.errors import MissingExtra
 from pytest_gptoss.report.charts import Chart, Series
 
 if TYPE_CHECKING:

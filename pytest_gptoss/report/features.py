@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.report.headline import sentence
 from pytest_gptoss.report.standing import worst
 from pytest_gptoss.report.tables import Cell, Table, npus, verdict_cell

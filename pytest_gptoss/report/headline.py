@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.report.document import several_servers
 from pytest_gptoss.report.tables import changes, interval, limit, value
 from pytest_gptoss.report.wording import Wording

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pytest_gptoss.judge.verdicts import percent
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.report.tables import size
 from pytest_gptoss.report.wording import Wording
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from pytest_gptoss.judge.accounting import SEVERAL_TOKENS
 from pytest_gptoss.judge.verdicts import fixed, percent
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.report.instrument import calibrated
 from pytest_gptoss.report.standing import worst
 from pytest_gptoss.report.tables import Cell, Table, npus, verdict_cell

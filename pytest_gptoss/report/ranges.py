@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pytest_gptoss.judge.verdicts import headroom
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.report.headline import close, sentence
 from pytest_gptoss.report.tables import Cell, interval, limit, npus, value, verdict_cell
 from pytest_gptoss.report.wording import Wording

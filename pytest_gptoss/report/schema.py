@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError

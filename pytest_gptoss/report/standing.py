@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
 
 __all__ = ["worst"]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from pytest_gptoss.judge.thresholds import ADDED
 from pytest_gptoss.judge.verdicts import percent
-from pytest_gptoss.records import Json
-from pytest_gptoss.report.precision import CONTRACT_METRICS
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.report.formats.precision import CONTRACT_METRICS
 from pytest_gptoss.report.wording import Wording
 
 __all__ = [

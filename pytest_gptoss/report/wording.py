@@ -6,14 +6,11 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
 
 from pytest_gptoss.judge.verdicts import PLAIN_UNITS, exact, number
+from pytest_gptoss.model.language import Language
 
-__all__ = ["LANGUAGES", "Language", "Wording", "catalogue"]
-
-Language: TypeAlias = Literal["en", "zh"]
-LANGUAGES: tuple[Language, ...] = get_args(Language)
+__all__ = ["Wording", "catalogue"]
 
 _ABSENT = "-"
 

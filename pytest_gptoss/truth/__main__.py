@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from pytest_gptoss import lifetime
+from pytest_gptoss.servers import lifetime
 from pytest_gptoss.truth.script import Script
 from pytest_gptoss.truth.server import TruthServer
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_gptoss.records import Verdict
+from pytest_gptoss.model.verdicts import Verdict
 
 
 @pytest.mark.capability

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pytest_gptoss.client.bodies import condense
 from pytest_gptoss.client.endpoint import Endpoint, Secret
-from pytest_gptoss.errors import UsageError
+from pytest_gptoss.model.errors import UsageError
 
 LABEL = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z])?", fullmatch=True).filter(
     lambda text: not text.isdigit()

@@ -16,8 +16,8 @@ from pytest_gptoss.client.models import served_models
 from pytest_gptoss.client.pooling import states_from_bytes
 from pytest_gptoss.client.sse import SseDecoder, ends_stream
 from pytest_gptoss.client.stream_event import read_event, read_whole
-from pytest_gptoss.errors import DialectError, StreamError
-from pytest_gptoss.records import Generation, ToolCall
+from pytest_gptoss.model.errors import DialectError, StreamError
+from pytest_gptoss.model.results import Generation, ToolCall
 
 STREAMS = ("chat_stream_logprobs_token_ids", "completion_stream_token_ids", "tools_stream_auto")
 

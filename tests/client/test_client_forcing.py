@@ -10,7 +10,7 @@ from wire_transcripts import response_body, transcript
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.forcing import forced_body
 from pytest_gptoss.client.http import VllmClient
-from pytest_gptoss.errors import DialectError
+from pytest_gptoss.model.errors import DialectError
 
 PROMPT, TOKEN = (976, 4853, 19705, 68347), 150000
 RECORDED = "completion_allowed_token_ids"

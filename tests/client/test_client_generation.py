@@ -12,8 +12,9 @@ from pytest_gptoss.client.generation import (
     completion_body,
     estimated_tokens,
 )
-from pytest_gptoss.errors import DialectError, StreamError
-from pytest_gptoss.records import Message, ToolCall
+from pytest_gptoss.model.errors import DialectError, StreamError
+from pytest_gptoss.model.inputs import Message
+from pytest_gptoss.model.results import ToolCall
 
 ANSWER = (
     200005, 35644, 200008, 2167, 1309, 316, 1147, 220, 17, 326, 220, 17, 13, 4569, 382, 220, 19, 13, 200007,

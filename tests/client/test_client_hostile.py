@@ -13,7 +13,7 @@ from scripted_server import ScriptedServer, answer, events, stream
 from test_client_http import CHAT, COMPLETIONS, END, HANGING, IDS, PATIENT, PROMPT, TOKEN, asking, failure
 
 from pytest_gptoss.client.http import Timeouts
-from pytest_gptoss.errors import (
+from pytest_gptoss.model.errors import (
     ConnectError,
     DialectError,
     RequestError,
@@ -21,7 +21,7 @@ from pytest_gptoss.errors import (
     StatusError,
     StreamError,
 )
-from pytest_gptoss.records import TokenSequence
+from pytest_gptoss.model.inputs import TokenSequence
 
 pytestmark = pytest.mark.asyncio
 

@@ -19,7 +19,7 @@ from wire_transcripts import VERSIONS, response_body, sse, transcript
 from pytest_gptoss.client.channel import Channel
 from pytest_gptoss.client.endpoint import Endpoint, Secret
 from pytest_gptoss.client.http import ServedModel, Timeouts, VllmClient
-from pytest_gptoss.errors import (
+from pytest_gptoss.model.errors import (
     ConnectError,
     DialectError,
     RequestError,
@@ -30,7 +30,7 @@ from pytest_gptoss.errors import (
     UnknownHost,
     UsageError,
 )
-from pytest_gptoss.records import Message, Prompt, TokenSequence
+from pytest_gptoss.model.inputs import Message, Prompt, TokenSequence
 
 pytestmark = pytest.mark.asyncio
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gptoss.client.logprobs import chosen_logprobs, token_id_named, token_ids, top_logprobs
-from pytest_gptoss.errors import DialectError
+from pytest_gptoss.model.errors import DialectError
 
 ENTRIES = st.dictionaries(st.integers(0, 200_000), st.floats(-50, 0, width=32).map(float), max_size=6)
 

@@ -16,8 +16,9 @@ from pytest_gptoss.client.models import served_models
 from pytest_gptoss.client.pooling import states_from_bytes, states_from_json
 from pytest_gptoss.client.scoring import scored_sequence
 from pytest_gptoss.client.whole import whole_generation
-from pytest_gptoss.errors import DialectError, StreamError
-from pytest_gptoss.records import Generation, TokenSequence
+from pytest_gptoss.model.errors import DialectError, StreamError
+from pytest_gptoss.model.inputs import TokenSequence
+from pytest_gptoss.model.results import Generation
 
 IDS = (976, 4853, 19705, 68347)
 LONGEST_LINE = 400

@@ -6,7 +6,7 @@ import pytest
 from wire_transcripts import VERSIONS, response_body, transcript
 
 from pytest_gptoss.client.pooling import hidden_body, states_from_bytes, states_from_json
-from pytest_gptoss.errors import DialectError
+from pytest_gptoss.model.errors import DialectError
 
 IDS = (976, 4853, 19705, 68347)
 

@@ -5,7 +5,7 @@ from wire_transcripts import VERSIONS, response_body, sse_chunks
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.http import Timeouts, VllmClient
 from pytest_gptoss.client.probe import probe
-from pytest_gptoss.errors import ConnectError, RequestError, RequestTimeout, StatusError
+from pytest_gptoss.model.errors import ConnectError, RequestError, RequestTimeout, StatusError
 
 pytestmark = pytest.mark.asyncio
 

@@ -6,8 +6,8 @@ import pytest
 from wire_transcripts import VERSIONS, response_body, transcript
 
 from pytest_gptoss.client.scoring import score_body, scored_sequence
-from pytest_gptoss.errors import DialectError
-from pytest_gptoss.records import TokenSequence
+from pytest_gptoss.model.errors import DialectError
+from pytest_gptoss.model.inputs import TokenSequence
 
 IDS = (976, 4853, 19705, 68347)
 SEQUENCE = TokenSequence("fox", IDS)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from wire_transcripts import VERSIONS, sse
 
 from pytest_gptoss.client.sse import SseDecoder, SseEvent
-from pytest_gptoss.errors import StreamError
+from pytest_gptoss.model.errors import StreamError
 
 LINE_ENDS = st.sampled_from(["\n", "\r", "\r\n"])
 VALUES = st.text(alphabet=st.sampled_from('aZ 0:{}"é中😀\t\0'), max_size=8)

@@ -6,7 +6,7 @@ import pytest
 from wire_transcripts import VERSIONS, response_body
 
 from pytest_gptoss.client.whole import whole_body, whole_generation
-from pytest_gptoss.errors import DialectError
+from pytest_gptoss.model.errors import DialectError
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -6,7 +6,7 @@ import pytest
 from wire_transcripts import VERSIONS, sse_chunks
 
 from pytest_gptoss.client.generation import StreamedGeneration
-from pytest_gptoss.token_text import token_text
+from pytest_gptoss.model.token_text import token_text
 
 
 def put_together(chunks):

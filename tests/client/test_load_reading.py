@@ -6,7 +6,7 @@ import pytest
 from wire_transcripts import VERSIONS, sse_chunks
 
 from pytest_gptoss.client.load.reading import StampedStream
-from pytest_gptoss.errors import DialectError, StreamError
+from pytest_gptoss.model.errors import DialectError, StreamError
 
 
 def read(chunks, *, max_tokens=64, done=True):

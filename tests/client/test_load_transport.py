@@ -17,7 +17,7 @@ from pytest_gptoss.client.endpoint import Endpoint, Secret
 from pytest_gptoss.client.load import LoadRequest, round_trip_ms, run_closed_loop
 from pytest_gptoss.client.load.transport import EXCHANGE, StampingTransport
 from pytest_gptoss.client.timeouts import Timeouts
-from pytest_gptoss.errors import ConnectError, RequestTimeout, TlsError, UsageError
+from pytest_gptoss.model.errors import ConnectError, RequestTimeout, TlsError, UsageError
 
 pytestmark = pytest.mark.asyncio
 

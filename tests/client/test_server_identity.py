@@ -7,9 +7,9 @@ from scripted_server import ScriptedServer, answer, hang_up, silence
 
 from pytest_gptoss.client.endpoint import Endpoint, Secret
 from pytest_gptoss.client.http import Timeouts, VllmClient
-from pytest_gptoss.measure import identity
-from pytest_gptoss.measure.identity import Watch, read_identity, starts_of
-from pytest_gptoss.records import ServerIdentity
+from pytest_gptoss.model.subjects import ServerIdentity
+from pytest_gptoss.scenarios import identity
+from pytest_gptoss.scenarios.identity import Watch, read_identity, starts_of
 
 MODELS = {"data": [{"id": "gpt-oss-20b", "root": "/models/gpt-oss-20b", "max_model_len": 8192}]}
 INFO = {"vllm_config": {"model_config": {"dtype": "torch.bfloat16", "model": "/models/x"},

@@ -10,9 +10,9 @@ from wire_transcripts import response_body
 
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.http import Timeouts, VllmClient
-from pytest_gptoss.measure.devices import Access, Address, Waiting, probe_all
-from pytest_gptoss.measure.told_apart import answer_prints, may_be_one
-from pytest_gptoss.records import ServerFacts
+from pytest_gptoss.model.subjects import ServerFacts
+from pytest_gptoss.scenarios.devices import Access, Address, Waiting, probe_all
+from pytest_gptoss.scenarios.told_apart import answer_prints, may_be_one
 
 TURNS = itertools.count(1)
 FACTS = ServerFacts("r", ("10.0.0.1:8000",), 0.0, ("m",), model="m")

@@ -5,8 +5,8 @@ import zlib
 
 import pytest
 
-from pytest_gptoss.client.unpacking import PIECE_BYTES, Unpacker
-from pytest_gptoss.errors import DialectError
+from pytest_gptoss.client.content_decoding import PIECE_BYTES, Unpacker
+from pytest_gptoss.model.errors import DialectError
 
 PACKINGS = {
     "gzip": gzip.compress,

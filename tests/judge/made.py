@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pytest_gptoss.records import (
+from pytest_gptoss.model.results import (
     Failure,
     Generation,
     HiddenStates,

@@ -1,6 +1,6 @@
 """Answers as token ids in harmony's form, from texts: a token a byte, or the words that are given."""
 
-from pytest_gptoss.token_text import token_bytes
+from pytest_gptoss.model.token_text import token_bytes
 
 _BYTES = {token_bytes(token_id): token_id for token_id in range(256)}
 

@@ -2,14 +2,8 @@
 
 import dataclasses
 
-from pytest_gptoss.records import (
-    Failure,
-    InstrumentError,
-    LoadLevel,
-    LoadShape,
-    Measurement,
-    RequestTiming,
-)
+from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.results import Failure, InstrumentError, LoadLevel, Measurement, RequestTiming
 
 MS = 1_000_000
 PROMPT = 1024

@@ -3,9 +3,9 @@
 import pytest
 from made_load import level, request, trial
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.accounting import tokens_per_event, why_first_is_late, why_unaccounted
 from pytest_gptoss.judge.metrics.performance import completed, itl, latency, qps, throughput
+from pytest_gptoss.model.errors import InsufficientData
 
 
 def made(*tokens, counted_by, total=None, count=3):

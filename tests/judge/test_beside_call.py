@@ -6,9 +6,9 @@ import pytest
 from made import answer, measurement
 from made_harmony import harmony, harmony_call
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.metrics import capability
-from pytest_gptoss.records import ToolCall
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.results import ToolCall
 
 SCHEMAS = {
     "get_weather": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import pytest_gptoss.judge
-from pytest_gptoss.judge.catalogue import CPU_SEQUENCES, INFO, METRICS, Roles, gates, load_metrics
+from pytest_gptoss.judge.registry import CPU_SEQUENCES, INFO, METRICS, Roles, gates, load_metrics
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
-from pytest_gptoss.records import Forced, Greedy, Hidden, Load, Rendered
+from pytest_gptoss.scenarios.kinds import Forced, Greedy, Hidden, Load, Rendered
 
 ROLES = Roles(npu="tp8", gpu="gpu", cpu="cpu", first="tp1")
 CHAT_ONLY = {"smoke", "features"}

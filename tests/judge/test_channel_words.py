@@ -4,8 +4,8 @@ import pytest
 from made import answer, measurement
 
 from pytest_gptoss.judge.metrics.leakage import leakage
-from pytest_gptoss.records import ToolCall
-from pytest_gptoss.resources import fixture
+from pytest_gptoss.model.resources import fixture
+from pytest_gptoss.model.results import ToolCall
 
 LEAKING = [
     "analysisThe user asks for the capital. Easy.assistantfinalThe capital of France is Paris.",

@@ -2,8 +2,7 @@
 
 import pytest
 
-from pytest_gptoss.errors import UsageError
-from pytest_gptoss.judge.diagnosis import (
+from pytest_gptoss.diagnosis.signatures import (
     LogLine,
     explained,
     load_signatures,
@@ -12,6 +11,7 @@ from pytest_gptoss.judge.diagnosis import (
     read_symptoms,
 )
 from pytest_gptoss.judge.metrics.capability import PARSER_FLAGS
+from pytest_gptoss.model.errors import UsageError
 
 TABLE = load_signatures()
 

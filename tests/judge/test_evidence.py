@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from made import answer, failure, hidden, measurement, scored
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.evidence import (
     cut_to,
     first_difference,
@@ -14,6 +13,7 @@ from pytest_gptoss.judge.evidence import (
     scored_pairs,
     sound_items,
 )
+from pytest_gptoss.model.errors import InsufficientData
 
 ANSWERS = [answer("p1"), answer("p2")]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_gptoss.judge.facts import FactBook, release
-from pytest_gptoss.records import KnownFact, ServerFacts
+from pytest_gptoss.model.subjects import KnownFact, ServerFacts
 
 
 @pytest.mark.parametrize(

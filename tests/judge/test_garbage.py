@@ -6,7 +6,7 @@ import pytest
 from made_harmony import END, MESSAGE, harmony, message, spelt
 
 from pytest_gptoss.judge.garbage import garbage_of
-from pytest_gptoss.records import NeedleAnswer
+from pytest_gptoss.model.results import NeedleAnswer
 
 EXCLAMATION = 0
 NEEDLE = "The secret code is 7842. "

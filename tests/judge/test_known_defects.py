@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 from made import failure, measurement
 
-from pytest_gptoss.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.judge.facts import FactBook
 from pytest_gptoss.judge.known_defects import known_defects, platform_of
 from pytest_gptoss.judge.metrics.known_defects import present
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
-from pytest_gptoss.records import KnownFact, ServerFacts
+from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
+from pytest_gptoss.model.subjects import KnownFact, ServerFacts
 
 SERVER = ServerFacts("r1", ("10.0.0.1:8000",), 0.0, ("m",), model="m", version="0.18.0")
 SOUND = {"vllm_ascend": "0.20.2rc1"}

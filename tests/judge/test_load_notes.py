@@ -7,9 +7,9 @@ from made_load import PROMPT, instrument, level, request, steady
 
 from pytest_gptoss.judge.cross_check import disagreements, server_ttft_ms
 from pytest_gptoss.judge.instrument import error_at, why_overloaded, why_too_coarse
-from pytest_gptoss.judge.little import contradictions
+from pytest_gptoss.judge.littles_law import contradictions
 from pytest_gptoss.judge.thresholds import load_profile
-from pytest_gptoss.records import LoopHealth
+from pytest_gptoss.model.results import LoopHealth
 
 ATLAS = load_profile("atlas-800-a2")
 SHAPES = {shape.concurrency: shape for shape in ATLAS.workload.levels}

@@ -3,11 +3,13 @@
 import pytest
 from made_load import level, request, steady
 
-from pytest_gptoss.load_levels import load_levels
-from pytest_gptoss.measure.store import Store
-from pytest_gptoss.plan import make_plan
-from pytest_gptoss.records import Load, LoadTask, Measurement
-from pytest_gptoss.settings import DeviceSettings, Settings
+from pytest_gptoss.config.plan import make_plan
+from pytest_gptoss.config.settings import DeviceSettings, Settings
+from pytest_gptoss.model.inputs import LoadTask
+from pytest_gptoss.model.results import Measurement
+from pytest_gptoss.report.builders.load_levels import load_levels
+from pytest_gptoss.run.store import Store
+from pytest_gptoss.scenarios.kinds import Load
 
 TASK = LoadTask(concurrency=(1,), requests=4, max_tokens=32, calibrate=False)
 

@@ -6,9 +6,10 @@ import pytest
 from made import answer, failure, measurement
 from made_harmony import RETURN, harmony, message
 
-from pytest_gptoss.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.judge.metrics import capability
-from pytest_gptoss.records import AbortTrace, BadRequest, KnownFact, ServerFacts, ToolCall
+from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
+from pytest_gptoss.model.results import AbortTrace, BadRequest, ToolCall
+from pytest_gptoss.model.subjects import KnownFact, ServerFacts
 
 SCHEMAS = {
     "get_weather": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}

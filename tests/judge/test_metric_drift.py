@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made import failure, measurement
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.metrics.drift import NOTICEABLE, position_drift
-from pytest_gptoss.records import DriftPoint
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.results import DriftPoint
 
 SPOTS = tuple(2**power for power in range(4, 13))
 

@@ -6,10 +6,10 @@ import math
 import pytest
 from made import measurement, scored, top
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.intervals import wilson
 from pytest_gptoss.judge.metrics.divergence import divergence
 from pytest_gptoss.judge.metrics.forced import baseline_kl, forced_agreement, kl
+from pytest_gptoss.model.errors import InsufficientData
 
 CLEAR, CLOSE = {1: -0.1, 2: -3.0}, {1: -0.75, 2: -1.0}
 OTHER = {2: -0.1, 1: -3.0}

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from made import hidden, measurement
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.metrics import hidden as module
 from pytest_gptoss.judge.metrics.hidden import closeness, hidden_cosine
+from pytest_gptoss.model.errors import InsufficientData
 
 
 def compare(npu, gpu):
@@ -102,7 +102,7 @@ MEMORY = """
 import resource, sys
 import numpy as np
 from pytest_gptoss.judge.metrics.hidden import closeness
-from pytest_gptoss.records import HiddenStates
+from pytest_gptoss.model.results import HiddenStates
 mapped = np.load(sys.argv[1], mmap_mode="r")
 ids = tuple(range(len(mapped)))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

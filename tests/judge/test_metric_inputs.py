@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made import answer, measurement
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.metrics.inputs import identical
+from pytest_gptoss.model.errors import InsufficientData
 
 START, END, MESSAGE = 200006, 200007, 200008
 SYSTEM, DEVELOPER, USER, ASSISTANT = 17360, 77944, 1428, 173781

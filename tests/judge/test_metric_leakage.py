@@ -5,9 +5,9 @@ import json
 import pytest
 from made import answer, failure, measurement
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.metrics.leakage import leakage
-from pytest_gptoss.records import ToolCall
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.results import ToolCall
 
 
 def count(*answers, **fields):

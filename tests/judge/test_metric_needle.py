@@ -5,7 +5,6 @@ import re
 import pytest
 from made import failure, measurement
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.metrics.needle import (
     needle_control,
     needle_edge,
@@ -13,7 +12,9 @@ from pytest_gptoss.judge.metrics.needle import (
     needle_recall,
     outcome_of,
 )
-from pytest_gptoss.records import Measurement, Needle, NeedleAnswer
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.results import Measurement, NeedleAnswer
+from pytest_gptoss.scenarios.kinds import Needle
 
 
 def trial(number=0, content="The secret code is 7842.", *, code="7842", prompt_tokens=1024, **fields):

@@ -5,9 +5,9 @@ import json
 import pytest
 from made import answer, measurement
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.intervals import wilson
 from pytest_gptoss.judge.metrics.noise import noise
+from pytest_gptoss.model.errors import InsufficientData
 
 FIRST = [answer("p1", (1, 2, 3)), answer("p2", (4, 5)), answer("p3", (6,))]
 

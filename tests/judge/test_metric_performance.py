@@ -4,7 +4,6 @@ import pytest
 from made import failure
 from made_load import PROMPT, failed, level, request, steady, trial
 
-from pytest_gptoss.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.judge.intervals import student
 from pytest_gptoss.judge.metrics.performance import (
     FULL,
@@ -17,6 +16,7 @@ from pytest_gptoss.judge.metrics.performance import (
     throughput,
     uncached,
 )
+from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
 
 SOUND = level(*steady(60, ttft=80, tpot=10, tokens=5))
 

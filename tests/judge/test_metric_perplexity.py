@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import failure, measurement, scored
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.metrics.perplexity import baseline_perplexity, perplexity_diff
+from pytest_gptoss.model.errors import InsufficientData
 
 
 def compare(npu, gpu):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from made import answer, failure, measurement, scored
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.metrics.prefill import decode_prefill
+from pytest_gptoss.model.errors import InsufficientData
 
 
 def own(sequence_id, gaps, *, prompt_length=120):

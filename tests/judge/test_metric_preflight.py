@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 from made import answer, failure, measurement
 
-from pytest_gptoss.errors import ConditionAbsent, InsufficientData
-from pytest_gptoss.judge.catalogue import METRICS
 from pytest_gptoss.judge.metrics import preflight
+from pytest_gptoss.judge.registry import METRICS
 from pytest_gptoss.judge.thresholds import load_profile
-from pytest_gptoss.records import KnownFact, ServerFacts
+from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
+from pytest_gptoss.model.subjects import KnownFact, ServerFacts
 
 SERVER = ServerFacts(
     run="r1", addresses=("10.0.0.1:8000",), waited_s=2.0, listed=("gpt-oss-20b",), model="gpt-oss-20b",

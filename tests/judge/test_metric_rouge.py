@@ -9,8 +9,8 @@ from made import answer, measurement
 from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.metrics.rouge import WordTokenizer, rouge_l
+from pytest_gptoss.model.errors import InsufficientData
 
 tokenize = WordTokenizer().tokenize
 

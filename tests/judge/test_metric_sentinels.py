@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made import answer, measurement, scored, top
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.metrics.drift import position_drift
 from pytest_gptoss.judge.metrics.forced import forced_agreement, kl
 from pytest_gptoss.judge.metrics.perplexity import perplexity_diff
 from pytest_gptoss.judge.metrics.prefill import decode_prefill
 from pytest_gptoss.judge.metrics.tokens import token_match_rate
-from pytest_gptoss.records import DriftPoint
-from pytest_gptoss.sentinels import NEVER, filler, no_logprobs
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.results import DriftPoint
+from pytest_gptoss.model.sentinels import NEVER, filler, no_logprobs
 
 LENGTH, TOKENS = 130, 20
 IDS = tuple(range(1000, 1000 + TOKENS))

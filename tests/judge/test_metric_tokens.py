@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import answer, failure, measurement, top
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.intervals import wilson
 from pytest_gptoss.judge.metrics.tokens import token_match_rate
+from pytest_gptoss.model.errors import InsufficientData
 
 
 def compare(npu, gpu):

@@ -4,14 +4,10 @@ import pytest
 from made import measurement
 from made_harmony import harmony, message
 
-from pytest_gptoss.errors import InsufficientData
-from pytest_gptoss.judge.metrics.needle import (
-    needle_control,
-    needle_edge,
-    needle_recall,
-    outcome_of,
-)
-from pytest_gptoss.records import Measurement, Needle, NeedleAnswer
+from pytest_gptoss.judge.metrics.needle import needle_control, needle_edge, needle_recall, outcome_of
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.results import Measurement, NeedleAnswer
+from pytest_gptoss.scenarios.kinds import Needle
 
 THOUGHT, SAID = "Somewhere it says 7842.", "The secret code is 7842."
 

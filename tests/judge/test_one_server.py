@@ -6,7 +6,7 @@ import json
 import pytest
 
 from pytest_gptoss.judge.one_server import Sighting, Source, one_server, one_source, sightings_of
-from pytest_gptoss.records import ServerIdentity
+from pytest_gptoss.model.subjects import ServerIdentity
 
 FIRST = ServerIdentity(
     starts=(1795355900.25,), model="gpt-oss-20b", checkpoint="/models/gpt-oss-20b", version="0.18.0",

@@ -7,9 +7,10 @@ import pytest
 from made import answer, measurement, scored
 from made_load import level, steady, trial
 
-from pytest_gptoss.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.judge.metrics import capability, inputs, performance, prefill, preflight, tokens
-from pytest_gptoss.records import AbortTrace, ServerFacts
+from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
+from pytest_gptoss.model.results import AbortTrace
+from pytest_gptoss.model.subjects import ServerFacts
 
 REFUSAL = "POST http://npu:8000/v1/chat/completions answered 400 Bad Request (top_logprobs is not for you)"
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gptoss.errors import UsageError
-from pytest_gptoss.judge.catalogue import METRICS
+from pytest_gptoss.judge.registry import METRICS
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
+from pytest_gptoss.model.errors import UsageError
 
 CONTRACT = {
     "precision.token_match_rate": (">=", 0.95, "share"),

@@ -6,10 +6,10 @@ import json
 import pytest
 from made import answer, failure, measurement
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.metrics.capability import tools
-from pytest_gptoss.measure.features import TOOL_SCHEMAS
-from pytest_gptoss.records import ToolCall
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.results import ToolCall
+from pytest_gptoss.scenarios.features import TOOL_SCHEMAS
 
 CITIES = ("Paris", "Tokyo")
 FORMS = ("streamed", "whole", "whole again")

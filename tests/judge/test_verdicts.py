@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gptoss.judge.verdicts import holds, invalid, judge, line, number, skipped, waived
-from pytest_gptoss.records import Capabilities, Device, Estimate, Threshold
+from pytest_gptoss.model.subjects import Capabilities, Device
+from pytest_gptoss.model.verdicts import Estimate, Threshold
 
 
 def threshold(comparison=">=", limit=0.95, unit="share", **fields):

@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 from made import measurement
 
-from pytest_gptoss.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.judge.metrics import preflight
 from pytest_gptoss.judge.vocabulary import IDS_OF_TEXTS, TURN, unlike
-from pytest_gptoss.measure.preflight import TEXT
-from pytest_gptoss.records import ServerFacts
+from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
+from pytest_gptoss.model.subjects import ServerFacts
+from pytest_gptoss.scenarios.preflight import TEXT
 
 RIGHT = IDS_OF_TEXTS[TEXT]
 FACTS = ServerFacts("r", ("10.0.0.1:8000",), 0.0, ("m",), model="m", text=TEXT, text_ids=RIGHT)

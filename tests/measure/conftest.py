@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_gptoss import resources
+from pytest_gptoss.model import resources
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from pytest_gptoss.errors import DialectError, RequestError
-from pytest_gptoss.measure import abort_trial
-from pytest_gptoss.measure.abort_trial import ENOUGH, AbortTrial
+from pytest_gptoss.model.errors import DialectError, RequestError
+from pytest_gptoss.scenarios import abort_trial
+from pytest_gptoss.scenarios.abort_trial import ENOUGH, AbortTrial
 
 pytestmark = pytest.mark.asyncio
 

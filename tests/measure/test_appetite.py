@@ -2,23 +2,11 @@
 
 import pytest
 
-from pytest_gptoss.measure.appetite import context_needed, fewest_tokens
-from pytest_gptoss.measure.prompts import load_shipped, prompt_set
-from pytest_gptoss.measure.workload import Workload
-from pytest_gptoss.records import (
-    Drift,
-    Feature,
-    Forced,
-    Greedy,
-    Hidden,
-    Load,
-    LoadShape,
-    Message,
-    Needle,
-    Prompt,
-    Rendered,
-    TokenSequence,
-)
+from pytest_gptoss.model.inputs import LoadShape, Message, Prompt, TokenSequence
+from pytest_gptoss.scenarios.context_budget import context_needed, fewest_tokens
+from pytest_gptoss.scenarios.kinds import Drift, Feature, Forced, Greedy, Hidden, Load, Needle, Rendered
+from pytest_gptoss.scenarios.prompts import load_shipped, prompt_set
+from pytest_gptoss.scenarios.workload import Workload
 
 SHORT = Prompt("short", (Message("user", "x" * 50),))
 LONG = Prompt("long", (Message("user", "x" * 5000),), max_tokens=40)

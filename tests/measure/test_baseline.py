@@ -5,10 +5,12 @@ import zipfile
 import numpy as np
 import pytest
 
-from pytest_gptoss.errors import UsageError
-from pytest_gptoss.measure.baseline import read_baseline, record_baseline
-from pytest_gptoss.measure.store import Store
-from pytest_gptoss.records import Failure, Measurement, Preflight, ScoredSequence, ServerFacts, TopLogprobs
+from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.results import Failure, Measurement, ScoredSequence, TopLogprobs
+from pytest_gptoss.model.subjects import ServerFacts
+from pytest_gptoss.run.baseline import read_baseline, record_baseline
+from pytest_gptoss.run.store import Store
+from pytest_gptoss.scenarios.kinds import Preflight
 
 DEVICES = {"gpu": {"name": "gpu"}, "cpu": {"name": "cpu"}}
 

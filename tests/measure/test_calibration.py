@@ -7,10 +7,11 @@ import pytest
 
 from pytest_gptoss.client.load import LoadRequest, LoadRun, run_closed_loop
 from pytest_gptoss.client.timeouts import Timeouts
-from pytest_gptoss.errors import MeasurementError
-from pytest_gptoss.measure.calibration import calibrate, instrument_error
-from pytest_gptoss.measure.truth import TrueRequest
-from pytest_gptoss.records import Failure, LoadShape, LoopHealth, RequestTiming
+from pytest_gptoss.model.errors import MeasurementError
+from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.results import Failure, LoopHealth, RequestTiming
+from pytest_gptoss.scenarios.calibration import calibrate, instrument_error
+from pytest_gptoss.scenarios.truth import TrueRequest
 
 MS = 1_000_000
 HEALTH = LoopHealth(0, 0, 0, 0)

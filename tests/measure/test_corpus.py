@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_gptoss import resources
-from pytest_gptoss.errors import UsageError
-from pytest_gptoss.measure import corpus
-from pytest_gptoss.records import TokenSequence
+from pytest_gptoss.model import resources
+from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.inputs import TokenSequence
+from pytest_gptoss.scenarios import corpus
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = {"id": "a", "tags": ["x"], "text": "Hello there", "token_ids": [1, 2, 3], "first": 1}

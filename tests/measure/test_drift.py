@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
-from pytest_gptoss.errors import DialectError
-from pytest_gptoss.judge.catalogue import INFO, NEEDLE_LENGTHS, Roles
-from pytest_gptoss.measure.drift import DriftPoints, positions, why_not_asked
-from pytest_gptoss.records import Capabilities, Drift, NeedleTask
+from pytest_gptoss.judge.registry import INFO, NEEDLE_LENGTHS, Roles
+from pytest_gptoss.model.errors import DialectError
+from pytest_gptoss.model.inputs import NeedleTask
+from pytest_gptoss.model.subjects import Capabilities
+from pytest_gptoss.scenarios.drift import DriftPoints, positions, why_not_asked
+from pytest_gptoss.scenarios.kinds import Drift
 
 ENGLISH = NeedleTask()
 CHINESE = NeedleTask(needle="密码是7842。", question="密码是什么？")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pytest_gptoss.measure.features import FeatureTrial, item_ids
-from pytest_gptoss.measure.prompts import prompt_set
-from pytest_gptoss.records import Feature
+from pytest_gptoss.scenarios.features import FeatureTrial, item_ids
+from pytest_gptoss.scenarios.kinds import Feature
+from pytest_gptoss.scenarios.prompts import prompt_set
 
 pytestmark = pytest.mark.asyncio
 

@@ -11,23 +11,26 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_gptoss import records
-from pytest_gptoss.finite import finite
-from pytest_gptoss.measure.baseline import record_baseline
-from pytest_gptoss.measure.store import Store, write_json
-from pytest_gptoss.records import (
+from pytest_gptoss.model.finite import finite
+from pytest_gptoss.model.results import (
+    AbortTrace,
+    BadRequest,
+    DriftPoint,
     Failure,
     Generation,
     HiddenStates,
     LoadLevel,
     Measurement,
+    NeedleAnswer,
     RequestTiming,
     ScoredSequence,
-    Threshold,
     TopLogprobs,
-    Verdict,
 )
+from pytest_gptoss.model.subjects import ServerFacts
+from pytest_gptoss.model.verdicts import Threshold, Verdict
 from pytest_gptoss.report.document import acceptance_document, verdict_row
+from pytest_gptoss.run.baseline import record_baseline
+from pytest_gptoss.run.store import Store, write_json
 
 FLOATS = st.one_of(st.sampled_from([float("nan"), float("inf"), -float("inf"), 1.8e308 * 1e-1]), st.floats())
 COUNTS = st.integers(0, 2**31 - 1)
@@ -88,8 +91,8 @@ ITEMS = {
     **{
         kind: built(kind)
         for kind in (
-            records.NeedleAnswer, records.DriftPoint, records.ServerFacts, records.AbortTrace,
-            records.BadRequest,
+            NeedleAnswer, DriftPoint, ServerFacts, AbortTrace,
+            BadRequest,
         )
     },
 }  # fmt: skip
@@ -112,7 +115,7 @@ def store(tmp_path_factory):
 
 
 def test_every_class_of_items_that_the_store_knows_is_tried():
-    from pytest_gptoss.measure.codec import _FORMS
+    from pytest_gptoss.scenarios.codec import _FORMS
 
     assert {kind.__name__ for kind in ITEMS} == set(_FORMS)
 
@@ -171,7 +174,7 @@ def test_any_document_is_written(store, document):
 def test_a_baseline_file_is_strict_too(tmp_path, value):
     store = Store(tmp_path / "run")
     store.begin()
-    item = records.DriftPoint(16, 15, 5, "0f", -1.0)
+    item = DriftPoint(16, 15, 5, "0f", -1.0)
     store.save(Measurement("drift-gpu-16", "gpu", (item,)))
     assert record_baseline(tmp_path / "base.zip", store, {"gpu": {"clock": value}}, {"fact": value})
     with zipfile.ZipFile(tmp_path / "base.zip") as archive:

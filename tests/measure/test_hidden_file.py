@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pytest_gptoss.errors import MeasurementError
-from pytest_gptoss.measure.hidden_file import read_hidden, write_hidden
-from pytest_gptoss.records import HiddenStates
+from pytest_gptoss.model.errors import MeasurementError
+from pytest_gptoss.model.results import HiddenStates
+from pytest_gptoss.scenarios.hidden_file import read_hidden, write_hidden
 
 FACTS = {"corpus_sha256": "a" * 64, "server_version": "0.32.0"}
 

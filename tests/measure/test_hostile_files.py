@@ -9,12 +9,13 @@ import zlib
 import numpy as np
 import pytest
 
-from pytest_gptoss.errors import MeasurementError, UsageError
-from pytest_gptoss.measure import baseline, hidden_file
-from pytest_gptoss.measure.baseline import read_baseline, record_baseline
-from pytest_gptoss.measure.hidden_file import read_hidden, write_hidden
-from pytest_gptoss.measure.store import Store, StoreError
-from pytest_gptoss.records import DriftPoint, HiddenStates, Measurement, ScoredSequence, TopLogprobs
+from pytest_gptoss.model.errors import MeasurementError, UsageError
+from pytest_gptoss.model.results import DriftPoint, HiddenStates, Measurement, ScoredSequence, TopLogprobs
+from pytest_gptoss.run import baseline
+from pytest_gptoss.run.baseline import read_baseline, record_baseline
+from pytest_gptoss.run.store import Store, StoreError
+from pytest_gptoss.scenarios import hidden_file
+from pytest_gptoss.scenarios.hidden_file import read_hidden, write_hidden
 
 DEVICES = {"gpu": {"name": "gpu"}}
 

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from pytest_gptoss.errors import UsageError
-from pytest_gptoss.measure import json_list
+from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.scenarios import json_list
 
 
 def test_a_missing_file_is_named(tmp_path):

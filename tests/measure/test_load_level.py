@@ -3,8 +3,8 @@
 import pytest
 
 from pytest_gptoss.client.load import LoadRequest
-from pytest_gptoss.measure.load_level import counted
-from pytest_gptoss.records import Failure, RequestTiming
+from pytest_gptoss.model.results import Failure, RequestTiming
+from pytest_gptoss.scenarios.load_level import counted
 
 REQUESTS = tuple(
     LoadRequest(f"r{place}", "/v1/completions", {"max_tokens": 4, "stream_options": {"include_usage": True}})

@@ -2,10 +2,10 @@
 
 import pytest
 
-from pytest_gptoss.errors import UsageError
-from pytest_gptoss.measure.load_level import why_too_long
-from pytest_gptoss.measure.load_plan import changes, planned_levels
-from pytest_gptoss.records import LoadShape, LoadTask
+from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.inputs import LoadShape, LoadTask
+from pytest_gptoss.scenarios.load_level import why_too_long
+from pytest_gptoss.scenarios.load_plan import changes, planned_levels
 
 PROFILE = (LoadShape(1, 50, 1024, 256), LoadShape(4, 100, 1024, 512), LoadShape(16, 200, 1024, 512))
 

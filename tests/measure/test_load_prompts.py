@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_needle import FRAME, Counter, merging, thirds
 
-from pytest_gptoss.errors import DialectError
-from pytest_gptoss.measure.load_prompts import ASK, LoadPrompts, chat_texts, token_prompts
+from pytest_gptoss.model.errors import DialectError
+from pytest_gptoss.scenarios.load_prompts import ASK, LoadPrompts, chat_texts, token_prompts
 
 
 def texts(tokens, *, count=20, counter, seed=5):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gptoss.measure.metrics_page import totals
-from pytest_gptoss.measure.server_counters import cache_block_of, counters_of
+from pytest_gptoss.client.metrics_page import totals
+from pytest_gptoss.scenarios.server_counters import cache_block_of, counters_of
 
 NAME = "vllm:generation_tokens_total"
 

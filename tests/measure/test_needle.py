@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_gptoss.errors import DialectError
-from pytest_gptoss.measure.needle import (
+from pytest_gptoss.model.errors import DialectError
+from pytest_gptoss.model.inputs import NeedleTask
+from pytest_gptoss.scenarios.kinds import Needle
+from pytest_gptoss.scenarios.needle_prompt import (
     CONTEXT,
     RESERVE,
     bury,
@@ -19,7 +21,6 @@ from pytest_gptoss.measure.needle import (
     planned_tokens,
     seed_of,
 )
-from pytest_gptoss.records import Needle, NeedleTask
 
 TASK = NeedleTask()
 ENGLISH = (TASK.needle, TASK.question)

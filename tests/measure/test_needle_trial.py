@@ -3,9 +3,15 @@
 import pytest
 
 from pytest_gptoss.client.stream_event import read_event
-from pytest_gptoss.errors import ConnectError, MiscountError, RequestTimeout, StatusError, StreamError
-from pytest_gptoss.measure.needle_trial import final_tokens, trouble_of
-from pytest_gptoss.records import Generation
+from pytest_gptoss.model.errors import (
+    ConnectError,
+    MiscountError,
+    RequestTimeout,
+    StatusError,
+    StreamError,
+)
+from pytest_gptoss.model.results import Generation
+from pytest_gptoss.scenarios.needle_trial import final_tokens, trouble_of
 
 HARMONY_BROKE = '{"error": {"message": "Unexpected token 19 while expecting start token 200006"}}'
 ENGINE_DIED = '{"error": {"message": "EngineCore encountered an issue."}}'

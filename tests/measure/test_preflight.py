@@ -6,9 +6,9 @@ import anyio
 import pytest
 
 from pytest_gptoss.client.endpoint import Endpoint, Secret
-from pytest_gptoss.errors import RequestTimeout, StatusError, UnknownHost
-from pytest_gptoss.measure import preflight
-from pytest_gptoss.measure.preflight import answers_to, host_name, knock, process_start, told_by
+from pytest_gptoss.model.errors import RequestTimeout, StatusError, UnknownHost
+from pytest_gptoss.scenarios import preflight
+from pytest_gptoss.scenarios.preflight import answers_to, host_name, knock, process_start, told_by
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "[::1]", "[::]", "localhost"])

@@ -1,6 +1,6 @@
 """Progress lines: who has done how much, how fast, how long still."""
 
-from pytest_gptoss.measure.progress import Progress
+from pytest_gptoss.run.progress import Progress
 
 
 class Clock:

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_gptoss import resources
-from pytest_gptoss.errors import GptossError, UsageError
-from pytest_gptoss.measure import prompts
-from pytest_gptoss.records import Message, Prompt, PromptSet
+from pytest_gptoss.model import resources
+from pytest_gptoss.model.errors import GptossError, UsageError
+from pytest_gptoss.model.inputs import Message, Prompt, PromptSet
+from pytest_gptoss.scenarios import prompts
 
 
 def parse(value):

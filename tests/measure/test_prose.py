@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pytest_gptoss.measure import prose
+from pytest_gptoss.scenarios import prose
 
 seeds = st.integers(min_value=-(2**70), max_value=2**70)
 

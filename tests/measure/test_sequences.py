@@ -1,7 +1,8 @@
 """What is scored and what is left out, with its reason."""
 
-from pytest_gptoss.measure.sequences import corpus_sequences, output_sequences
-from pytest_gptoss.records import Generation, TokenSequence
+from pytest_gptoss.model.inputs import TokenSequence
+from pytest_gptoss.model.results import Generation
+from pytest_gptoss.scenarios.sequences import corpus_sequences, output_sequences
 
 
 def _answer(name, prompt, tokens):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gptoss.measure.server_counters import cache_block_of, counters_of, grown
+from pytest_gptoss.scenarios.server_counters import cache_block_of, counters_of, grown
 
 WIRE = Path(__file__).resolve().parents[1] / "wire"
 

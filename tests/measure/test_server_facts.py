@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_gptoss.measure.server_facts import facts_of_log, facts_of_server_info
+from pytest_gptoss.scenarios.server_facts import facts_of_log, facts_of_server_info
 
 ENGINE = (
     "(EngineCore_0 pid=31) INFO 11-22 10:00:01 [core.py:58] "

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pytest_gptoss.measure.server_log import LogMark, gained, last_start, mark
-from pytest_gptoss.stored_json import typed
+from pytest_gptoss.model.stored_json import typed
+from pytest_gptoss.scenarios.server_log import LogMark, gained, last_start, mark
 
 
 def test_what_stood_there_before_is_not_read(tmp_path):

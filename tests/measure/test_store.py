@@ -9,27 +9,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pytest_gptoss.measure.codec import decode, encode
-from pytest_gptoss.measure.store import Store, StoreError, write_json
-from pytest_gptoss.records import (
+from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.results import (
     AbortTrace,
     BadRequest,
     DriftPoint,
     Failure,
     Generation,
     HiddenStates,
-    KnownFact,
     LoadLevel,
-    LoadShape,
     LoopHealth,
     Measurement,
     NeedleAnswer,
     RequestTiming,
     ScoredSequence,
-    ServerFacts,
     ToolCall,
     TopLogprobs,
 )
+from pytest_gptoss.model.subjects import KnownFact, ServerFacts
+from pytest_gptoss.run.store import Store, StoreError, write_json
+from pytest_gptoss.scenarios.codec import decode, encode
 
 
 def _top(rows, width):

@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from pytest_gptoss.resources import acceptance_tests, fixture
+from pytest_gptoss.model.resources import acceptance_tests, fixture
 
 FEW = 6
 HERE = str(Path(__file__).parent)

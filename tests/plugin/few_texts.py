@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pytest_gptoss.measure import corpus
+from pytest_gptoss.scenarios import corpus
 
 _whole = corpus.load_shipped
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from pytest_gptoss.resources import acceptance_tests
+from pytest_gptoss.model.resources import acceptance_tests
 
 
 def started_as_a_terminal_does(pytester, *arguments, before="", after="", **started):

@@ -8,8 +8,8 @@ import pytest
 import xmlschema
 from junitparser import JUnitXml
 
-from pytest_gptoss.report.junit import PROPERTIES, properties, suite_properties
-from pytest_gptoss.resources import acceptance_tests
+from pytest_gptoss.model.resources import acceptance_tests
+from pytest_gptoss.report.formats.junit import PROPERTIES, properties, suite_properties
 
 pytest_plugins = ["pytester"]
 
@@ -203,8 +203,7 @@ def test_json_report_carries_the_facts(accept, urls, pytester):
 def test_fixtures_and_hooks_for_a_projects_own_tests(pytester, embedded_pair, urls):
     pytester.makeconftest(
         """
-        from pytest_gptoss.judge.catalogue import Metric
-        from pytest_gptoss.records import Estimate, Greedy, Threshold
+        from pytest_gptoss import Estimate, Greedy, Metric, Threshold
 
         def pytest_gptoss_prompt_sets(config):
             return {"support": "support.json"}
@@ -231,7 +230,7 @@ def test_fixtures_and_hooks_for_a_projects_own_tests(pytester, embedded_pair, ur
     pytester.makepyfile(
         """
         import pytest
-        from pytest_gptoss.records import Greedy
+        from pytest_gptoss.scenarios.kinds import Greedy
 
         def test_devices(npu, gpu, devices, npu_url, gpu_url, device_labels, prompt_sets):
             assert (npu.name, gpu.name) == ("npu", "gpu")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pytest_gptoss.resources import acceptance_tests, fixture
+from pytest_gptoss.model.resources import acceptance_tests, fixture
 
 pytest_plugins = ["pytester"]
 

@@ -12,7 +12,7 @@ import pytest
 from altering_proxy import altering_proxy
 from hostile_servers import HostileServers
 
-from pytest_gptoss.resources import acceptance_tests
+from pytest_gptoss.model.resources import acceptance_tests
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells a process's own peak")

@@ -6,12 +6,13 @@ from types import SimpleNamespace
 import pytest
 from small_server import Hold, measured, small_server
 
-from pytest_gptoss.measure import load_level
-from pytest_gptoss.measure.progress import Progress
-from pytest_gptoss.plan import make_plan
-from pytest_gptoss.records import Greedy, LoadTask
-from pytest_gptoss.run import AcceptanceRun
-from pytest_gptoss.settings import DeviceSettings, Settings
+from pytest_gptoss.config.plan import make_plan
+from pytest_gptoss.config.settings import DeviceSettings, Settings
+from pytest_gptoss.model.inputs import LoadTask
+from pytest_gptoss.run.engine import AcceptanceRun
+from pytest_gptoss.run.progress import Progress
+from pytest_gptoss.scenarios import load_level
+from pytest_gptoss.scenarios.kinds import Greedy
 
 
 def raising(monkeypatch, error, after=3):

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pytest_gptoss.resources import acceptance_tests
+from pytest_gptoss.model.resources import acceptance_tests
 
 pytest_plugins = ["pytester"]
 

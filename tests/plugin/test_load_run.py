@@ -8,12 +8,13 @@ import httpx
 import pytest
 from altering_proxy import Refusal, altering_proxy
 
-from pytest_gptoss.load_levels import load_levels, load_requests
-from pytest_gptoss.plan import make_plan
-from pytest_gptoss.records import InstrumentError, LoadTask
-from pytest_gptoss.replay import replayed
-from pytest_gptoss.run import AcceptanceRun
-from pytest_gptoss.settings import DeviceSettings, Settings
+from pytest_gptoss.config.plan import make_plan
+from pytest_gptoss.config.settings import DeviceSettings, Settings
+from pytest_gptoss.model.inputs import LoadTask
+from pytest_gptoss.model.results import InstrumentError
+from pytest_gptoss.report.builders.load_levels import load_levels, load_requests
+from pytest_gptoss.run.engine import AcceptanceRun
+from pytest_gptoss.run.replay import replayed
 
 CHAT = "/v1/chat/completions"
 SMALL = LoadTask(concurrency=(1,), requests=3, max_tokens=6, calibrate=False)

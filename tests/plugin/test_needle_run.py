@@ -6,7 +6,7 @@ import sys
 import pytest
 from altering_proxy import Refusal, altering_proxy
 
-from pytest_gptoss.measure.needle import RESERVE
+from pytest_gptoss.scenarios.needle_prompt import RESERVE
 
 pytest_plugins = ["pytester"]
 

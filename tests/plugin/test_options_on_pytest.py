@@ -4,8 +4,8 @@ from functools import partial
 
 import pytest
 
-from pytest_gptoss.measure.store import Store
-from pytest_gptoss.resources import acceptance_tests
+from pytest_gptoss.model.resources import acceptance_tests
+from pytest_gptoss.run.store import Store
 
 pytest_plugins = ["pytester"]
 
@@ -178,7 +178,7 @@ def test_two_runs_in_one_directory(accept, pytester):
 def test_names_that_nobody_has_are_told_without_a_traceback(pytester):
     pytester.makepyfile(
         """
-        from pytest_gptoss.records import Greedy
+        from pytest_gptoss.scenarios.kinds import Greedy
 
         def test_device(verdict):
             verdict("precision.leakage", npu="typo")

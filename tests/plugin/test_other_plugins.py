@@ -8,7 +8,7 @@ import sys
 import pytest
 from small_server import Hold, measured, small_server
 
-from pytest_gptoss.resources import acceptance_tests
+from pytest_gptoss.model.resources import acceptance_tests
 
 pytest_plugins = ["pytester"]
 

@@ -5,8 +5,10 @@ import asyncio
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.judge.metrics.drift import position_drift
-from pytest_gptoss.measure.drift import DriftPoints, positions
-from pytest_gptoss.records import Drift, Measurement, NeedleTask, TokenSequence
+from pytest_gptoss.model.inputs import NeedleTask, TokenSequence
+from pytest_gptoss.model.results import Measurement
+from pytest_gptoss.scenarios.drift import DriftPoints, positions
+from pytest_gptoss.scenarios.kinds import Drift
 
 LENGTH = 4096
 

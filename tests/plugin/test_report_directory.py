@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gptoss.resources import acceptance_tests
+from pytest_gptoss.model.resources import acceptance_tests
 
 pytest_plugins = ["pytester"]
 

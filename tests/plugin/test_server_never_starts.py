@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from pytest_gptoss.resources import acceptance_tests
+from pytest_gptoss.model.resources import acceptance_tests
 
 pytest_plugins = ["pytester"]
 

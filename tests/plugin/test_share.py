@@ -10,7 +10,7 @@ import pytest
 from small_server import small_server
 from starting import started_as_a_terminal_does
 
-from pytest_gptoss.measure.store import Store, StoreError, write_text
+from pytest_gptoss.run.store import Store, StoreError, write_text
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows locks by other means")

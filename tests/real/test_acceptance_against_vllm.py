@@ -14,8 +14,8 @@ import pytest
 import vllm_cpu
 from needs_vllm import IF_INSTALLED, VENV
 
-from pytest_gptoss.errors import ReferenceServerError
 from pytest_gptoss.judge.thresholds import load_profile
+from pytest_gptoss.model.errors import ReferenceServerError
 
 
 @pytest.mark.vllm

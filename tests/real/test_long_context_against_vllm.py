@@ -17,9 +17,11 @@ from needs_vllm import NEEDS_VLLM, SLOW, VENV
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.client.probe import probe
-from pytest_gptoss.measure.needle import CONTEXT, RESERVE
-from pytest_gptoss.measure.needle_trial import NeedleTrials
-from pytest_gptoss.records import Needle, NeedleAnswer, NeedleTask, TokenSequence
+from pytest_gptoss.model.inputs import NeedleTask, TokenSequence
+from pytest_gptoss.model.results import NeedleAnswer
+from pytest_gptoss.scenarios.kinds import Needle
+from pytest_gptoss.scenarios.needle_prompt import CONTEXT, RESERVE
+from pytest_gptoss.scenarios.needle_trial import NeedleTrials
 
 pytestmark = NEEDS_VLLM
 

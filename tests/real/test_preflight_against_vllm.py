@@ -10,8 +10,8 @@ from pathlib import Path
 import vllm_cpu
 from needs_vllm import NEEDS_VLLM, VENV
 
-from pytest_gptoss.embedded import PINNED_DATE
-from pytest_gptoss.resources import acceptance_tests
+from pytest_gptoss.model.resources import acceptance_tests
+from pytest_gptoss.servers.embedded import PINNED_DATE
 
 pytestmark = NEEDS_VLLM
 

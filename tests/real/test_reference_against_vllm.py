@@ -14,9 +14,9 @@ import pytest
 import vllm_cpu
 from needs_vllm import NEEDS_VLLM, VENV
 
-from pytest_gptoss.embedded import start_reference
-from pytest_gptoss.measure import prompts
-from pytest_gptoss.records import Json
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.scenarios import prompts
+from pytest_gptoss.servers.embedded import start_reference
 
 pytestmark = NEEDS_VLLM
 

@@ -9,7 +9,7 @@ import vllm_cpu
 from needs_vllm import NEEDS_VLLM, VENV
 from tiny import exam, report
 
-from pytest_gptoss.resources import fixture
+from pytest_gptoss.model.resources import fixture
 
 pytestmark = NEEDS_VLLM
 LONGEST = 256

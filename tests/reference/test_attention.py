@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_transformers import fed, plain, plain_logits, some_ids, tiny
 
-from pytest_gptoss.errors import ReferenceServerError
+from pytest_gptoss.model.errors import ReferenceServerError
 from pytest_gptoss.reference import attention, checkpoint
 from pytest_gptoss.reference.forward import Forward, Piece
 

@@ -11,10 +11,10 @@ from plain_transformers import plain_logits, some_ids, tiny
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pytest_gptoss.errors import ReferenceServerError
+from pytest_gptoss.model.errors import ReferenceServerError
+from pytest_gptoss.model.resources import fixture
 from pytest_gptoss.reference import checkpoint
 from pytest_gptoss.reference.forward import Forward, Piece
-from pytest_gptoss.resources import fixture
 
 TINY_CONFIG = json.loads(fixture("tiny-gpt-oss", "config.json").read_text(encoding="utf-8"))
 GB_20B_FLOAT32 = 83.7

@@ -8,7 +8,7 @@ import pytest
 import torch
 from plain_transformers import plain_logits, plain_states, some_ids, tiny
 
-from pytest_gptoss.errors import ReferenceServerError, UsageError
+from pytest_gptoss.model.errors import ReferenceServerError, UsageError
 from pytest_gptoss.reference import engine as engine_module
 from pytest_gptoss.reference.defects import Faults
 from pytest_gptoss.reference.engine import Engine, create_engine

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from plain_transformers import some_ids, tiny
 from transformers import AutoConfig, AutoTokenizer, GptOssForCausalLM
 
-from pytest_gptoss.errors import ReferenceServerError
-from pytest_gptoss.measure import prose
+from pytest_gptoss.model.errors import ReferenceServerError
 from pytest_gptoss.reference import tokenizer
 from pytest_gptoss.reference.export import STOP_IDS, export
 from pytest_gptoss.reference.forward import Forward, Piece
 from pytest_gptoss.reference.tokens import encoding
+from pytest_gptoss.scenarios import prose
 
 
 @pytest.fixture(scope="module")

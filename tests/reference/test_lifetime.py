@@ -12,9 +12,9 @@ import time
 import httpx
 import pytest
 
-from pytest_gptoss.embedded import start_reference
-from pytest_gptoss.errors import ReferenceServerError
-from pytest_gptoss.server_process import ServerProcess
+from pytest_gptoss.model.errors import ReferenceServerError
+from pytest_gptoss.servers.embedded import start_reference
+from pytest_gptoss.servers.process import ServerProcess
 
 BOUND_S = 60
 CHAT = {"messages": [{"role": "user", "content": "What is the capital of France?"}], "stream": True}
@@ -146,7 +146,9 @@ def test_a_signal_ends_it_while_it_is_answering(reference_server, number):
     assert server.process.wait(BOUND_S) == -number
 
 
-EMBEDDED = "from pytest_gptoss.embedded import start_reference; print(start_reference('tiny', 'float32').url"
+EMBEDDED = (
+    "from pytest_gptoss.servers.embedded import start_reference; print(start_reference('tiny', 'float32').url"
+)
 BY_HAND = (
     "import json, subprocess, sys; "
     "command = [sys.executable, '-m', 'pytest_gptoss.reference', '--model', 'tiny']; "

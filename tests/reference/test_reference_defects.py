@@ -9,13 +9,13 @@ import pytest
 import torch
 from plain_transformers import fed, plain_logits, plain_states, some_ids, tiny
 
-from pytest_gptoss.errors import ReferenceServerError, UsageError
-from pytest_gptoss.measure import corpus
+from pytest_gptoss.model.errors import ReferenceServerError, UsageError
 from pytest_gptoss.reference import checkpoint, defects
 from pytest_gptoss.reference.defects import DEFECTS, Faults
 from pytest_gptoss.reference.engine import Engine
 from pytest_gptoss.reference.forward import Forward
 from pytest_gptoss.reference.generation import GenerationRequest
+from pytest_gptoss.scenarios import corpus
 
 IN_THE_MODEL = (
     "plain-swiglu",

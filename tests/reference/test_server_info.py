@@ -6,9 +6,9 @@ import httpx
 import pytest
 from scripted_engine import ScriptedEngine
 
-from pytest_gptoss.measure.server_facts import facts_of_server_info
 from pytest_gptoss.reference.server import create_app
 from pytest_gptoss.reference.service import Service
+from pytest_gptoss.scenarios.server_facts import facts_of_server_info
 
 
 def _get(path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pytest_gptoss.judge.load import distribution
-from pytest_gptoss.report_files import read_document
+from pytest_gptoss.report.files import read_document
 
 HERE = Path(__file__).parent / "runs"
 RECORDED = ("passing", "failing", "invalid", "waived", "interrupted")

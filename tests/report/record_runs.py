@@ -17,8 +17,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pytest_gptoss.embedded import PINNED_DATE, start_reference
-from pytest_gptoss.resources import acceptance_tests, fixture
+from pytest_gptoss.model.resources import acceptance_tests, fixture
+from pytest_gptoss.servers.embedded import PINNED_DATE, start_reference
 
 HERE = Path(__file__).parent / "runs"
 MEASURED = ("-m", "precision or needle")

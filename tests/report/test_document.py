@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gptoss.judge.thresholds import load_profile
-from pytest_gptoss.records import Capabilities, Device, Threshold, Verdict
+from pytest_gptoss.model.subjects import Capabilities, Device
+from pytest_gptoss.model.verdicts import Threshold, Verdict
 from pytest_gptoss.report.document import (
     acceptance_document,
     changed_limits,
@@ -20,8 +21,8 @@ from pytest_gptoss.report.document import (
     headline,
     verdict_row,
 )
-from pytest_gptoss.report.junit import PROPERTIES, properties
-from pytest_gptoss.report.terminal import table
+from pytest_gptoss.report.formats.junit import PROPERTIES, properties
+from pytest_gptoss.report.formats.terminal import table
 
 THRESHOLD = Threshold(
     "precision.rouge_l", "precision", "rouge_l", "mean", ">=", 0.98, "F", "contract", "precision criteria"

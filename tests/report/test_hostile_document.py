@@ -8,10 +8,10 @@ import pytest
 from browser import EXECUTABLE, Browser
 from documents import HERE, RECORDED, diagnosed, recorded, with_load
 
-from pytest_gptoss.cli import main
-from pytest_gptoss.report.html import html
+from pytest_gptoss.cli.main import main
+from pytest_gptoss.report.files import read_document, write_reports
+from pytest_gptoss.report.formats.html import html
 from pytest_gptoss.report.schema import faults, unbounded, validator
-from pytest_gptoss.report_files import read_document, write_reports
 
 ATTACK = (
     "\"'></title></style></script></svg>--><script>alert(1)</script><img src=http://127.0.0.1:9/x "

@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 import pytest
 from documents import RECORDED, diagnosed, hostile, recorded, stored, with_load
 
-from pytest_gptoss.errors import MissingExtra
+from pytest_gptoss.model.errors import MissingExtra
+from pytest_gptoss.report.formats.html import html
 from pytest_gptoss.report.headline import verdict_words
-from pytest_gptoss.report.html import html
 from pytest_gptoss.report.ranges import range_groups
 from pytest_gptoss.report.wording import LANGUAGES, Wording
 

@@ -4,7 +4,7 @@ import pytest
 from browser import EXECUTABLE, Browser
 from documents import RECORDED, diagnosed, hostile, recorded, stored, with_load
 
-from pytest_gptoss.report.html import html
+from pytest_gptoss.report.formats.html import html
 
 pytestmark = pytest.mark.skipif(EXECUTABLE is None, reason="no Chromium: install it to see the page opened")
 

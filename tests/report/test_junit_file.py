@@ -10,7 +10,7 @@ from documents import RECORDED, hostile, recorded, stored, with_load
 from junitparser import Error, Failure, JUnitXml, Skipped
 
 from pytest_gptoss.report.document import acceptance_document
-from pytest_gptoss.report.junit import PROPERTIES, junit, properties, suite_properties
+from pytest_gptoss.report.formats.junit import PROPERTIES, junit, properties, suite_properties
 
 SCHEMA = xmlschema.XMLSchema(Path(__file__).with_name("junit.xsd"))
 OUTCOMES = {"FAIL": Failure, "INVALID": Error, "WAIVED": Skipped, "SKIPPED": Skipped}

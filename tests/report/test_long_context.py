@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_gptoss.report.long_context import first_token_growth
+from pytest_gptoss.report.formats.long_context import first_token_growth
 
 
 def cell(length, wait_ms, **fields):

@@ -10,13 +10,13 @@ import pytest
 from documents import HERE, RECORDED, hostile, recorded
 
 import pytest_gptoss
-from pytest_gptoss.cli import main
-from pytest_gptoss.errors import UsageError
-from pytest_gptoss.measure.store import write_json
+from pytest_gptoss.cli.main import main
+from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.report.document import acceptance_document
-from pytest_gptoss.report.long_context import long_context_report
-from pytest_gptoss.report.precision import precision_report
-from pytest_gptoss.report_files import forget_reports, read_document, write_reports
+from pytest_gptoss.report.files import forget_reports, read_document, write_reports
+from pytest_gptoss.report.formats.long_context import long_context_report
+from pytest_gptoss.report.formats.precision import precision_report
+from pytest_gptoss.run.store import write_json
 
 SCHEMAS = Path(pytest_gptoss.__file__).parent / "report" / "schemas"
 

@@ -8,11 +8,11 @@ import pytest
 from documents import RECORDED, diagnosed, recorded, with_load
 
 from pytest_gptoss import report
-from pytest_gptoss.judge.catalogue import load_metrics
+from pytest_gptoss.judge.registry import load_metrics
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
 from pytest_gptoss.judge.verdicts import PLAIN_UNITS
-from pytest_gptoss.report.html import html
-from pytest_gptoss.report.markdown import markdown
+from pytest_gptoss.report.formats.html import html
+from pytest_gptoss.report.formats.markdown import markdown
 from pytest_gptoss.report.wording import LANGUAGES, Wording, catalogue
 
 PACKAGE = Path(report.__file__).parent

@@ -13,7 +13,7 @@ from detection import wire
 from pytest_gptoss.client.generation import StreamedGeneration
 from pytest_gptoss.judge.answer_text import answer_text
 from pytest_gptoss.judge.garbage import garbage_of
-from pytest_gptoss.records import Generation, NeedleAnswer
+from pytest_gptoss.model.results import Generation, NeedleAnswer
 
 RECORDED = Path(__file__).parents[1] / "wire"
 PLAIN = "chat_stream_logprobs_token_ids"

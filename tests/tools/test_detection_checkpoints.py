@@ -9,8 +9,8 @@ import torch
 from detection.checkpoints import DAMAGES, damaged_copy
 from safetensors.torch import load_file
 
+from pytest_gptoss.model.resources import fixture
 from pytest_gptoss.reference import checkpoint, defects
-from pytest_gptoss.resources import fixture
 
 TINY = fixture("tiny-gpt-oss", "config.json").parent
 IDS = torch.tensor([[1, 5, 9, 200, 300, 17, 4, 1000, 33, 7]])

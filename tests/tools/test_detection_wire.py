@@ -18,10 +18,11 @@ from detection.wire import FAULTS
 
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.http import VllmClient
-from pytest_gptoss.errors import RequestError
 from pytest_gptoss.judge.metrics.leakage import leakage
-from pytest_gptoss.measure.identity import starts_of
-from pytest_gptoss.records import Generation, Measurement, Message, Prompt
+from pytest_gptoss.model.errors import RequestError
+from pytest_gptoss.model.inputs import Message, Prompt
+from pytest_gptoss.model.results import Generation, Measurement
+from pytest_gptoss.scenarios.identity import starts_of
 
 RECORDED = Path(__file__).parents[1] / "wire" / "0.32.0"
 STREAM = (RECORDED / "chat_stream_logprobs_token_ids.sse").read_bytes()

@@ -11,8 +11,8 @@ from tiny.damage import DAMAGES, SOUND, Damage
 from tiny.guards import ALARM, HEAVY, Guards
 from tiny.network import Network, shape_of
 
+from pytest_gptoss.model.resources import fixture
 from pytest_gptoss.reference import checkpoint as reference
-from pytest_gptoss.resources import fixture
 
 SHIPPED = fixture("tiny-gpt-oss")
 

@@ -8,7 +8,7 @@ import pytest
 from tiny import domain, exam, harmony, report
 from tiny.damage import DAMAGES, SOUND
 
-from pytest_gptoss.resources import fixture
+from pytest_gptoss.model.resources import fixture
 
 SHIPPED = fixture("tiny-gpt-oss")
 # Every 4th task: all kinds, a quarter of the time.

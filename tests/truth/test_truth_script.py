@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from pytest_gptoss.client.content_decoding import Unpacker
 from pytest_gptoss.client.load.framing import Dechunker
 from pytest_gptoss.client.sse import SseDecoder
-from pytest_gptoss.client.unpacking import Unpacker
 from pytest_gptoss.truth.script import FAULTS, Script, ScriptError
 from pytest_gptoss.truth.timeline import timeline
 

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from pytest_gptoss.errors import ReferenceServerError
-from pytest_gptoss.measure.truth import truth_server
+from pytest_gptoss.model.errors import ReferenceServerError
+from pytest_gptoss.scenarios.truth import truth_server
 from pytest_gptoss.truth.script import Script
 from pytest_gptoss.truth.timeline import timeline
 

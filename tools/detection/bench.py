@@ -19,7 +19,7 @@ from typing import Any
 from detection.proxy import Exchange, Handler, pass_on, proxy, relay
 from detection.row import FAIL, Row, Served
 from detection.servers import reference
-from pytest_gptoss.measure.truth import truth_server
+from pytest_gptoss.scenarios.truth import truth_server
 
 __all__ = ["LIMITS", "bench_rows", "same_prompts", "scheduled"]
 

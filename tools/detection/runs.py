@@ -17,7 +17,7 @@ from pathlib import Path
 import vllm_cpu
 
 from detection.row import FAMILIES, NotMeasured, Outcome, Row, Served, families_of
-from pytest_gptoss.resources import acceptance_tests
+from pytest_gptoss.model.resources import acceptance_tests
 
 __all__ = ["BASELINE", "Runs", "product_version"]
 

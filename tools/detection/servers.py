@@ -12,9 +12,9 @@ import vllm_cpu
 from detection.checkpoints import damaged_copy
 from detection.proxy import Handler, proxy
 from detection.row import Served
-from pytest_gptoss.embedded import PINNED_DATE, start_reference
+from pytest_gptoss.model.resources import fixture
 from pytest_gptoss.reference.export import export
-from pytest_gptoss.resources import fixture
+from pytest_gptoss.servers.embedded import PINNED_DATE, start_reference
 
 __all__ = ["behind", "damaged", "real_vllm", "reference"]
 

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from pytest_gptoss.measure import prose
+from pytest_gptoss.scenarios import prose
 from tiny import domain, harmony
 from tiny.domain import Language
 from tiny.harmony import Effort, Turn

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, TypeAlias
 
-from pytest_gptoss.measure import prose
+from pytest_gptoss.scenarios import prose
 from tiny import questions, questions_zh
 from tiny.harmony import Effort, Turn
 

@@ -8,6 +8,7 @@ from time import monotonic_ns
 
 import httpx
 
+from pytest_gptoss.client.content_decoding import Unpacker
 from pytest_gptoss.client.failures import Interpreter
 from pytest_gptoss.client.load.exchange import MAX_BODY_BYTES, Exchange
 from pytest_gptoss.client.load.framing import Dechunker, FramingError, Head
@@ -15,9 +16,8 @@ from pytest_gptoss.client.load.reading import StampedStream
 from pytest_gptoss.client.load.requests import LoadRequest
 from pytest_gptoss.client.sse import SseDecoder
 from pytest_gptoss.client.timeouts import Timeouts, Wait
-from pytest_gptoss.client.unpacking import Unpacker
-from pytest_gptoss.errors import DialectError, RequestError, RequestTimeout, StreamError
-from pytest_gptoss.records import Failure, RequestTiming
+from pytest_gptoss.model.errors import DialectError, RequestError, RequestTimeout, StreamError
+from pytest_gptoss.model.results import Failure, RequestTiming
 
 __all__ = ["AnswerReader"]
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from time import monotonic_ns
 
 from pytest_gptoss.client.load.answer import AnswerReader
-from pytest_gptoss.records import RequestTiming
+from pytest_gptoss.model.results import RequestTiming
 
 __all__ = ["Backlog"]
 

@@ -13,6 +13,7 @@ import httpx
 
 from pytest_gptoss.client.connection import trusted_context
 from pytest_gptoss.client.endpoint import Endpoint
+from pytest_gptoss.client.event_loop import run_async
 from pytest_gptoss.client.failures import Interpreter
 from pytest_gptoss.client.load.answer import AnswerReader
 from pytest_gptoss.client.load.backlog import Backlog
@@ -20,10 +21,10 @@ from pytest_gptoss.client.load.exchange import Exchange
 from pytest_gptoss.client.load.health import LoopProbe, no_collector
 from pytest_gptoss.client.load.requests import LoadRequest, LoadRun, encoded
 from pytest_gptoss.client.load.transport import EXCHANGE, StampingTransport
-from pytest_gptoss.client.own_loop import run_async
 from pytest_gptoss.client.timeouts import Timeouts
-from pytest_gptoss.errors import RequestTimeout
-from pytest_gptoss.records import LoopHealth, RequestTiming, Role
+from pytest_gptoss.model.errors import RequestTimeout
+from pytest_gptoss.model.results import LoopHealth, RequestTiming
+from pytest_gptoss.model.subjects import Role
 
 __all__ = ["run_closed_loop", "run_load"]
 

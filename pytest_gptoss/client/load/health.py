@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic_ns, process_time_ns
 
-from pytest_gptoss.records import LoopHealth
+from pytest_gptoss.model.results import LoopHealth
 
 __all__ = ["LoopProbe", "no_collector"]
 

@@ -7,9 +7,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from pytest_gptoss.client.sse import ends_stream
+from pytest_gptoss.client.stream_checks import require_count, require_end, require_no_excess
 from pytest_gptoss.client.stream_event import StreamEvent, Usage, read_event
-from pytest_gptoss.client.whole_stream import require_count, require_end, require_no_excess
-from pytest_gptoss.records import CountedBy
+from pytest_gptoss.model.results import CountedBy
 
 __all__ = ["StampedStream", "TokenEvents"]
 

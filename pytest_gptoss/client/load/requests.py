@@ -11,7 +11,8 @@ import httpx
 from pytest_gptoss import __version__
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.load.transport import encode
-from pytest_gptoss.records import Json, LoopHealth, RequestTiming
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import LoopHealth, RequestTiming
 
 __all__ = ["LoadRequest", "LoadRun", "encoded"]
 

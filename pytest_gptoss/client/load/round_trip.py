@@ -13,8 +13,8 @@ from pytest_gptoss.client.failures import Interpreter
 from pytest_gptoss.client.load.exchange import Exchange
 from pytest_gptoss.client.load.transport import EXCHANGE, StampingTransport
 from pytest_gptoss.client.timeouts import Timeouts
-from pytest_gptoss.errors import RequestTimeout
-from pytest_gptoss.records import Role
+from pytest_gptoss.model.errors import RequestTimeout
+from pytest_gptoss.model.subjects import Role
 
 __all__ = ["round_trip_ms"]
 

@@ -6,8 +6,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
-from pytest_gptoss.errors import ConditionAbsent, InsufficientData
-from pytest_gptoss.harmony import CALL, RETURN, harmony_messages
 from pytest_gptoss.judge.answer_text import PARSER_AT_FAULT, answer_text
 from pytest_gptoss.judge.beside_call import calls_by_ids, fault_beside_call
 from pytest_gptoss.judge.codes import names_code
@@ -15,17 +13,12 @@ from pytest_gptoss.judge.evidence import first_difference, probed, sound_items
 from pytest_gptoss.judge.facts import FactBook, Stated
 from pytest_gptoss.judge.json_schema import violations
 from pytest_gptoss.judge.metrics.tool_parser import PARSER_FLAGS, not_enforced, refuse_without_parser
-from pytest_gptoss.records import (
-    AGAIN,
-    AbortTrace,
-    BadRequest,
-    Estimate,
-    Generation,
-    Json,
-    Measurement,
-    ServerFacts,
-    ToolCall,
-)
+from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
+from pytest_gptoss.model.harmony import CALL, RETURN, harmony_messages
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import AGAIN, AbortTrace, BadRequest, Generation, Measurement, ToolCall
+from pytest_gptoss.model.subjects import ServerFacts
+from pytest_gptoss.model.verdicts import Estimate
 
 __all__ = [
     "PARSER_FLAGS",

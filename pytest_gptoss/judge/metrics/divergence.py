@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pytest_gptoss.records import TopLogprobs
+from pytest_gptoss.model.results import TopLogprobs
 
 __all__ = ["TOP", "divergence"]
 

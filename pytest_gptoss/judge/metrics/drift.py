@@ -9,10 +9,12 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.intervals import Interval, bootstrap
-from pytest_gptoss.records import DriftPoint, Estimate, Json, Measurement
-from pytest_gptoss.sentinels import no_logprobs, why_no_logprob
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import DriftPoint, Measurement
+from pytest_gptoss.model.sentinels import no_logprobs, why_no_logprob
+from pytest_gptoss.model.verdicts import Estimate
 
 __all__ = ["position_drift"]
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pytest_gptoss.judge.evidence import cut_to
 from pytest_gptoss.judge.metrics.forced import mean_divergence
 from pytest_gptoss.judge.metrics.perplexity import relative_difference
-from pytest_gptoss.records import Estimate, Json, Measurement, ScoredSequence
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import Measurement, ScoredSequence
+from pytest_gptoss.model.verdicts import Estimate
 
 __all__ = ["edges", "odd_one_out"]
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.evidence import cut_to, scored_pairs
 from pytest_gptoss.judge.intervals import bootstrap_ratio, wilson
 from pytest_gptoss.judge.metrics.divergence import TOP, divergence
-from pytest_gptoss.records import Estimate, Json, Measurement, ScoredSequence, TopLogprobs
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import Measurement, ScoredSequence, TopLogprobs
+from pytest_gptoss.model.verdicts import Estimate
 
 __all__ = ["CLEAR_MARGIN", "baseline_kl", "forced_agreement", "kl", "mean_divergence"]
 

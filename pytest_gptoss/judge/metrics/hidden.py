@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.evidence import pair, refuse_other_tokens
 from pytest_gptoss.judge.verdicts import fixed
-from pytest_gptoss.records import Estimate, HiddenStates, Json, Measurement
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import HiddenStates, Measurement
+from pytest_gptoss.model.verdicts import Estimate
 
 __all__ = ["Closeness", "closeness", "hidden_cosine"]
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_gptoss.errors import InsufficientData
-from pytest_gptoss.harmony import END, START
 from pytest_gptoss.judge.evidence import first_difference, pair, probed
-from pytest_gptoss.records import Estimate, Generation, Json, Measurement
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.harmony import END, START
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import Generation, Measurement
+from pytest_gptoss.model.verdicts import Estimate
 
 __all__ = ["identical"]
 

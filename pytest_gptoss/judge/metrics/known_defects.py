@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pytest_gptoss.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.judge.evidence import sound_items
 from pytest_gptoss.judge.facts import FactBook, Stated
 from pytest_gptoss.judge.known_defects import Standing, known_defects, platform_of, standing_of
-from pytest_gptoss.records import Estimate, Json, Measurement, ServerFacts
+from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import Measurement
+from pytest_gptoss.model.subjects import ServerFacts
+from pytest_gptoss.model.verdicts import Estimate
 
 __all__ = ["present"]
 

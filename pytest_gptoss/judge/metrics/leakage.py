@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.evidence import sound_items
-from pytest_gptoss.records import Estimate, Generation, Json, Measurement
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import Generation, Measurement
+from pytest_gptoss.model.verdicts import Estimate
 
 __all__ = ["leakage"]
 

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Literal, TypeAlias
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.answer_text import PARSER_AT_FAULT, answer_text
 from pytest_gptoss.judge.codes import names_code
 from pytest_gptoss.judge.evidence import sound_items
 from pytest_gptoss.judge.garbage import garbage_of
 from pytest_gptoss.judge.intervals import wilson
-from pytest_gptoss.records import Estimate, Json, Measurement, NeedleAnswer
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import Measurement, NeedleAnswer
+from pytest_gptoss.model.verdicts import Estimate
 
 __all__ = [
     "FRAME_AT_MOST",

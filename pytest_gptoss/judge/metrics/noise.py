@@ -6,7 +6,9 @@ import numpy as np
 
 from pytest_gptoss.judge.evidence import answer_ids, cut_to, first_difference, pair
 from pytest_gptoss.judge.intervals import wilson
-from pytest_gptoss.records import Estimate, Generation, Json, Measurement
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import Generation, Measurement
+from pytest_gptoss.model.verdicts import Estimate
 
 __all__ = ["noise"]
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from pytest_gptoss.errors import ERROR_EVENT, ConditionAbsent, InsufficientData
 from pytest_gptoss.judge.accounting import (
     SEVERAL_TOKENS,
     tokens_per_event,
@@ -32,7 +31,11 @@ from pytest_gptoss.judge.load import (
     why_incomplete,
 )
 from pytest_gptoss.judge.verdicts import fixed
-from pytest_gptoss.records import Estimate, Json, LoadLevel, LoadShape, Measurement, RequestTiming
+from pytest_gptoss.model.errors import ERROR_EVENT, ConditionAbsent, InsufficientData
+from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import LoadLevel, Measurement, RequestTiming
+from pytest_gptoss.model.verdicts import Estimate
 
 __all__ = [
     "FULL",

@@ -7,7 +7,9 @@ import numpy.typing as npt
 
 from pytest_gptoss.judge.evidence import cut_to, scored_pairs
 from pytest_gptoss.judge.intervals import bootstrap, magnitude
-from pytest_gptoss.records import Estimate, Json, Measurement, ScoredSequence
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import Measurement, ScoredSequence
+from pytest_gptoss.model.verdicts import Estimate
 
 __all__ = ["baseline_perplexity", "perplexity_diff"]
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.evidence import answer_ids, cut_to, pair, probed, refuse_no_logprobs
-from pytest_gptoss.records import Estimate, Generation, Json, Measurement, ScoredSequence
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import Generation, Measurement, ScoredSequence
+from pytest_gptoss.model.verdicts import Estimate
 
 __all__ = ["WINDOW", "decode_prefill"]
 

@@ -8,12 +8,15 @@ from typing import Literal
 
 import numpy as np
 
-from pytest_gptoss.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.judge.answer_text import answer_text
 from pytest_gptoss.judge.evidence import sound_items
 from pytest_gptoss.judge.facts import FactBook, Stated, release
 from pytest_gptoss.judge.vocabulary import unlike
-from pytest_gptoss.records import Estimate, Generation, Json, Measurement, ServerFacts
+from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import Generation, Measurement
+from pytest_gptoss.model.subjects import ServerFacts
+from pytest_gptoss.model.verdicts import Estimate
 
 __all__ = [
     "MINIMUMS",

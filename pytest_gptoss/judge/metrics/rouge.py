@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pytest_gptoss.errors import InsufficientData
 from pytest_gptoss.judge.answer_text import PARSER_AT_FAULT, answer_text
 from pytest_gptoss.judge.evidence import pair, refuse_sameness
 from pytest_gptoss.judge.intervals import bootstrap_mean
-from pytest_gptoss.records import Estimate, Generation, Json, Measurement
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import Generation, Measurement
+from pytest_gptoss.model.verdicts import Estimate
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer

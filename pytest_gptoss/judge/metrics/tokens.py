@@ -10,8 +10,10 @@ import numpy as np
 
 from pytest_gptoss.judge.evidence import answer_ids, first_difference, pair, refuse_sameness
 from pytest_gptoss.judge.intervals import wilson
-from pytest_gptoss.records import Estimate, Generation, Json, Measurement, TopLogprobs
-from pytest_gptoss.sentinels import filler, no_logprobs
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import Generation, Measurement, TopLogprobs
+from pytest_gptoss.model.sentinels import filler, no_logprobs
+from pytest_gptoss.model.verdicts import Estimate
 
 __all__ = ["NEAR_TIE", "ForkKind", "token_match_rate"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from pytest_gptoss.errors import InsufficientData
-from pytest_gptoss.harmony import CALL
-from pytest_gptoss.records import AGAIN, Generation, Measurement
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.harmony import CALL
+from pytest_gptoss.model.results import AGAIN, Generation, Measurement
 
 __all__ = ["PARSER_FLAGS", "not_enforced", "refuse_without_parser"]
 

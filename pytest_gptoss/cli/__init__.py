@@ -1,0 +1,1 @@
+"""The command ``pytest-gptoss``: a file a subcommand."""

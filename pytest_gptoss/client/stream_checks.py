@@ -1,0 +1,59 @@
+"""What makes a streamed answer whole: its end marks, and counts that agree. Anything less is a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_gptoss.client.stream_event import Usage
+from pytest_gptoss.model.errors import DialectError, StreamError
+
+__all__ = ["require_count", "require_end", "require_no_excess", "require_prompt_count"]
+
+_EVENTS_BESIDE = 1000
+"""Events that a server may send beside those with tokens: roles, usage, empty ones while it waits."""
+
+
+def require_no_excess(max_tokens: int, *, ids: int, token_events: int, events: int) -> None:
+    """Bound what a server sends: DialectError beyond the tokens asked for, StreamError beyond all events."""
+    # One token can show in two events (the end of reasoning and the start of content), not in more.
+    if ids > max_tokens or token_events > 2 * max_tokens + 16:
+        raise DialectError(
+            f"more tokens came than max_tokens {max_tokens} allows: the server does not heed max_tokens"
+        )
+    if events > 4 * max_tokens + _EVENTS_BESIDE:
+        raise StreamError(f"{events} events came for at most {max_tokens} tokens: the stream is no answer")
+
+
+def require_end(
+    *, finish_reason: str | None, usage: Usage | None, done: bool, token_events: int
+) -> tuple[str, Usage]:
+    """Give finish reason and usage; raise StreamError naming what did not come. ``done`` is ``[DONE]``."""
+    if finish_reason is not None and usage is not None and done:
+        return finish_reason, usage
+    marks = {"finish_reason": finish_reason is not None, "usage": usage is not None, "[DONE]": done}
+    missing = [name for name, there in marks.items() if not there]
+    advice = (
+        "the server must heed stream_options.include_usage"
+        if missing == ["usage"]
+        else "the server or a proxy cut it; see the server's log"
+    )
+    listed = " and ".join([", ".join(missing[:-1]), missing[-1]] if len(missing) > 1 else missing)
+    raise StreamError(f"the stream ended without {listed}, after {token_events} events with tokens: {advice}")
+
+
+def require_count(ids: int, completion_tokens: int) -> None:
+    """Raise DialectError when so many token ids came and usage counts another number."""
+    if ids != completion_tokens:
+        raise DialectError(
+            f"{ids} token ids came, but usage counts {completion_tokens} completion tokens: "
+            "the stream lost tokens or the server miscounts; neither can be compared"
+        )
+
+
+def require_prompt_count(prompt_ids: Sequence[int] | None, prompt_tokens: int) -> None:
+    """Raise DialectError when usage counts other prompt tokens than ids came; None: no ids came."""
+    if prompt_ids is not None and len(prompt_ids) != prompt_tokens:
+        raise DialectError(
+            f"{len(prompt_ids)} prompt ids came, but usage counts {prompt_tokens} prompt tokens: "
+            "one of them is wrong"
+        )

@@ -1,0 +1,1 @@
+"""Options, settings, profiles and the plan of a run."""

@@ -1,0 +1,147 @@
+"""What a run can judge, known before anything is sent: the table, its metrics, the inputs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import get_args
+
+from pytest_gptoss.config.settings import DEFAULT_PROFILE, Settings
+from pytest_gptoss.judge.registry import METRICS, Metric, load_metrics
+from pytest_gptoss.judge.thresholds import Profile, load_profile
+from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.verdicts import BY_HOOK, FAMILIES, TIERS, Comparison, Threshold
+from pytest_gptoss.scenarios import corpus, prompts
+from pytest_gptoss.scenarios.load_plan import planned_levels
+from pytest_gptoss.scenarios.workload import Workload
+
+__all__ = ["Extensions", "Plan", "make_plan"]
+
+
+@dataclass
+class Extensions:
+    """What a project adds or changes through the hooks; filled in place."""
+
+    prompt_sets: dict[str, Path] = field(default_factory=dict)
+    thresholds: dict[str, Threshold] = field(default_factory=dict)
+    metrics: dict[str, Metric] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run's table (``thresholds`` by id, in order), metrics by name, and workload."""
+
+    profile: Profile
+    thresholds: Mapping[str, Threshold]
+    metrics: Mapping[str, Metric]
+    workload: Workload
+
+
+def make_plan(settings: Settings, extend: Callable[[Extensions], None] = lambda _: None) -> Plan:
+    """Load the profile, apply the user's changes and the project's extensions, load the inputs.
+
+    Raises UsageError for anything wrong with a file or a name.
+    """
+    profile = load_profile(
+        settings.profile or DEFAULT_PROFILE,
+        overrides=settings.thresholds,
+        full_needle_grid=settings.needle_grid == "full",
+        concurrency=settings.load.concurrency,
+    )
+    levels = planned_levels(profile.workload.levels, settings.load)
+    metrics = {**METRICS, **{name: each for level in levels for name, each in load_metrics(level).items()}}
+    extensions = Extensions(thresholds=dict(profile.thresholds), metrics=dict(metrics))
+    extend(extensions)
+    _check(extensions, settings)
+    thresholds = _with_changes_told(extensions, profile.thresholds, metrics)
+    work = profile.workload
+    prompt_sets = {
+        "precision": (
+            prompts.load_file(settings.prompts) if settings.prompts else prompts.load_shipped(work.prompts)
+        ),
+        "smoke": prompts.load_shipped("smoke"),
+        "features": prompts.load_shipped("features"),
+    }
+    for name, path in extensions.prompt_sets.items():
+        if name in prompt_sets:
+            raise UsageError(f"prompt set {name!r} exists already: give yours another name")
+        prompt_sets[name] = prompts.load_file(path, name=name)
+    fixed = corpus.load_shipped(work.corpus)
+    workload = Workload(
+        prompt_sets=prompt_sets,
+        corpus=fixed.sequences,
+        corpus_sha256=fixed.sha256,
+        max_tokens=work.max_tokens,
+        top_logprobs=work.top_logprobs,
+        max_scored_tokens=work.max_scored_tokens,
+        needle=settings.needle,
+        levels=levels,
+    )
+    return Plan(profile, thresholds, extensions.metrics, workload)
+
+
+def _with_changes_told(
+    extensions: Extensions, shipped: Mapping[str, Threshold], metrics: Mapping[str, Metric]
+) -> dict[str, Threshold]:
+    """The project's table; a row of the profile's that a hook has made another says so in every report.
+
+    Raises UsageError for a row that a hook took away: nobody would miss it.
+    """
+    missing = next(
+        (threshold_id for threshold_id in shipped if threshold_id not in extensions.thresholds), None
+    )
+    if missing is not None:
+        raise UsageError(
+            f"a pytest_gptoss_thresholds hook has taken {missing} away: waive it with a reason instead, "
+            f"--gptoss-waive '{missing}=REASON'"
+        )
+    table = dict(extensions.thresholds)
+    for threshold_id, before in shipped.items():
+        row = table[threshold_id]
+        same_metric = extensions.metrics[row.metric] is metrics.get(row.metric)
+        if row == before and same_metric:
+            continue
+        was = before.limit if before.changed_from is None else before.changed_from
+        changed_from = was if row.limit != was else None
+        table[threshold_id] = dataclasses.replace(row, source=BY_HOOK, changed_from=changed_from)
+    return table
+
+
+def _check(extensions: Extensions, settings: Settings) -> None:
+    known = ", ".join(extensions.thresholds)
+    for threshold_id in settings.waivers or {}:
+        if threshold_id not in extensions.thresholds:
+            raise UsageError(f"--gptoss-waive: no threshold is called {threshold_id!r}; there are: {known}")
+    names = [device.name for device in settings.devices]
+    for device in settings.info.of_devices:
+        if names and device not in names:
+            raise UsageError(
+                f"--gptoss-info: no device is called {device!r}; there are: {', '.join(names)}; "
+                "a fact of the run has no dot before its '='"
+            )
+    for threshold_id, threshold in extensions.thresholds.items():
+        if threshold_id != threshold.id:
+            raise UsageError(f"threshold {threshold.id!r} is registered as {threshold_id!r}: make them equal")
+        metric = extensions.metrics.get(threshold.metric)
+        if metric is None:
+            raise UsageError(f"threshold {threshold_id}: there is no metric {threshold.metric!r}")
+        _refuse_unknown_words(threshold, metric)
+
+
+def _refuse_unknown_words(threshold: Threshold, metric: Metric) -> None:
+    words = {
+        "family": (threshold.family, FAMILIES),
+        "tier": (threshold.tier, TIERS),
+        "comparison": (threshold.comparison, get_args(Comparison)),
+        "statistic": (threshold.statistic, metric.statistics or (threshold.statistic,)),
+    }
+    for what, (word, known) in words.items():
+        if word not in known:
+            raise UsageError(
+                f"threshold {threshold.id}: {what} is {word!r}; it takes one of: {', '.join(known)}"
+            )
+    if not isinstance(threshold.limit, int | float) or not math.isfinite(threshold.limit):
+        raise UsageError(f"threshold {threshold.id}: limit is {threshold.limit!r}; it takes a finite number")

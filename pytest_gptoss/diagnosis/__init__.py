@@ -1,0 +1,1 @@
+"""What logs and answers say of known failures."""

@@ -1,0 +1,64 @@
+"""Little's law over the limits themselves: whether a device could meet them all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pytest_gptoss.judge.verdicts import number
+from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.verdicts import Threshold
+
+__all__ = ["contradictions"]
+
+
+def contradictions(thresholds: Iterable[Threshold], shapes: Mapping[int, LoadShape]) -> list[str]:
+    """One line for each level whose rate limits ask for more than its latency limits do.
+
+    With c requests under way, a request may last c / QPS seconds, or c * tokens / throughput; what the
+    TTFT limit leaves of that is shared by the tokens after the first. The latency limits of the lowest
+    level stand for a level that has none of its own.
+
+    J. D. C. Little, "A proof for the queuing formula L = lambda W", Oper. Res. 9 (1961) 383-387.
+    """
+    rows = {row.id: row for row in thresholds if row.family == "performance"}
+    ttft, tpot = _lowest(rows, "ttft"), _lowest(rows, "tpot")
+    if tpot is None:
+        return []
+    lines = []
+    for concurrency, shape in sorted(shapes.items()):
+        level, later = f"c{concurrency:02d}", shape.max_tokens - 1
+        rates = [rows[name] for name in _rates(level) if name in rows]
+        if not rates or later < 1:
+            continue
+        wait_s = (rows.get(f"performance.ttft.{level}") or ttft or _NONE).limit / 1000
+        gap_s = (rows.get(f"performance.tpot.{level}") or tpot).limit / 1000
+        longest = min(_longest(row, shape) for row in rates)
+        implied_s = (longest - wait_s) / later
+        if implied_s >= gap_s:
+            continue
+        slowest = wait_s + later * gap_s
+        asked = " and ".join(f"{row.comparison} {number(row.limit)} {row.unit}" for row in rates)
+        lines.append(
+            f"{level}: by Little's law {asked} with {shape.max_tokens} tokens an answer need a TPOT of at "
+            f"most {implied_s * 1000:.1f} ms; a TPOT at its limit of {number(gap_s * 1000)} ms would give "
+            f"{concurrency * shape.max_tokens / slowest:.0f} tok/s and {concurrency / slowest:.2f} req/s"
+        )
+    return lines
+
+
+_NONE = Threshold("", "", "", "", "<", 0.0, "ms", "info", "")
+
+
+def _rates(level: str) -> tuple[str, str]:
+    return f"performance.throughput.{level}", f"performance.qps.{level}"
+
+
+def _lowest(rows: Mapping[str, Threshold], figure: str) -> Threshold | None:
+    names = sorted(name for name in rows if name.startswith(f"performance.{figure}."))
+    return rows[names[0]] if names else None
+
+
+def _longest(row: Threshold, shape: LoadShape) -> float:
+    """Seconds that a request may last for its level to keep a rate limit."""
+    tokens = shape.max_tokens if ".throughput." in row.id else 1
+    return shape.concurrency * tokens / row.limit if row.limit > 0 else float("inf")

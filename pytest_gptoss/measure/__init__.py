@@ -1,1 +1,0 @@
-"""Measures: scenarios, the runner that carries them out, and the store that keeps results."""

@@ -1,0 +1,1 @@
+"""Plain data, the error tree and facts of GPT-OSS."""

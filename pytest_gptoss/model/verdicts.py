@@ -1,0 +1,82 @@
+"""What is judged: estimates, thresholds and verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from pytest_gptoss.model.json_type import Json
+
+__all__ = [
+    "BY_HOOK",
+    "FAMILIES",
+    "TIERS",
+    "Comparison",
+    "Estimate",
+    "Status",
+    "Threshold",
+    "Tier",
+    "Verdict",
+]
+
+FAMILIES = ("preflight", "precision", "needle", "performance", "capability")
+TIERS = ("contract", "assurance")
+Tier: TypeAlias = Literal["contract", "assurance", "info"]
+
+Status: TypeAlias = Literal["PASS", "FAIL", "INVALID", "WAIVED", "SKIPPED"]
+
+BY_HOOK = "hook"
+"""Source of a profile's threshold that a project's hook has changed."""
+
+Comparison: TypeAlias = Literal[">=", "<=", ">", "<", "="]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A metric's outcome: a finite value, how many units it rests on, and how sure it is.
+
+    ``interval`` is a 95% confidence interval (low, high), or None where none is defined.
+    ``details`` explains the figure to the reports and is never judged.
+    """
+
+    value: float
+    unit: str
+    n: int
+    interval: tuple[float, float] | None = None
+    details: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """One row of a profile: what is judged, against what, and where that stands written.
+
+    ``changed_from`` and ``statistic_from`` are the limit and the statistic that a user has replaced.
+    """
+
+    id: str
+    family: str
+    metric: str
+    statistic: str
+    comparison: Comparison
+    limit: float
+    unit: str
+    tier: Tier
+    source: str
+    changed_from: float | None = None
+    statistic_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One threshold judged on one NPU device. Absent figures are None, never 0 or NaN."""
+
+    npu: str
+    threshold: Threshold
+    status: Status
+    value: float | None = None
+    n: int | None = None
+    interval: tuple[float, float] | None = None
+    proven: bool | None = None
+    reason: str = ""
+    details: Mapping[str, Json] = field(default_factory=dict)

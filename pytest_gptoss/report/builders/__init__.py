@@ -1,0 +1,1 @@
+"""What measurements become in the report document."""

@@ -1,0 +1,298 @@
+"""``acceptance.html``: one file without scripts that opens offline, on a phone, in the dark and on paper.
+
+Everything a server said is text: the template escapes it, and what does not show is written as its escape.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_gptoss.model.errors import MissingExtra
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.language import Language
+from pytest_gptoss.model.printable import printable, shortened
+from pytest_gptoss.report.charts import (
+    Chart,
+    chart_table,
+    hues,
+    load_charts,
+    needle_chart,
+    precision_charts,
+)
+from pytest_gptoss.report.configurations import (
+    configuration_finding,
+    configuration_table,
+    server_fact_table,
+)
+from pytest_gptoss.report.diagnosis import Finding, advice, diagnosis
+from pytest_gptoss.report.features import feature_table
+from pytest_gptoss.report.headline import (
+    attention,
+    changed,
+    close,
+    partial,
+    sentence,
+    tallies,
+    told,
+    tone,
+    verdict_words,
+)
+from pytest_gptoss.report.heat import heats
+from pytest_gptoss.report.instrument import uncalibrated
+from pytest_gptoss.report.load_tables import instrument_table, load_tables
+from pytest_gptoss.report.ranges import range_groups
+from pytest_gptoss.report.tables import (
+    Cell,
+    Table,
+    change_table,
+    device_table,
+    edge_table,
+    fact_table,
+    fork_table,
+    forks,
+    limit_notes,
+    needle_table,
+    needle_task,
+    not_measured_table,
+    notes,
+    nothing,
+    npus,
+    precision_table,
+    scenario_table,
+    skipped_table,
+    visible,
+    waiver_table,
+)
+from pytest_gptoss.report.wording import Wording
+
+__all__ = ["SIGNS", "html"]
+
+Document = Mapping[str, Json]
+
+SIGNS: Mapping[str, str] = {
+    "PASS": "✓", "FAIL": "✗", "INVALID": "!", "WAIVED": "–", "SKIPPED": "–", "OPEN": "○", "SHOWN": "·",
+}  # fmt: skip
+
+LONGEST = 2_000
+"""Characters of one text on the page; the whole text is in acceptance.json."""
+LONGEST_NAME = 200
+"""Characters of a device's line below the verdict."""
+MOST_DIFFS = 40
+"""Token diffs drawn, the gravest first; all of them are in acceptance.json."""
+MOST_FORKS = 500
+
+_PLAIN = (
+    "precision", "needle", "features", "provenance", "changes", "waivers", "skipped", "not_measured",
+    "scenarios",
+)  # fmt: skip
+"""Tables whose section's heading says what they are."""
+
+_TEMPLATES = Path(__file__).parents[1] / "templates"
+
+
+def html(document: Document, language: Language = "en") -> str:
+    """The report document as a page.
+
+    Raises MissingExtra when the packages of the ``report`` extra are not installed.
+    """
+    try:
+        import jinja2
+    except ImportError as error:
+        raise MissingExtra(error.name) from None
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("acceptance.html.j2")
+    return page.render(_context(document, language)).lstrip()
+
+
+def _shown(value: Any) -> Any:
+    """What a template writes: plain text is made printable; markup of our own passes as it is."""
+    if isinstance(value, str) and not hasattr(value, "__html__"):
+        return printable(shortened(value, LONGEST))
+    return value
+
+
+def _context(document: Document, language: Language) -> dict[str, Any]:
+    say = Wording(language)
+    found = diagnosis(document, say)
+    next_id = itertools.count(1).__next__
+    return {
+        "language": language,
+        "say": say,
+        "signs": SIGNS,
+        "css": _ours((_TEMPLATES / "acceptance.css").read_text("utf-8")),
+        "next_id": next_id,
+        "visible": visible,
+        "nothing": lambda key: nothing(document, key, say),
+        "plain": _PLAIN if len(npus(document)) == 1 else (),
+        "sections": _sections(diagnosed=bool(found)),
+        **_head(document, say),
+        **_first(document, found, say),
+        "diagnosis": found,
+        "ranges": range_groups(document, say),
+        "limit_notes": limit_notes(document, say),
+        **_results(document, say, next_id),
+        **_background(document, say),
+    }
+
+
+def _ours(markup: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(markup)  # noqa: S704 - files and drawings of our own, never a server's text
+
+
+def _sections(*, diagnosed: bool) -> tuple[str, ...]:
+    results = ("thresholds", "precision", "needle", "performance", "features", "provenance", "not_measured")
+    return ("attention", *(("diagnosis",) if diagnosed else ()), *results)
+
+
+def _head(document: Document, say: Wording) -> dict[str, Any]:
+    run = document["run"]
+    return {
+        "verdict": verdict_words(document, say),
+        "tone": tone(document),
+        "tallies": tallies(document, say),
+        "partial": partial(document, say),
+        "judged": bool(document["verdicts"]),
+        "state": document["state"],
+        "under_test": [_named(each) for each in document["devices"] if each["role"] == "npu"],
+        "started": say.when(run["started"]),
+        "ended": say.when(run["ended"]),
+        "profile": run["profile"],
+        "version": run["versions"].get("pytest-gptoss", ""),
+    }
+
+
+def _named(device: Mapping[str, Json]) -> str:
+    parts = (device["label"], device["model"], device["problem"])
+    return shortened(f"{device['name']}: {', '.join(part for part in parts if part)}", LONGEST_NAME)
+
+
+def _first(document: Document, found: Sequence[Finding], say: Wording) -> dict[str, Any]:
+    passed = [row for row in document["verdicts"] if row["verdict"] == "PASS"]
+    return {
+        "attention": [
+            {
+                "status": each.status,
+                "cell": Cell(say.word("status", each.status), status=each.status),
+                "ids": [_id(row) for row in each.rows],
+                "text": told(each, say),
+                "advice": advice(found, each.rows),
+            }
+            for each in attention(document)
+        ],
+        "near": [{"id": _id(row), "text": sentence(row, say)} for row in passed if close(row)],
+        "changed": changed(document, say),
+        "unproven": [_id(row) for row in passed if row["proven"] is False],
+    }
+
+
+def _id(row: Mapping[str, Json]) -> str:
+    return f"{row['npu']}-{row['threshold_id']}"
+
+
+def _results(document: Document, say: Wording, next_id: Callable[[], int]) -> dict[str, Any]:
+    colours = hues(document)
+    needle = needle_chart(document, say)
+    return {
+        "precision": [
+            {
+                "table": precision_table(document, npu, say),
+                "charts": _drawn(precision_charts(document, npu, say), colours, say, next_id),
+                **_forks(document, npu, say),
+            }
+            for npu in npus(document)
+        ],
+        "edges": edge_table(document, say),
+        "task": needle_task(document, say),
+        "heats": heats(document, say),
+        "needle": [needle_table(document, npu, say) for npu in npus(document)],
+        "needle_charts": _drawn([] if needle is None else [needle], colours, say, next_id),
+        "load": load_tables(document, say),
+        "load_charts": _drawn(load_charts(document, say), colours, say, next_id),
+        "instrument": instrument_table(document, say),
+        "uncalibrated": uncalibrated(document),
+        "configurations": configuration_table(document, say),
+        "configuration_finding": configuration_finding(document),
+        "features": [feature_table(document, npu, say) for npu in npus(document)],
+    }
+
+
+def _drawn(
+    charts: Sequence[Chart], colours: Mapping[str, str], say: Wording, next_id: Callable[[], int]
+) -> list[dict[str, Any]]:
+    if not charts:
+        return []
+    from pytest_gptoss.report.drawing import svg
+
+    return [
+        {
+            "id": f"plot-{chart.name}-{number}",
+            "title": chart.title,
+            "note": chart.note,
+            "svg": _ours(svg(chart, colours, number=number, alt=chart.alt(say))),
+            "table": chart_table(chart, say),
+        }
+        for number, chart in ((next_id(), chart) for chart in charts)
+    ]
+
+
+def _forks(document: Document, npu: str, say: Wording) -> dict[str, Any]:
+    """The answers that fork, token by token and as a table, and how many of them are not shown."""
+    forked = forks(document, npu)
+    with_diff = [prompt for prompt in forked if prompt.get("diff")]
+    return {
+        "forks": fork_table(document, npu, say, most=MOST_FORKS),
+        "more_forks": max(0, len(forked) - MOST_FORKS),
+        "diffs": [_diff(prompt, npu, say) for prompt in with_diff[:MOST_DIFFS]],
+        "more_diffs": max(0, len(with_diff) - MOST_DIFFS),
+    }
+
+
+def _diff(prompt: Mapping[str, Json], npu: str, say: Wording) -> dict[str, Any]:
+    fork, diff = prompt["fork"], prompt["diff"]
+    title = say("diff.title", prompt=prompt["id"], index=fork["index"], kind=say.word("kind", fork["kind"]))
+    if fork["margin"] is not None:
+        title += "; " + say("diff.margin", margin=say.figure(fork["margin"]))
+    return {**diff, "title": title, "npu_name": npu, "gpu_name": "gpu", "listed": _listed(diff, npu, say)}
+
+
+def _listed(diff: Mapping[str, Json], npu: str, say: Wording) -> Table:
+    """The likeliest tokens of both devices at the fork, side by side."""
+    sides = [diff["npu"]["listed"], diff["gpu"]["listed"]]
+    rows = []
+    for rank in range(max(map(len, sides))):
+        cells = [Cell(str(rank + 1), figure=True)]
+        for side in sides:
+            token = side[rank] if rank < len(side) else None
+            cells.append(Cell(visible(token["text"]) if token else ""))
+            cells.append(Cell(say.figure(token["logprob"] if token else None), figure=True))
+        rows.append(tuple(cells))
+    head = ["#"]
+    for device in (npu, "gpu"):
+        head += [say("head.listed_npu", device=device), "nat"]
+    return Table("listed", "", tuple(head), tuple(rows))
+
+
+def _background(document: Document, say: Wording) -> dict[str, Any]:
+    return {
+        "devices": device_table(document, say),
+        "changes": change_table(document, say),
+        "waivers": waiver_table(document, say),
+        "skipped": skipped_table(document, say),
+        "not_measured": not_measured_table(document, say),
+        "scenarios": scenario_table(document, say),
+        "server_facts": server_fact_table(document, say),
+        "notes": notes(document),
+        "facts": fact_table(document, say),
+    }

@@ -1,0 +1,1 @@
+"""One run without pytest: devices, measuring, store, judging."""

@@ -1,0 +1,135 @@
+"""Judging a finished run again: its devices, inputs and profile come from its own store."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pytest_gptoss.client.endpoint import Endpoint
+from pytest_gptoss.config.settings import DeviceSettings, Inputs, NeedleGrid, Settings
+from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.inputs import LoadTask, NeedleTask
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.stored_json import Mismatch, parse, typed
+from pytest_gptoss.model.subjects import Role
+from pytest_gptoss.scenarios.kinds import CORPUS
+
+__all__ = ["replayed", "run_facts"]
+
+
+def run_facts(settings: Settings, profile: str, workload: Mapping[str, Json]) -> dict[str, Json]:
+    """What a run's store remembers so that it can be replayed; no secret and no credentials.
+
+    ``workload`` are the facts that its measurements rest on.
+    """
+    return {
+        "devices": [
+            {"role": each.role, "name": each.name, "url": each.url, "label": each.label}
+            for each in settings.devices
+        ],
+        "inputs": settings.inputs,
+        "needle": dataclasses.asdict(settings.needle),
+        "needle_grid": settings.needle_grid,
+        "load": dataclasses.asdict(settings.load),
+        "profile": profile,
+        "workload": dict(workload),
+    }
+
+
+@dataclass(frozen=True)
+class _StoredDevice:
+    role: Role
+    name: str
+    url: str | None
+    label: str | None
+
+
+@dataclass(frozen=True)
+class _RunFacts:
+    """``run.json``, as ``run_facts`` makes it."""
+
+    devices: tuple[_StoredDevice, ...]
+    inputs: Inputs
+    needle: NeedleTask
+    needle_grid: NeedleGrid
+    load: LoadTask
+    profile: str
+    workload: Mapping[str, str | int | None]
+
+
+def replayed(settings: Settings) -> Settings:
+    """``settings`` completed from the run they replay; unchanged when they replay none.
+
+    Raises UsageError when the directory holds no run.
+    """
+    if settings.replay is None:
+        return settings
+    path = settings.replay / "run" / "run.json"
+    try:
+        facts: _RunFacts = typed(_RunFacts, parse(path.read_bytes()))
+        _refuse_unsound(facts)
+    except (OSError, Mismatch) as error:
+        raise UsageError(
+            f"--gptoss-replay {settings.replay}: no finished run there ({_without_path(error)}); "
+            "name the directory its reports were written to"
+        ) from None
+    return dataclasses.replace(
+        settings,
+        devices=tuple(DeviceSettings(each.role, each.name, each.url, each.label) for each in facts.devices),
+        inputs=facts.inputs,
+        needle=facts.needle,
+        needle_grid=facts.needle_grid,
+        load=facts.load,
+        profile=settings.profile or facts.profile,
+        replayed_workload=facts.workload,
+    )
+
+
+def _without_path(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"run/run.json: {error.strerror}"
+    return f"run/run.json: {error}"
+
+
+MOST = 10**9
+"""More than any count of a run."""
+
+
+def _refuse_unsound(facts: _RunFacts) -> None:
+    """Raise Mismatch for what no options could have said: names and counts that a run cannot have."""
+    names: set[str] = set()
+    for index, device in enumerate(facts.devices):
+        usual = ("gpu", "cpu", CORPUS)
+        fits = device.name not in usual if device.role == "npu" else device.name == device.role
+        if not fits or device.name in names or not re.fullmatch(r"[A-Za-z0-9_.-]{1,200}", device.name):
+            raise Mismatch(f"no {device.role} is called {device.name[:40]!r}", f".devices[{index}].name")
+        names.add(device.name)
+        if device.url is not None:
+            try:
+                Endpoint.parse(device.url)
+            except UsageError as error:
+                raise Mismatch(str(error), f".devices[{index}].url") from None
+    load, needle = facts.load, facts.needle
+    levels = load.concurrency or (1,)
+    counts = {
+        "needle.trials": (1, needle.trials, 10_000),
+        "needle.seed": (0, needle.seed, 10**18),
+        "needle.max_context_len": (1, needle.max_context_len, MOST),
+        "load.trials": (1, load.trials, 10_000),
+        "load.requests": (1, load.requests, MOST),
+        "load.max_tokens": (2, load.max_tokens, MOST),
+        "load.prompt_tokens": (1, load.prompt_tokens, MOST),
+        "load.concurrency": (1, min(levels), 9999),
+        "load.concurrency[-1]": (min(levels), max(levels), 9999),
+    }
+    for place, (least, count, most) in counts.items():
+        if count is not None and not least <= count <= most:
+            raise Mismatch(f"{count} where a whole number from {least} to {most} belongs", f".{place}")
+    if len(set(levels)) < len(levels):
+        raise Mismatch("a level is named twice", ".load.concurrency")
+    if load.concurrency == ():
+        raise Mismatch("no level is named", ".load.concurrency")
+    if not re.fullmatch(r"[0-9a-f]{64}", str(facts.workload.get("prompts_sha256"))):
+        raise Mismatch("no SHA-256", ".workload.prompts_sha256")

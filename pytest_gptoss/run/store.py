@@ -1,0 +1,368 @@
+"""The run directory: what was measured, kept so that nothing is lost and nothing is measured twice.
+
+Files are written aside and renamed, so a reader sees a whole file or none; one lock serialises all
+measuring across processes (pytest-xdist's workers share the directory), another keeps a second run out.
+
+    DIR/.gptoss-lock
+    DIR/run/lock, run.json, devices.json
+    DIR/run/measurements/<scenario>.json, <scenario>.<array>.npy
+    DIR/run/verdicts/<npu>-<threshold>.json
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from pytest_gptoss.model.array_file import map_array
+from pytest_gptoss.model.errors import DamagedFile, GptossError
+from pytest_gptoss.model.finite import strict_json
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import Failure, Measurement
+from pytest_gptoss.model.stored_json import Mismatch, parse, typed
+from pytest_gptoss.scenarios.codec import array_names, decode, encode
+
+if sys.platform == "win32":  # pragma: no cover
+    import msvcrt
+else:
+    import fcntl
+
+__all__ = ["MEASUREMENTS", "Store", "StoreError", "file_names", "info_name", "write_json", "write_text"]
+
+MEASUREMENTS = "measurements"
+MARKER = "run.json"
+"""Every run's store has it; a directory without it is somebody else's."""
+CLAIM = ".gptoss-lock"
+"""Beside the run directory: held by the process that leads a run, as long as it lives."""
+_RETRY_S = 0.1
+"""Windows cannot wait for a lock without end: there it is tried again this often."""
+
+
+class StoreError(GptossError):
+    """The run directory cannot be written or read."""
+
+
+class Store:
+    """Measurements, devices and verdicts of one run, below ``directory``."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._measurements: dict[str, Measurement[Any]] = {}
+        self._held = 0
+        self._claim: IO[bytes] | None = None
+
+    @property
+    def measured(self) -> Path:
+        """Where the measurements' files are."""
+        return self.directory / MEASUREMENTS
+
+    def claim(self) -> None:
+        """Keep other runs out of this directory until ``release``, or until this process ends.
+
+        Raises StoreError when another run has it.
+        """
+        if self._claim is not None:
+            return
+        with _explained(self.directory):
+            self.directory.parent.mkdir(parents=True, exist_ok=True)
+            handle = self.directory.with_name(CLAIM).open("a+b")
+        with contextlib.ExitStack() as closed:
+            closed.enter_context(handle)
+            with _lockable(Path(handle.name)):
+                free = _try_to_acquire(handle)
+            if not free:
+                raise StoreError(
+                    f"{self.directory.parent}: another run is measuring there; wait for its end, "
+                    "or name another directory with --gptoss-report DIR"
+                )
+            closed.pop_all()
+        self._claim = handle
+
+    def release(self) -> None:
+        """Let other runs have the directory."""
+        if self._claim is not None:
+            self._claim.close()
+            self._claim = None
+
+    def begin(self) -> None:
+        """Start an empty run; an earlier run's store is kept once, as ``previous``.
+
+        Raises StoreError when the directory cannot be made or written, or when what is in its place was
+        not made by a run.
+        """
+        with _explained(self.directory):
+            if self.directory.is_symlink():  # what it leads to is not ours to move or to delete
+                self.directory.unlink()
+            if self.directory.exists():
+                aside = self.directory.with_name("previous")
+                _refuse_foreign(self.directory)
+                if aside.is_symlink():
+                    aside.unlink()
+                elif aside.exists():
+                    _refuse_foreign(aside)
+                    shutil.rmtree(aside, ignore_errors=True)
+                self.directory.rename(aside)
+            self.measured.mkdir(parents=True)
+            write_json(self.directory / MARKER, {})
+            (self.directory / "verdicts").mkdir()
+
+    def adopt(self, source: Path) -> None:
+        """Take over a finished run's measurements and forget its verdicts.
+
+        Raises StoreError when ``source`` holds no run.
+        """
+        if not (source / MEASUREMENTS).is_dir():
+            raise StoreError(f"{source}: no measurements of a run there; name the directory of its reports")
+        link = next((path for path in source.rglob("*") if path.is_symlink()), None)
+        if link is not None:  # it may lead anywhere, and runs make none
+            raise StoreError(f"{link}: a link, which no run makes; replay the directory that a run wrote")
+        with _explained(self.directory):
+            if source.resolve() != self.directory.resolve():
+                self.begin()
+                shutil.rmtree(self.directory)
+                shutil.copytree(source, self.directory)
+            shutil.rmtree(self.directory / "verdicts", ignore_errors=True)
+            (self.directory / "verdicts").mkdir()
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the one lock of the run; within one process it may be taken again."""
+        if self._held:
+            self._held += 1
+            try:
+                yield
+            finally:
+                self._held -= 1
+            return
+        with _explained(self.directory):
+            handle = (self.directory / "lock").open("a+b")
+        with handle:
+            with _lockable(Path(handle.name)):
+                _acquire(handle)
+            self._held = 1
+            try:
+                yield
+            finally:
+                self._held = 0
+
+    def save(self, measurement: Measurement[Any]) -> None:
+        """Keep a measurement; arrays first, so a JSON file always has its arrays."""
+        document, arrays = encode(measurement)
+        document["arrays"] = sorted(arrays)
+        with _explained(self.directory):
+            for name, array in arrays.items():
+                path = self.measured / f"{measurement.scenario_id}.{name}.npy"
+                _write(path, functools.partial(_save_array, array))
+            write_json(self.measured / f"{measurement.scenario_id}.json", document)
+        self._measurements[measurement.scenario_id] = measurement
+
+    def load(self, scenario_id: str) -> Measurement[Any] | None:
+        """A measurement by its scenario's id, None when it was not made; arrays stay on disk.
+
+        One whose files are damaged is a measurement that failed: nothing of it is judged.
+        """
+        known = self._measurements.get(scenario_id)
+        if known is not None:
+            return known
+        try:
+            measurement = self.read(scenario_id)
+        except DamagedFile as error:
+            measurement = _failed(scenario_id, error)
+        if measurement is not None:
+            self._measurements[scenario_id] = measurement
+        return measurement
+
+    def read(self, scenario_id: str) -> Measurement[Any] | None:
+        """A measurement from its files, None when it was not made; raises DamagedFile."""
+        path = self.measured / f"{scenario_id}.json"
+        document = self._read(path)
+        if document is None:
+            return None
+        try:
+            names = array_names(document)
+        except Mismatch as error:
+            raise self._damaged(path, error) from None
+        arrays = {name: self._array(self.measured / f"{scenario_id}.{name}.npy") for name in names}
+        try:
+            measurement = decode(document, arrays)
+            if measurement.scenario_id != scenario_id:
+                raise Mismatch(f"{measurement.scenario_id[:80]!r} is another scenario", ".scenario_id")
+        except Mismatch as error:
+            raise self._damaged(path, error) from None
+        return measurement
+
+    def _array(self, path: Path) -> np.ndarray[Any, np.dtype[Any]]:
+        try:
+            return map_array(path)
+        except (Mismatch, OSError) as error:
+            raise self._damaged(path, error) from None
+
+    def scenario_ids(self) -> tuple[str, ...]:
+        """Ids of everything measured so far, sorted."""
+        return tuple(sorted(path.stem for path in self.measured.glob("*.json")))
+
+    def files(self, scenario_id: str) -> list[Path]:
+        """The files of a measurement that was made; raises DamagedFile."""
+        path = self.measured / f"{scenario_id}.json"
+        try:
+            names = array_names(self._read(path))
+        except Mismatch as error:
+            raise self._damaged(path, error) from None
+        return [self.measured / name for name in file_names(scenario_id, names)]
+
+    def save_document(self, name: str, document: Json) -> None:
+        """Keep a JSON document of the run: ``run``, ``devices``."""
+        with _explained(self.directory):
+            write_json(self.directory / f"{name}.json", document)
+
+    def load_document(self, name: str, kind: Any = Any) -> Any:
+        """A JSON document of the run as ``kind``, None when it was not written; raises DamagedFile."""
+        path = self.directory / f"{name}.json"
+        document = self._read(path)
+        try:
+            return None if document is None else typed(kind, document)
+        except Mismatch as error:
+            raise self._damaged(path, error) from None
+
+    def save_verdict(self, npu: str, threshold_id: str, document: Mapping[str, Json]) -> None:
+        """Keep a verdict's JSON form."""
+        with _explained(self.directory):
+            write_json(self.directory / "verdicts" / f"{npu}-{threshold_id}.json", document)
+
+    def verdicts(self) -> tuple[Json, ...]:
+        """All verdicts kept so far, by file name."""
+        paths = sorted((self.directory / "verdicts").glob("*.json"))
+        return tuple(self._read(path) for path in paths)
+
+    def _read(self, path: Path) -> Json | None:
+        try:
+            document = parse(path.read_bytes())
+            if document is None:
+                raise Mismatch("null, which no run writes")
+        except FileNotFoundError:
+            return None
+        except (OSError, Mismatch) as error:
+            raise self._damaged(path, error) from None
+        return document
+
+    def _damaged(self, path: Path, error: Exception) -> DamagedFile:
+        place = path.relative_to(self.directory.parent).as_posix()
+        return DamagedFile(f"{place}: {error}; the file is damaged: measure again in a new run")
+
+
+def _failed(scenario_id: str, error: DamagedFile) -> Measurement[Any]:
+    """What stands in the place of a measurement that cannot be read."""
+    device = scenario_id.partition("-")[2].partition("-")[0]
+    return Measurement(scenario_id, device, (), (Failure("*", "damaged", str(error)),), complete=False)
+
+
+def file_names(scenario_id: str, arrays: Iterable[str]) -> list[str]:
+    """Names of a measurement's files: its JSON and its arrays."""
+    return [f"{scenario_id}.json", *(f"{scenario_id}.{array}.npy" for array in arrays)]
+
+
+def info_name(npu: str, metric: str) -> str:
+    """Name under which the store keeps an info metric of a device."""
+    return f"info-{npu}-{metric}"
+
+
+def write_json(path: Path, document: Json, *, compact: bool = False) -> None:
+    """Write JSON atomically: strict (null for NaN), UTF-8; readable, or ``compact`` where it is long."""
+    text = strict_json(document, indent=None if compact else 1)
+    # Half a surrogate pair, which a model can emit, has no UTF-8; its JSON escape is what this writes.
+    write_text(path, text, errors="backslashreplace")
+
+
+def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
+    """Write a text file atomically, in UTF-8."""
+    encoded = text.encode("utf-8", errors)
+    _write(path, lambda file: file.write(encoded))
+
+
+def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        # Files made aside are private; reports are there to be passed on. Some shares know no permissions.
+        with contextlib.suppress(OSError):
+            Path(aside).chmod(0o644)
+        Path(aside).replace(path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+
+
+def _save_array(array: np.ndarray[Any, np.dtype[Any]], file: IO[bytes]) -> None:
+    np.save(file, array, allow_pickle=False)
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path}: {error.strerror or error}; the run directory must be writable and have room: "
+            "name another with --gptoss-report DIR"
+        ) from error
+
+
+@contextlib.contextmanager
+def _lockable(path: Path) -> Iterator[None]:
+    """Explain that a lock cannot be had at all, as on a share whose server knows none."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path}: this file cannot be locked ({error.strerror or error}), and the lock keeps runs and "
+            "pytest-xdist's workers apart; some network shares know no locks: name a directory on a disk of "
+            "this machine with --gptoss-report DIR"
+        ) from error
+
+
+def _refuse_foreign(directory: Path) -> None:
+    """Raise StoreError unless a directory was made by a run, or holds nothing."""
+    if (directory / MARKER).is_file() or not any(path.is_file() for path in directory.rglob("*")):
+        return
+    raise StoreError(
+        f"{directory}: not made by a run (no {MARKER}), so it is neither moved nor deleted: "
+        "name another directory with --gptoss-report DIR"
+    )
+
+
+def _acquire(handle: IO[bytes]) -> None:
+    """Block until the lock is ours; the system frees it when the process ends, however it ends."""
+    if sys.platform == "win32":  # pragma: no cover
+        while not _try_to_acquire(handle):
+            time.sleep(_RETRY_S)
+    else:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def _try_to_acquire(handle: IO[bytes]) -> bool:
+    """Take the lock if it is free."""
+    try:
+        if sys.platform == "win32":  # pragma: no cover
+            handle.seek(0)
+            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            return False
+        raise
+    return True

@@ -1,0 +1,1 @@
+"""What is measured: inputs, requests and stored forms."""

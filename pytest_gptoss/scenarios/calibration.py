@@ -1,0 +1,170 @@
+"""How far the instrument is off on this machine: the same client against a server that knows the truth."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+from pytest_gptoss.client.load import LoadRequest, LoadRun, run_load
+from pytest_gptoss.client.timeouts import Timeouts
+from pytest_gptoss.model.errors import GptossError, MeasurementError
+from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.results import InstrumentError, RequestTiming
+from pytest_gptoss.scenarios.truth import TrueRequest, TruthServer, truth_server
+
+__all__ = [
+    "FIRST_TOKEN_MS",
+    "INTERVAL_MS",
+    "Calibrated",
+    "calibrate",
+    "instrument_error",
+    "load_held",
+]
+
+FIRST_TOKEN_MS = 80.0
+INTERVAL_MS = 5.0
+"""The schedule it calibrates against: as fast as the acceptance limits allow, and faster per token."""
+
+_SHORT_ROUNDS, _SHORT_TOKENS = 8, 32
+_FULL_TOKENS = 64
+_WARM_REQUESTS, _WARM_TOKENS = 4, 4
+_WORD = "token "
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """A level's calibration: the instrument's error there, or why it is not known."""
+
+    concurrency: int
+    error: InstrumentError | None = None
+    problem: str | None = None
+
+
+def calibrate(
+    levels: Iterable[LoadShape],
+    *,
+    tell: Callable[[str], None],
+    take: Callable[[Calibrated], None],
+    short: bool = True,
+) -> None:
+    """Run the load client against the ground-truth server at each level; ``take`` gets each as it ends.
+
+    ``short`` takes about 2 s a level (8 rounds of 32 tokens); otherwise all the level's requests are
+    made, of 64 tokens at most. What fails on the way is the problem of its level alone: an instrument
+    that cannot measure its own server there measures nothing there. Raises ReferenceServerError when
+    the server does not start.
+    """
+    arguments = (f"--first-token-ms={FIRST_TOKEN_MS}", f"--interval-ms={INTERVAL_MS}")
+    with truth_server(*arguments) as server:
+        for level in levels:
+            try:
+                found = Calibrated(level.concurrency, _level(server, level, tell=tell, short=short))
+            except GptossError as error:
+                found = Calibrated(level.concurrency, problem=str(error))
+            take(found)
+
+
+def instrument_error(run: LoadRun, truth: Mapping[str, TrueRequest], *, concurrency: int) -> InstrumentError:
+    """Hold a run's timings against what the server did. Errors are measured minus true, in ms.
+
+    True TTFT: the server had read the whole request -> it wrote the first event with a token; so the
+    way over the loopback and both sides' wake-ups count as error. Raises MeasurementError when a
+    request failed or its tokens differ from those written.
+    """
+    pairs = [_pair(timing, truth.get(timing.id)) for timing in run.requests]
+    if not pairs:
+        raise MeasurementError("calibration: no request was measured: run it again")
+    ttft = [_ttft_ms(timing) - _true_ttft_ms(true) for timing, true in pairs]
+    tpot = [_tpot_ms(timing) - _tpot_ms(true) for timing, true in pairs]
+    return InstrumentError(
+        concurrency=concurrency,
+        requests=len(pairs),
+        ttft_bias_ms=statistics.fmean(ttft),
+        ttft_p99_ms=_p99(ttft),
+        tpot_bias_ms=statistics.fmean(tpot),
+        tpot_p99_ms=_p99(tpot),
+        load_held=load_held([true for _, true in pairs], concurrency),
+    )
+
+
+def _level(
+    server: TruthServer, level: LoadShape, *, tell: Callable[[str], None], short: bool
+) -> InstrumentError:
+    rounds = _SHORT_ROUNDS * level.concurrency
+    count = max(min(level.requests, rounds) if short else level.requests, 1)
+    tokens = max(min(level.max_tokens, _SHORT_TOKENS if short else _FULL_TOKENS), 2)
+    _run(server, level, _WARM_REQUESTS, _WARM_TOKENS)
+    server.forget()
+    run = _run(server, level, count, tokens)
+    error = instrument_error(run, server.stamps(), concurrency=level.concurrency)
+    tell(
+        f"instrument at concurrency {level.concurrency}: TTFT {error.ttft_bias_ms:+.2f} ms "
+        f"(p99 {error.ttft_p99_ms:+.2f}), TPOT {error.tpot_bias_ms:+.3f} ms, "
+        f"{error.load_held:.1%} of the load held"
+    )
+    return error
+
+
+def _run(server: TruthServer, level: LoadShape, count: int, tokens: int) -> LoadRun:
+    body = {
+        "messages": [{"role": "user", "content": _WORD * level.prompt_tokens}],
+        "max_tokens": tokens,
+        "stream": True,
+    }
+    name = uuid4().hex
+    return run_load(
+        server.endpoint,
+        [LoadRequest(f"calibrate-{name}-{place}", "/v1/chat/completions", body) for place in range(count)],
+        concurrency=level.concurrency,
+        timeouts=Timeouts(),
+        ca_bundle=None,
+        on_end=lambda timing: None,
+    )
+
+
+def _pair(timing: RequestTiming, true: TrueRequest | None) -> tuple[RequestTiming, TrueRequest]:
+    if timing.error is not None:
+        raise MeasurementError(f"calibration: {timing.error.message}")
+    if true is None or timing.tokens != true.tokens or timing.sent_ns is None:
+        raise MeasurementError(
+            f"calibration: request {timing.id} came back with {sum(timing.tokens)} tokens and the server "
+            f"wrote {'nothing' if true is None else sum(true.tokens)}: the instrument does not work here"
+        )
+    return timing, true
+
+
+def _ttft_ms(timing: RequestTiming) -> float:
+    return (timing.token_ns[0] - (timing.sent_ns or 0)) / 1e6
+
+
+def _true_ttft_ms(true: TrueRequest) -> float:
+    return (true.token_ns[0] - true.read_ns) / 1e6
+
+
+def _tpot_ms(request: RequestTiming | TrueRequest) -> float:
+    later = sum(request.tokens[1:])
+    return (request.token_ns[-1] - request.token_ns[0]) / 1e6 / later if later else 0.0
+
+
+def load_held(requests: Sequence[TrueRequest], concurrency: int) -> float:
+    """Give the share of ``concurrency`` that the server saw in flight, on average, while requests were left.
+
+    From the first request's arrival to the last one's: after it, nothing was left to send.
+    """
+    first = min(request.read_ns for request in requests)
+    last = max(request.read_ns for request in requests)
+    if len(requests) <= concurrency:
+        # All were sent at once: what counts is that they were in flight together to the end.
+        concurrency, last = len(requests), min(request.token_ns[-1] for request in requests)
+    busy = sum(
+        max(0, min(request.end_ns or last, last) - max(request.read_ns, first)) for request in requests
+    )
+    return min(1.0, busy / (concurrency * (last - first))) if last > first else 1.0
+
+
+def _p99(values: Sequence[float]) -> float:
+    """Give the 99th percentile by nearest rank: with fewer than 100 values, the largest."""
+    return sorted(values)[math.ceil(0.99 * len(values)) - 1]

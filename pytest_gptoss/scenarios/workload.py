@@ -1,0 +1,42 @@
+"""What is asked: prompt sets, fixed token sequences and the settings of every request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pytest_gptoss.model.inputs import LoadShape, NeedleTask, PromptSet, TokenSequence
+from pytest_gptoss.model.json_type import Json
+
+__all__ = ["Workload"]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Inputs and settings of one run.
+
+    ``prompt_sets`` by name; "precision" is the one the thresholds use. ``corpus`` is the fixed
+    token sequences with ``corpus_sha256``. ``max_scored_tokens`` bounds every prompt_logprobs
+    request: full-vocabulary logits of long prompts can exhaust a device's memory. ``needle`` is what
+    the long-context cells hide, ``levels`` the load levels by concurrency; neither is part of ``facts``,
+    their measurements carry them themselves.
+    """
+
+    prompt_sets: Mapping[str, PromptSet]
+    corpus: tuple[TokenSequence, ...]
+    corpus_sha256: str
+    max_tokens: int
+    top_logprobs: int
+    max_scored_tokens: int
+    needle: NeedleTask = field(default_factory=NeedleTask)
+    levels: Mapping[int, LoadShape] = field(default_factory=dict)
+
+    def facts(self) -> dict[str, Json]:
+        """What must be equal for two runs' measurements to be comparable."""
+        return {
+            "prompts_sha256": self.prompt_sets["precision"].sha256,
+            "corpus_sha256": self.corpus_sha256,
+            "max_tokens": self.max_tokens,
+            "top_logprobs": self.top_logprobs,
+            "max_scored_tokens": self.max_scored_tokens,
+        }

@@ -1,0 +1,119 @@
+"""Reference servers as child processes: started, waited for, and always ended."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from pytest_gptoss.servers.process import ServerProcess
+
+__all__ = ["PINNED_DATE", "start_pair", "start_reference"]
+
+PINNED_DATE = "2026-01-01"
+"""The date in the prompts of the embedded pair, so that its answers do not change with the day."""
+
+_READY_S = 120.0
+_DATE = "VLLM_SYSTEM_START_DATE"
+_DEV_MODE = "VLLM_SERVER_DEV_MODE"
+_PAIR = {"npu": "bfloat16", "gpu": "float32"}
+
+
+def start_reference(
+    model: str,
+    dtype: str,
+    *,
+    defect: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = (),
+    ready_timeout: float = _READY_S,
+    log_file: Path | None = None,
+) -> ServerProcess:
+    """Start a server on a free port of the loopback and wait until it answers.
+
+    ``environment`` is added to this process's own, whose API keys are not passed on; ``arguments`` to the
+    command line. The server's log goes to ``log_file``, or nowhere.
+
+    Raises:
+        ReferenceServerError: it did not start within ``ready_timeout`` seconds; it says why.
+    """
+    deadline = time.monotonic() + ready_timeout
+    server = _launch(
+        model,
+        dtype,
+        defect=defect,
+        environment=environment or {},
+        arguments=arguments,
+        log_file=log_file,
+    )
+    _wait_for_all([server], deadline)
+    return server
+
+
+def start_pair(
+    *,
+    defects: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = (),
+    ready_timeout: float = _READY_S,
+    log_dir: Path | None = None,
+) -> dict[str, ServerProcess]:
+    """Start the embedded pair side by side: the tiny model as ``npu`` (bfloat16) and ``gpu`` (float32).
+
+    Both get one date for their prompts, and tell on /server_info how they compute. ``defects``
+    maps a name of the pair to a defect; logs go to
+    ``log_dir``/NAME.log, or nowhere.
+
+    Raises:
+        ReferenceServerError: one did not start within ``ready_timeout`` seconds; none is left running.
+    """
+    deadline = time.monotonic() + ready_timeout
+    shared = {_DATE: PINNED_DATE, _DEV_MODE: "1", **(environment or {})}
+    servers: dict[str, ServerProcess] = {}
+    try:
+        for name, dtype in _PAIR.items():
+            servers[name] = _launch(
+                "tiny",
+                dtype,
+                defect=(defects or {}).get(name),
+                environment=shared,
+                arguments=arguments,
+                log_file=log_dir / f"{name}.log" if log_dir else None,
+            )
+    except BaseException:
+        _stop_all(servers.values())
+        raise
+    _wait_for_all(list(servers.values()), deadline)
+    return servers
+
+
+def _launch(
+    model: str,
+    dtype: str,
+    *,
+    defect: str | None,
+    environment: Mapping[str, str],
+    arguments: Sequence[str],
+    log_file: Path | None,
+) -> ServerProcess:
+    command = [sys.executable, "-m", "pytest_gptoss.reference", "--parent-pid", str(os.getpid())]
+    command += ["--model", model, "--dtype", dtype, *arguments]
+    if defect is not None:
+        command += ["--defect", defect]
+    return ServerProcess.launch(command, "the reference server", environment=environment, log_file=log_file)
+
+
+def _wait_for_all(servers: list[ServerProcess], deadline: float) -> None:
+    try:
+        for server in servers:
+            server.wait_ready(deadline)
+    except BaseException:
+        _stop_all(servers)
+        raise
+
+
+def _stop_all(servers: Iterable[ServerProcess]) -> None:
+    for server in servers:
+        server.stop()
