@@ -34,7 +34,7 @@ FORBIDDEN_PACKAGES = {
     "scenarios": {"pytest"},
     "run": {"pytest"},
     "diagnosis": {"pytest"},
-    "judge": {"pytest", "httpx", "time", "datetime", "asyncio"},
+    "judge": {"pytest", "httpx", "time", "datetime", "asyncio", "socket"},
     "report": {"pytest", "httpx"},
 }
 ONLY_RENDERED = {"run", "config", "scenarios"}
