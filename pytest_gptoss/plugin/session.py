@@ -11,7 +11,7 @@ import json
 import platform
 import subprocess
 import time
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -181,15 +181,20 @@ class Session:
             excinfo.traceback = excinfo.traceback[-1:]
             excinfo.value.__suppress_context__ = True
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Write every report, before JUnit's file is written, however the run has ended."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(
+        self, session: pytest.Session, exitstatus: int
+    ) -> Generator[None, object, object]:
+        """Write every report, however the run has ended: before JUnit's and pytest-json-report's files.
+
+        A wrapper, because pytest-json-report asks to be first too, and the later registered of two goes first.
+        """
         self._termination.let_end()
-        if not self.begun:
-            return
-        self._end(_state(session, exitstatus))
-        if self._problems and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self.begun:
+            self._end(_state(session, exitstatus))
+            if self._problems and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        return (yield)
 
     def _end(self, state: State) -> None:
         """Write the reports, stop what was started, and leave the report directory to others."""

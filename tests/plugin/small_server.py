@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+GREETING = [200006, 1428, 200008, 12194, 200007]
+"""``<|start|>user<|message|>Hi<|end|>``."""
+
 
 class _Server(ThreadingHTTPServer):
     request_queue_size = 64
@@ -74,10 +77,12 @@ def small_server(hold: Hold | None = None, *, text: str = "It is seven.") -> Ite
             deltas = [{"delta": {"content": each}, "token_ids": [ord(each)]} for each in said]
             if deltas:
                 deltas[-1]["finish_reason"] = "length" if len(said) == sent["max_tokens"] else "stop"
-            asked = sum(len(str(each["content"]).split()) for each in sent["messages"])
-            usage = {"prompt_tokens": asked, "completion_tokens": len(said)}
+            # A greeting's ids are GPT-OSS's own: they tell its tokenizer. Others are as many as it has words.
+            words = [str(each["content"]).split() for each in sent["messages"]]
+            ids = GREETING if words == [["Hi"]] else list(range(sum(map(len, words))))
+            usage = {"prompt_tokens": len(ids), "completion_tokens": len(said)}
             events: list[Any] = [{"choices": [{"index": 0, **each}]} for each in deltas]
-            events[0]["prompt_token_ids"] = list(range(asked))
+            events[0]["prompt_token_ids"] = ids
             events.append({"choices": [], "usage": usage})
             lines = [f"data: {json.dumps(each)}\n\n" for each in events] + ["data: [DONE]\n\n"]
             self._send(200, "text/event-stream", "".join(lines).encode())

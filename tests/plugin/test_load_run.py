@@ -114,7 +114,8 @@ def test_without_metrics_uncached_is_skipped_and_the_rest_judged(under_load, emb
         run = under_load(npu=url)
         found = judged(run, "uncached.c01", "completed.c01", "ttft.c01")
     assert (found["uncached.c01"].status, found["completed.c01"].status) == ("SKIPPED", "PASS")
-    assert "/metrics is needed" in found["uncached.c01"].reason
+    assert "when probed: GET" in found["uncached.c01"].reason
+    assert "404" in found["uncached.c01"].reason
     # What is skipped stops nothing: the row has a reason of its own, for this proxy hands streams over whole.
     assert found["ttft.c01"].status == "INVALID"
     assert "buffered in 3 of 3 requests" in found["ttft.c01"].reason
