@@ -187,7 +187,7 @@ class Session:
     ) -> Generator[None, object, object]:
         """Write every report, however the run has ended: before JUnit's and pytest-json-report's files.
 
-        A wrapper, because pytest-json-report asks to be first too, and the later registered of two goes first.
+        A wrapper, because pytest-json-report asks to be first too, and the later registered one is.
         """
         self._termination.let_end()
         if self.begun:
