@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gptoss.config.options import OPTIONS, OptionValues
+from pytest_gptoss.config.option_values import OptionTexts, check_options
+from pytest_gptoss.config.options import OPTIONS
 from pytest_gptoss.config.plan import make_plan
 from pytest_gptoss.config.settings import settings_from
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.inputs import LoadTask, NeedleTask
 from pytest_gptoss.model.subjects import Capabilities, Device
+from pytest_gptoss.run.baseline import recorded_models
 from pytest_gptoss.scenarios.devices import ProbedDevice
 
 FLAGS = {option.key: option.flag for option in OPTIONS}
@@ -19,7 +21,8 @@ FLAGS = {option.key: option.flag for option in OPTIONS}
 
 def _settings(tmp_path: Path, **given):
     values = {key: (value,) if isinstance(value, str) else tuple(value) for key, value in given.items()}
-    return settings_from(OptionValues(values, {key: FLAGS[key] for key in values}), base=tmp_path)
+    options = check_options(OptionTexts(values, {key: FLAGS[key] for key in values}), base=tmp_path)
+    return settings_from(options, recorded=recorded_models(options.value("baseline")))
 
 
 def test_two_urls_make_two_devices(tmp_path):
@@ -109,8 +112,6 @@ def test_nothing_given_is_not_active(tmp_path):
         ({"needle": "The magic word is sesame."}, "--gptoss-expect"),
         ({"needle": "The code is 12.", "expect": "7842"}, "no part of the needle"),
         ({"question": "Is the code 7842?"}, "gives the answer '7842' away"),
-        ({"needle": "The secret place is the River.", "expect": "River"}, "the haystack says by itself"),
-        ({"needle": "秘密是苹果。", "expect": "苹果", "question": "？"}, "the haystack says by itself"),
         ({"needle_grid": "half"}, "it takes document or full"),
         ({"needle_trials": "0"}, "--gptoss-needle-trials is '0': it takes a whole number from 1 on"),
         ({"needle_trials": "many"}, "whole number"),

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from pytest_gptoss.config.option_types import LEVELS
 from pytest_gptoss.judge.instrument import Clock, why_too_coarse
 from pytest_gptoss.judge.thresholds import load_profile
 from pytest_gptoss.model.inputs import LoadTask
 from pytest_gptoss.model.results import InstrumentError
 from pytest_gptoss.model.verdicts import Threshold
 from pytest_gptoss.scenarios.calibration import FIRST_TOKEN_MS, INTERVAL_MS, Calibrated, calibrate
-from pytest_gptoss.scenarios.load_plan import planned_levels, read_levels
+from pytest_gptoss.scenarios.load_plan import planned_levels
 
 __all__ = ["calibration_report", "table"]
 
@@ -29,7 +30,7 @@ def calibration_report(
     none, ReferenceServerError when the server does not start.
     """
     chosen = load_profile(profile)
-    task = LoadTask(concurrency=None if concurrency is None else read_levels(concurrency, "--concurrency"))
+    task = LoadTask(concurrency=None if concurrency is None else LEVELS.read(concurrency, "--concurrency"))
     shapes = tuple(planned_levels(chosen.workload.levels, task).values())
     limits = _latency_limits(chosen.thresholds.values())
     found: list[Calibrated] = []
