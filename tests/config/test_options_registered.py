@@ -1,0 +1,61 @@
+"""An option is one row of the table; a part of it that is forgotten is named here."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from pytest_gptoss.config.option import OnReplay
+from pytest_gptoss.config.options import GROUPS, OPTION, OPTIONS
+from pytest_gptoss.config.settings import Settings
+
+HERE = Path(__file__).parent
+BRING_THEIR_ROLE = {"gpu_url", "cpu_url", "cpu_model"}
+
+
+def _missing(group, option):
+    """What a row lacks, in words."""
+    tests = HERE / f"test_options_{group}.py"
+    if not option.help:
+        yield "help"
+    if not option.switch and not option.metavar:
+        yield "a metavar"
+    if option.by_name and not (option.repeats and (option.metavar or "").startswith("[NAME=]")):
+        yield "a metavar [NAME=]..., and repeats"
+    if not isinstance(option.replay, OnReplay):
+        yield "its rule in a replay"
+    for word in option.type.choices:
+        if word not in option.help:
+            yield f"the choice {word} in its help"
+    if option.type.choices and f"{option.default} (default" not in option.help:
+        yield f"the default {option.default} in its help"
+    number = isinstance(option.default, int | float) and not option.switch
+    if number and f"(default {option.default:g})" not in option.help:
+        yield f"the default {option.default:g} in its help"
+    of_role = re.search(r"(?:^|_)(?:gpu|cpu)(?:_|$)", option.key)
+    if of_role and option.needs is None and option.key not in BRING_THEIR_ROLE:
+        yield "the role it needs"
+    if option.excludes is not None and not set(option.excludes.keys) <= set(OPTION):
+        yield "options that exist among those it excludes"
+    if not tests.is_file() or not re.search(rf"\b{option.key}\b", tests.read_text("utf-8")):
+        yield f"a test in tests/config/{tests.name}"
+
+
+@pytest.mark.parametrize(
+    ("group", "option"),
+    [(group, option) for group, options in GROUPS.items() for option in options],
+    ids=lambda each: getattr(each, "key", each),
+)
+def test_an_option_lacks_nothing(group, option):
+    lacks = ", ".join(_missing(group, option))
+    assert not lacks, f"{option.flag} lacks {lacks}"
+
+
+def test_flags_are_told_apart():
+    assert len(OPTION) == len(OPTIONS) == len({option.flag for option in OPTIONS})
+
+
+def test_the_tables_defaults_are_the_settings_own(settings_of, tmp_path):
+    usual = dataclasses.replace(Settings(), report=tmp_path / Settings().report, waivers={})
+    assert settings_of() == usual
