@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_gptoss.config.option_types import SWITCH, OptionType
-from pytest_gptoss.model.subjects import Role
+
+if TYPE_CHECKING:
+    from pytest_gptoss.model.subjects import Role
 
 __all__ = ["Exclusion", "Need", "OnReplay", "Option"]
 

@@ -25,7 +25,6 @@ from pytest_gptoss.config.option_types import (
     choice,
     whole_number,
 )
-from pytest_gptoss.model.inputs import NeedleTask
 from pytest_gptoss.model.language import LANGUAGES
 
 __all__ = ["DEFAULT_PROFILE", "GROUPS", "OPTION", "OPTIONS"]
@@ -37,7 +36,6 @@ LEAST_OUTPUT = 2
 """One output token alone has no time per output token."""
 
 _NO_SERVER, _MEASURED, _FREE = OnReplay.NO_SERVER, OnReplay.MEASURED, OnReplay.FREE
-_NEEDLE = NeedleTask()
 _A_GPU = Need("gpu", "there is no gpu in this run; add --gpu-url URL or --gptoss-baseline FILE")
 _A_CPU = Need("cpu", "there is no cpu in this run; add --cpu-url URL or --gptoss-cpu-model DIR")
 
@@ -246,6 +244,7 @@ _STORED = (
     Option("--gptoss-replay", "judge a finished run again, with no server", "DIR", DIRECTORY, _FREE),
 )
 
+# The defaults are NeedleTask's, which a test holds: importing it would cost every pytest run.
 _NEEDLES = (
     Option(
         "--gptoss-needle",
@@ -253,9 +252,16 @@ _NEEDLES = (
         "TEXT",
         TEXT,
         _MEASURED,
-        default=_NEEDLE.needle,
+        default="The secret code is 7842.",
     ),
-    Option("--gptoss-question", "the question about it", "TEXT", TEXT, _MEASURED, default=_NEEDLE.question),
+    Option(
+        "--gptoss-question",
+        "the question about it",
+        "TEXT",
+        TEXT,
+        _MEASURED,
+        default="What is the secret code?",
+    ),
     # The default follows from the needle.
     Option(
         "--gptoss-expect",
@@ -278,7 +284,7 @@ _NEEDLES = (
         "N",
         whole_number(1),
         _MEASURED,
-        default=_NEEDLE.trials,
+        default=1,
     ),
     Option(
         "--gptoss-seed",
@@ -286,7 +292,7 @@ _NEEDLES = (
         "N",
         whole_number(0),
         _MEASURED,
-        default=_NEEDLE.seed,
+        default=0,
     ),
     Option(
         "--gptoss-max-context-len",
@@ -294,7 +300,7 @@ _NEEDLES = (
         "N",
         whole_number(1),
         _MEASURED,
-        default=_NEEDLE.max_context_len,
+        default=131072,
     ),
 )
 

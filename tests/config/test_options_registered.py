@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gptoss.config.option import OnReplay
+from pytest_gptoss.config.option_values import CheckedOptions
 from pytest_gptoss.config.options import GROUPS, OPTION, OPTIONS
 from pytest_gptoss.config.settings import Settings
 
@@ -59,3 +60,11 @@ def test_flags_are_told_apart():
 def test_the_tables_defaults_are_the_settings_own(settings_of, tmp_path):
     usual = dataclasses.replace(Settings(), report=tmp_path / Settings().report, waivers={})
     assert settings_of() == usual
+
+
+def test_no_option_is_left_unread(settings_of, monkeypatch):
+    read = set()
+    value = CheckedOptions.value
+    monkeypatch.setattr(CheckedOptions, "value", lambda self, key: (read.add(key), value(self, key))[1])
+    settings_of(npu_url="http://n", gpu_url="http://g", cpu_url="http://c")
+    assert not set(OPTION) - read, "options that no setting is made of"
