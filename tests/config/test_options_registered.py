@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from pytest_gptoss.config import option_types
 from pytest_gptoss.config.option import OnReplay
 from pytest_gptoss.config.option_values import CheckedOptions
 from pytest_gptoss.config.options import GROUPS, OPTION, OPTIONS
 from pytest_gptoss.config.settings import Settings
+from pytest_gptoss.run.replay import run_facts
 
 HERE = Path(__file__).parent
 BRING_THEIR_ROLE = {"gpu_url", "cpu_url", "cpu_model"}
@@ -67,4 +69,39 @@ def test_no_option_is_left_unread(settings_of, monkeypatch):
     value = CheckedOptions.value
     monkeypatch.setattr(CheckedOptions, "value", lambda self, key: (read.add(key), value(self, key))[1])
     settings_of(npu_url="http://n", gpu_url="http://g", cpu_url="http://c")
-    assert not set(OPTION) - read, "options that no setting is made of"
+    unread = sorted(set(OPTION) - read)
+    assert not unread, f"no setting is made of {', '.join(unread)}"
+
+
+EXAMPLES = {
+    option_types.TEXT: "some 7842 text",
+    option_types.SWITCH: "1",
+    option_types.SECONDS: "7",
+    option_types.LEVELS: "2,3",
+    option_types.URL: "http://example",
+    option_types.FILE: "some.file",
+    option_types.DIRECTORY: ".",
+    option_types.CHECKPOINT: "tiny",
+    option_types.OUTPUT_PATH: "elsewhere",
+    option_types.URL_OR_FILE: "http://example",
+    option_types.WAIVER: "precision.kl=known",
+    option_types.FACT: "rack=7",
+}
+OF_ITS_OWN = {"expect": "78"}
+
+
+def _example(option):
+    other = next((word for word in option.type.choices if word != option.default), "777")
+    return OF_ITS_OWN.get(option.key) or EXAMPLES.get(option.type, other)
+
+
+@pytest.mark.parametrize(
+    "option", [each for each in OPTIONS if each.replay is OnReplay.FREE], ids=lambda o: o.key
+)
+def test_what_a_replay_has_from_the_stored_run_is_not_free(settings_of, tmp_path, option):
+    """A replay overwrites these settings: an option for one would be accepted and have no effect."""
+    tmp_path.joinpath("some.file").touch()
+    stored = set(run_facts(Settings(), "embedded", {})) - {"workload"}
+    usual, changed = settings_of(), settings_of(**{option.key: _example(option)})
+    lost = sorted(name for name in stored if getattr(usual, name) != getattr(changed, name))
+    assert not lost, f"{option.flag} changes {', '.join(lost)}: say what a replay makes of it"
