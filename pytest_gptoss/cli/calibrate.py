@@ -1,85 +1,51 @@
-"""The command ``pytest-gptoss calibrate``: how far the load client is off on this machine, level by level."""
+"""``pytest-gptoss calibrate``: measure how far the load client itself is off on this machine."""
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
-from typing import Any
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-from pytest_gptoss.judge.instrument import Clock, why_too_coarse
-from pytest_gptoss.judge.thresholds import load_profile
-from pytest_gptoss.model.inputs import LoadTask
-from pytest_gptoss.model.results import InstrumentError
-from pytest_gptoss.model.verdicts import Threshold
-from pytest_gptoss.scenarios.calibration import FIRST_TOKEN_MS, INTERVAL_MS, Calibrated, calibrate
-from pytest_gptoss.scenarios.load_plan import planned_levels, read_levels
+from pytest_gptoss.cli.command import FAILED, Command
+from pytest_gptoss.cli.output_file import refuse_unwritable
+from pytest_gptoss.config.options import DEFAULT_PROFILE
 
-__all__ = ["calibration_report", "table"]
+__all__ = ["COMMAND"]
 
 
-def calibration_report(
-    *, profile: str, concurrency: str | None, short: bool, tell: Callable[[str], None]
-) -> dict[str, Any]:
-    """Calibrate a profile's levels, or those in ``concurrency`` (``1,16``), and say what they are fit for.
-
-    ``levels``: the instrument's errors with ``too_coarse``, one line for each latency limit of the
-    profile that this level could not be held against. ``problems``: a line for each level that could not be
-    calibrated. ``fit`` when there is no line of either. Raises UsageError for a profile or a level that is
-    none, ReferenceServerError when the server does not start.
-    """
-    chosen = load_profile(profile)
-    task = LoadTask(concurrency=None if concurrency is None else read_levels(concurrency, "--concurrency"))
-    shapes = tuple(planned_levels(chosen.workload.levels, task).values())
-    limits = _latency_limits(chosen.thresholds.values())
-    found: list[Calibrated] = []
-    calibrate(shapes, tell=tell, take=found.append, short=short)
-    levels = [
-        {**asdict(each.error), "too_coarse": _too_coarse(limits, each.error)}
-        for each in found
-        if each.error is not None
-    ]
-    problems = [f"concurrency {each.concurrency}: {each.problem}" for each in found if each.problem]
-    return {
-        "profile": profile,
-        "first_token_ms": FIRST_TOKEN_MS,
-        "interval_ms": INTERVAL_MS,
-        "uvloop": importlib.util.find_spec("uvloop") is not None,
-        "levels": levels,
-        "problems": problems,
-        "fit": not problems and not any(level["too_coarse"] for level in levels),
-    }
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", default=DEFAULT_PROFILE, help="profile with the levels and limits")
+    parser.add_argument("--concurrency", metavar="LIST", help="levels (default: the profile's)")
+    parser.add_argument("--short", action="store_true", help="2 s a level, as before a performance run")
+    parser.add_argument("--output", metavar="FILE", help="write the figures as JSON")
 
 
-def table(report: Mapping[str, Any]) -> str:
-    """The report for a person's eyes."""
-    head = ("concurrency", "requests", "TTFT bias", "p99", "TPOT bias", "p99", "load held", "fit")
-    rows = [head, *map(_row, report["levels"])]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    lines += [reason for level in report["levels"] for reason in level["too_coarse"]]
-    return "\n".join([*lines, *report["problems"]])
+def _run(known: argparse.Namespace, rest: Sequence[str]) -> int:
+    # Imported here: the other subcommands need no load client.
+    from pytest_gptoss.cli.calibration_report import calibration_report, table
 
-
-def _row(level: Mapping[str, Any]) -> tuple[str, ...]:
-    return (
-        str(level["concurrency"]),
-        str(level["requests"]),
-        f"{level['ttft_bias_ms']:+.2f} ms",
-        f"{level['ttft_p99_ms']:+.2f} ms",
-        f"{level['tpot_bias_ms']:+.3f} ms",
-        f"{level['tpot_p99_ms']:+.3f} ms",
-        f"{level['load_held']:.1%}",
-        "no" if level["too_coarse"] else "yes",
+    if known.output is not None:
+        refuse_unwritable(Path(known.output))
+    report = calibration_report(
+        profile=known.profile,
+        concurrency=known.concurrency,
+        short=known.short,
+        tell=lambda text: print(text, file=sys.stderr),
     )
+    print(table(report))
+    if known.output is not None:
+        Path(known.output).write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+        print(f"report: {known.output}")
+    return 0 if report["fit"] else FAILED
 
 
-def _latency_limits(rows: Iterable[Threshold]) -> list[tuple[Clock, Threshold]]:
-    """The profile's limits in ms on first token and time per token, whatever level they stand at."""
-    clocks: tuple[Clock, ...] = ("ttft", "tpot")
-    return [(clock, row) for row in rows for clock in clocks if row.metric.startswith(f"{clock}.")]
-
-
-def _too_coarse(limits: Iterable[tuple[Clock, Threshold]], error: InstrumentError) -> list[str]:
-    reasons = (why_too_coarse(row, clock, error) for clock, row in limits)
-    return [reason for reason in reasons if reason is not None]
+COMMAND = Command(
+    "calibrate",
+    "measure how far the load client itself is off on this machine",
+    _add_arguments,
+    _run,
+    description="Exit status: 0 fine enough for the profile's latency limits at every level (bias at "
+    "most 5% of each), 1 too coarse for one, or not to be calibrated at all.",
+)

@@ -1,70 +1,50 @@
-"""Recording hidden states from one pooling server, for a comparison made later without it."""
+"""``pytest-gptoss hidden``: record hidden states of the fixed sequences."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_gptoss.client.event_loop import run_async
-from pytest_gptoss.client.http import Timeouts, VllmClient
-from pytest_gptoss.judge.thresholds import load_profile
-from pytest_gptoss.model.errors import MeasurementError
-from pytest_gptoss.model.inputs import TokenSequence
-from pytest_gptoss.model.results import HiddenStates
-from pytest_gptoss.model.subjects import Role, ServerIdentity
-from pytest_gptoss.scenarios.corpus import load_shipped
-from pytest_gptoss.scenarios.devices import Access
-from pytest_gptoss.scenarios.hidden_file import write_hidden
-from pytest_gptoss.scenarios.identity import read_identity
+from pytest_gptoss.cli.command import Command
+from pytest_gptoss.cli.numbers import number
+from pytest_gptoss.cli.output_file import refuse_unwritable
+from pytest_gptoss.config.options import DEFAULT_PROFILE
 
-__all__ = ["record_hidden"]
+__all__ = ["COMMAND"]
 
 
-def record_hidden(
-    *,
-    url: str,
-    output: Path,
-    role: Role,
-    model: str | None,
-    profile: str,
-    timeouts: Timeouts,
-    ca_bundle: Path | None,
-    tell: Callable[[str], None],
-) -> int:
-    """Ask ``url`` for the hidden states of a profile's fixed sequences and write them to ``output``.
-
-    Returns how many sequences were recorded. Raises MeasurementError at the first that fails: half a
-    corpus is no measurement.
-    """
-    corpus = load_shipped(load_profile(profile).workload.corpus)
-    access = Access(timeouts=timeouts, ca_bundle=ca_bundle, trust_env=False)
-
-    async def ask_all() -> tuple[list[HiddenStates], ServerIdentity]:
-        async with access.client(role, url, model) as client:
-            identity = await read_identity(client)
-            return await _ask(client, corpus.sequences, tell), identity
-
-    items, server = run_async(ask_all())
-    facts = {
-        "corpus_sha256": corpus.sha256,
-        "corpus": corpus.name,
-        "server_version": server.version,
-        "model": server.model or model,
-        "checkpoint": server.checkpoint,
-    }
-    try:
-        write_hidden(output, items, facts)
-    except OSError as error:
-        raise MeasurementError(f"{output}: {error.strerror or error}; name another file") from error
-    return len(items)
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", required=True, metavar="URL", help="pooling server")
+    parser.add_argument("--output", required=True, metavar="FILE.npz", help="file to write")
+    parser.add_argument("--role", choices=("npu", "gpu", "cpu"), default="npu", help="whose API key to use")
+    parser.add_argument("--model", metavar="NAME", help="served name (default: the one it lists)")
+    parser.add_argument("--profile", default=DEFAULT_PROFILE, help="profile whose sequences are recorded")
+    parser.add_argument("--timeout", default="60", metavar="S", help="longest wait for an answer (60)")
+    parser.add_argument("--ca-bundle", type=Path, metavar="FILE", help="certificates to trust for https")
 
 
-async def _ask(
-    client: VllmClient, sequences: tuple[TokenSequence, ...], tell: Callable[[str], None]
-) -> list[HiddenStates]:
-    items = []
-    for number, sequence in enumerate(sequences, 1):
-        items.append(await client.hidden(sequence.token_ids, sequence.id))
-        if number % 10 == 0:
-            tell(f"gptoss: {number}/{len(sequences)} sequences")
-    return items
+def _run(known: argparse.Namespace, rest: Sequence[str]) -> int:
+    # Imported here: the other subcommands need no client.
+    from pytest_gptoss.cli.hidden_recording import record_hidden
+    from pytest_gptoss.client.timeouts import Timeouts
+
+    seconds = number("--timeout", known.timeout, above=0, most=86_400)
+    output = Path(known.output)
+    refuse_unwritable(output)
+    count = record_hidden(
+        url=known.url,
+        output=output,
+        role=known.role,
+        model=known.model,
+        profile=known.profile,
+        timeouts=Timeouts.of_whole_answers(seconds, "--timeout"),
+        ca_bundle=known.ca_bundle,
+        tell=lambda text: print(text, file=sys.stderr),
+    )
+    print(f"recorded the hidden states of {count} sequences in {output}")
+    return 0
+
+
+COMMAND = Command("hidden", "record hidden states of the fixed sequences from /pooling", _add_arguments, _run)

@@ -1,219 +1,422 @@
-"""The option table: every option once, with its flag, environment variable and ini key.
+"""The option table: every option once, by group.
 
-A value is looked up on the command line, then in the environment, then in the ini file. The same
-row serves pytest's parser, the error messages and the documentation, so they cannot disagree.
+A row serves pytest's parser, the checks, the error messages and the documentation, so they cannot disagree.
+``tests/config/test_options_<group>.py`` holds what is promised about a group.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.config.option import Exclusion, Need, OnReplay, Option
+from pytest_gptoss.config.option_types import (
+    CHECKPOINT,
+    DIRECTORY,
+    FACT,
+    FILE,
+    LEVELS,
+    OUTPUT_PATH,
+    SECONDS,
+    SWITCH,
+    TEXT,
+    URL,
+    URL_OR_FILE,
+    WAIVER,
+    choice,
+    whole_number,
+)
+from pytest_gptoss.model.language import LANGUAGES
 
-if TYPE_CHECKING:
-    import pytest
+__all__ = ["DEFAULT_PROFILE", "GROUPS", "OPTION", "OPTIONS"]
 
-__all__ = ["OPTIONS", "Option", "OptionValues", "add_options", "read_options"]
+DEFAULT_PROFILE = "atlas-800-a2"
+LEAST_PROMPT = 160
+"""Fewest tokens of a prompt under load: the chat's frame, the question and a sentence or two."""
+LEAST_OUTPUT = 2
+"""One output token alone has no time per output token."""
 
-_TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"0", "false", "no", "off"})
+_NO_SERVER, _MEASURED, _FREE = OnReplay.NO_SERVER, OnReplay.MEASURED, OnReplay.FREE
+_A_GPU = Need("gpu", "there is no gpu in this run; add --gpu-url URL or --gptoss-baseline FILE")
+_A_CPU = Need("cpu", "there is no cpu in this run; add --cpu-url URL or --gptoss-cpu-model DIR")
 
-
-@dataclass(frozen=True)
-class Option:
-    """One option. ``repeats``: may be given more than once; in environment and ini, one a line."""
-
-    flag: str
-    help: str
-    metavar: str | None = None
-    repeats: bool = False
-    switch: bool = False
-
-    @property
-    def key(self) -> str:
-        """The bare name: ``npu_url``, ``profile``."""
-        return self.flag.removeprefix("--").removeprefix("gptoss-").replace("-", "_")
-
-    @property
-    def dest(self) -> str:
-        """Where pytest keeps the command line's value."""
-        return f"gptoss_{self.key}"
-
-    @property
-    def env(self) -> str:
-        """The environment variable: ``GPTOSS_NPU_URL``."""
-        return f"GPTOSS_{self.key.upper()}"
-
-    @property
-    def ini(self) -> str:
-        """The ini key: ``gptoss_npu_url``."""
-        return self.env.lower()
-
-
-OPTIONS: tuple[Option, ...] = (
+_DEVICES = (
     Option(
         "--npu-url",
         "server under test: root, .../v1 or .../v1/chat/completions; several with NAME=URL",
         "[NAME=]URL",
+        URL,
+        _NO_SERVER,
         repeats=True,
+        by_name=True,
     ),
-    Option("--gpu-url", "baseline server", "URL"),
-    Option("--cpu-url", "FP32 reference server", "URL"),
-    Option("--npu-label", "what people call the device under test", "[NAME=]TEXT", repeats=True),
-    Option("--gpu-label", "what people call the baseline", "TEXT"),
-    Option("--cpu-label", "what people call the reference", "TEXT"),
-    Option("--embedded", "start the embedded pair as npu and gpu, with profile 'embedded'", switch=True),
-    Option("--gptoss-cpu-model", "start the CPU reference on this checkpoint as cpu", "DIR"),
+    Option("--gpu-url", "baseline server", "URL", URL, _NO_SERVER),
+    Option("--cpu-url", "FP32 reference server", "URL", URL, _NO_SERVER),
+    Option(
+        "--npu-label",
+        "what people call the device under test",
+        "[NAME=]TEXT",
+        TEXT,
+        _NO_SERVER,
+        repeats=True,
+        by_name=True,
+    ),
+    Option("--gpu-label", "what people call the baseline", "TEXT", TEXT, _NO_SERVER, needs=_A_GPU),
+    Option("--cpu-label", "what people call the reference", "TEXT", TEXT, _NO_SERVER, needs=_A_CPU),
+    Option(
+        "--embedded",
+        "start the embedded pair as npu and gpu, with profile 'embedded'",
+        None,
+        SWITCH,
+        _NO_SERVER,
+        default=False,
+        excludes=Exclusion(("npu_url", "gpu_url"), "the embedded pair is both npu and gpu"),
+    ),
+    Option(
+        "--gptoss-cpu-model",
+        "start the CPU reference on this checkpoint as cpu",
+        "DIR",
+        CHECKPOINT,
+        _NO_SERVER,
+        excludes=Exclusion(("cpu_url",), "either start the CPU reference or name a running one"),
+    ),
     Option(
         "--gptoss-npu-model",
         "served model name on the NPU (default: the one it lists); of one of several with NAME=MODEL",
         "[NAME=]MODEL",
+        TEXT,
+        _NO_SERVER,
         repeats=True,
+        by_name=True,
     ),
-    Option("--gptoss-gpu-model", "served model name on the GPU", "NAME"),
-    Option("--gptoss-cpu-model-name", "served model name on the CPU reference", "NAME"),
-    Option("--gptoss-ca-bundle", "certificates to trust for https", "FILE"),
+    Option("--gptoss-gpu-model", "served model name on the GPU", "NAME", TEXT, _NO_SERVER, needs=_A_GPU),
+    Option(
+        "--gptoss-cpu-model-name",
+        "served model name on the CPU reference",
+        "NAME",
+        TEXT,
+        _NO_SERVER,
+        needs=_A_CPU,
+    ),
+)
+
+_CONNECTION = (
+    Option("--gptoss-ca-bundle", "certificates to trust for https", "FILE", FILE, _FREE),
     Option(
         "--gptoss-trust-env",
         "use the environment's certificates and proxies (load connects directly)",
-        switch=True,
+        None,
+        SWITCH,
+        _FREE,
+        default=False,
     ),
-    Option("--gptoss-timeout", "longest gap between two tokens, seconds (default 60)", "S"),
-    Option("--gptoss-first-token-timeout", "longest wait for the first token, s (default: by length)", "S"),
-    Option("--gptoss-ready-timeout", "longest wait for a server to start, seconds (default 600)", "S"),
-    Option("--gptoss-profile", "threshold table: atlas-800-a2 (default) or embedded", "NAME"),
-    Option("--gptoss-thresholds", "changes to the table", "FILE.toml"),
-    Option("--gptoss-waive", "do not judge this threshold, and say why", "ID=REASON", repeats=True),
-    Option("--gptoss-inputs", "chat (default) or token-ids: send the baseline's prompt ids", "KIND"),
-    Option("--gptoss-prompts", "precision prompts: JSON list of strings or objects", "FILE"),
+    Option(
+        "--gptoss-timeout",
+        "longest gap between two tokens, seconds (default 60)",
+        "S",
+        SECONDS,
+        _FREE,
+        default=60.0,
+    ),
+    Option(
+        "--gptoss-first-token-timeout",
+        "longest wait for the first token, s (default: by length)",
+        "S",
+        SECONDS,
+        _FREE,
+    ),
+    Option(
+        "--gptoss-ready-timeout",
+        "longest wait for a server to start, seconds (default 600)",
+        "S",
+        SECONDS,
+        _FREE,
+        default=600.0,
+    ),
+)
+
+_JUDGING = (
+    # The default is not the table's: a replay has it from the stored run, the embedded pair its own.
+    Option(
+        "--gptoss-profile",
+        "threshold table: atlas-800-a2 (default) or embedded",
+        "NAME",
+        TEXT,
+        OnReplay.PREFERRED,
+    ),
+    Option("--gptoss-thresholds", "changes to the table", "FILE.toml", FILE, _FREE),
+    Option(
+        "--gptoss-waive",
+        "do not judge this threshold, and say why",
+        "ID=REASON",
+        WAIVER,
+        _FREE,
+        repeats=True,
+    ),
+)
+
+_INPUTS = (
+    Option(
+        "--gptoss-inputs",
+        "chat (default) or token-ids: send the baseline's prompt ids",
+        "KIND",
+        choice(("chat", "token-ids")),
+        OnReplay.STORED,
+        default="chat",
+        needs=Need(
+            "gpu",
+            "no baseline whose prompt ids could be sent; add --gpu-url URL or --gptoss-baseline FILE",
+            value="token-ids",
+        ),
+    ),
+    Option(
+        "--gptoss-prompts",
+        "precision prompts: JSON list of strings or objects",
+        "FILE",
+        FILE,
+        OnReplay.SAME,
+    ),
+)
+
+_HIDDEN = (
     Option(
         "--gptoss-hidden-npu",
         "where the NPU's hidden states come from: pooling server or recorded file",
         "[NAME=]URL|FILE",
+        URL_OR_FILE,
+        _NO_SERVER,
         repeats=True,
+        by_name=True,
     ),
-    Option("--gptoss-hidden-gpu", "where the GPU's hidden states come from", "URL|FILE"),
+    Option(
+        "--gptoss-hidden-gpu",
+        "where the GPU's hidden states come from",
+        "URL|FILE",
+        URL_OR_FILE,
+        _NO_SERVER,
+        needs=_A_GPU,
+    ),
     Option(
         "--gptoss-hidden-cpu",
         "where the CPU's hidden states come from (for measure(Hidden('cpu')): no threshold compares them)",
         "URL|FILE",
+        URL_OR_FILE,
+        _NO_SERVER,
+        needs=_A_CPU,
     ),
-    Option("--gptoss-report", "directory of the reports (default gptoss-report)", "DIR"),
-    Option("--gptoss-lang", "language of the Markdown and HTML reports: en (default) or zh", "LANG"),
-    Option("--gptoss-record", "store the baseline's measurements for later runs", "FILE"),
-    Option("--gptoss-baseline", "use a recorded baseline instead of a GPU server", "FILE"),
-    Option("--gptoss-replay", "judge a finished run again, with no server", "DIR"),
-    Option("--gptoss-needle", "the sentence to find in long texts (default: the guide's)", "TEXT"),
-    Option("--gptoss-question", "the question about it", "TEXT"),
-    Option("--gptoss-expect", "the expected answer (default: the needle's last number)", "TEXT"),
-    Option("--gptoss-needle-grid", "document (default, five cells) or full: every depth", "KIND"),
-    Option("--gptoss-needle-trials", "trials of each cell, each a new text and code (default 1)", "N"),
-    Option("--gptoss-seed", "seed of haystacks and codes (default 0)", "N"),
-    Option("--gptoss-max-context-len", "longest context to test, tokens (default 131072)", "N"),
-    Option("--gptoss-concurrency", "load levels: requests in flight (default 1,4,8,16)", "LIST"),
-    Option("--gptoss-num-requests", "requests of every load level (default: by level)", "N"),
-    Option("--gptoss-max-tokens", "output tokens of every request under load (default: by level)", "N"),
-    Option("--gptoss-prompt-len", "prompt tokens of every request under load (default 1024)", "N"),
-    Option("--gptoss-bench-endpoint", "chat (default) or completions: where load is sent", "KIND"),
-    Option("--gptoss-trials", "repetitions of all load levels (default 1)", "N"),
-    Option("--gptoss-load-gpu", "put the GPU under load too, in turn with the NPU", switch=True),
-    Option("--gptoss-no-calibration", "do not calibrate the instrument before load", switch=True),
-    Option("--gptoss-npu-log", "log of the NPU's server, to diagnose from", "[NAME=]FILE", repeats=True),
-    Option("--gptoss-gpu-log", "log of the GPU's server, to diagnose from", "FILE"),
+)
+
+_REPORT = (
+    Option(
+        "--gptoss-report",
+        "directory of the reports (default gptoss-report)",
+        "DIR",
+        OUTPUT_PATH,
+        _FREE,
+        default="gptoss-report",
+    ),
+    Option(
+        "--gptoss-lang",
+        "language of the Markdown and HTML reports: en (default) or zh",
+        "LANG",
+        choice(LANGUAGES),
+        _FREE,
+        default="en",
+    ),
+)
+
+_STORED = (
+    Option(
+        "--gptoss-record",
+        "store the baseline's measurements for later runs",
+        "FILE",
+        OUTPUT_PATH,
+        _NO_SERVER,
+        needs=Need("gpu", "no baseline to record; add --gpu-url URL", always=True),
+    ),
+    Option(
+        "--gptoss-baseline",
+        "use a recorded baseline instead of a GPU server",
+        "FILE",
+        FILE,
+        _NO_SERVER,
+        excludes=Exclusion(("embedded", "gpu_url"), "a recorded baseline stands in for the GPU server"),
+    ),
+    Option("--gptoss-replay", "judge a finished run again, with no server", "DIR", DIRECTORY, _FREE),
+)
+
+# The defaults are NeedleTask's, which a test holds: importing it would cost every pytest run.
+_NEEDLES = (
+    Option(
+        "--gptoss-needle",
+        "the sentence to find in long texts (default: the guide's)",
+        "TEXT",
+        TEXT,
+        _MEASURED,
+        default="The secret code is 7842.",
+    ),
+    Option(
+        "--gptoss-question",
+        "the question about it",
+        "TEXT",
+        TEXT,
+        _MEASURED,
+        default="What is the secret code?",
+    ),
+    # The default follows from the needle.
+    Option(
+        "--gptoss-expect",
+        "the expected answer (default: the needle's last number)",
+        "TEXT",
+        TEXT,
+        _MEASURED,
+    ),
+    Option(
+        "--gptoss-needle-grid",
+        "document (default, five cells) or full: every depth",
+        "KIND",
+        choice(("document", "full")),
+        _MEASURED,
+        default="document",
+    ),
+    Option(
+        "--gptoss-needle-trials",
+        "trials of each cell, each a new text and code (default 1)",
+        "N",
+        whole_number(1),
+        _MEASURED,
+        default=1,
+    ),
+    Option(
+        "--gptoss-seed",
+        "seed of haystacks and codes (default 0)",
+        "N",
+        whole_number(0),
+        _MEASURED,
+        default=0,
+    ),
+    Option(
+        "--gptoss-max-context-len",
+        "longest context to test, tokens (default 131072)",
+        "N",
+        whole_number(1),
+        _MEASURED,
+        default=131072,
+    ),
+)
+
+# Where no default stands, the profile says.
+_LOAD = (
+    Option(
+        "--gptoss-concurrency",
+        "load levels: requests in flight (default 1,4,8,16)",
+        "LIST",
+        LEVELS,
+        _MEASURED,
+    ),
+    Option(
+        "--gptoss-num-requests",
+        "requests of every load level (default: by level)",
+        "N",
+        whole_number(1),
+        _MEASURED,
+    ),
+    Option(
+        "--gptoss-max-tokens",
+        "output tokens of every request under load (default: by level)",
+        "N",
+        whole_number(LEAST_OUTPUT),
+        _MEASURED,
+    ),
+    Option(
+        "--gptoss-prompt-len",
+        "prompt tokens of every request under load (default 1024)",
+        "N",
+        whole_number(LEAST_PROMPT),
+        _MEASURED,
+    ),
+    Option(
+        "--gptoss-bench-endpoint",
+        "chat (default) or completions: where load is sent",
+        "KIND",
+        choice(("chat", "completions")),
+        _MEASURED,
+        default="chat",
+    ),
+    Option(
+        "--gptoss-trials",
+        "repetitions of all load levels (default 1)",
+        "N",
+        whole_number(1),
+        _MEASURED,
+        default=1,
+    ),
+    Option(
+        "--gptoss-load-gpu",
+        "put the GPU under load too, in turn with the NPU",
+        None,
+        SWITCH,
+        _NO_SERVER,
+        default=False,
+        needs=Need("gpu", "no GPU server to put under load; add --gpu-url URL", live=True, always=True),
+    ),
+    Option(
+        "--gptoss-no-calibration",
+        "do not calibrate the instrument before load",
+        None,
+        SWITCH,
+        _MEASURED,
+        default=False,
+    ),
+)
+
+_DIAGNOSIS = (
+    Option(
+        "--gptoss-npu-log",
+        "log of the NPU's server, to diagnose from",
+        "[NAME=]FILE",
+        FILE,
+        _NO_SERVER,
+        repeats=True,
+        by_name=True,
+    ),
+    Option(
+        "--gptoss-gpu-log",
+        "log of the GPU's server, to diagnose from",
+        "FILE",
+        FILE,
+        _NO_SERVER,
+        needs=_A_GPU,
+    ),
     Option(
         "--gptoss-info",
         "a fact nobody can measure: DEVICE.FACT=VALUE (npu.cann=8.5.1), or FACT=VALUE of the run",
         "KEY=VALUE",
+        FACT,
+        _FREE,
         repeats=True,
     ),
-    Option("--gptoss-signatures", "log signatures and symptoms of your own", "FILE.toml", repeats=True),
+    Option(
+        "--gptoss-signatures",
+        "log signatures and symptoms of your own",
+        "FILE.toml",
+        FILE,
+        _FREE,
+        repeats=True,
+    ),
 )
 
-
-@dataclass(frozen=True)
-class OptionValues:
-    """What the user said, by option key, and where: the flag, the variable or the ini key."""
-
-    values: Mapping[str, tuple[str, ...]]
-    origins: Mapping[str, str]
-
-    def one(self, key: str) -> str | None:
-        """The value of an option that does not repeat, or None."""
-        values = self.values.get(key)
-        return values[0] if values else None
-
-    def many(self, key: str) -> tuple[str, ...]:
-        """All values of an option that repeats."""
-        return self.values.get(key, ())
-
-    def on(self, key: str) -> bool:
-        """Whether a switch is on; a word that is neither yes nor no is a UsageError."""
-        value = self.one(key)
-        if value is None:
-            return False
-        if value.lower() in _TRUE | _FALSE:
-            return value.lower() in _TRUE
-        raise UsageError(f"{self.origin(key)} is {value!r}: a switch takes 1 or 0; leave it out for off")
-
-    def origin(self, key: str) -> str:
-        """Name of the place a value came from, for messages."""
-        return self.origins.get(key, f"option {key}")
-
-
-def add_options(parser: pytest.Parser) -> None:
-    """Register every option and its ini key with pytest."""
-    group = parser.getgroup("gptoss", "GPT-OSS acceptance")
-    for option in OPTIONS:
-        if option.switch:
-            group.addoption(
-                option.flag, dest=option.dest, action="store_const", const="1", default=None, help=option.help
-            )
-        else:
-            group.addoption(
-                option.flag,
-                dest=option.dest,
-                action="append" if option.repeats else "store",
-                default=None,
-                metavar=option.metavar,
-                help=option.help,
-            )
-        parser.addini(option.ini, f"{option.help}; same as {option.flag}", default=None)
-
-
-def read_options(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> OptionValues:
-    """Collect what the user gave: command line over environment over ini.
-
-    Raises UsageError for an empty value.
-    """
-    values: dict[str, tuple[str, ...]] = {}
-    origins: dict[str, str] = {}
-    for option in OPTIONS:
-        found = _look_up(option, config, environ)
-        if found is None:
-            continue
-        given, origin = found
-        if not given or any(not value.strip() for value in given):
-            raise UsageError(
-                f"{origin} is empty: it needs a value ({option.metavar or '1 or 0'}). "
-                "Is a variable unset in the script that calls pytest?"
-            )
-        values[option.key] = tuple(value.strip() for value in given)
-        origins[option.key] = origin
-    return OptionValues(values, origins)
-
-
-def _look_up(
-    option: Option, config: pytest.Config, environ: Mapping[str, str]
-) -> tuple[tuple[str, ...], str] | None:
-    given = config.getoption(option.dest)
-    if given is not None:
-        return (tuple(given) if option.repeats else (str(given),)), option.flag
-    for raw, origin in ((environ.get(option.env), option.env), (config.getini(option.ini), option.ini)):
-        if raw is None:
-            continue
-        lines = tuple(line for line in raw.splitlines() if line.strip()) if option.repeats else (raw,)
-        return lines, origin
-    return None
+GROUPS: Mapping[str, tuple[Option, ...]] = {
+    "devices": _DEVICES,
+    "connection": _CONNECTION,
+    "judging": _JUDGING,
+    "inputs": _INPUTS,
+    "hidden": _HIDDEN,
+    "report": _REPORT,
+    "stored": _STORED,
+    "needle": _NEEDLES,
+    "load": _LOAD,
+    "diagnosis": _DIAGNOSIS,
+}
+OPTIONS: tuple[Option, ...] = tuple(option for group in GROUPS.values() for option in group)
+OPTION: Mapping[str, Option] = {option.key: option for option in OPTIONS}
+"""The table by key."""

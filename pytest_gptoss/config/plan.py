@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
+from pytest_gptoss.config.haystack import refuse_answer_in_haystack
 from pytest_gptoss.config.settings import DEFAULT_PROFILE, Settings
 from pytest_gptoss.judge.registry import METRICS, Metric, load_metrics
 from pytest_gptoss.judge.thresholds import Profile, load_profile
@@ -69,6 +70,7 @@ def make_plan(settings: Settings, extend: Callable[[Extensions], None] = lambda 
         if name in prompt_sets:
             raise UsageError(f"prompt set {name!r} exists already: give yours another name")
         prompt_sets[name] = prompts.load_file(path, name=name)
+    refuse_answer_in_haystack(settings.needle)
     fixed = corpus.load_shipped(work.corpus)
     workload = Workload(
         prompt_sets=prompt_sets,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 __all__ = [
+    "CORPUS",
     "Capabilities",
     "Device",
     "KnownFact",
@@ -16,6 +17,9 @@ __all__ = [
 ]
 
 Role: TypeAlias = Literal["npu", "gpu", "cpu"]
+
+CORPUS = "corpus"
+"""What stands in a device's place where the fixed texts are scored: no device may be called so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gptoss.config.options import add_options, read_options
+from pytest_gptoss.config.option_values import add_options, read_options
 from pytest_gptoss.model.errors import GptossError
 from pytest_gptoss.model.resources import acceptance_tests
 from pytest_gptoss.model.verdicts import FAMILIES, TIERS
@@ -55,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(async_fixtures, "gptoss-async-fixtures")
     config.pluginmanager.register(_NothingJudged(), "gptoss-nothing-judged")
     try:
-        if read_options(config).values:
+        if read_options(config).texts:
             start_session(config)
     except GptossError as error:
         raise pytest.UsageError(f"gptoss: {error}") from None

@@ -21,7 +21,7 @@ import pytest
 
 from pytest_gptoss import __version__
 from pytest_gptoss.client.endpoint import Endpoint
-from pytest_gptoss.config.options import read_options
+from pytest_gptoss.config.option_values import check_options, read_options
 from pytest_gptoss.config.plan import Extensions, make_plan
 from pytest_gptoss.config.settings import DeviceSettings, Settings, settings_from
 from pytest_gptoss.diagnosis.run_diagnosis import Diagnosis
@@ -52,6 +52,7 @@ from pytest_gptoss.report.formats.benchmark import benchmark_report
 from pytest_gptoss.report.formats.junit import properties, suite_properties
 from pytest_gptoss.report.formats.terminal import named, show_table
 from pytest_gptoss.report.schema import faults
+from pytest_gptoss.run.baseline import recorded_models
 from pytest_gptoss.run.engine import AcceptanceRun
 from pytest_gptoss.run.probed import probed_devices
 from pytest_gptoss.run.replay import replayed
@@ -99,7 +100,8 @@ class Session:
     @classmethod
     def from_config(cls, config: pytest.Config) -> Session:
         """Read and check every option; raises UsageError before anything is sent."""
-        settings = settings_from(read_options(config), base=config.invocation_params.dir)
+        options = check_options(read_options(config), base=config.invocation_params.dir)
+        settings = settings_from(options, recorded=recorded_models(options.value("baseline")))
         return cls(config, replayed(settings))
 
     def _extend(self, extensions: Extensions) -> None:

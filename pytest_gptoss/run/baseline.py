@@ -27,7 +27,7 @@ from pytest_gptoss.scenarios.codec import array_names
 from pytest_gptoss.scenarios.devices import ProbedDevice
 from pytest_gptoss.scenarios.kinds import Preflight
 
-__all__ = ["Baseline", "read_baseline", "record_baseline"]
+__all__ = ["Baseline", "read_baseline", "record_baseline", "recorded_models"]
 
 FORMAT = 1
 FACTS = "baseline.json"
@@ -143,6 +143,12 @@ def read_baseline(path: Path) -> Baseline:
     if "gpu" not in found.devices:
         raise UsageError(f"{_named(path)}: it holds no gpu; record it again, from a run whose GPU answers")
     return Baseline(path, found)
+
+
+def recorded_models(path: Path | None) -> dict[str, str | None]:
+    """The served model's name by device of a recorded baseline; empty without one. Raises as it is read."""
+    devices = {} if path is None else read_baseline(path).devices
+    return {name: None if each.device is None else each.device.model for name, each in devices.items()}
 
 
 def _checked(document: Json) -> _Document:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from pytest_gptoss.model.subjects import CORPUS
+
 __all__ = [
     "CORPUS",
     "Drift",
@@ -19,9 +21,6 @@ __all__ = [
     "Rendered",
     "Scenario",
 ]
-
-CORPUS = "corpus"
-"""What stands in a device's place where the fixed texts are scored: no device may be called so."""
 
 FeatureName: TypeAlias = Literal[
     "whole", "cut", "effort-low", "effort-high",

@@ -8,24 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.inputs import LoadShape, LoadTask
 
-__all__ = ["changes", "planned_levels", "read_levels"]
+__all__ = ["changes", "planned_levels"]
 
 ROUNDS = 4
 """Requests for each one in flight, at a level that the profile does not know."""
-
-
-def read_levels(value: str, origin: str) -> tuple[int, ...]:
-    """Read load levels as people write them, lowest first. Raises UsageError naming ``origin``."""
-    parts = [part.strip() for part in value.split(",")]
-    if not all(part.isascii() and part.isdigit() and len(part) < 5 and int(part) > 0 for part in parts):
-        raise UsageError(
-            f"{origin} is {value!r}: it takes whole numbers from 1 to 9999 with "
-            "commas between them, as in 1,4,8,16"
-        )
-    levels = [int(part) for part in parts]
-    if len(set(levels)) < len(levels):
-        raise UsageError(f"{origin} is {value!r}: name each level once")
-    return tuple(sorted(levels))
 
 
 def planned_levels(profile: Sequence[LoadShape], task: LoadTask) -> dict[int, LoadShape]:

@@ -10,6 +10,7 @@ from pytest_gptoss.config.plan import make_plan
 from pytest_gptoss.config.settings import Settings
 from pytest_gptoss.judge.verdicts import judge, line
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.inputs import NeedleTask
 from pytest_gptoss.model.verdicts import Estimate
 
 ROW = "precision.rouge_l"
@@ -72,3 +73,12 @@ def test_a_hook_that_makes_no_threshold_is_a_usage_error(change, message):
 def test_a_hook_takes_no_threshold_away():
     with pytest.raises(UsageError, match=r"taken precision.rouge_l away: .*--gptoss-waive"):
         make_plan(Settings(), lambda extensions: extensions.thresholds.pop(ROW))
+
+
+@pytest.mark.parametrize(
+    ("needle", "expect"), [("The secret place is the River.", "River"), ("秘密是苹果。", "苹果")]
+)
+def test_an_answer_that_haystacks_hold_by_themselves_is_refused(needle, expect):
+    settings = Settings(needle=NeedleTask(needle, "？", expect))
+    with pytest.raises(UsageError, match=f"--gptoss-expect is '{expect}', which the haystack says by itself"):
+        make_plan(settings)

@@ -85,7 +85,7 @@ JUDGEABLE = (
 
 def test_the_plan_and_both_readmes_give_what_every_row_needs():
     plan = "\n".join(plan_lines(GPT_OSS_20B, "/m", memory_gb=64, cards=1, context=131_072)[0])
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     english, chinese = (root.joinpath(name).read_text("utf-8") for name in ("README.md", "README.zh-CN.md"))
     for words in JUDGEABLE:
         assert words in plan, words

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pytest_gptoss.cli import calibrate as command
+from pytest_gptoss.cli import calibration_report as command
 from pytest_gptoss.cli.main import main
 from pytest_gptoss.model.results import InstrumentError
 from pytest_gptoss.scenarios.calibration import Calibrated

@@ -1,0 +1,180 @@
+"""The types of option values: how each is read from text, and the rule it must keep, in words."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_gptoss.model.errors import UsageError
+
+__all__ = [
+    "CHECKPOINT",
+    "DIRECTORY",
+    "FACT",
+    "FILE",
+    "LEVELS",
+    "OUTPUT_PATH",
+    "SECONDS",
+    "SWITCH",
+    "TEXT",
+    "URL",
+    "URL_OR_FILE",
+    "WAIVER",
+    "OptionType",
+    "choice",
+    "whole_number",
+]
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+_MOST_DIGITS = 18
+"""More than any count needs, and fewer than Python refuses to convert."""
+
+
+class _RuleBroken(Exception):
+    """A value that its type does not take; with an argument, the rule in other words than the type's."""
+
+
+@dataclass(frozen=True)
+class OptionType:
+    """``rule``: what a value must be, as a message says it; ``choices``: the words it takes, if few.
+
+    ``parse`` makes the value of a text; relative paths are taken from the directory it is given.
+    """
+
+    rule: str
+    parse: Callable[[str, Path], Any]
+    choices: tuple[str, ...] = ()
+
+    def read(self, value: str, origin: str, base: Path = Path()) -> Any:
+        """The typed value; raises UsageError that names ``origin``, the value and the rule."""
+        try:
+            return self.parse(value, base)
+        except _RuleBroken as broken:
+            raise UsageError(
+                f"{origin} is {value!r}: {broken.args[0] if broken.args else self.rule}"
+            ) from None
+        except UsageError as error:  # of a URL: it shows the value without a password
+            raise UsageError(f"{origin}: {error}") from None
+
+
+def choice(words: tuple[str, ...]) -> OptionType:
+    """One of a few words."""
+
+    def parse(value: str, base: Path) -> str:
+        _require(value in words)
+        return value
+
+    return OptionType(f"it takes {' or '.join(words)}", parse, choices=words)
+
+
+def whole_number(least: int) -> OptionType:
+    """A whole number, ``least`` or more."""
+
+    def parse(value: str, base: Path) -> int:
+        _require(value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS)
+        _require(int(value) >= least)
+        return int(value)
+
+    return OptionType(f"it takes a whole number from {least} on", parse)
+
+
+def _require(kept: bool, rule: str | None = None) -> None:
+    if not kept:
+        raise _RuleBroken(*([] if rule is None else [rule]))
+
+
+def _text(value: str, base: Path) -> str:
+    return value
+
+
+def _switch(value: str, base: Path) -> bool:
+    _require(value.lower() in _TRUE | _FALSE)
+    return value.lower() in _TRUE
+
+
+def _seconds(value: str, base: Path) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    _require(math.isfinite(seconds) and seconds > 0)
+    return seconds
+
+
+def _levels(value: str, base: Path) -> tuple[int, ...]:
+    """Load levels, lowest first."""
+    parts = [part.strip() for part in value.split(",")]
+    _require(all(part.isascii() and part.isdigit() and len(part) < 5 and int(part) > 0 for part in parts))
+    levels = [int(part) for part in parts]
+    _require(len(set(levels)) == len(levels), "name each level once")
+    return tuple(sorted(levels))
+
+
+def _url(value: str, base: Path) -> str:
+    # Imported here: pytest runs that use no option of ours need not load URL parsing.
+    from pytest_gptoss.model.urls import server_root
+
+    server_root(value)
+    return value
+
+
+def _file(value: str, base: Path) -> Path:
+    _require((base / value).is_file())
+    return base / value
+
+
+def _directory(value: str, base: Path) -> Path:
+    _require((base / value).is_dir())
+    return base / value
+
+
+def _checkpoint(value: str, base: Path) -> Path:
+    """A directory, or the name of the shipped tiny checkpoint."""
+    return Path(value) if value == "tiny" else _directory(value, base)
+
+
+def _output_path(value: str, base: Path) -> Path:
+    """What the run writes; whether it can is seen when it does."""
+    return base / value
+
+
+def _url_or_file(value: str, base: Path) -> str | Path:
+    """A pooling server's URL or a recorded file."""
+    return _url(value, base) if "://" in value else _file(value, base)
+
+
+def _waiver(value: str, base: Path) -> tuple[str, str]:
+    """A threshold's id and the reason for not judging it."""
+    threshold, mark, reason = (part.strip() for part in value.partition("="))
+    _require(bool(mark and threshold and reason))
+    return threshold, reason
+
+
+def _fact(value: str, base: Path) -> tuple[str, str]:
+    """A stated fact: its key, ``DEVICE.FACT`` or ``FACT``, and its value."""
+    key, mark, stated = (part.strip() for part in value.partition("="))
+    well_named = re.fullmatch(r"(?:[A-Za-z0-9_.-]+\.)?[A-Za-z0-9_-]+", key) is not None
+    _require(bool(mark and stated) and well_named)
+    return key, stated
+
+
+TEXT = OptionType("it takes any text", _text)
+SWITCH = OptionType("a switch takes 1 or 0; leave it out for off", _switch)
+SECONDS = OptionType("it takes a number of seconds above 0", _seconds)
+LEVELS = OptionType("it takes whole numbers from 1 to 9999 with commas between them, as in 1,4,8,16", _levels)
+URL = OptionType("it takes a server root such as http://HOST:8000", _url)
+FILE = OptionType("no such file", _file)
+DIRECTORY = OptionType("no such directory", _directory)
+CHECKPOINT = OptionType(DIRECTORY.rule, _checkpoint)
+OUTPUT_PATH = OptionType("it takes a path", _output_path)
+URL_OR_FILE = OptionType(
+    "neither a URL nor a file that exists; record one with: pytest-gptoss hidden --url URL --output FILE.npz",
+    _url_or_file,
+)
+WAIVER = OptionType("it takes ID=REASON, and a waiver needs its reason", _waiver)
+FACT = OptionType("it takes DEVICE.FACT=VALUE, as npu.cann=8.5.1, or FACT=VALUE for a fact of the run", _fact)

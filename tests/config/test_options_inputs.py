@@ -1,0 +1,36 @@
+"""What is sent: prompts as text or as ids."""
+
+import pytest
+
+from pytest_gptoss.model.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"npu_url": "http://n", "inputs": "text"}, "it takes chat or token-ids"),
+        ({"npu_url": "http://n", "prompts": "nowhere.json"}, "no such file"),
+    ],
+)
+def test_refusals_name_the_option(settings_of, given, message):
+    with pytest.raises(UsageError, match=message):
+        settings_of(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"inputs": "token-ids"}, "--gptoss-inputs is 'token-ids': no baseline whose prompt ids"),
+    ],
+)
+def test_an_option_about_a_device_that_is_not_there_is_refused(settings_of, given, message):
+    with pytest.raises(UsageError) as error:
+        settings_of(npu_url="http://n", **given)
+    assert message in str(error.value)
+
+
+def test_ids_are_sent_where_there_is_a_baseline(settings_of, tmp_path):
+    tmp_path.joinpath("mine.json").touch()
+    given = settings_of(npu_url="http://n", gpu_url="http://g", inputs="token-ids", prompts="mine.json")
+    assert (given.inputs, given.prompts) == ("token-ids", tmp_path / "mine.json")
+    assert settings_of(npu_url="http://n").inputs == "chat"
