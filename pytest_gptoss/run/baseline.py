@@ -7,7 +7,6 @@ bounded before they are read, and what they hold is checked as the store's own f
 
 from __future__ import annotations
 
-import re
 import shutil
 import zipfile
 import zlib
@@ -26,6 +25,7 @@ from pytest_gptoss.run.store import MEASUREMENTS, Store, file_names
 from pytest_gptoss.scenarios.codec import array_names
 from pytest_gptoss.scenarios.devices import ProbedDevice
 from pytest_gptoss.scenarios.kinds import Preflight
+from pytest_gptoss.scenarios.registry import device_of_id, is_id
 
 __all__ = ["Baseline", "read_baseline", "record_baseline"]
 
@@ -40,11 +40,6 @@ LARGEST_ARRAY = 1024 * MIB
 """Most bytes of a member. A run writes less than 2 MB of JSON, and 160 MB of hidden states."""
 LARGEST_TOTAL = 2048 * MIB
 MOST_SCENARIOS = 10_000
-
-_SCENARIO = re.compile(
-    r"(?:greedy|rendered|forced|hidden|needle|drift|load|preflight|feature)-[^/\\:\x00-\x1f]{1,180}"
-)
-"""Ids of scenarios; none can be taken for a path."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,7 @@ class Baseline:
 
     def fill(self, store: Store, devices: Collection[str]) -> None:
         """Put the recorded measurements of ``devices`` into a run's store; raises UsageError on damage."""
-        wanted = [each for each in self.scenarios if _device(each) in devices]
+        wanted = [each for each in self.scenarios if device_of_id(each) in devices]
         with _read_as_usage(self.path), zipfile.ZipFile(self.path) as archive:
             total = 0
             for scenario_id in wanted:
@@ -159,15 +154,11 @@ def _checked(document: Json) -> _Document:
         if len(found.scenarios) > MOST_SCENARIOS:
             raise Mismatch(f"{len(found.scenarios)} scenarios, at most {MOST_SCENARIOS}", ".scenarios")
         for index, scenario_id in enumerate(found.scenarios):
-            if not _SCENARIO.fullmatch(scenario_id) or _device(scenario_id) not in found.devices:
+            if not is_id(scenario_id) or device_of_id(scenario_id) not in found.devices:
                 raise Mismatch(f"{scenario_id[:80]!r} is no scenario of its devices", f".scenarios[{index}]")
     except Mismatch as error:
         raise Mismatch(f"{FACTS}: {error}") from None
     return found
-
-
-def _device(scenario_id: str) -> str:
-    return scenario_id.split("-")[1]
 
 
 _UNREADABLE = (

@@ -32,6 +32,7 @@ from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Failure, Measurement
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
 from pytest_gptoss.scenarios.codec import array_names, decode, encode
+from pytest_gptoss.scenarios.registry import device_of_id
 
 if sys.platform == "win32":  # pragma: no cover
     import msvcrt
@@ -263,7 +264,7 @@ class Store:
 
 def _failed(scenario_id: str, error: DamagedFile) -> Measurement[Any]:
     """What stands in the place of a measurement that cannot be read."""
-    device = scenario_id.partition("-")[2].partition("-")[0]
+    device = device_of_id(scenario_id)
     return Measurement(scenario_id, device, (), (Failure("*", "damaged", str(error)),), complete=False)
 
 

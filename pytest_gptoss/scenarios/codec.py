@@ -23,6 +23,7 @@ from pytest_gptoss.model.stored_json import Mismatch, typed
 from pytest_gptoss.scenarios.item_forms import Array, Form, Parts, RecordForm
 from pytest_gptoss.scenarios.level_form import LevelForm
 from pytest_gptoss.scenarios.registry import item_classes, kind_of_id
+from pytest_gptoss.scenarios.scenario_id import begins_with
 
 __all__ = ["Arrays", "array_names", "decode", "encode"]
 
@@ -123,8 +124,7 @@ def _refuse_other_scenario(head: _Document) -> None:
     kind = kind_of_id(head.scenario_id)
     if kind is None:
         return
-    rest = head.scenario_id.removeprefix(f"{kind.word}-")
-    if not f"{rest}-".startswith(f"{head.device}-"):
+    if not begins_with(head.scenario_id, f"{kind.word}-{head.device}"):
         raise Mismatch(f"{head.device[:40]!r} is not the device of {head.scenario_id[:80]}", ".device")
     names = [each.__name__ for each in kind.item_classes]
     if head.kind is not None and head.kind not in names:

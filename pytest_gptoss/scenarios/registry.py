@@ -10,8 +10,9 @@ from typing import Any
 
 from pytest_gptoss.scenarios import kinds as package
 from pytest_gptoss.scenarios.scenario import Scenario
+from pytest_gptoss.scenarios.scenario_id import is_fit
 
-__all__ = ["item_classes", "kind_of_id", "kinds"]
+__all__ = ["device_of_id", "is_id", "item_classes", "kind_of_id", "kinds"]
 
 
 @cache
@@ -26,6 +27,18 @@ def kinds() -> Mapping[str, type[Scenario]]:
 def kind_of_id(scenario_id: str) -> type[Scenario] | None:
     """The kind that an id belongs to, None of an id that no kind has."""
     return kinds().get(scenario_id.partition("-")[0])
+
+
+def is_id(text: str) -> bool:
+    """Whether a text can be the id of a scenario; none can be taken for a path."""
+    return "-" in text and kind_of_id(text) is not None and is_fit(text)
+
+
+def device_of_id(scenario_id: str) -> str:
+    """The device's name in an id; the first word after the kind's where the id does not tell it whole."""
+    kind, name = kind_of_id(scenario_id), scenario_id.partition("-")[2]
+    record = None if kind is None else kind.named(name)
+    return name.partition("-")[0] if record is None else record.device
 
 
 @cache

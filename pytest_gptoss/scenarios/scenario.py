@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pytest_gptoss.scenarios.scenario_id import fits, with_digest
+
 if TYPE_CHECKING:
     from pytest_gptoss.client.http import VllmClient
     from pytest_gptoss.model.json_type import Json
@@ -39,9 +41,24 @@ class Scenario(ABC):
     """The device that is asked."""
 
     @property
-    @abstractmethod
     def id(self) -> str:
-        """Stable name, fit for a file."""
+        """Stable name, fit for a file: equal for equal records, and for those only.
+
+        A digest of all fields ends it where the name alone does not tell them all.
+        """
+        spelled = f"{self.word}-{self.name}"
+        exact = fits(spelled) and self.named(self.name) == self
+        return spelled if exact else with_digest(spelled, self)
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The id for people, without its first word: the device's name, then what else is told apart."""
+
+    @classmethod
+    def named(cls, name: str) -> Scenario | None:
+        """The one record that is meant by a ``name``; None where none is. A kind without this has digests."""
+        return None
 
     @property
     @abstractmethod

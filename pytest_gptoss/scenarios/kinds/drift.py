@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -34,9 +35,15 @@ class Drift(Scenario):
     length: int
 
     @property
-    def id(self) -> str:
-        """Stable name, fit for a file."""
-        return f"drift-{self.device}-{self.length}"
+    def name(self) -> str:
+        """``npu-1024-4096``: above the one and up to the other."""
+        return f"{self.device}-{self.above}-{self.length}"
+
+    @classmethod
+    def named(cls, name: str) -> Drift | None:
+        """The record that a name tells whole."""
+        found = re.fullmatch(r"(.+)-(\d+)-(\d+)", name)
+        return None if found is None else cls(found[1], int(found[2]), int(found[3]))
 
     @property
     def title(self) -> str:

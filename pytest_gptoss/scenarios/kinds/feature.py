@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from pytest_gptoss.model.results import AbortTrace, BadRequest, Generation
 from pytest_gptoss.scenarios.context_budget import FRAME_TOKENS, longest
@@ -36,9 +36,16 @@ class Feature(Scenario):
     feature: FeatureName
 
     @property
-    def id(self) -> str:
-        """Stable name, fit for a file."""
-        return f"feature-{self.device}-{self.feature}"
+    def name(self) -> str:
+        """``npu-tools-auto``."""
+        return f"{self.device}-{self.feature}"
+
+    @classmethod
+    def named(cls, name: str) -> Feature | None:
+        """The record that a name tells whole."""
+        features: tuple[FeatureName, ...] = get_args(FeatureName)
+        found = (each for each in features if name.endswith(f"-{each}"))
+        return next((cls(name.removesuffix(f"-{each}"), each) for each in found), None)
 
     @property
     def title(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,10 +41,20 @@ class Forced(Scenario):
     outputs: Greedy | None = None
 
     @property
-    def id(self) -> str:
-        """Stable name, fit for a file."""
+    def name(self) -> str:
+        """``cpu-of-gpu-first8``."""
         head = "" if self.limit is None else f"-first{self.limit}"
-        return f"forced-{self.device}-of-{self.source}{head}"
+        return f"{self.device}-of-{self.source}{head}"
+
+    @classmethod
+    def named(cls, name: str) -> Forced | None:
+        """The record that a name tells whole."""
+        found = re.fullmatch(r"(.+?)-of-(.+?)(?:-first(\d+))?", name)
+        if found is None:
+            return None
+        device, source, limit = found.groups()
+        outputs = None if source == CORPUS else Greedy(source)
+        return cls(device, source, None if limit is None else int(limit), outputs)
 
     @property
     def title(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from pytest_gptoss.scenarios.workload import Workload
 
 __all__ = ["Greedy"]
+
+
+_NAME = re.compile(r"(.+?)-([^-]+)(?:-first(\d+))?(?:-ids-of-(.+?))?-c(\d+)-r(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +43,21 @@ class Greedy(Scenario):
     prompt_ids_of: str | None = None
 
     @property
-    def id(self) -> str:
-        """Stable name, fit for a file."""
+    def name(self) -> str:
+        """``npu-precision-first8-ids-of-gpu-c4-r1``."""
         head = "" if self.limit is None else f"-first{self.limit}"
         ids = "" if self.prompt_ids_of is None else f"-ids-of-{self.prompt_ids_of}"
-        return f"greedy-{self.device}-{self.prompts}{head}{ids}-c{self.concurrency}-r{self.repeat}"
+        return f"{self.device}-{self.prompts}{head}{ids}-c{self.concurrency}-r{self.repeat}"
+
+    @classmethod
+    def named(cls, name: str) -> Greedy | None:
+        """The record that a name tells whole."""
+        found = _NAME.fullmatch(name)
+        if found is None:
+            return None
+        device, prompts, limit, ids_of, concurrency, repeat = found.groups()
+        first = None if limit is None else int(limit)
+        return cls(device, prompts, int(concurrency), int(repeat), first, ids_of)
 
     @property
     def title(self) -> str:

@@ -28,9 +28,14 @@ class Hidden(Scenario):
     hidden_source = True
 
     @property
-    def id(self) -> str:
-        """Stable name, fit for a file."""
-        return f"hidden-{self.device}"
+    def name(self) -> str:
+        """The device's name."""
+        return self.device
+
+    @classmethod
+    def named(cls, name: str) -> Hidden | None:
+        """The record that a name tells whole."""
+        return cls(name)
 
     @property
     def title(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,9 +36,15 @@ class Load(Scenario):
         return f"c{self.concurrency:02d}"
 
     @property
-    def id(self) -> str:
-        """Stable name, fit for a file."""
-        return f"load-{self.device}-{self.level}-t{self.trial}"
+    def name(self) -> str:
+        """``npu-c16-t0``."""
+        return f"{self.device}-{self.level}-t{self.trial}"
+
+    @classmethod
+    def named(cls, name: str) -> Load | None:
+        """The record that a name tells whole."""
+        found = re.fullmatch(r"(.+)-c(\d+)-t(\d+)", name)
+        return None if found is None else cls(found[1], int(found[2]), int(found[3]))
 
     @property
     def title(self) -> str:

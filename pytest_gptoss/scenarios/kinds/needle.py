@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -40,9 +41,18 @@ class Needle(Scenario):
         return f"d{round(self.depth * 100):03d}-{size}"
 
     @property
-    def id(self) -> str:
-        """Stable name, fit for a file."""
-        return f"needle-{self.device}-{self.cell}{'-control' if self.control else ''}"
+    def name(self) -> str:
+        """``npu-d025-32k``, ``npu-d025-32k-control``."""
+        return f"{self.device}-{self.cell}{'-control' if self.control else ''}"
+
+    @classmethod
+    def named(cls, name: str) -> Needle | None:
+        """The record that a name tells whole."""
+        found = re.fullmatch(r"(.+)-d(\d+)-(\d+)(k?)(-control)?", name)
+        if found is None:
+            return None
+        device, hundredths, size, unit, control = found.groups()
+        return cls(device, int(hundredths) / 100, int(size) * (1024 if unit else 1), control is not None)
 
     @property
     def title(self) -> str:

@@ -24,9 +24,14 @@ class Preflight(Scenario):
     measured_while_probing = True
 
     @property
-    def id(self) -> str:
-        """Stable name, fit for a file."""
-        return f"preflight-{self.device}"
+    def name(self) -> str:
+        """The device's name."""
+        return self.device
+
+    @classmethod
+    def named(cls, name: str) -> Preflight | None:
+        """The record that a name tells whole."""
+        return cls(name)
 
     @property
     def title(self) -> str:

@@ -37,11 +37,20 @@ class Rendered(Scenario):
     answers: Greedy | None = None
 
     @property
-    def id(self) -> str:
-        """Stable name, fit for a file."""
-        if self.answers is not None:
-            return f"rendered-{self.device}-for-{self.answers.id}"
-        return f"rendered-{self.device}-{self.prompts}"
+    def name(self) -> str:
+        """``npu-precision``, or ``npu-for-`` and the id of the answers."""
+        what = self.prompts if self.answers is None else f"for-{self.answers.id}"
+        return f"{self.device}-{what}"
+
+    @classmethod
+    def named(cls, name: str) -> Rendered | None:
+        """The record that a name tells whole."""
+        device, found, rest = name.partition(f"-for-{Greedy.word}-")
+        if not found:
+            device, _, prompts = name.rpartition("-")
+            return cls(device, prompts)
+        answers = Greedy.named(rest)
+        return None if answers is None else cls(device, answers.prompts, answers)
 
     @property
     def title(self) -> str:
