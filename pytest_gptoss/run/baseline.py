@@ -21,7 +21,7 @@ from pytest_gptoss.model.finite import strict_json
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
-from pytest_gptoss.run.store import MEASUREMENTS, Store, file_names
+from pytest_gptoss.run.store import FORMAT, MEASUREMENTS, Store, file_names
 from pytest_gptoss.scenarios.codec import array_names
 from pytest_gptoss.scenarios.devices import ProbedDevice
 from pytest_gptoss.scenarios.kinds import Preflight
@@ -29,7 +29,6 @@ from pytest_gptoss.scenarios.registry import device_of_id, is_id
 
 __all__ = ["Baseline", "read_baseline", "record_baseline"]
 
-FORMAT = 1
 FACTS = "baseline.json"
 RECORDED = ("gpu", "cpu")
 """The devices that a baseline may hold, which are named like their roles."""
@@ -46,7 +45,7 @@ MOST_SCENARIOS = 10_000
 class _Document:
     """``baseline.json``."""
 
-    format: Literal[1]
+    format: Literal[2]
     devices: Mapping[str, ProbedDevice]
     facts: Mapping[str, Json]
     scenarios: tuple[str, ...]

@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import numpy as np
 
@@ -39,11 +39,22 @@ if sys.platform == "win32":  # pragma: no cover
 else:
     import fcntl
 
-__all__ = ["MEASUREMENTS", "Store", "StoreError", "file_names", "info_name", "write_json", "write_text"]
+__all__ = [
+    "FORMAT",
+    "MEASUREMENTS",
+    "Store",
+    "StoreError",
+    "file_names",
+    "info_name",
+    "write_json",
+    "write_text",
+]
 
 MEASUREMENTS = "measurements"
 MARKER = "run.json"
 """Every run's store has it; a directory without it is somebody else's."""
+FORMAT: Final = 2
+"""Of stored runs and of recorded baselines; those of another format are measured again, never converted."""
 CLAIM = ".gptoss-lock"
 """Beside the run directory: held by the process that leads a run, as long as it lives."""
 _RETRY_S = 0.1
