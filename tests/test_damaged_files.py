@@ -379,7 +379,7 @@ def test_pytest_itself_tells_it_in_a_line(stored, tmp_path):
     assert "run/measurements/hidden-npu.json: " in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert "INTERNALERROR" not in done.stdout + done.stderr
-    (tmp_path / "run-a" / "run" / "run.json").write_text('{"devices": 3}')
+    (tmp_path / "run-a" / "run" / "run.json").write_text('{"format": 2, "devices": 3}')
     done = _pytest(tmp_path)
     assert done.returncode == 4
     assert "run/run.json: inputs: the key is missing" in done.stdout + done.stderr

@@ -1,5 +1,7 @@
 """A run judged or recorded again rests on what was measured: nobody is asked, nothing is made up."""
 
+import json
+
 import pytest
 
 from pytest_gptoss.config.plan import make_plan
@@ -44,6 +46,17 @@ def test_a_run_that_ended_before_probing_asks_nobody_when_replayed(begun, tmp_pa
     with pytest.raises(MeasurementError, match="ended before its devices were probed"):
         again.probed()
     assert again.verdict("npu", "precision.leakage").status == "INVALID"
+
+
+@pytest.mark.parametrize("stated", [{}, {"format": 1}, {"format": 3}, {"format": "2"}, {"format": None}])
+def test_a_run_of_another_format_is_to_be_measured_again(begun, tmp_path, stated):
+    begun(Settings(devices=DEVICES, report=tmp_path / "first")).close()
+    path = tmp_path / "first" / "run" / "run.json"
+    facts = json.loads(path.read_text())
+    assert facts.pop("format") == 2
+    path.write_text(json.dumps({**facts, **stated}))
+    with pytest.raises(UsageError, match=r"format .*, this version reads 2; measure again in a new run$"):
+        replayed(Settings(replay=tmp_path / "first", report=tmp_path / "again"))
 
 
 def test_a_replay_tells_the_prompts_that_were_measured(begun, tmp_path, own_prompts):

@@ -156,7 +156,7 @@ def _at(name: str, read: Reader, value: Json) -> Any:
 
 
 def _record(kind: Any, value: Json, beside: Mapping[str, Any]) -> Any:
-    """A data class; fields with a default may be absent, as in files of an earlier version."""
+    """A data class; fields with a default may be absent."""
     if not isinstance(value, dict):
         _refuse(value, "an object")
     readers, needed = _fields(kind)

@@ -7,7 +7,6 @@ bounded before they are read, and what they hold is checked as the store's own f
 
 from __future__ import annotations
 
-import re
 import shutil
 import zipfile
 import zlib
@@ -22,14 +21,14 @@ from pytest_gptoss.model.finite import strict_json
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
-from pytest_gptoss.run.store import MEASUREMENTS, Store, file_names
+from pytest_gptoss.run.store import FORMAT, MEASUREMENTS, Store, file_names
 from pytest_gptoss.scenarios.codec import array_names
 from pytest_gptoss.scenarios.devices import ProbedDevice
 from pytest_gptoss.scenarios.kinds import Preflight
+from pytest_gptoss.scenarios.registry import device_of_id, is_id
 
 __all__ = ["Baseline", "read_baseline", "record_baseline", "recorded_models"]
 
-FORMAT = 1
 FACTS = "baseline.json"
 RECORDED = ("gpu", "cpu")
 """The devices that a baseline may hold, which are named like their roles."""
@@ -41,17 +40,12 @@ LARGEST_ARRAY = 1024 * MIB
 LARGEST_TOTAL = 2048 * MIB
 MOST_SCENARIOS = 10_000
 
-_SCENARIO = re.compile(
-    r"(?:greedy|rendered|forced|hidden|needle|drift|load|preflight|feature)-[^/\\:\x00-\x1f]{1,180}"
-)
-"""Ids of scenarios; none can be taken for a path."""
-
 
 @dataclass(frozen=True)
 class _Document:
     """``baseline.json``."""
 
-    format: Literal[1]
+    format: Literal[2]
     devices: Mapping[str, ProbedDevice]
     facts: Mapping[str, Json]
     scenarios: tuple[str, ...]
@@ -78,7 +72,7 @@ class Baseline:
 
     def fill(self, store: Store, devices: Collection[str]) -> None:
         """Put the recorded measurements of ``devices`` into a run's store; raises UsageError on damage."""
-        wanted = [each for each in self.scenarios if _device(each) in devices]
+        wanted = [each for each in self.scenarios if device_of_id(each) in devices]
         with _read_as_usage(self.path), zipfile.ZipFile(self.path) as archive:
             total = 0
             for scenario_id in wanted:
@@ -165,15 +159,11 @@ def _checked(document: Json) -> _Document:
         if len(found.scenarios) > MOST_SCENARIOS:
             raise Mismatch(f"{len(found.scenarios)} scenarios, at most {MOST_SCENARIOS}", ".scenarios")
         for index, scenario_id in enumerate(found.scenarios):
-            if not _SCENARIO.fullmatch(scenario_id) or _device(scenario_id) not in found.devices:
+            if not is_id(scenario_id) or device_of_id(scenario_id) not in found.devices:
                 raise Mismatch(f"{scenario_id[:80]!r} is no scenario of its devices", f".scenarios[{index}]")
     except Mismatch as error:
         raise Mismatch(f"{FACTS}: {error}") from None
     return found
-
-
-def _device(scenario_id: str) -> str:
-    return scenario_id.split("-")[1]
 
 
 _UNREADABLE = (

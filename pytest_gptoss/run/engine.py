@@ -51,8 +51,7 @@ from pytest_gptoss.scenarios.devices import (
     probe_all,
 )
 from pytest_gptoss.scenarios.hidden_file import read_hidden
-from pytest_gptoss.scenarios.kinds import Forced, Greedy, Hidden, Load, Preflight, Rendered, Scenario
-from pytest_gptoss.scenarios.rendering import follows_from
+from pytest_gptoss.scenarios.kinds import Load, Scenario
 from pytest_gptoss.servers.started import Servers, Started
 
 __all__ = ["AcceptanceRun"]
@@ -264,14 +263,14 @@ class AcceptanceRun:
             return
         for scenario in missing:
             self._refuse_unmeasurable(scenario)
-        self._ensure(earlier for scenario in missing for earlier in _rests_on(scenario))
-        missing = self._missing(missing)  # some follow from what they rest on
+        self._ensure(earlier for scenario in missing for earlier in scenario.depends_on)
+        missing = self._missing(missing)  # some follow from what they depend on
         self._put_under_load([each for each in missing if isinstance(each, Load)])
         for_servers = []
         for scenario in missing:
             if isinstance(scenario, Load):
                 continue
-            ready = self._without_server(scenario) if isinstance(scenario, Hidden) else None
+            ready = self._without_server(scenario) if scenario.hidden_source else None
             if ready is None:
                 for_servers.append(scenario)
             else:
@@ -288,18 +287,13 @@ class AcceptanceRun:
         ]
 
     def _follows(self, scenario: Scenario) -> bool:
-        """Keep prompt ids that stored answers tell; False where none are stored or a server must be asked."""
-        if not isinstance(scenario, Rendered) or scenario.answers is None:
+        """Keep what stored measurements tell of it; False where they do not, or a server must be asked."""
+        loaded = {each.id: self.store.load(each.id) for each in scenario.depends_on}
+        stored = {name: each for name, each in loaded.items() if each is not None}
+        if not stored:
             return False
-        answers = self.store.load(scenario.answers.id)
-        if answers is None:
-            return False
-        found = follows_from(
-            answers,
-            scenario,
-            self.plan.workload.prompt_sets[scenario.prompts].prompts,
-            may_ask=self.settings.replay is None and not self._settings_of(scenario.device).recorded,
-        )
+        may_ask = self.settings.replay is None and not self._settings_of(scenario.device).recorded
+        found = scenario.follows(stored, self.plan.workload, may_ask=may_ask)
         if found is not None:
             self.store.save(found)
         return found is not None
@@ -341,25 +335,18 @@ class AcceptanceRun:
     def _refuse_unmeasurable(self, scenario: Scenario) -> None:
         if self.settings.replay is not None:
             raise MeasurementError(f"the replayed run did not measure {scenario.id}: measure it in a new run")
-        if not isinstance(scenario, Preflight):
+        if not scenario.measured_while_probing:
             self.device(scenario.device)
-        self._refuse_unknown_inputs(scenario)
+        unknown = scenario.unknown_input(self.plan.workload)
+        if unknown is not None:
+            raise MeasurementError(unknown)
         settings = self._settings_of(scenario.device)
-        if settings.recorded and not (isinstance(scenario, Hidden) and settings.hidden is not None):
+        if settings.recorded and not (scenario.hidden_source and settings.hidden is not None):
             raise MeasurementError(
                 f"the recorded baseline holds no {scenario.id}: record it again with the tests selected now"
             )
 
-    def _refuse_unknown_inputs(self, scenario: Scenario) -> None:
-        sets, levels = self.plan.workload.prompt_sets, self.plan.workload.levels
-        if isinstance(scenario, Greedy | Rendered) and scenario.prompts not in sets:
-            known = ", ".join(sets)
-            raise MeasurementError(f"no prompt set is called {scenario.prompts!r}; there are: {known}")
-        if isinstance(scenario, Load) and scenario.concurrency not in levels:
-            known = ", ".join(map(str, levels))
-            raise MeasurementError(f"no load level has {scenario.concurrency} requests; there are: {known}")
-
-    def _without_server(self, scenario: Hidden) -> Measurement[Any] | None:
+    def _without_server(self, scenario: Scenario) -> Measurement[Any] | None:
         """Hidden states from a file, or the account of why none can be had; None: ask a server."""
         device, source = self.device(scenario.device), self._settings_of(scenario.device).hidden
         if isinstance(source, Path):
@@ -621,14 +608,3 @@ def _absent(metric: Metric, roles: Roles) -> str | None:
     if metric.condition == "first" and roles.first is None:
         return "the first device under test is what the others are compared with"
     return None
-
-
-def _rests_on(scenario: Scenario) -> tuple[Scenario, ...]:
-    """Scenarios whose results this one sends again."""
-    if isinstance(scenario, Greedy) and scenario.prompt_ids_of is not None:
-        return (Rendered(scenario.prompt_ids_of, scenario.prompts),)
-    if isinstance(scenario, Rendered) and scenario.answers is not None:
-        return (scenario.answers,)
-    if isinstance(scenario, Forced) and scenario.outputs is not None:
-        return (scenario.outputs,)
-    return ()

@@ -6,6 +6,8 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.config.settings import DeviceSettings, Inputs, NeedleGrid, Settings
@@ -14,6 +16,7 @@ from pytest_gptoss.model.inputs import LoadTask, NeedleTask
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
 from pytest_gptoss.model.subjects import Role
+from pytest_gptoss.run.store import FORMAT
 from pytest_gptoss.scenarios.kinds import CORPUS
 
 __all__ = ["replayed", "run_facts"]
@@ -25,6 +28,7 @@ def run_facts(settings: Settings, profile: str, workload: Mapping[str, Json]) ->
     ``workload`` are the facts that its measurements rest on.
     """
     return {
+        "format": FORMAT,
         "devices": [
             {"role": each.role, "name": each.name, "url": each.url, "label": each.label}
             for each in settings.devices
@@ -50,6 +54,7 @@ class _StoredDevice:
 class _RunFacts:
     """``run.json``, as ``run_facts`` makes it."""
 
+    format: Literal[2]
     devices: tuple[_StoredDevice, ...]
     inputs: Inputs
     needle: NeedleTask
@@ -62,13 +67,15 @@ class _RunFacts:
 def replayed(settings: Settings) -> Settings:
     """``settings`` completed from the run they replay; unchanged when they replay none.
 
-    Raises UsageError when the directory holds no run.
+    Raises UsageError when the directory holds no run, or one of another format.
     """
     if settings.replay is None:
         return settings
     path = settings.replay / "run" / "run.json"
     try:
-        facts: _RunFacts = typed(_RunFacts, parse(path.read_bytes()))
+        document = parse(path.read_bytes())
+        _refuse_other_format(settings.replay, document)
+        facts: _RunFacts = typed(_RunFacts, document)
         _refuse_unsound(facts)
     except (OSError, Mismatch) as error:
         raise UsageError(
@@ -85,6 +92,16 @@ def replayed(settings: Settings) -> Settings:
         profile=settings.profile or facts.profile,
         replayed_workload=facts.workload,
     )
+
+
+def _refuse_other_format(directory: Path, document: Json) -> None:
+    """Raise UsageError for a run that another version has written: its ids may mean something else."""
+    stated = document.get("format") if isinstance(document, dict) else FORMAT
+    if stated != FORMAT:
+        raise UsageError(
+            f"--gptoss-replay {directory}: run/run.json: format {stated!r:.40}, this version reads {FORMAT}; "
+            "measure again in a new run"
+        )
 
 
 def _without_path(error: Exception) -> str:

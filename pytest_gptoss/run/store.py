@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import numpy as np
 
@@ -32,17 +32,29 @@ from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Failure, Measurement
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
 from pytest_gptoss.scenarios.codec import array_names, decode, encode
+from pytest_gptoss.scenarios.registry import device_of_id
 
 if sys.platform == "win32":  # pragma: no cover
     import msvcrt
 else:
     import fcntl
 
-__all__ = ["MEASUREMENTS", "Store", "StoreError", "file_names", "info_name", "write_json", "write_text"]
+__all__ = [
+    "FORMAT",
+    "MEASUREMENTS",
+    "Store",
+    "StoreError",
+    "file_names",
+    "info_name",
+    "write_json",
+    "write_text",
+]
 
 MEASUREMENTS = "measurements"
 MARKER = "run.json"
 """Every run's store has it; a directory without it is somebody else's."""
+FORMAT: Final = 2
+"""Of stored runs and of recorded baselines; those of another format are measured again, never converted."""
 CLAIM = ".gptoss-lock"
 """Beside the run directory: held by the process that leads a run, as long as it lives."""
 _RETRY_S = 0.1
@@ -263,7 +275,7 @@ class Store:
 
 def _failed(scenario_id: str, error: DamagedFile) -> Measurement[Any]:
     """What stands in the place of a measurement that cannot be read."""
-    device = scenario_id.partition("-")[2].partition("-")[0]
+    device = device_of_id(scenario_id)
     return Measurement(scenario_id, device, (), (Failure("*", "damaged", str(error)),), complete=False)
 
 

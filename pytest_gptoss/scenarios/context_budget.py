@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from pytest_gptoss.model.inputs import Prompt, TokenSequence
-from pytest_gptoss.scenarios.features import CUT_AFTER, TAG_TOKENS, TOOL_TOKENS
-from pytest_gptoss.scenarios.kinds import Feature, Forced, Greedy, Hidden, Load, Needle, Rendered, Scenario
-from pytest_gptoss.scenarios.needle_prompt import RESERVE, planned_tokens
 from pytest_gptoss.scenarios.workload import Workload
 
-__all__ = ["context_needed", "fewest_tokens"]
+if TYPE_CHECKING:
+    from pytest_gptoss.scenarios.scenario import Scenario
+
+__all__ = ["FRAME_TOKENS", "context_needed", "fewest_tokens", "longest", "scored", "with_answer"]
 
 FRAME_TOKENS = 60
 """Of a chat prompt that are not the messages': harmony's system message and its marks."""
@@ -19,34 +20,8 @@ BYTES_A_TOKEN = 5
 
 
 def context_needed(scenario: Scenario, workload: Workload) -> int:
-    """Tokens of prompt and answer together, 0 where the scenario fits any context.
-
-    A needle cell beyond ``--gptoss-max-context-len`` is not asked, so it needs nothing. What a server makes
-    of a text it alone knows: prompts count ``fewest_tokens``, so that no context is called too short that
-    is not. An aborted request takes what context there is.
-    """
-    if isinstance(scenario, Needle):
-        needed = planned_tokens(scenario.length) + RESERVE
-        return needed if needed <= workload.needle.max_context_len else 0
-    if isinstance(scenario, Greedy):
-        prompts = workload.prompt_sets[scenario.prompts].prompts[: scenario.limit]
-        return max((_with_answer(prompt, workload.max_tokens) for prompt in prompts), default=0)
-    if isinstance(scenario, Rendered):
-        if scenario.answers is not None:
-            return context_needed(scenario.answers, workload)
-        return _longest(workload.prompt_sets[scenario.prompts].prompts) + 1
-    if isinstance(scenario, Load):
-        shape = workload.levels.get(scenario.concurrency)
-        return 0 if shape is None else shape.prompt_tokens + shape.max_tokens
-    if isinstance(scenario, Feature):
-        return _of_feature(scenario, workload)
-    if isinstance(scenario, Forced):
-        if scenario.outputs is not None:
-            return context_needed(scenario.outputs, workload)
-        return _scored(each for each in workload.corpus if len(each.token_ids) <= workload.max_scored_tokens)
-    if isinstance(scenario, Hidden):
-        return _scored(workload.corpus)
-    return 0
+    """Tokens of prompt and answer together, 0 where the scenario fits any context."""
+    return scenario.context_needed(workload)
 
 
 def fewest_tokens(prompt: Prompt) -> int:
@@ -55,26 +30,16 @@ def fewest_tokens(prompt: Prompt) -> int:
     return FRAME_TOKENS + sum(sizes) // BYTES_A_TOKEN
 
 
-def _with_answer(prompt: Prompt, max_tokens: int) -> int:
-    return fewest_tokens(prompt) + (prompt.max_tokens or max_tokens)
-
-
-def _longest(prompts: Iterable[Prompt]) -> int:
+def longest(prompts: Iterable[Prompt]) -> int:
+    """``fewest_tokens`` of the longest prompt, 0 of none."""
     return max(map(fewest_tokens, prompts), default=0)
 
 
-def _of_feature(scenario: Feature, workload: Workload) -> int:
-    feature = scenario.feature
-    if feature == "abort":
-        return 0
-    if feature == "tags":
-        return FRAME_TOKENS + TAG_TOKENS
-    if feature.startswith("tools-"):
-        return FRAME_TOKENS + TOOL_TOKENS
-    answer = CUT_AFTER if feature in ("cut", "bad-requests") else workload.max_tokens
-    return _longest(workload.prompt_sets["features"].prompts) + answer
+def with_answer(prompts: Iterable[Prompt], max_tokens: int) -> int:
+    """Most tokens of a prompt and the answer that it may have; 0 of no prompts."""
+    return max((fewest_tokens(each) + (each.max_tokens or max_tokens) for each in prompts), default=0)
 
 
-def _scored(sequences: Iterable[TokenSequence]) -> int:
+def scored(sequences: Iterable[TokenSequence]) -> int:
     """One token more than the longest: a scoring request generates one."""
     return max((len(each.token_ids) + 1 for each in sequences), default=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pytest_gptoss.client.event_loop import run_async
@@ -56,6 +56,18 @@ class LevelRun:
     make_client: Callable[[], VllmClient]
     on_end: Callable[[], None]
     level: LoadLevel = field(init=False)
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Why the level cannot be asked of the device, by its name; empty when it can."""
+        context = self.device.max_model_len
+        reason = why_too_long(self.shape, device=self.device.name, context=context)
+        return {} if reason is None else {self.scenario.level: reason}
+
+    @property
+    def items(self) -> tuple[LoadLevel, ...]:
+        """The level as far as it was measured; none where it is left out."""
+        return () if self.left_out else (self.level,)
 
     def __post_init__(self) -> None:
         self.level = LoadLevel(self.shape, ())

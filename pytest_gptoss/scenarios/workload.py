@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pytest_gptoss.model.inputs import LoadShape, NeedleTask, PromptSet, TokenSequence
+from pytest_gptoss.model.inputs import LoadShape, NeedleTask, Prompt, PromptSet, TokenSequence
 from pytest_gptoss.model.json_type import Json
 
 __all__ = ["Workload"]
@@ -30,6 +30,16 @@ class Workload:
     max_scored_tokens: int
     needle: NeedleTask = field(default_factory=NeedleTask)
     levels: Mapping[int, LoadShape] = field(default_factory=dict)
+
+    def budget(self, prompt: Prompt) -> int:
+        """Most tokens of a prompt's answer."""
+        return prompt.max_tokens or self.max_tokens
+
+    def unknown_prompt_set(self, name: str) -> str | None:
+        """Say that no prompt set has this name, and which there are; None when there is one."""
+        if name in self.prompt_sets:
+            return None
+        return f"no prompt set is called {name!r}; there are: {', '.join(self.prompt_sets)}"
 
     def facts(self) -> dict[str, Json]:
         """What must be equal for two runs' measurements to be comparable."""

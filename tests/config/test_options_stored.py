@@ -89,7 +89,7 @@ def test_baseline_excludes_a_gpu_server(settings_of, tmp_path):
 def _record(path, *roles):
     made = [Device(role, role, None, role, "gpt-oss-20b", None, None, Capabilities()) for role in roles]
     devices = {each.name: ProbedDevice(each.name, each).document() for each in made}
-    document = {"format": 1, "devices": devices, "facts": {}, "scenarios": []}
+    document = {"format": 2, "devices": devices, "facts": {}, "scenarios": []}
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("baseline.json", json.dumps(document))
 

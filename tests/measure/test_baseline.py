@@ -66,7 +66,19 @@ def test_a_write_that_fails_leaves_the_earlier_file_and_no_scrap(store, tmp_path
 def test_a_damaged_file_is_a_usage_error(store, tmp_path):
     with zipfile.ZipFile(tmp_path / "base.zip", "w") as archive:
         archive.writestr(
-            "baseline.json", '{"format": 1, "devices": {"gpu": {}}, "facts": {}, "scenarios": ["forced-gpu"]}'
+            "baseline.json", '{"format": 2, "devices": {"gpu": {}}, "facts": {}, "scenarios": ["forced-gpu"]}'
         )
     with pytest.raises(UsageError, match=r"base\.zip: damaged"):
         read_baseline(tmp_path / "base.zip").fill(store, ["gpu"])
+
+
+@pytest.mark.parametrize(
+    "stated", ["", '"format": 1, ', '"format": 3, ', '"format": "2", ', '"format": null, ']
+)
+def test_a_file_of_another_format_is_to_be_recorded_again(stated, tmp_path):
+    with zipfile.ZipFile(tmp_path / "base.zip", "w") as archive:
+        archive.writestr(
+            "baseline.json", f'{{{stated}"devices": {{"gpu": {{}}}}, "facts": {{}}, "scenarios": []}}'
+        )
+    with pytest.raises(UsageError, match=r"base\.zip: format .*, this version reads 2; record it again$"):
+        read_baseline(tmp_path / "base.zip")

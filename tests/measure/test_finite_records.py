@@ -31,6 +31,7 @@ from pytest_gptoss.model.verdicts import Threshold, Verdict
 from pytest_gptoss.report.document import acceptance_document, verdict_row
 from pytest_gptoss.run.baseline import record_baseline
 from pytest_gptoss.run.store import Store, write_json
+from pytest_gptoss.scenarios.registry import item_classes
 
 FLOATS = st.one_of(st.sampled_from([float("nan"), float("inf"), -float("inf"), 1.8e308 * 1e-1]), st.floats())
 COUNTS = st.integers(0, 2**31 - 1)
@@ -115,9 +116,7 @@ def store(tmp_path_factory):
 
 
 def test_every_class_of_items_that_the_store_knows_is_tried():
-    from pytest_gptoss.scenarios.codec import _FORMS
-
-    assert {kind.__name__ for kind in ITEMS} == set(_FORMS)
+    assert {kind.__name__ for kind in ITEMS} == set(item_classes())
 
 
 MANY = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))

@@ -1,6 +1,5 @@
 """What is measured stays: round trips, atomic files, one lock, one earlier run kept."""
 
-import dataclasses
 import json
 import multiprocessing
 import os
@@ -28,7 +27,6 @@ from pytest_gptoss.model.results import (
 )
 from pytest_gptoss.model.subjects import KnownFact, ServerFacts
 from pytest_gptoss.run.store import Store, StoreError, write_json
-from pytest_gptoss.scenarios.codec import decode, encode
 
 
 def _top(rows, width):
@@ -82,16 +80,6 @@ def test_load_levels_survive_to_the_nanosecond_in_few_bytes(tmp_path):
     assert loaded == level
     files = (tmp_path / "run" / "measurements").glob("any*")
     assert sum(file.stat().st_size for file in files) < 200 * 512 * 13 + 30_000
-
-
-def test_a_level_of_an_earlier_version_does_not_say_what_counted_its_tokens():
-    made = RequestTiming("r0", 1, 2, (3,), (1,), None, 4, counted_by="ids")
-    document, arrays = encode(
-        Measurement("load-npu-c01-t0", "npu", (LoadLevel(LoadShape(1, 1, 8, 1), (made,)),))
-    )
-    del document["items"][0]["counted_by"]
-    (level,) = decode(document, arrays).items
-    assert level.requests[0] == dataclasses.replace(made, counted_by=None)
 
 
 def test_a_level_that_never_began_survives(tmp_path):

@@ -1,0 +1,79 @@
+"""What is sent to measure a scenario, and what it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from pytest_gptoss.scenarios.workload import Workload
+
+if TYPE_CHECKING:
+    from pytest_gptoss.client.http import VllmClient
+    from pytest_gptoss.model.inputs import Prompt
+    from pytest_gptoss.model.results import Measurement
+    from pytest_gptoss.model.subjects import Device
+    from pytest_gptoss.scenarios.scenario import Scenario
+
+__all__ = ["Alone", "Ask", "Job", "JobAlone", "Setup", "bind"]
+
+Ask: TypeAlias = Callable[[], Coroutine[Any, Any, Any]]
+"""Sends one request and returns its item; raises RequestError."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a scenario is measured with: the run's inputs, the probed devices, and what is stored already.
+
+    ``stored`` raises MeasurementError where a scenario was not measured.
+    """
+
+    workload: Workload
+    devices: Mapping[str, Device]
+    stored: Callable[[Scenario], Measurement[Any]]
+
+    def ids_to_send(
+        self, rendered: Scenario, prompts: Sequence[Prompt]
+    ) -> tuple[Mapping[str, tuple[int, ...]], Mapping[str, str]]:
+        """Stored prompt ids of ``rendered``, by prompt; and why the other ``prompts`` have none."""
+        items = self.stored(rendered).items
+        ids = {item.prompt_id: item.prompt_token_ids for item in items if item.prompt_token_ids}
+        reason = f"{rendered.device} did not tell its prompt ids"
+        return ids, {prompt.id: reason for prompt in prompts if prompt.id not in ids}
+
+
+@dataclass(frozen=True)
+class Job:
+    """The requests of one scenario: (item id, how to ask), and what was left out by design, with reasons."""
+
+    asks: tuple[tuple[str, Ask], ...]
+    concurrency: int = 1
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Alone:
+    """What a scenario that runs alone is given: unopened clients, and whom to tell of each step."""
+
+    make_client: Callable[[], VllmClient]
+    on_end: Callable[[], None]
+
+
+class JobAlone(Protocol):
+    """How to measure a scenario while nothing else is asked of any device."""
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Why it is not asked at all, by what is left out; empty when it is asked."""
+
+    @property
+    def items(self) -> tuple[Any, ...]:
+        """What there is so far, also after an interruption; empty when it is left out."""
+
+    def measure(self) -> None:
+        """Measure it, in an event loop of its own; raises RequestError when it cannot be begun."""
+
+
+def bind(ask: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any) -> Ask:
+    """The same call, to be made later: nothing is sent before."""
+    return lambda: ask(*args, **kwargs)

@@ -1,0 +1,27 @@
+"""What can be measured, a kind a file: its record, id, title, size, context need, requests, stored form."""
+
+from pytest_gptoss.scenarios.kinds.drift import Drift
+from pytest_gptoss.scenarios.kinds.feature import Feature, FeatureName
+from pytest_gptoss.scenarios.kinds.forced import CORPUS, Forced
+from pytest_gptoss.scenarios.kinds.greedy import Greedy
+from pytest_gptoss.scenarios.kinds.hidden import Hidden
+from pytest_gptoss.scenarios.kinds.load import Load
+from pytest_gptoss.scenarios.kinds.needle import Needle
+from pytest_gptoss.scenarios.kinds.preflight import Preflight
+from pytest_gptoss.scenarios.kinds.rendered import Rendered
+from pytest_gptoss.scenarios.scenario import Scenario
+
+__all__ = [
+    "CORPUS",
+    "Drift",
+    "Feature",
+    "FeatureName",
+    "Forced",
+    "Greedy",
+    "Hidden",
+    "Load",
+    "Needle",
+    "Preflight",
+    "Rendered",
+    "Scenario",
+]

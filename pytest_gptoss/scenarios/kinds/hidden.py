@@ -1,0 +1,60 @@
+"""Hidden states of the fixed token sequences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_gptoss.model.results import HiddenStates
+from pytest_gptoss.scenarios.context_budget import scored
+from pytest_gptoss.scenarios.job import Job, bind
+from pytest_gptoss.scenarios.scenario import Scenario
+from pytest_gptoss.scenarios.sequences import Sequences, corpus_sequences
+
+if TYPE_CHECKING:
+    from pytest_gptoss.client.http import VllmClient
+    from pytest_gptoss.scenarios.job import Setup
+    from pytest_gptoss.scenarios.workload import Workload
+
+__all__ = ["Hidden"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden(Scenario):
+    """Last-layer hidden states (after the final norm) of the fixed token sequences."""
+
+    word = "hidden"
+    item_classes = (HiddenStates,)
+    hidden_source = True
+
+    @property
+    def name(self) -> str:
+        """The device's name."""
+        return self.device
+
+    @classmethod
+    def named(cls, name: str) -> Hidden | None:
+        """The record that a name tells whole."""
+        return cls(name)
+
+    @property
+    def title(self) -> str:
+        """What is going on, for a person who waits."""
+        return f"{self.device} hidden states"
+
+    def size(self, setup: Setup) -> int:
+        """One request a sequence."""
+        return len(self._sequences(setup).kept)
+
+    def context_needed(self, workload: Workload) -> int:
+        """Tokens of the longest sequence, and one more."""
+        return scored(workload.corpus)
+
+    def job(self, setup: Setup, client: VllmClient) -> Job:
+        """A request a sequence."""
+        sequences = self._sequences(setup)
+        asks = tuple((each.id, bind(client.hidden, each.token_ids, each.id)) for each in sequences.kept)
+        return Job(asks, left_out=sequences.left_out)
+
+    def _sequences(self, setup: Setup) -> Sequences:
+        return corpus_sequences(setup.workload.corpus, context=setup.devices[self.device].max_model_len)

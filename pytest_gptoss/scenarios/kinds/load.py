@@ -1,0 +1,76 @@
+"""Load levels."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_gptoss.model.results import LoadLevel
+from pytest_gptoss.scenarios.scenario import Scenario
+
+if TYPE_CHECKING:
+    from pytest_gptoss.scenarios.job import Alone, JobAlone, Setup
+    from pytest_gptoss.scenarios.workload import Workload
+
+__all__ = ["Load"]
+
+
+@dataclass(frozen=True, slots=True)
+class Load(Scenario):
+    """One load level: ``concurrency`` requests in flight until the level's requests are done (closed loop).
+
+    ``trial`` numbers repetitions of all levels.
+    """
+
+    word = "load"
+    item_classes = (LoadLevel,)
+    runs_alone = True
+
+    concurrency: int
+    trial: int = 0
+
+    @property
+    def level(self) -> str:
+        """The level's name in threshold ids: ``c16``."""
+        return f"c{self.concurrency:02d}"
+
+    @property
+    def name(self) -> str:
+        """``npu-c16-t0``."""
+        return f"{self.device}-{self.level}-t{self.trial}"
+
+    @classmethod
+    def named(cls, name: str) -> Load | None:
+        """The record that a name tells whole."""
+        found = re.fullmatch(r"(.+)-c(\d+)-t(\d+)", name)
+        return None if found is None else cls(found[1], int(found[2]), int(found[3]))
+
+    @property
+    def title(self) -> str:
+        """What is going on, for a person who waits."""
+        again = f" again ({self.trial + 1})" if self.trial else ""
+        return f"{self.device} under load, {self.concurrency} at once{again}"
+
+    def unknown_input(self, workload: Workload) -> str | None:
+        """Name the load level that the workload lacks."""
+        if self.concurrency in workload.levels:
+            return None
+        known = ", ".join(map(str, workload.levels))
+        return f"no load level has {self.concurrency} requests; there are: {known}"
+
+    def size(self, setup: Setup) -> int:
+        """Requests of the level; those that warm the server up do not count."""
+        return setup.workload.levels[self.concurrency].requests
+
+    def context_needed(self, workload: Workload) -> int:
+        """Tokens of a prompt and its answer; 0 of a level that the workload lacks."""
+        shape = workload.levels.get(self.concurrency)
+        return 0 if shape is None else shape.prompt_tokens + shape.max_tokens
+
+    def job_alone(self, setup: Setup, alone: Alone) -> JobAlone:
+        """The level: warmed up, held, and its counters read around it."""
+        from pytest_gptoss.scenarios.load_level import LevelRun
+
+        shape, device = setup.workload.levels[self.concurrency], setup.devices[self.device]
+        return LevelRun(self, shape, device, alone.make_client, alone.on_end)

@@ -1,0 +1,159 @@
+"""How a load level is stored: the requests are rows of columns, as are their events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from pytest_gptoss.model.finite import finite_only
+from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import CountedBy, Failure, LoadLevel, LoopHealth, RequestTiming
+from pytest_gptoss.model.stored_json import Mismatch, typed
+from pytest_gptoss.scenarios.item_forms import Array, Columns, Parts, needed
+
+__all__ = ["LevelForm"]
+
+NOT_THERE = -1
+"""Stands for None in a column of whole numbers that are never negative."""
+
+_COLUMNS: Columns = {
+    "requests": (np.integer, 2),
+    "events": (np.integer, 1),
+    "token_ns": (np.integer, 1),
+    "tokens": (np.integer, 1),
+}
+_REQUEST_COLUMNS = (
+    "start_ns",
+    "sent_ns",
+    "first_text_ns",
+    "end_ns",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+)
+
+
+def _fields(level: LoadLevel) -> dict[str, Json]:
+    return {
+        "shape": asdict(level.shape),
+        "health": None if level.health is None else asdict(level.health),
+        "rtt_ms": list(level.rtt_ms),
+        "frame_tokens": level.frame_tokens,
+        "cache_block": level.cache_block,
+        "server": None if level.server is None else finite_only(level.server),
+        "ids": [request.id for request in level.requests],
+        "finish_reasons": [request.finish_reason for request in level.requests],
+        "counted_by": [request.counted_by for request in level.requests],
+        "errors": {
+            str(index): asdict(request.error)
+            for index, request in enumerate(level.requests)
+            if request.error is not None
+        },
+    }
+
+
+def _parts(level: LoadLevel) -> Parts:
+    requests = level.requests
+    table = [[_or_not_there(getattr(each, name)) for name in _REQUEST_COLUMNS] for each in requests]
+    return {
+        "requests": np.array(table, dtype=np.int64).reshape(len(requests), len(_REQUEST_COLUMNS)),
+        "events": np.array([len(each.token_ns) for each in requests], dtype=np.int64),
+        "token_ns": np.array([stamp for each in requests for stamp in each.token_ns], dtype=np.int64),
+        "tokens": np.array([count for each in requests for count in each.tokens], dtype=np.int32),
+    }
+
+
+@dataclass(frozen=True)
+class _StoredLevel:
+    """The JSON of a load level: all but its requests' figures, which are columns."""
+
+    shape: LoadShape
+    health: LoopHealth | None
+    rtt_ms: tuple[float, ...]
+    frame_tokens: int
+    cache_block: int | None
+    server: Mapping[str, float] | None
+    ids: tuple[str, ...]
+    finish_reasons: tuple[str | None, ...]
+    counted_by: tuple[CountedBy | None, ...]
+    errors: Mapping[str, Failure]
+
+
+def _refuse_unequal(level: _StoredLevel, table: Array, events: Array) -> None:
+    """Raise Mismatch where not every request has its figures, or an error has no request."""
+    columns = (level.ids, level.finish_reasons, level.counted_by, table, events)
+    if len(set(map(len, columns))) > 1 or table.shape[1] != len(_REQUEST_COLUMNS):
+        raise Mismatch(f"{list(table.shape)} figures for {len(level.ids)} requests", ".ids")
+    for number in level.errors:
+        if number not in map(str, range(len(level.ids))):
+            raise Mismatch("there is no such request", f".errors.{number[:40]}")
+
+
+def _level(fields: Mapping[str, Json], parts: Parts) -> LoadLevel:
+    level: _StoredLevel = typed(_StoredLevel, dict(fields))
+    table, events, token_ns, tokens = (needed(parts, name) for name in _COLUMNS)
+    _refuse_unequal(level, table, events)
+    if (events < 0).any() or not int(events.sum()) == len(token_ns) == len(tokens):
+        raise Mismatch(
+            f"{len(token_ns)} stamps and {len(tokens)} counts, not those of the events", ".lengths"
+        )
+    ends = np.cumsum(events).tolist()
+    requests = []
+    for index, (row, end) in enumerate(zip(table.tolist(), ends, strict=True)):
+        columns = dict(zip(_REQUEST_COLUMNS, map(_or_none, row), strict=True))
+        if columns["start_ns"] is None or columns["end_ns"] is None:
+            raise Mismatch("a request without start or end", f".ids[{index}]")
+        of_request = slice(end - int(events[index]), end)
+        requests.append(
+            RequestTiming(
+                id=level.ids[index],
+                token_ns=tuple(token_ns[of_request].tolist()),
+                tokens=tuple(tokens[of_request].tolist()),
+                finish_reason=level.finish_reasons[index],
+                counted_by=level.counted_by[index],
+                error=level.errors.get(str(index)),
+                **columns,
+            )
+        )
+    return LoadLevel(
+        shape=level.shape,
+        requests=tuple(requests),
+        health=level.health,
+        rtt_ms=level.rtt_ms,
+        frame_tokens=level.frame_tokens,
+        cache_block=level.cache_block,
+        server=level.server,
+    )
+
+
+def _or_not_there(value: int | None) -> int:
+    return NOT_THERE if value is None else value
+
+
+def _or_none(value: int) -> Any:
+    return None if value == NOT_THERE else value
+
+
+class LevelForm:
+    """The form of ``LoadLevel``."""
+
+    @property
+    def columns(self) -> Columns:
+        """A row for each request, and a number for each of their events."""
+        return _COLUMNS
+
+    def fields(self, item: LoadLevel) -> dict[str, Json]:
+        """All but the requests' figures."""
+        return _fields(item)
+
+    def parts(self, item: LoadLevel) -> Parts:
+        """The requests' figures."""
+        return _parts(item)
+
+    def build(self, stored: Mapping[str, Json], parts: Parts) -> LoadLevel:
+        """Make the level; raises Mismatch."""
+        return _level(stored, parts)
