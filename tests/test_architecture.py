@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "plugin": {"model", "client", "servers", "scenarios", "judge", "config", "run", "diagnosis", "report"},
     "cli": {"model", "client", "servers", "scenarios", "judge", "config", "run", "report"},
     "reference": {"model", "servers.lifetime"},
-    "truth": {"servers.lifetime"},
+    "truth": {"model", "servers.lifetime"},
 }
 """What each room may import beside itself: a room, or one module of it."""
 FORBIDDEN_PACKAGES = {

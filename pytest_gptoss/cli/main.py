@@ -18,7 +18,9 @@ from typing import NoReturn
 
 from pytest_gptoss import __version__
 from pytest_gptoss.model.errors import GptossError, UsageError
+from pytest_gptoss.model.gptoss import CONTEXT
 from pytest_gptoss.model.language import LANGUAGES
+from pytest_gptoss.model.load_names import level_name
 from pytest_gptoss.report.files import FORMATS, read_document, write_reports
 from pytest_gptoss.run.termination import Termination
 
@@ -124,7 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     plan = commands.add_parser("plan", help="memory estimate and serve lines for a set of cards")
     plan.add_argument("--device-memory", required=True, metavar="GB", help="memory of one card, 10^9 bytes")
     plan.add_argument("--cards", default="1", metavar="N", help="how many cards there are (default 1)")
-    plan.add_argument("--context", default="131072", metavar="N", help="--max-model-len (default 131072)")
+    plan.add_argument(
+        "--context", default=str(CONTEXT), metavar="N", help=f"--max-model-len (default {CONTEXT})"
+    )
     plan.add_argument("--max-num-seqs", default="16", metavar="N", help="requests at once (default 16)")
     plan.add_argument(
         "--gpu-memory-utilization", default="0.9", metavar="SHARE", help="share of a card vLLM may take"
@@ -170,7 +174,7 @@ def _benchmark(known: argparse.Namespace, rest: Sequence[str]) -> int:
         "--gptoss-concurrency": known.concurrency,
     }
     levels = [part.strip() for part in (known.concurrency or "").split(",")]
-    named = [f".c{int(part):02d}]" for part in levels if part.isascii() and part.isdigit()]
+    named = [f".{level_name(int(part))}]" for part in levels if part.isascii() and part.isdigit()]
     only = ["-k", " or ".join(named)] if named else []
     return _accept("performance", "benchmark_report.json", given, [*only, *rest], output=Path(known.output))
 

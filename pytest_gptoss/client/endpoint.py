@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.key_variables import KEY_VARIABLE, key_variable
+from pytest_gptoss.model.paths import CHAT_PATH, COMPLETIONS_PATH
 
 __all__ = ["Endpoint", "Secret"]
 
-_PASTED_ENDINGS = ("/v1/chat/completions", "/v1/completions", "/v1")
+_PASTED_ENDINGS = (CHAT_PATH, COMPLETIONS_PATH, "/v1")
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _URL_TEXT = re.compile(r"[!-~]+")
 _KEY_TEXT = re.compile(r"[!-~]+")
@@ -34,7 +36,7 @@ class Secret:
         if not _KEY_TEXT.fullmatch(stripped):
             raise UsageError(
                 f"an API key of {len(stripped)} characters: it must be visible ASCII without spaces, "
-                "as an HTTP header carries it; set GPTOSS_<ROLE>_API_KEY anew"
+                f"as an HTTP header carries it; set {KEY_VARIABLE} anew"
             )
         self._value = stripped
 
@@ -114,7 +116,8 @@ def _split(value: str) -> SplitResult:
         raise _refused(value, "has another scheme than http and https: vLLM serves these two")
     if "@" in parts.netloc:
         raise _refused(
-            value, "holds credentials: leave them out and set GPTOSS_NPU_API_KEY (or _GPU_, _CPU_) instead"
+            value,
+            f"holds credentials: leave them out and set {key_variable('npu')} (or _GPU_, _CPU_) instead",
         )
     if "?" in value or "#" in value:
         raise _refused(value, "has a query or a fragment: give the server's root alone")

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.gptoss import CONTEXT
+from pytest_gptoss.model.paths import CHAT_PATH
 
 if TYPE_CHECKING:
     import pytest
@@ -56,7 +58,7 @@ class Option:
 OPTIONS: tuple[Option, ...] = (
     Option(
         "--npu-url",
-        "server under test: root, .../v1 or .../v1/chat/completions; several with NAME=URL",
+        f"server under test: root, .../v1 or ...{CHAT_PATH}; several with NAME=URL",
         "[NAME=]URL",
         repeats=True,
     ),
@@ -112,7 +114,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("--gptoss-needle-grid", "document (default, five cells) or full: every depth", "KIND"),
     Option("--gptoss-needle-trials", "trials of each cell, each a new text and code (default 1)", "N"),
     Option("--gptoss-seed", "seed of haystacks and codes (default 0)", "N"),
-    Option("--gptoss-max-context-len", "longest context to test, tokens (default 131072)", "N"),
+    Option("--gptoss-max-context-len", f"longest context to test, tokens (default {CONTEXT})", "N"),
     Option("--gptoss-concurrency", "load levels: requests in flight (default 1,4,8,16)", "LIST"),
     Option("--gptoss-num-requests", "requests of every load level (default: by level)", "N"),
     Option("--gptoss-max-tokens", "output tokens of every request under load (default: by level)", "N"),

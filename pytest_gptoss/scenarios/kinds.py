@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from pytest_gptoss.model.load_names import level_name
+
 __all__ = [
     "CORPUS",
     "Drift",
@@ -194,7 +196,7 @@ class Load:
     @property
     def level(self) -> str:
         """The level's name in threshold ids: ``c16``."""
-        return f"c{self.concurrency:02d}"
+        return level_name(self.concurrency)
 
     @property
     def id(self) -> str:
