@@ -113,7 +113,7 @@ def test_a_plain_pytest_run_imports_nothing_heavy(tmp_path):
     script = (
         "import sys, pytest\n"
         "status = pytest.main(['-q', '-p', 'no:cacheprovider', 'test_nothing.py'])\n"
-        "names = 'httpx numpy torch transformers rouge_score jinja2 jsonschema'\n"
+        "names = 'httpx numpy torch transformers rouge_score jinja2 jsonschema filelock'\n"
         "heavy = set(names.split()) & set(sys.modules)\n"
         "ours = sorted(name for name in sys.modules if name.startswith('pytest_gptoss'))\n"
         "print(status, sorted(heavy), ours)\n"
