@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from pytest_gptoss.judge.metrics.hidden import closeness
+from pytest_gptoss.model.gptoss import CONTEXT
 from pytest_gptoss.model.results import HiddenStates
 
 WIDTH = 2880
@@ -29,7 +30,7 @@ ROWS_AT_ONCE = 2048
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--tokens", type=int, default=131_072)
+    parser.add_argument("--tokens", type=int, default=CONTEXT)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--step", choices=("write", "read", "compare"), help=argparse.SUPPRESS)
     parser.add_argument("--files", type=Path, help=argparse.SUPPRESS)

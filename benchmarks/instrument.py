@@ -37,6 +37,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pytest_gptoss.model.paths import CHAT_PATH
 from pytest_gptoss.scenarios.calibration import load_held
 from pytest_gptoss.scenarios.truth import TrueRequest, TruthServer, truth_server
 
@@ -106,7 +107,7 @@ def small(name: str, python: Callable[[Job], str]) -> Callable[[Job], list[str]]
 def vllm(job: Job) -> list[str]:
     return [
         str(job.peers / "vllm/bin/vllm"), "bench", "serve", "--backend", "openai-chat",
-        "--base-url", job.url, "--endpoint", "/v1/chat/completions", "--model", "truth",
+        "--base-url", job.url, "--endpoint", CHAT_PATH, "--model", "truth",
         "--tokenizer", str(job.peers / "tiny"), "--dataset-name", "random",
         "--random-input-len", "1024", "--random-output-len", str(TOKENS),
         "--num-prompts", str(job.requests), "--max-concurrency", str(job.concurrency),

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import httpx
 
+from pytest_gptoss.model.paths import CHAT_PATH
 from pytest_gptoss.model.resources import acceptance_tests
 from pytest_gptoss.scenarios.prompts import load_shipped
 from pytest_gptoss.servers.embedded import start_pair
@@ -93,7 +94,7 @@ async def _bare(urls: Mapping[str, str]) -> float:
     async def ask(url: str) -> None:
         async with httpx.AsyncClient(base_url=url, timeout=120) as client:
             for body in bodies:
-                async with client.stream("POST", "/v1/chat/completions", json=body) as response:
+                async with client.stream("POST", CHAT_PATH, json=body) as response:
                     async for line in response.aiter_lines():
                         if line.startswith("data: {"):
                             json.loads(line[6:])

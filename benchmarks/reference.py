@@ -22,13 +22,14 @@ from pathlib import Path
 
 import httpx
 
+from pytest_gptoss.model.gptoss import FIRST_CONTROL_TOKEN
+from pytest_gptoss.model.paths import COMPLETIONS_PATH
 from pytest_gptoss.servers.embedded import start_reference
 from pytest_gptoss.servers.process import ServerProcess
 
 PROMPT_TOKENS, OUTPUT_TOKENS = 1024, 256
 STREAMS = 16
 ROUNDS = 10
-ORDINARY_TOKENS = 199_998
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ async def measure(server: ServerProcess) -> tuple[list[Answer], list[Answer]]:
 
 async def ask(client: httpx.AsyncClient, chance: random.Random) -> Answer:
     body = {
-        "prompt": [chance.randrange(ORDINARY_TOKENS) for _ in range(PROMPT_TOKENS)],
+        "prompt": [chance.randrange(FIRST_CONTROL_TOKEN) for _ in range(PROMPT_TOKENS)],
         "max_tokens": OUTPUT_TOKENS,
         "temperature": 0,
         "ignore_eos": True,
@@ -103,7 +104,7 @@ async def ask(client: httpx.AsyncClient, chance: random.Random) -> Answer:
     }
     stamps: list[float] = []
     sent = time.monotonic()
-    async with client.stream("POST", "/v1/completions", json=body) as response:
+    async with client.stream("POST", COMPLETIONS_PATH, json=body) as response:
         response.raise_for_status()
         async for line in response.aiter_lines():
             arrived = time.monotonic()

@@ -2,16 +2,8 @@
 
 import pytest
 
-from pytest_gptoss.model.harmony import (
-    CALL,
-    CHANNEL,
-    END,
-    MESSAGE,
-    RETURN,
-    START,
-    ends_in_header,
-    harmony_messages,
-)
+from pytest_gptoss.model.gptoss import CALL, CHANNEL, END, MESSAGE, RETURN, START
+from pytest_gptoss.model.harmony import ends_in_header, harmony_messages
 from pytest_gptoss.model.token_text import text_of, token_bytes
 
 ANALYSIS, FINAL, ASSISTANT = 35644, 17196, 173781

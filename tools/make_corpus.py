@@ -38,15 +38,16 @@ from openai_harmony import (
 )
 from tiny import domain
 
+from pytest_gptoss.model.gptoss import CALL, MESSAGE, RETURN
 from pytest_gptoss.model.inputs import Prompt
+from pytest_gptoss.model.paths import COMPLETIONS_PATH
 from pytest_gptoss.scenarios import prompts, prose
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 TEXTS = FIXTURES / "corpus" / "texts"
 START_DATE = "2026-01-01"
 MAX_TOKENS = 256
-MESSAGE_TOKEN = 200008
-STOP_TOKENS = (200002, 200012)
+STOP_TOKENS = (RETURN, CALL)
 
 Entry = dict[str, Any]
 
@@ -241,7 +242,7 @@ def sequence(id: str, tags: list[str], token_ids: list[int], first: int) -> Entr
 def prose_tokens(seed: int, size: int, language: domain.Language) -> tuple[list[int], int]:
     """Encode ``size`` sentences as a user's message, still open at its end, and say where they begin."""
     frame = conversation([("user", "")])
-    start = len(frame) - frame[::-1].index(MESSAGE_TOKEN)
+    start = len(frame) - frame[::-1].index(MESSAGE)
     return frame[:start] + tokens(prose.text(seed, size, language)), start
 
 
@@ -289,7 +290,7 @@ def _answer(client: httpx.Client, model: str, prompt: Prompt) -> list[int]:
         "temperature": 0,
         "return_token_ids": True,
     }
-    choice = client.post("/v1/completions", json=request).raise_for_status().json()["choices"][0]
+    choice = client.post(COMPLETIONS_PATH, json=request).raise_for_status().json()["choices"][0]
     return list(choice["token_ids"])
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pytest_gptoss.cli.accepting import PASSED_ON, accept
 from pytest_gptoss.cli.command import Command
+from pytest_gptoss.model.load_names import level_name
 
 __all__ = ["COMMAND"]
 
@@ -34,7 +35,7 @@ def _run(known: argparse.Namespace, rest: Sequence[str]) -> int:
 def _rows_of(levels: str) -> list[str]:
     """Pytest's arguments that select the rows of these levels; none where no level is named."""
     parts = [part.strip() for part in levels.split(",")]
-    named = [f".c{int(part):02d}]" for part in parts if part.isascii() and part.isdigit()]
+    named = [f".{level_name(int(part))}]" for part in parts if part.isascii() and part.isdigit()]
     return ["-k", " or ".join(named)] if named else []
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pytest_gptoss.cli.command import FAILED, Command
 from pytest_gptoss.cli.numbers import number, whole_number
+from pytest_gptoss.model.gptoss import CONTEXT
 
 __all__ = ["COMMAND"]
 
@@ -15,7 +16,9 @@ __all__ = ["COMMAND"]
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device-memory", required=True, metavar="GB", help="memory of one card, 10^9 bytes")
     parser.add_argument("--cards", default="1", metavar="N", help="how many cards there are (default 1)")
-    parser.add_argument("--context", default="131072", metavar="N", help="--max-model-len (default 131072)")
+    parser.add_argument(
+        "--context", default=str(CONTEXT), metavar="N", help=f"--max-model-len (default {CONTEXT})"
+    )
     parser.add_argument("--max-num-seqs", default="16", metavar="N", help="requests at once (default 16)")
     parser.add_argument(
         "--gpu-memory-utilization", default="0.9", metavar="SHARE", help="share of a card vLLM may take"

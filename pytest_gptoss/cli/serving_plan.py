@@ -30,6 +30,7 @@ from pathlib import Path
 
 from pytest_gptoss.judge.metrics.capability import PARSER_FLAGS
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.gptoss import CONTEXT, SLIDING_WINDOW, VOCABULARY_SIZE
 from pytest_gptoss.model.json_type import Json
 
 __all__ = [
@@ -85,7 +86,7 @@ GUIDE: Mapping[int, tuple[float, float]] = {1: (40, 48), 2: (24, 28), 8: (8, 10)
 class Architecture:
     """A GPT-OSS model's sizes, as its ``config.json`` has them; the defaults are the 20B model's."""
 
-    vocab_size: int = 201_088
+    vocab_size: int = VOCABULARY_SIZE
     hidden_size: int = 2880
     intermediate_size: int = 2880
     num_hidden_layers: int = 24
@@ -93,9 +94,9 @@ class Architecture:
     num_key_value_heads: int = 8
     head_dim: int = 64
     num_local_experts: int = 32
-    sliding_window: int = 128
+    sliding_window: int = SLIDING_WINDOW
     sliding_layers: int = 12
-    max_position_embeddings: int = 131_072
+    max_position_embeddings: int = CONTEXT
     mxfp4: bool = True
 
     @property

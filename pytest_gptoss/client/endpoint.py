@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.key_variables import KEY_VARIABLE
 from pytest_gptoss.model.urls import server_root
 
 __all__ = ["Endpoint", "Secret"]
@@ -29,7 +30,7 @@ class Secret:
         if not _KEY_TEXT.fullmatch(stripped):
             raise UsageError(
                 f"an API key of {len(stripped)} characters: it must be visible ASCII without spaces, "
-                "as an HTTP header carries it; set GPTOSS_<ROLE>_API_KEY anew"
+                f"as an HTTP header carries it; set {KEY_VARIABLE} anew"
             )
         self._value = stripped
 

@@ -29,6 +29,8 @@ from pytest_gptoss.model.errors import (
     TlsError,
     UnknownHost,
 )
+from pytest_gptoss.model.key_variables import key_variable
+from pytest_gptoss.model.paths import POOLING_PATH
 from pytest_gptoss.model.subjects import Role
 
 __all__ = ["Interpreter"]
@@ -48,7 +50,7 @@ class Interpreter:
     @property
     def key_variable(self) -> str:
         """The environment variable that holds this role's API key."""
-        return f"GPTOSS_{self.role.upper()}_API_KEY"
+        return key_variable(self.role)
 
     @property
     def model_option(self) -> str:
@@ -160,7 +162,7 @@ class Interpreter:
         too_many = _LOGPROBS_TOO_MANY.search(said)
         if too_many:
             return f"serve with --max-logprobs {too_many[1]} or more"
-        if status in (404, 405) and not page and path == "/pooling":
+        if status in (404, 405) and not page and path == POOLING_PATH:
             return (
                 "this server computes no hidden states: start one with --runner pooling and name it with "
                 f"--gptoss-hidden-{self.role}"

@@ -19,7 +19,7 @@ from pytest_gptoss.client.stream_checks import (
 from pytest_gptoss.client.stream_event import StreamEvent, Usage, read_event
 from pytest_gptoss.model.arrays import FloatArray
 from pytest_gptoss.model.errors import DialectError
-from pytest_gptoss.model.harmony import CALL, RETURN
+from pytest_gptoss.model.gptoss import CALL, RETURN
 from pytest_gptoss.model.inputs import Message
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Generation, ToolCall, TopLogprobs

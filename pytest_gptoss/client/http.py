@@ -35,14 +35,11 @@ from pytest_gptoss.client.whole import whole_body, whole_generation
 from pytest_gptoss.model.errors import DialectError, RequestError, StatusError
 from pytest_gptoss.model.inputs import Prompt, TokenSequence
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.paths import CHAT_PATH, COMPLETIONS_PATH, POOLING_PATH
 from pytest_gptoss.model.results import Generation, HiddenStates, ScoredSequence
 from pytest_gptoss.model.subjects import Role
 
 __all__ = ["ServedModel", "Timeouts", "VllmClient"]
-
-CHAT = "/v1/chat/completions"
-COMPLETIONS = "/v1/completions"
-POOLING = "/pooling"
 
 _ANSWER_BYTES = 2**20
 _SCORE_BYTES = 8 * 2**10
@@ -128,7 +125,7 @@ class VllmClient:
         ``more`` are further fields of the request: tools, reasoning effort.
         """
         return await self._generate(
-            CHAT,
+            CHAT_PATH,
             {**chat_body(prompt.messages, max_tokens=max_tokens, top=top_logprobs), **(more or {})},
             prompt_id=prompt.id,
             prompt_tokens=estimated_tokens(prompt.messages),
@@ -147,7 +144,7 @@ class VllmClient:
         """
         watch = _Stopwatch(StreamedGeneration(max_tokens))
         generation = await self._generate(
-            CHAT,
+            CHAT_PATH,
             chat_body(prompt.messages, max_tokens=max_tokens, top=None),
             prompt_id=prompt.id,
             prompt_tokens=estimated_tokens(prompt.messages),
@@ -165,11 +162,11 @@ class VllmClient:
         """Answer greedily in one piece, not streamed, without log-probabilities."""
         body = whole_body(chat_body(prompt.messages, max_tokens=max_tokens, top=None))
         answer = await self._channel.post(
-            CHAT,
+            CHAT_PATH,
             self._addressed({**body, **(more or {})}),
             wait=self.timeouts.until_whole_answer(estimated_tokens(prompt.messages)),
         )
-        with self._channel.placed(self._channel.where("POST", CHAT)):
+        with self._channel.placed(self._channel.where("POST", CHAT_PATH)):
             generation = whole_generation(answer.json(), prompt_id=prompt.id, max_tokens=max_tokens)
             self._channel.refuse_key(*_texts(generation))
             return generation
@@ -194,7 +191,7 @@ class VllmClient:
 
         body = completion_body(token_ids, max_tokens=max_tokens, top=None)
         await self._channel.post_stream(
-            COMPLETIONS,
+            COMPLETIONS_PATH,
             self._addressed({**body, "ignore_eos": True, "stop_token_ids": []}),
             take=take,
             first=self.timeouts.until_first_token(len(token_ids)),
@@ -215,7 +212,7 @@ class VllmClient:
         it (without special tokens), ``reasoning`` is empty and there are no tool calls.
         """
         return await self._generate(
-            COMPLETIONS,
+            COMPLETIONS_PATH,
             completion_body(token_ids, max_tokens=max_tokens, top=top_logprobs),
             prompt_id=prompt_id,
             prompt_tokens=len(token_ids),
@@ -230,7 +227,7 @@ class VllmClient:
         The ids come first in the stream, so they are told even where the answer behind them breaks off.
         """
         return await self._prompt_alone(
-            CHAT,
+            CHAT_PATH,
             chat_body(prompt.messages, max_tokens=1, top=None),
             prompt_id=prompt.id,
             prompt_tokens=estimated_tokens(prompt.messages),
@@ -239,7 +236,7 @@ class VllmClient:
     async def render_ids(self, token_ids: tuple[int, ...], *, prompt_id: str) -> Generation:
         """Tell the ids that the server makes of a prompt of token ids; otherwise as ``render``."""
         return await self._prompt_alone(
-            COMPLETIONS,
+            COMPLETIONS_PATH,
             completion_body(token_ids, max_tokens=1, top=None),
             prompt_id=prompt_id,
             prompt_tokens=len(token_ids),
@@ -248,7 +245,7 @@ class VllmClient:
     async def force(self, prompt: tuple[int, ...], token: int, *, top: int = 20) -> float:
         """Tell the log-probability of ``token`` behind the prompt, in nats; one token is generated."""
         answer = await self._generate(
-            COMPLETIONS,
+            COMPLETIONS_PATH,
             forced_body(prompt, token, top=top),
             prompt_id="forced",
             prompt_tokens=len(prompt),
@@ -256,18 +253,18 @@ class VllmClient:
             top=top,
             cache_salt=None,
         )
-        with self._channel.placed(self._channel.where("POST", COMPLETIONS)):
+        with self._channel.placed(self._channel.where("POST", COMPLETIONS_PATH)):
             return forced_logprob(answer, token)
 
     async def score(self, sequence: TokenSequence, *, top: int = 20) -> ScoredSequence:
         """Score a sequence's tokens from ``sequence.first`` on, each given all before it."""
         answer = await self._channel.post(
-            COMPLETIONS,
+            COMPLETIONS_PATH,
             self._addressed(score_body(sequence, top=top)),
             wait=self.timeouts.until_whole_answer(len(sequence.token_ids)),
             longest=_ANSWER_BYTES + len(sequence.token_ids) * _SCORE_BYTES,
         )
-        with self._channel.placed(self._channel.where("POST", COMPLETIONS)):
+        with self._channel.placed(self._channel.where("POST", COMPLETIONS_PATH)):
             return scored_sequence(answer.json(), sequence, top=top)
 
     async def hidden(self, token_ids: tuple[int, ...], sequence_id: str) -> HiddenStates:
@@ -392,20 +389,20 @@ class VllmClient:
 
     async def _states_as_bytes(self, token_ids: tuple[int, ...], sequence_id: str) -> HiddenStates:
         answer = await self._pooled(token_ids, "bytes")
-        with self._channel.placed(self._channel.where("POST", POOLING)):
+        with self._channel.placed(self._channel.where("POST", POOLING_PATH)):
             return states_from_bytes(
                 answer.headers, answer.body, sequence_id=sequence_id, token_ids=token_ids
             )
 
     async def _states_as_numbers(self, token_ids: tuple[int, ...], sequence_id: str) -> HiddenStates:
         answer = await self._pooled(token_ids, "float")
-        with self._channel.placed(self._channel.where("POST", POOLING)):
+        with self._channel.placed(self._channel.where("POST", POOLING_PATH)):
             require_numbers(answer.body, len(token_ids))
             return states_from_json(answer.json(), sequence_id=sequence_id, token_ids=token_ids)
 
     async def _pooled(self, token_ids: tuple[int, ...], encoding: Encoding) -> Answer:
         return await self._channel.post(
-            POOLING,
+            POOLING_PATH,
             self._addressed(hidden_body(token_ids, encoding)),
             wait=self.timeouts.until_whole_answer(len(token_ids)),
             longest=min(_ANSWER_BYTES + len(token_ids) * _STATE_BYTES[encoding], _STATES_BYTES[encoding]),

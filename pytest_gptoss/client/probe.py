@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
-from itertools import islice
 from typing import TypeVar
 
 from pytest_gptoss.client.http import ServedModel, VllmClient
+from pytest_gptoss.client.metrics_page import metric_names
 from pytest_gptoss.model.errors import ConnectError, RequestError, RequestTimeout, StatusError, TlsError
 from pytest_gptoss.model.inputs import Message, Prompt, TokenSequence
 from pytest_gptoss.model.results import Generation
 from pytest_gptoss.model.subjects import Capabilities, Device, Role
 
-__all__ = ["counters", "probe"]
+__all__ = ["probe"]
 
 Result = TypeVar("Result")
 
@@ -21,8 +20,6 @@ _PROMPT = Prompt("probe", (Message("user", "Hi"),))
 _TOKENS = (976, 4853)
 """"The quick" in o200k; small enough for any vocabulary."""
 _TEXT = "The quick"
-_COUNTER = re.compile(r"^([A-Za-z_:][\w:]{0,80})(?:\{[^}\n]*\})? \S", re.MULTILINE)
-_COUNTERS_SHOWN = 3
 
 
 async def probe(
@@ -85,7 +82,9 @@ async def _capabilities(client: VllmClient) -> Capabilities:
     tokens = await _attempt(notes, "tokenize", lambda: client.tokenize(_TEXT))
     metrics = await _attempt(notes, "metrics", client.metrics_text)
     if metrics is not None and "vllm:" not in metrics:
-        held = ", ".join(map(client.scrubbed, counters(metrics))) or "nothing that Prometheus reads"
+        held = (
+            ", ".join(map(client.scrubbed, metric_names(metrics, most=3))) or "nothing that Prometheus reads"
+        )
         notes["metrics"] = (
             f"{client.endpoint.url('/metrics')} holds no vllm: counters but {held}: "
             "a router's or a gateway's? give the vLLM server's own address"
@@ -101,12 +100,6 @@ async def _capabilities(client: VllmClient) -> Capabilities:
         metrics="metrics" not in notes,
         notes=notes,
     )
-
-
-def counters(metrics: str) -> list[str]:
-    """Return the first few names in a text of ``/metrics``, which tell whose counters they are."""
-    names = dict.fromkeys(match[1] for match in _COUNTER.finditer(metrics))
-    return list(islice(names, _COUNTERS_SHOWN))
 
 
 async def _chat(client: VllmClient, notes: dict[str, str]) -> Generation | None:

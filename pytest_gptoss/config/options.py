@@ -25,7 +25,9 @@ from pytest_gptoss.config.option_types import (
     choice,
     whole_number,
 )
+from pytest_gptoss.model.gptoss import CONTEXT
 from pytest_gptoss.model.language import LANGUAGES
+from pytest_gptoss.model.paths import CHAT_PATH
 
 __all__ = ["DEFAULT_PROFILE", "GROUPS", "OPTION", "OPTIONS"]
 
@@ -42,7 +44,7 @@ _A_CPU = Need("cpu", "there is no cpu in this run; add --cpu-url URL or --gptoss
 _DEVICES = (
     Option(
         "--npu-url",
-        "server under test: root, .../v1 or .../v1/chat/completions; several with NAME=URL",
+        f"server under test: root, .../v1 or ...{CHAT_PATH}; several with NAME=URL",
         "[NAME=]URL",
         URL,
         _NO_SERVER,
@@ -296,11 +298,11 @@ _NEEDLES = (
     ),
     Option(
         "--gptoss-max-context-len",
-        "longest context to test, tokens (default 131072)",
+        f"longest context to test, tokens (default {CONTEXT})",
         "N",
         whole_number(1),
         _MEASURED,
-        default=131072,
+        default=CONTEXT,
     ),
 )
 

@@ -7,7 +7,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from pytest_gptoss.client.endpoint import Secret
 from pytest_gptoss.config.settings import Settings
@@ -22,8 +22,10 @@ from pytest_gptoss.diagnosis.signatures import (
 from pytest_gptoss.judge.facts import FactBook
 from pytest_gptoss.model.errors import DamagedFile, UsageError
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.key_variables import key_variable
 from pytest_gptoss.model.printable import printable
 from pytest_gptoss.model.results import BadRequest, LoadLevel, Measurement, NeedleAnswer
+from pytest_gptoss.model.subjects import Role
 from pytest_gptoss.run.probed import probed_devices
 from pytest_gptoss.run.store import Store
 from pytest_gptoss.scenarios.kinds import Preflight
@@ -203,8 +205,8 @@ def _error_texts(measurement: Measurement[Any]) -> Iterator[str]:
 
 def _without_keys(text: str) -> str:
     """A log's line without this run's API keys: some servers log how they were started."""
-    for role in ("NPU", "GPU", "CPU"):
-        key = os.environ.get(f"GPTOSS_{role}_API_KEY")
+    for role in get_args(Role):
+        key = os.environ.get(key_variable(role))
         if key:
             text = Secret(key).scrub(text)
     return text

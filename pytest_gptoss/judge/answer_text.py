@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_gptoss.judge.evidence import first_difference
+from pytest_gptoss.model.gptoss import FIRST_CONTROL_TOKEN
 from pytest_gptoss.model.harmony import HarmonyMessage, ends_in_header, harmony_messages
 from pytest_gptoss.model.results import Generation, NeedleAnswer
-from pytest_gptoss.model.token_text import NAMED, text_of
+from pytest_gptoss.model.token_text import text_of
 
 __all__ = ["PARSER_AT_FAULT", "AnswerText", "answer_text"]
 
@@ -17,7 +18,6 @@ PARSER_AT_FAULT = (
     "client is at fault, not the device"
 )
 
-_FIRST_SPECIAL = min(NAMED)
 _NO_CHARACTER = "\ufffd"
 _SHOWN = 40
 _BEFORE = 10
@@ -53,7 +53,7 @@ def answer_text(answer: Generation | NeedleAnswer) -> AnswerText:
         return AnswerText(answer.reasoning, answer.content)
     unseen = [each.text for each in messages if not each.visible and each.recipient is None]
     visible = [each.text for each in messages if each.visible]
-    raw = text_of([token for token in ids if token < _FIRST_SPECIAL])
+    raw = text_of([token for token in ids if token < FIRST_CONTROL_TOKEN])
     return AnswerText(
         "\n".join(unseen),
         "\n".join(visible),
@@ -72,7 +72,7 @@ def _departure(
     preambles and tools' messages into the one or the other. Ids that end in a header are left alone, and
     reserved ids, whose text is not defined.
     """
-    if ends_in_header(ids) or any(token >= _FIRST_SPECIAL for each in messages for token in each.body):
+    if ends_in_header(ids) or any(token >= FIRST_CONTROL_TOKEN for each in messages for token in each.body):
         return None
     plain = [each for each in messages if each.recipient is None]
     finals = [each for each in plain if each.channel == "final"]

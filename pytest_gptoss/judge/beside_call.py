@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 
 from pytest_gptoss.judge.answer_text import PARSER_AT_FAULT, answer_text
+from pytest_gptoss.model.gptoss import NAMED_TOKENS
 from pytest_gptoss.model.harmony import harmony_messages
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Generation, ToolCall
-from pytest_gptoss.model.token_text import NAMED
 
 __all__ = ["calls_by_ids", "fault_beside_call"]
 
@@ -53,7 +53,7 @@ def _faults(answer: Generation, call: ToolCall, choice: str) -> Iterator[str]:
     if answer.reasoning and _value(answer.reasoning) == _value(call.arguments):
         yield f"the reasoning is the call's arguments: {answer.reasoning[:_SHOWN]!r}"
     for field, text in (("content", answer.content), ("reasoning", answer.reasoning)):
-        control = next((name for name in NAMED.values() if name in text), None)
+        control = next((name for name in NAMED_TOKENS.values() if name in text), None)
         if control is not None:
             yield f"the {field} holds the control token {control}: {text[:_SHOWN]!r}"
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.verdicts import PRECISION_CONTRACT
 
 __all__ = ["configuration_matrix"]
 
 Rows = Sequence[Mapping[str, Json]]
 
-_FIGURES = ("inputs_identical", "token_match_rate", "hidden_cosine", "perplexity_diff", "rouge_l")
+_FIGURES = ("inputs_identical", *PRECISION_CONTRACT)
 _AGAINST_FIRST = {name: f"configuration.{name}" for name in _FIGURES}
 _AGAINST_GPU = {name: f"precision.{name}" for name in _FIGURES} | {"inputs_identical": "inputs.identical"}
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_gptoss.judge.answer_text import answer_text
+from pytest_gptoss.model.gptoss import NAMED_TOKENS
 from pytest_gptoss.model.harmony import harmony_messages
 from pytest_gptoss.model.results import NeedleAnswer
-from pytest_gptoss.model.token_text import NAMED, text_of
+from pytest_gptoss.model.token_text import text_of
 
 __all__ = ["garbage_of"]
 
@@ -87,7 +88,7 @@ def _without_text(ids: Sequence[int]) -> str:
         return "no text came, and the server withholds its token ids"
     if harmony_messages(ids):
         return f"no text in {len(ids)} tokens"
-    written = text_of([token for token in ids if token not in NAMED])
+    written = text_of([token for token in ids if token not in NAMED_TOKENS])
     if not written.strip():
         return f"no text in {len(ids)} tokens"
     return f"garbage: {len(ids)} tokens without a harmony message, they begin {written[:_SHOWN]!r}"

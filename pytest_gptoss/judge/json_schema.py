@@ -1,63 +1,43 @@
-"""Whether a value keeps a JSON Schema, for the small part of it that tool parameters use.
-
-Known keywords: type, properties, required, additionalProperties (false), enum, items. Another keyword
-is refused rather than overlooked: a check that ignores half of a schema proves nothing.
-"""
+"""Whether a tool call's arguments keep their JSON Schema: jsonschema finds the errors, this names them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from pytest_gptoss.model.json_type import Json
 
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
 __all__ = ["violations"]
 
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    "object": (dict,),
-    "array": (list,),
-    "string": (str,),
-    "boolean": (bool,),
-    "integer": (int,),
-    "number": (int, float),
-    "null": (type(None),),
-}
-_KNOWN = {"type", "properties", "required", "additionalProperties", "enum", "items", "description", "title"}
+
+def violations(arguments: Json, schema: Mapping[str, Json]) -> list[str]:
+    """Each way in which ``arguments`` break ``schema``, in words with its place; the outermost first."""
+    # Imported here: a run without tool calls does not need it.
+    from jsonschema import Draft202012Validator
+
+    errors = Draft202012Validator(schema).iter_errors(arguments)
+    ordered = sorted(errors, key=lambda error: len(error.absolute_path))
+    return list(dict.fromkeys(line for error in ordered for line in _lines(error)))
 
 
-def violations(value: Json, schema: Mapping[str, Json], place: str = "arguments") -> Iterator[str]:
-    """Each way in which ``value`` breaks ``schema``, in words.
-
-    Raises ValueError for a schema with a keyword that is not known here.
-    """
-    unknown = sorted(set(schema) - _KNOWN)
-    if unknown:
-        raise ValueError(f"schema keyword {unknown[0]!r} is not known: use {', '.join(sorted(_KNOWN))}")
-    kind = schema.get("type")
-    if kind is not None and not _is(value, kind):
-        yield f"{place} is no {kind}: {value!r}"
-        return
-    if "enum" in schema and value not in schema["enum"]:
-        yield f"{place} is {value!r}, not one of {schema['enum']}"
-    if isinstance(value, dict):
-        yield from _in_object(value, schema, place)
-    if isinstance(value, list) and "items" in schema:
-        for index, each in enumerate(value):
-            yield from violations(each, schema["items"], f"{place}[{index}]")
-
-
-def _is(value: Json, kind: str) -> bool:
-    if isinstance(value, bool) and kind != "boolean":
-        return False
-    return isinstance(value, _TYPES[kind])
-
-
-def _in_object(value: Mapping[str, Json], schema: Mapping[str, Json], place: str) -> Iterator[str]:
-    properties = schema.get("properties", {})
-    for name in schema.get("required", ()):
-        if name not in value:
-            yield f"{place} lack {name!r}"
-    for name, each in value.items():
-        if name in properties:
-            yield from violations(each, properties[name], f"{place}.{name}")
-        elif schema.get("additionalProperties") is False:
-            yield f"{place} hold {name!r}, which the schema does not know"
+def _lines(error: ValidationError) -> Iterator[str]:
+    place = f"arguments{error.json_path[1:]}"
+    value: Json = error.instance
+    rule: Json = error.validator_value
+    schema: Json = error.schema
+    if error.validator == "type":
+        yield f"{place} is no {rule}: {value!r}"
+    elif error.validator == "enum":
+        yield f"{place} is {value!r}, not one of {rule}"
+    elif error.validator == "required":
+        yield from (f"{place} lack {name!r}" for name in rule if name not in value)
+    elif error.validator == "additionalProperties" and rule is False:
+        known = schema.get("properties", {})
+        yield from (
+            f"{place} hold {name!r}, which the schema does not know" for name in value if name not in known
+        )
+    else:
+        yield f"{place}: {error.message}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from pytest_gptoss.judge.verdicts import number
 from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.load_names import level_name
 from pytest_gptoss.model.verdicts import Threshold
 
 __all__ = ["contradictions"]
@@ -26,7 +27,7 @@ def contradictions(thresholds: Iterable[Threshold], shapes: Mapping[int, LoadSha
         return []
     lines = []
     for concurrency, shape in sorted(shapes.items()):
-        level, later = f"c{concurrency:02d}", shape.max_tokens - 1
+        level, later = level_name(concurrency), shape.max_tokens - 1
         rates = [rows[name] for name in _rates(level) if name in rows]
         if not rates or later < 1:
             continue

@@ -32,8 +32,10 @@ from pytest_gptoss.judge.metrics import (
     tokens,
 )
 from pytest_gptoss.judge.metrics.performance import LATENCY_STATISTICS, RATE_STATISTICS
+from pytest_gptoss.model.gptoss import CONTEXT
+from pytest_gptoss.model.load_names import level_name
 from pytest_gptoss.model.results import Measurement
-from pytest_gptoss.model.verdicts import Estimate, Threshold
+from pytest_gptoss.model.verdicts import PRECISION_CONTRACT, Estimate, Threshold
 from pytest_gptoss.scenarios.kinds import (
     Drift,
     Feature,
@@ -73,7 +75,7 @@ NOISE_CONCURRENCY = 8
 
 NEEDLE_DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Where in the haystack a needle may lie."""
-NEEDLE_LENGTHS = (256, 512, 1024, 2048, 4096, 32_768, 65_536, 98_304, 131_072)
+NEEDLE_LENGTHS = (256, 512, 1024, 2048, 4096, 32_768, 65_536, 98_304, CONTEXT)
 """Prompt lengths of needle cells in tokens."""
 
 LOAD_LEVELS = (1, 4, 8, 16)
@@ -298,7 +300,7 @@ def _position_drift(longest: int) -> Metric:
 
 def load_metrics(concurrency: int) -> Mapping[str, Metric]:
     """Everything that can be gated of one load level, by name."""
-    level = Load("", concurrency).level
+    level = level_name(concurrency)
     sound = (f"performance.completed.{level}", f"performance.uncached.{level}")
 
     def trials(roles: Roles) -> Mapping[str, Scenario]:
@@ -560,14 +562,12 @@ _PRECISION = (
     Metric("leakage", leakage.leakage, _own_chat_answers, statistics=("count",)),
 )
 
-_OF_CONTRACT = ("token_match_rate", "hidden_cosine", "perplexity_diff", "rouge_l")
-
 _CONFIGURATION = tuple(
     _against_first(
         metric, rests_on=("configuration.inputs_identical",) if "inputs.identical" in metric.rests_on else ()
     )
     for metric in _PRECISION
-    if metric.name in ("inputs_identical", *_OF_CONTRACT)
+    if metric.name in ("inputs_identical", *PRECISION_CONTRACT)
 )
 """The precision contract once more, each device under test against the first of them."""
 

@@ -19,7 +19,7 @@ import importlib
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,8 @@ from typing import Any
 from pytest_gptoss.judge.registry import METRICS, NEEDLE_CELLS, Metric, load_metrics
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.load_names import LOAD_FIGURES, concurrency_of, level_name
 from pytest_gptoss.model.verdicts import Comparison, Threshold
-from pytest_gptoss.scenarios.kinds import Load
 
 __all__ = ["ADDED", "CHANGEABLE", "Profile", "ProfileWorkload", "load_profile", "profile_names"]
 
@@ -48,12 +48,9 @@ _RANGES = {"share": (0.0, 1.0), "F": (0.0, 1.0), "cosine": (-1.0, 1.0)}
 
 _HUGE = 1e300
 
-_LOAD_ROW = re.compile(r"performance\.([a-z0-9_]+)\.c([0-9]{2,})")
+_LOAD_ROW = re.compile(r"performance\.([a-z0-9_]+)\.(c[0-9]{2,})")
 _GATES: Mapping[str, tuple[Comparison, str]] = {
-    **dict.fromkeys(("ttft", "first_text", "tpot", "itl", "e2e", "client_delay"), ("<", "ms")),
-    "throughput": (">", "tok/s"),
-    "qps": (">", "req/s"),
-    "error_rate": ("<=", "share"),
+    each.name: (each.comparison, each.unit) for each in LOAD_FIGURES
 }
 """How a load figure is compared, and its unit, where the profile has no row for it."""
 
@@ -140,7 +137,7 @@ def _with_levels(table: Mapping[str, Threshold], levels: Iterable[int]) -> dict[
     """The table with what makes a level trustworthy, for each level that has no such rows."""
     full = dict(table)
     for concurrency in levels:
-        level = Load("", concurrency).level
+        level = level_name(concurrency)
         for figure in ("completed", "uncached"):
             like = next(row for row in table.values() if row.metric.startswith(f"{figure}."))
             row_id = f"performance.{figure}.{level}"
@@ -194,18 +191,18 @@ def _changed(table: Mapping[str, Threshold], path: Path, levels: list[int]) -> d
 
 
 def _load_row(
-    threshold_id: str, levels: Iterable[int], metrics: Mapping[str, Metric], where: str
+    threshold_id: str, levels: Sequence[int], metrics: Mapping[str, Metric], where: str
 ) -> Threshold | None:
     """A row for a load figure that the profile does not gate; None when there is no such figure."""
     found = _LOAD_ROW.fullmatch(threshold_id)
     if found is None or found[1] not in _GATES:
         return None
     comparison, unit = _GATES[found[1]]
-    level = Load("", int(found[2])).level
-    if level != f"c{found[2]}" or int(found[2]) not in levels:
-        known = ", ".join(Load("", each).level for each in levels)
+    level = found[2]
+    if concurrency_of(level) not in levels:
+        known = ", ".join(map(level_name, levels))
         raise UsageError(
-            f"{where}: c{found[2]} is no load level of this run, which has {known}: "
+            f"{where}: {level} is no load level of this run, which has {known}: "
             "correct it, or add the level with --gptoss-concurrency"
         )
     metric = f"{found[1]}.{level}"

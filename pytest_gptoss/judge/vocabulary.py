@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pytest_gptoss.model.gptoss import END, MESSAGE, START
 from pytest_gptoss.model.subjects import ServerFacts
 
 __all__ = ["IDS_OF_TEXTS", "TURN", "Unlike", "unlike"]
 
-TURN = (200006, 1428, 200008, 12194, 200007)
+TURN = (START, 1428, MESSAGE, 12194, END)
 """``<|start|>user<|message|>Hi<|end|>``: a part of every harmony prompt that asks "Hi"."""
 
 IDS_OF_TEXTS: Mapping[str, tuple[int, ...]] = {
     "<|start|>user<|message|>The quick brown fox: 上海, naïve, 7842<|end|>": (
-        200006, 1428, 200008, 976, 4853, 19705, 68347, 25, 61262, 11, 153475, 737, 11, 220, 43985, 17, 200007,
+        START, 1428, MESSAGE, 976, 4853, 19705, 68347, 25, 61262, 11, 153475, 737, 11, 220, 43985, 17, END,
     ),
 }  # fmt: skip
 """What o200k_harmony makes of the texts that servers are asked to tokenize. The control tokens tell it from

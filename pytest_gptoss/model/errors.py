@@ -9,12 +9,13 @@
     │   └── RequestError       one request failed
     │       ├── ConnectError       nothing answers at that address
     │       │   └── UnknownHost        no such host
-    │       ├── TlsError           the certificate does not convince
+    │       ├── TlsError           certificate verification failed, or the handshake
     │       ├── RequestTimeout     connect, first token, or the gap between tokens
     │       ├── StatusError        an HTTP status that is no success
     │       ├── StreamError        the stream broke, lacks its end, or carries an error event
     │       └── DialectError       a 200 whose body is not what vLLM says
     │           └── MiscountError      the server's counts of tokens do not follow the text
+    ├── StoreError             the run directory cannot be written, read or locked
     ├── MissingExtra           the HTML report needs packages that are not installed
     └── ReferenceServerError   a server of ours (reference, ground truth) cannot start
 
@@ -41,6 +42,7 @@ __all__ = [
     "RequestError",
     "RequestTimeout",
     "StatusError",
+    "StoreError",
     "StreamError",
     "TlsError",
     "UnknownHost",
@@ -145,6 +147,10 @@ class MissingExtra(GptossError):
         super().__init__(
             f"{package} is not installed: pip install 'pytest-gptoss[report]', then pytest-gptoss report DIR"
         )
+
+
+class StoreError(GptossError):
+    """The run directory cannot be written, read or locked."""
 
 
 class ReferenceServerError(GptossError):

@@ -6,29 +6,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_gptoss.model.token_text import NAMED, text_of
+from pytest_gptoss.model.gptoss import CALL, CHANNEL, END, END_OF_TEXT, MESSAGE, RETURN, START
+from pytest_gptoss.model.token_text import text_of
 
 __all__ = [
-    "CALL",
-    "CHANNEL",
-    "END",
-    "MESSAGE",
-    "RETURN",
-    "START",
     "HarmonyMessage",
     "ends_in_header",
     "harmony_messages",
 ]
 
-_IDS = {name: token_id for token_id, name in NAMED.items()}
-RETURN = _IDS["<|return|>"]
-CHANNEL = _IDS["<|channel|>"]
-START = _IDS["<|start|>"]
-END = _IDS["<|end|>"]
-MESSAGE = _IDS["<|message|>"]
-CALL = _IDS["<|call|>"]
-
-_ENDS = frozenset({END, RETURN, CALL, _IDS["<|endoftext|>"]})
+_ENDS = frozenset({END, RETURN, CALL, END_OF_TEXT})
 _BEGINS = frozenset({START, CHANNEL})
 _CHANNEL_NAME = re.compile(r"<\|channel\|>\s*([A-Za-z]*)")
 _RECIPIENT = re.compile(r"\bto=([^\s<]+)")

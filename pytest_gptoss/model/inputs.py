@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from pytest_gptoss.model.gptoss import CONTEXT
+
 __all__ = [
     "LoadEndpoint",
     "LoadShape",
@@ -70,7 +72,7 @@ class NeedleTask:
     expect: str = "7842"
     trials: int = 1
     seed: int = 0
-    max_context_len: int = 131072
+    max_context_len: int = CONTEXT
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
-from types import MappingProxyType
 
+from pytest_gptoss.model.gptoss import NAMED_TOKENS
 from pytest_gptoss.model.resources import fixture
 
-__all__ = ["NAMED", "text_of", "token_bytes", "token_text"]
-
-NAMED: Mapping[int, str] = MappingProxyType(
-    {
-        199_998: "<|startoftext|>",
-        199_999: "<|endoftext|>",
-        200_002: "<|return|>",
-        200_003: "<|constrain|>",
-        200_005: "<|channel|>",
-        200_006: "<|start|>",
-        200_007: "<|end|>",
-        200_008: "<|message|>",
-        200_012: "<|call|>",
-        200_018: "<|endofprompt|>",
-    }
-)
-"""The special tokens that have a name; all others from 199,998 on are reserved."""
+__all__ = ["text_of", "token_bytes", "token_text"]
 
 
 def token_text(token_id: int) -> str:
@@ -44,8 +28,8 @@ def text_of(token_ids: Sequence[int]) -> str:
 def token_bytes(token_id: int) -> bytes:
     """The bytes of a token; they need not be whole characters. Special ones are their names."""
     ranks = _ranks()
-    if token_id in NAMED:
-        return NAMED[token_id].encode()
+    if token_id in NAMED_TOKENS:
+        return NAMED_TOKENS[token_id].encode()
     if not 0 <= token_id < len(ranks):
         return f"<|reserved_{token_id}|>".encode()
     return base64.b64decode(ranks[token_id].split()[0])

@@ -7,10 +7,12 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.key_variables import key_variable
+from pytest_gptoss.model.paths import CHAT_PATH, COMPLETIONS_PATH
 
 __all__ = ["server_root"]
 
-_PASTED_ENDINGS = ("/v1/chat/completions", "/v1/completions", "/v1")
+_PASTED_ENDINGS = (CHAT_PATH, COMPLETIONS_PATH, "/v1")
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _URL_TEXT = re.compile(r"[!-~]+")
 _SHOWN = 120
@@ -45,7 +47,8 @@ def _split(value: str) -> SplitResult:
         raise _refused(value, "has another scheme than http and https: vLLM serves these two")
     if "@" in parts.netloc:
         raise _refused(
-            value, "holds credentials: leave them out and set GPTOSS_NPU_API_KEY (or _GPU_, _CPU_) instead"
+            value,
+            f"holds credentials: leave them out and set {key_variable('npu')} (or _GPU_, _CPU_) instead",
         )
     if "?" in value or "#" in value:
         raise _refused(value, "has a query or a fragment: give the server's root alone")

@@ -11,6 +11,7 @@ from pytest_gptoss.model.json_type import Json
 __all__ = [
     "BY_HOOK",
     "FAMILIES",
+    "PRECISION_CONTRACT",
     "TIERS",
     "Comparison",
     "Estimate",
@@ -23,6 +24,9 @@ __all__ = [
 FAMILIES = ("preflight", "precision", "needle", "performance", "capability")
 TIERS = ("contract", "assurance")
 Tier: TypeAlias = Literal["contract", "assurance", "info"]
+
+PRECISION_CONTRACT = ("token_match_rate", "hidden_cosine", "perplexity_diff", "rouge_l")
+"""The metrics of the acceptance guide's precision table, in its order."""
 
 Status: TypeAlias = Literal["PASS", "FAIL", "INVALID", "WAIVED", "SKIPPED"]
 

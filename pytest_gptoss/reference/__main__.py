@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pytest_gptoss.model.errors import GptossError, ReferenceServerError, UsageError
+from pytest_gptoss.model.key_variables import VLLM_KEY_VARIABLE
 from pytest_gptoss.reference import defects
 from pytest_gptoss.servers import lifetime
 
@@ -89,7 +90,7 @@ def _run(options: argparse.Namespace, listener: socket.socket, began: float) -> 
             print(json.dumps(ready), flush=True)
 
     config = uvicorn.Config(
-        create_app(service, api_key=os.environ.get("VLLM_API_KEY") or None),
+        create_app(service, api_key=os.environ.get(VLLM_KEY_VARIABLE) or None),
         loop="asyncio",
         lifespan="off",
         ws="none",
@@ -186,7 +187,7 @@ def _serve_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m pytest_gptoss.reference",
         description="Serve a GPT-OSS checkpoint with transformers on the CPU, in vLLM's HTTP dialect. "
-        "The API key, if one is wanted, comes from the environment: VLLM_API_KEY.",
+        f"The API key, if one is wanted, comes from the environment: {VLLM_KEY_VARIABLE}.",
         epilog="'python -m pytest_gptoss.reference export DIR' writes the tiny model for real vLLM.",
     )
     add: Any = parser.add_argument

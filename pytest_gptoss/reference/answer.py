@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from pytest_gptoss.reference.tokens import CALL, END, MESSAGE, RETURN, START, STOP_IDS, decode, encoding
+from pytest_gptoss.model.gptoss import CALL, END, MESSAGE, RETURN, START, STOP_IDS
+from pytest_gptoss.reference.tokens import decode, encoding
 
 __all__ = ["Answer", "Delta", "Kind", "Part"]
 
@@ -157,6 +158,6 @@ class Answer:
 
 def _without_stop(token_ids: Sequence[int]) -> str:
     kept: Any = list(token_ids)
-    while kept and kept[-1] in STOP_IDS | {END}:
+    while kept and kept[-1] in (*STOP_IDS, END):
         kept.pop()
     return decode(kept)

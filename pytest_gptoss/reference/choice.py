@@ -7,11 +7,12 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from pytest_gptoss.model.gptoss import RETURN
 from pytest_gptoss.reference.generation import GenerationStream, GenerationToken, Guide, TokenLogprobs
 from pytest_gptoss.reference.parameters import Parameters
 from pytest_gptoss.reference.service import Service
 from pytest_gptoss.reference.stop_strings import StopStrings
-from pytest_gptoss.reference.tokens import RETURN, GrowingText
+from pytest_gptoss.reference.tokens import GrowingText
 
 __all__ = ["Choice", "Step", "side_by_side"]
 

@@ -8,13 +8,11 @@ from typing import Any
 
 from safetensors.torch import save_file
 
+from pytest_gptoss.model.gptoss import END_OF_TEXT, NAMED_TOKENS, RETURN, START_OF_TEXT, STOP_IDS
 from pytest_gptoss.model.resources import fixture
 from pytest_gptoss.reference import checkpoint, tokenizer
 
-__all__ = ["STOP_IDS", "export"]
-
-STOP_IDS = (200_002, 199_999, 200_012)
-"""Where generation ends: <|return|>, <|endoftext|>, <|call|>."""
+__all__ = ["export"]
 
 _RANKS = "o200k_base.tiktoken"
 
@@ -51,10 +49,10 @@ def _in_both_spellings(config: dict[str, Any]) -> dict[str, Any]:
 
 def _generation_config() -> dict[str, Any]:
     return {
-        "bos_token_id": 199_998,
+        "bos_token_id": START_OF_TEXT,
         "do_sample": True,
         "eos_token_id": list(STOP_IDS),
-        "pad_token_id": 199_999,
+        "pad_token_id": END_OF_TEXT,
     }
 
 
@@ -62,14 +60,13 @@ def _write_tokenizer(directory: Path, *, max_length: int) -> None:
     tokenizer.build(tokenizer.read_ranks(fixture("tiny-gpt-oss", _RANKS))).save(
         str(directory / "tokenizer.json")
     )
-    named = tokenizer.NAMED
     _write(
         directory / "tokenizer_config.json",
         {
             "tokenizer_class": "PreTrainedTokenizerFast",
-            "bos_token": named[199_998],
-            "eos_token": named[200_002],
-            "pad_token": named[199_999],
+            "bos_token": NAMED_TOKENS[START_OF_TEXT],
+            "eos_token": NAMED_TOKENS[RETURN],
+            "pad_token": NAMED_TOKENS[END_OF_TEXT],
             "model_input_names": ["input_ids", "attention_mask"],
             "model_max_length": max_length,
             "clean_up_tokenization_spaces": False,

@@ -10,19 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pytest_gptoss.model.gptoss import CALL, CHANNEL, CONSTRAIN, END, MESSAGE, START
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.reference.json_prefix import progress
-from pytest_gptoss.reference.tokens import (
-    CALL,
-    CHANNEL,
-    CONSTRAIN,
-    END,
-    MESSAGE,
-    START,
-    decode,
-    encode,
-    is_special,
-)
+from pytest_gptoss.reference.tokens import decode, encode, is_special
 
 __all__ = ["GuidedCall"]
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_gptoss.model.gptoss import STOP_IDS, VOCABULARY_SIZE
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.reference.api_errors import bad_request, bad_value, invalid
 from pytest_gptoss.reference.fields import Fields
 from pytest_gptoss.reference.generation import GenerationRequest, Guide
-from pytest_gptoss.reference.tokens import STOP_IDS
 
 __all__ = ["MAX_LOGPROBS", "Parameters", "read_parameters"]
 
 MAX_LOGPROBS = 20
 
-_VOCABULARY = 201088
 _LARGEST_SEED = 2**63 - 1
 _MOST_CHOICES = 64
 
@@ -84,7 +83,7 @@ class Parameters:
             top_p=self.top_p,
             seed=None if self.seed is None else self.seed + choice,
             # The engine's own ignore_eos would also silence the ids that the client itself asked for.
-            stop_token_ids=ends if self.ignore_eos else ends | STOP_IDS,
+            stop_token_ids=ends if self.ignore_eos else ends.union(STOP_IDS),
             allowed_token_ids=frozenset(self.allowed_token_ids),
             logprobs=self.logprobs,
             prompt_logprobs=self.prompt_logprobs,
@@ -135,7 +134,7 @@ def _allowed_token_ids(fields: Fields) -> tuple[int, ...]:
     allowed = fields.integers("allowed_token_ids")
     if not allowed and fields.raw("allowed_token_ids") is not None:
         raise bad_value("allowed_token_ids is not None and empty!", param="allowed_token_ids", value=[])
-    unknown = [token_id for token_id in allowed if not 0 <= token_id < _VOCABULARY]
+    unknown = [token_id for token_id in allowed if not 0 <= token_id < VOCABULARY_SIZE]
     if unknown:
         message = "allowed_token_ids contains out-of-vocab token id!"
         raise bad_value(message, param="allowed_token_ids", value=unknown)
@@ -166,9 +165,9 @@ def _check(given: Parameters) -> None:
     if "" in given.stop:
         raise bad_request("stop cannot contain an empty string.")
     for token_id in given.stop_token_ids:
-        if not 0 <= token_id < _VOCABULARY:
+        if not 0 <= token_id < VOCABULARY_SIZE:
             raise bad_value(
-                f"stop_token_ids must hold ids from 0 to {_VOCABULARY - 1}, got {token_id}.",
+                f"stop_token_ids must hold ids from 0 to {VOCABULARY_SIZE - 1}, got {token_id}.",
                 param="stop_token_ids",
                 value=token_id,
             )
@@ -195,7 +194,7 @@ def _check_count(what: str, param: str, count: int | None) -> None:
         return
     if count < -1:
         raise bad_value(f"`{param}` must be a positive value or -1.", param=param, value=count)
-    asked = _VOCABULARY if count == -1 else count
+    asked = VOCABULARY_SIZE if count == -1 else count
     message = f"{what} of {asked}, which is greater than max allowed: {MAX_LOGPROBS}"
     raise bad_value(message, param=param, value=asked)
 

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.paths import CHAT_PATH, COMPLETIONS_PATH, POOLING_PATH
 from pytest_gptoss.reference import metrics
 from pytest_gptoss.reference.api_errors import ApiError
 from pytest_gptoss.reference.chat import complete_chat, render_chat
@@ -42,11 +43,11 @@ def create_app(service: Service, *, api_key: str | None = None) -> ASGIApp:
             Route("/metrics", _guarded(_metrics), methods=["GET"]),
             Route("/tokenize", _guarded(tokenize), methods=["POST"]),
             Route("/detokenize", _guarded(detokenize), methods=["POST"]),
-            Route("/pooling", _guarded(pool), methods=["POST"]),
+            Route(POOLING_PATH, _guarded(pool), methods=["POST"]),
             Route("/v1/models", _guarded(_models), methods=["GET"]),
-            Route("/v1/completions", _guarded(complete_text), methods=["POST"]),
-            Route("/v1/chat/completions", _guarded(complete_chat), methods=["POST"]),
-            Route("/v1/chat/completions/render", _guarded(render_chat), methods=["POST"]),
+            Route(COMPLETIONS_PATH, _guarded(complete_text), methods=["POST"]),
+            Route(CHAT_PATH, _guarded(complete_chat), methods=["POST"]),
+            Route(f"{CHAT_PATH}/render", _guarded(render_chat), methods=["POST"]),
         ],
         exception_handlers={HTTPException: _router_error},
     )

@@ -12,12 +12,9 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from pytest_gptoss.model.token_text import NAMED
+from pytest_gptoss.model.gptoss import FIRST_CONTROL_TOKEN, NAMED_TOKENS, VOCABULARY_SIZE
 
-__all__ = ["CHAT_TEMPLATE", "NAMED", "VOCABULARY_SIZE", "build", "read_ranks", "special_tokens"]
-
-VOCABULARY_SIZE = 201_088
-_FIRST_SPECIAL = 199_998
+__all__ = ["CHAT_TEMPLATE", "build", "read_ranks", "special_tokens"]
 
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"
@@ -55,7 +52,10 @@ def read_ranks(file: Path) -> dict[bytes, int]:
 
 def special_tokens() -> list[str]:
     """The text of every id from 199,998 to the end of the vocabulary, in order."""
-    return [NAMED.get(number, f"<|reserved_{number}|>") for number in range(_FIRST_SPECIAL, VOCABULARY_SIZE)]
+    return [
+        NAMED_TOKENS.get(number, f"<|reserved_{number}|>")
+        for number in range(FIRST_CONTROL_TOKEN, VOCABULARY_SIZE)
+    ]
 
 
 def build(ranks: Mapping[bytes, int]) -> Tokenizer:

@@ -8,18 +8,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from pytest_gptoss.model.gptoss import FIRST_CONTROL_TOKEN
 from pytest_gptoss.model.resources import fixture
 
 __all__ = [
-    "CALL",
-    "CHANNEL",
-    "CONSTRAIN",
-    "END",
-    "END_OF_TEXT",
-    "MESSAGE",
-    "RETURN",
-    "START",
-    "STOP_IDS",
     "GrowingText",
     "byte_level",
     "bytes_of",
@@ -29,20 +21,6 @@ __all__ = [
     "is_special",
     "text_of",
 ]
-
-END_OF_TEXT = 199999
-RETURN = 200002
-CONSTRAIN = 200003
-CHANNEL = 200005
-START = 200006
-END = 200007
-MESSAGE = 200008
-CALL = 200012
-
-STOP_IDS = frozenset({RETURN, END_OF_TEXT, CALL})
-"""What ends an answer, as the generation config of GPT-OSS lists it."""
-
-_FIRST_SPECIAL = 199998
 
 
 @lru_cache(maxsize=1)
@@ -58,7 +36,7 @@ def encoding() -> Any:
 
 def is_special(token_id: int) -> bool:
     """Whether an id is a control token, as ``<|start|>``."""
-    return token_id >= _FIRST_SPECIAL
+    return token_id >= FIRST_CONTROL_TOKEN
 
 
 def encode(text: str) -> list[int]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.load_names import GUIDE_FIGURES
 from pytest_gptoss.report.load_tables import levels
 from pytest_gptoss.report.tables import Cell, Table, forks, npus, size
 from pytest_gptoss.report.wording import Wording
@@ -181,12 +182,8 @@ def needle_chart(document: Document, say: Wording) -> Chart | None:
 
 # -- performance ------------------------------------------------------------------------------
 
-_BY_CONCURRENCY = (
-    ("ttft", "ttft_ms", "ms"),
-    ("tpot", "tpot_ms", "ms"),
-    ("throughput", "throughput_tok_s", "tok_s"),
-    ("qps", "qps", "qps"),
-)
+_AXES = {"ms": "ms", "tok/s": "tok_s", "req/s": "qps"}
+"""The wording of an axis by its unit."""
 
 
 def load_charts(document: Document, say: Wording) -> list[Chart]:
@@ -196,8 +193,10 @@ def load_charts(document: Document, say: Wording) -> list[Chart]:
         return []
     charts = [
         chart
-        for name, key, axis in _BY_CONCURRENCY
-        for chart in _by_concurrency(document, measured, say, name=name, key=key, axis=axis)
+        for each in GUIDE_FIGURES
+        for chart in _by_concurrency(
+            document, measured, say, name=each.name, key=str(each.key), axis=_AXES[each.unit]
+        )
     ]
     for name, key in (("ttft_dist", "ttft_ms"), ("itl_dist", "itl_ms")):
         charts += _distribution(measured, name, key, say)

@@ -9,6 +9,7 @@ from functools import partial
 from pytest_gptoss.judge.accounting import SEVERAL_TOKENS
 from pytest_gptoss.judge.verdicts import fixed, percent
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.load_names import GUIDE_FIGURES, LOAD_FIGURES
 from pytest_gptoss.report.instrument import calibrated
 from pytest_gptoss.report.standing import worst
 from pytest_gptoss.report.tables import Cell, Table, npus, verdict_cell
@@ -19,10 +20,7 @@ __all__ = ["LATENCIES", "instrument_table", "levels", "load_tables"]
 Document = Mapping[str, Json]
 Row = Mapping[str, Json]
 
-LATENCIES: Mapping[str, str] = {
-    "ttft_ms": "TTFT", "first_text_ms": "TTFT (text)", "tpot_ms": "TPOT", "itl_ms": "ITL", "e2e_ms": "E2E",
-    "client_delay_ms": "client delay",
-}  # fmt: skip
+LATENCIES: Mapping[str, str] = {each.key: each.title for each in LOAD_FIGURES if each.key and each.title}
 _STATISTICS = ("mean", "p50", "p90", "p95", "p99", "max")
 _GUIDE = (1, 4, 8, 16)
 """The levels of the guide's table, shown open when a run knows of no others."""
@@ -39,10 +37,7 @@ def _rate(level: Row | None, key: str) -> float | None:
 
 
 _FIGURES: Mapping[str, Callable[[Row | None], float | None]] = {
-    "ttft": partial(_median, key="ttft_ms"),
-    "tpot": partial(_median, key="tpot_ms"),
-    "throughput": partial(_rate, key="throughput_tok_s"),
-    "qps": partial(_rate, key="qps"),
+    each.name: partial(_median if each.title else _rate, key=str(each.key)) for each in GUIDE_FIGURES
 }
 """The guide's figures of a level, by their names in threshold ids."""
 
@@ -87,7 +82,7 @@ def _by_concurrency(document: Document, device: str, say: Wording, *, judged: bo
                 _status(verdicts, say) if judged else Cell(say("status.SHOWN"), status="SHOWN"),
             )
         )
-    heads = ("concurrency", "ttft", "tpot", "throughput", "qps", "status")
+    heads = ("concurrency", *_FIGURES, "status")
     title = say("section.performance")
     alone = judged and len(npus(document)) == 1
     return Table(

@@ -1,7 +1,8 @@
 """The run directory: what was measured, kept so that nothing is lost and nothing is measured twice.
 
-Files are written aside and renamed, so a reader sees a whole file or none; one lock serialises all
-measuring across processes (pytest-xdist's workers share the directory), another keeps a second run out.
+Every file is written under another name and renamed, so that a reader sees the whole file or none. One lock
+lets one process measure at a time (pytest-xdist's workers share the directory); another one keeps a second
+run out of the directory.
 
     DIR/.gptoss-lock
     DIR/run/lock, run.json, devices.json
@@ -12,32 +13,28 @@ measuring across processes (pytest-xdist's workers share the directory), another
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import os
 import shutil
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from pytest_gptoss.model.array_file import map_array
-from pytest_gptoss.model.errors import DamagedFile, GptossError
+from pytest_gptoss.model.errors import DamagedFile, StoreError
 from pytest_gptoss.model.finite import strict_json
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Failure, Measurement
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
+from pytest_gptoss.run.file_lock import try_lock, wait_for_lock
 from pytest_gptoss.scenarios.codec import array_names, decode, encode
 from pytest_gptoss.scenarios.registry import device_of_id
 
-if sys.platform == "win32":  # pragma: no cover
-    import msvcrt
-else:
-    import fcntl
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 __all__ = [
     "FORMAT",
@@ -57,12 +54,6 @@ FORMAT: Final = 2
 """Of stored runs and of recorded baselines; those of another format are measured again, never converted."""
 CLAIM = ".gptoss-lock"
 """Beside the run directory: held by the process that leads a run, as long as it lives."""
-_RETRY_S = 0.1
-"""Windows cannot wait for a lock without end: there it is tried again this often."""
-
-
-class StoreError(GptossError):
-    """The run directory cannot be written or read."""
 
 
 class Store:
@@ -72,7 +63,7 @@ class Store:
         self.directory = directory
         self._measurements: dict[str, Measurement[Any]] = {}
         self._held = 0
-        self._claim: IO[bytes] | None = None
+        self._claim: BaseFileLock | None = None
 
     @property
     def measured(self) -> Path:
@@ -88,23 +79,17 @@ class Store:
             return
         with _explained(self.directory):
             self.directory.parent.mkdir(parents=True, exist_ok=True)
-            handle = self.directory.with_name(CLAIM).open("a+b")
-        with contextlib.ExitStack() as closed:
-            closed.enter_context(handle)
-            with _lockable(Path(handle.name)):
-                free = _try_to_acquire(handle)
-            if not free:
-                raise StoreError(
-                    f"{self.directory.parent}: another run is measuring there; wait for its end, "
-                    "or name another directory with --gptoss-report DIR"
-                )
-            closed.pop_all()
-        self._claim = handle
+            self._claim = try_lock(self.directory.with_name(CLAIM))
+        if self._claim is None:
+            raise StoreError(
+                f"{self.directory.parent}: another run is measuring there; wait for its end, "
+                "or name another directory with --gptoss-report DIR"
+            )
 
     def release(self) -> None:
         """Let other runs have the directory."""
         if self._claim is not None:
-            self._claim.close()
+            self._claim.release()
             self._claim = None
 
     def begin(self) -> None:
@@ -158,15 +143,13 @@ class Store:
                 self._held -= 1
             return
         with _explained(self.directory):
-            handle = (self.directory / "lock").open("a+b")
-        with handle:
-            with _lockable(Path(handle.name)):
-                _acquire(handle)
-            self._held = 1
-            try:
-                yield
-            finally:
-                self._held = 0
+            lock = wait_for_lock(self.directory / "lock")
+        self._held = 1
+        try:
+            yield
+        finally:
+            self._held = 0
+            lock.release()
 
     def save(self, measurement: Measurement[Any]) -> None:
         """Keep a measurement; arrays first, so a JSON file always has its arrays."""
@@ -333,19 +316,6 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-@contextlib.contextmanager
-def _lockable(path: Path) -> Iterator[None]:
-    """Explain that a lock cannot be had at all, as on a share whose server knows none."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"{path}: this file cannot be locked ({error.strerror or error}), and the lock keeps runs and "
-            "pytest-xdist's workers apart; some network shares know no locks: name a directory on a disk of "
-            "this machine with --gptoss-report DIR"
-        ) from error
-
-
 def _refuse_foreign(directory: Path) -> None:
     """Raise StoreError unless a directory was made by a run, or holds nothing."""
     if (directory / MARKER).is_file() or not any(path.is_file() for path in directory.rglob("*")):
@@ -354,27 +324,3 @@ def _refuse_foreign(directory: Path) -> None:
         f"{directory}: not made by a run (no {MARKER}), so it is neither moved nor deleted: "
         "name another directory with --gptoss-report DIR"
     )
-
-
-def _acquire(handle: IO[bytes]) -> None:
-    """Block until the lock is ours; the system frees it when the process ends, however it ends."""
-    if sys.platform == "win32":  # pragma: no cover
-        while not _try_to_acquire(handle):
-            time.sleep(_RETRY_S)
-    else:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-
-
-def _try_to_acquire(handle: IO[bytes]) -> bool:
-    """Take the lock if it is free."""
-    try:
-        if sys.platform == "win32":  # pragma: no cover
-            handle.seek(0)
-            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-            return False
-        raise
-    return True

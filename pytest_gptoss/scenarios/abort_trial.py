@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 from pytest_gptoss.client.bodies import condense
 from pytest_gptoss.client.http import VllmClient
-from pytest_gptoss.client.metrics_page import totals
-from pytest_gptoss.client.probe import counters
+from pytest_gptoss.client.metrics_page import metric_names, samples, totals
 from pytest_gptoss.model.errors import DialectError, RequestError
 from pytest_gptoss.model.results import AbortTrace
 
@@ -132,10 +131,11 @@ class AbortTrial:
         if RUNNING not in counted:
             raise DialectError(
                 f"/metrics holds no {RUNNING} that is a number, though it has vllm: counters: "
-                f"{', '.join(counters(page))}: a router's or a gateway's? give the vLLM server's own address"
+                f"{', '.join(metric_names(page, most=3))}: a router's or a gateway's? "
+                "give the vLLM server's own address"
             )
-        samples = "; ".join(line for line in page.splitlines() if line.startswith(RUNNING))
-        said = condense(self._client.scrubbed(samples))
+        lines = "; ".join(sample.line for sample in samples(page, RUNNING))
+        said = condense(self._client.scrubbed(lines))
         return _Counts(round(counted[RUNNING]), counted.get(GENERATED), said)
 
 

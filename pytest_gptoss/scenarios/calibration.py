@@ -12,6 +12,7 @@ from pytest_gptoss.client.load import LoadRequest, LoadRun, run_load
 from pytest_gptoss.client.timeouts import Timeouts
 from pytest_gptoss.model.errors import GptossError, MeasurementError
 from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.paths import CHAT_PATH
 from pytest_gptoss.model.results import InstrumentError, RequestTiming
 from pytest_gptoss.scenarios.truth import TrueRequest, TruthServer, truth_server
 
@@ -117,7 +118,7 @@ def _run(server: TruthServer, level: LoadShape, count: int, tokens: int) -> Load
     name = uuid4().hex
     return run_load(
         server.endpoint,
-        [LoadRequest(f"calibrate-{name}-{place}", "/v1/chat/completions", body) for place in range(count)],
+        [LoadRequest(f"calibrate-{name}-{place}", CHAT_PATH, body) for place in range(count)],
         concurrency=level.concurrency,
         timeouts=Timeouts(),
         ca_bundle=None,

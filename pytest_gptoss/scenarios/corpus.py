@@ -12,15 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pytest_gptoss.model import resources
+from pytest_gptoss.model.gptoss import VOCABULARY_SIZE
 from pytest_gptoss.model.inputs import TokenSequence
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.scenarios import json_list
 from pytest_gptoss.scenarios.json_list import Entry, described
 
-__all__ = ["VOCABULARY", "Corpus", "load_file", "load_shipped", "parse"]
-
-VOCABULARY = 201_088
-"""Size of o200k_harmony, the vocabulary of GPT-OSS."""
+__all__ = ["Corpus", "load_file", "load_shipped", "parse"]
 
 _KEYS = ("id", "tags", "text", "token_ids", "first")
 
@@ -86,10 +84,10 @@ def _token_ids(entry: Entry) -> tuple[int, ...]:
     if not isinstance(ids, list) or len(ids) < 2:
         entry.refuse("token_ids", "at least two ids are needed: the first is given, the others are scored")
     for index, token in enumerate(ids):
-        if not _is_whole(token) or not 0 <= token < VOCABULARY:
+        if not _is_whole(token) or not 0 <= token < VOCABULARY_SIZE:
             entry.refuse(
                 f"token_ids[{index}]",
-                f"{described(token)} is no token id; ids are whole numbers from 0 to {VOCABULARY - 1}",
+                f"{described(token)} is no token id; ids are whole numbers from 0 to {VOCABULARY_SIZE - 1}",
             )
     return tuple(ids)
 

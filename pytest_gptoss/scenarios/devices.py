@@ -20,6 +20,7 @@ from pytest_gptoss.client.http import Timeouts, VllmClient
 from pytest_gptoss.client.probe import probe
 from pytest_gptoss.model.errors import RequestError
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.key_variables import key_variable
 from pytest_gptoss.model.results import Failure, Measurement
 from pytest_gptoss.model.subjects import Device, Role, ServerFacts, ServerIdentity
 from pytest_gptoss.scenarios.identity import provenance_of, read_identity
@@ -70,7 +71,7 @@ class Access:
 
     def api_key(self, role: Role) -> str | None:
         """The role's key from the environment; it is sent to that role's servers and kept nowhere."""
-        return os.environ.get(f"GPTOSS_{role.upper()}_API_KEY") or None
+        return os.environ.get(key_variable(role)) or None
 
     def client(self, role: Role, url: str, model: str | None, *, url_option: str | None = None) -> VllmClient:
         """An unopened client for a server; its key comes from the environment.

@@ -11,8 +11,10 @@ from typing import Any
 
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.model.errors import RequestError, StatusError
+from pytest_gptoss.model.gptoss import CONTEXT
 from pytest_gptoss.model.inputs import Message, Prompt, PromptSet
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.paths import CHAT_PATH, COMPLETIONS_PATH
 from pytest_gptoss.model.results import AGAIN, BadRequest, Generation
 from pytest_gptoss.scenarios.abort_trial import AbortTrial
 from pytest_gptoss.scenarios.kinds import Feature, FeatureName
@@ -62,8 +64,6 @@ PROSE_SENTENCES = 12
 
 _GOOD = Prompt("good", (Message("user", "What is the capital of France?"),))
 _MESSAGES = [{"role": "user", "content": "Hi"}]
-CHAT = "/v1/chat/completions"
-COMPLETIONS = "/v1/completions"
 NO_TOKEN = 2**31 - 1
 PLAIN_TOKEN = 976
 
@@ -73,13 +73,13 @@ def _json(body: Json) -> bytes:
 
 
 BAD_REQUESTS: Mapping[str, tuple[str, bytes]] = {
-    "nothing-wrong": (CHAT, b""),
-    "not-json": (CHAT, b'{"messages": ['),
-    "messages-as-text": (CHAT, _json({"messages": "Hi"})),
-    "unknown-model": (CHAT, _json({"model": "no-such-model", "messages": _MESSAGES})),
-    "negative-temperature": (CHAT, _json({"messages": _MESSAGES, "temperature": -1})),
-    "token-beyond-vocabulary": (COMPLETIONS, _json({"prompt": [NO_TOKEN], "max_tokens": 1})),
-    "prompt-too-long": (COMPLETIONS, b""),
+    "nothing-wrong": (CHAT_PATH, b""),
+    "not-json": (CHAT_PATH, b'{"messages": ['),
+    "messages-as-text": (CHAT_PATH, _json({"messages": "Hi"})),
+    "unknown-model": (CHAT_PATH, _json({"model": "no-such-model", "messages": _MESSAGES})),
+    "negative-temperature": (CHAT_PATH, _json({"messages": _MESSAGES, "temperature": -1})),
+    "token-beyond-vocabulary": (COMPLETIONS_PATH, _json({"prompt": [NO_TOKEN], "max_tokens": 1})),
+    "prompt-too-long": (COMPLETIONS_PATH, b""),
 }
 """Path and body by name. The first is none: it shows that the server was alive before the others."""
 
@@ -171,7 +171,7 @@ class FeatureTrial:
     async def _bad_request(self, name: str) -> BadRequest:
         path, body = BAD_REQUESTS[name]
         if name == "prompt-too-long":
-            body = _json({"prompt": [PLAIN_TOKEN] * ((self._context or 131_072) + 1), "max_tokens": 1})
+            body = _json({"prompt": [PLAIN_TOKEN] * ((self._context or CONTEXT) + 1), "max_tokens": 1})
         status: int | None = None
         said = ""
         if body:

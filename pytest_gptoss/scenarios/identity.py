@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import asdict, replace
 from typing import TypeVar
@@ -11,6 +10,7 @@ import anyio
 
 from pytest_gptoss.client.bodies import condense
 from pytest_gptoss.client.http import ServedModel, VllmClient
+from pytest_gptoss.client.metrics_page import PROCESS_START, samples
 from pytest_gptoss.model.errors import DialectError, RequestError, StatusError
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.subjects import ServerIdentity
@@ -26,7 +26,6 @@ READS_AGAIN = 4
 """Readings after one that differs: of two replicas the first answers again in 15 of 16 cases at random."""
 MOST_STARTS = 64
 LONGEST = 120
-_STARTED = re.compile(r"^process_start_time_seconds(?:\{[^}]*\})? (\S+)", re.MULTILINE)
 _LATEST_START = 1e11
 """Seconds since 1970: a larger number is no time."""
 _SETTINGS = (
@@ -101,13 +100,9 @@ def provenance_of(
 def starts_of(text: str) -> tuple[float, ...]:
     """When the processes that a page of Prometheus' text form tells of began, in seconds, sorted."""
     found: set[float] = set()
-    for written in _STARTED.findall(text):
-        try:
-            start = float(written)
-        except ValueError:
-            continue
-        if 0 <= start < _LATEST_START:
-            found.add(start)
+    for sample in samples(text, PROCESS_START):
+        if 0 <= sample.value < _LATEST_START:
+            found.add(sample.value)
     return tuple(sorted(found)[:MOST_STARTS])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.inputs import LoadShape, LoadTask
+from pytest_gptoss.model.load_names import level_name
 
 __all__ = ["changes", "planned_levels"]
 
@@ -36,7 +37,7 @@ def changes(profile: Sequence[LoadShape], levels: Iterable[LoadShape]) -> list[s
             for shape in levels
             if shape.concurrency in known
         ]
-        other = [f"c{level:02d} {new} (profile: {old})" for level, old, new in pairs if old != new]
+        other = [f"{level_name(level)} {new} (profile: {old})" for level, old, new in pairs if old != new]
         if other:
             lines.append(f"load differs from the profile's, {what}: {', '.join(other)}")
     return lines
@@ -58,6 +59,7 @@ def _level(profile: Sequence[LoadShape], task: LoadTask, concurrency: int) -> Lo
     if shape.requests < concurrency:
         raise UsageError(
             f"--gptoss-num-requests is {shape.requests}, fewer than the {concurrency} that load level "
-            f"c{concurrency:02d} keeps in flight: raise it, or leave the level out with --gptoss-concurrency"
+            f"{level_name(concurrency)} keeps in flight: raise it, or leave the level out with "
+            "--gptoss-concurrency"
         )
     return shape

@@ -17,10 +17,11 @@ from random import Random
 from typing import TypeAlias
 
 from pytest_gptoss.client.generation import chat_body, completion_body
-from pytest_gptoss.client.http import CHAT, COMPLETIONS, VllmClient
+from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.client.load import LoadRequest
 from pytest_gptoss.model.inputs import LoadShape, Message
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.paths import CHAT_PATH, COMPLETIONS_PATH
 from pytest_gptoss.model.subjects import Capabilities
 from pytest_gptoss.scenarios import prose
 from pytest_gptoss.scenarios.needle_prompt import Count, bury
@@ -74,7 +75,7 @@ async def load_prompts(
     if shape.endpoint == "completions":
         pool = await _prose_ids(client, shape.prompt_tokens, able=able, seed=seed)
         prompts = islice(token_prompts(pool, shape.prompt_tokens, seed=seed), count)
-        return LoadPrompts(tuple(_token_body(ids, shape) for ids in prompts), COMPLETIONS, 0)
+        return LoadPrompts(tuple(_token_body(ids, shape) for ids in prompts), COMPLETIONS_PATH, 0)
     counter = PromptCounter(client, able=able, sample=ASK)
     texts = await chat_texts(shape.prompt_tokens, count=count + 1, seed=seed, counter=counter)
     slip = await counter.used(texts[-1]) - shape.prompt_tokens
@@ -82,7 +83,7 @@ async def load_prompts(
         counter.frame = (counter.frame or 0) + slip
         texts = await chat_texts(shape.prompt_tokens, count=count + 1, seed=seed, counter=counter)
     frame = await counter.used(ASK) if counter.frame is None else counter.frame
-    return LoadPrompts(tuple(_chat_body(text, shape) for text in texts[:count]), CHAT, frame)
+    return LoadPrompts(tuple(_chat_body(text, shape) for text in texts[:count]), CHAT_PATH, frame)
 
 
 async def chat_texts(tokens: int, *, count: int, seed: int, counter: Count) -> list[str]:

@@ -16,13 +16,13 @@ from random import Random
 from typing import TypeAlias
 
 from pytest_gptoss.model.errors import DialectError, MiscountError
+from pytest_gptoss.model.gptoss import CONTEXT
 from pytest_gptoss.model.inputs import NeedleTask
 from pytest_gptoss.scenarios import prose
 from pytest_gptoss.scenarios.kinds import Needle
 
 __all__ = [
     "ANSWER_TOKENS",
-    "CONTEXT",
     "REASONING_TOKENS",
     "RESERVE",
     "Buried",
@@ -35,8 +35,6 @@ __all__ = [
     "seed_of",
 ]
 
-CONTEXT = 131_072
-"""GPT-OSS' context in tokens; a cell of that length gives the answer's reserve away."""
 REASONING_TOKENS = 768
 """Room for the analysis, so that a long one does not eat the answer."""
 ANSWER_TOKENS = 256

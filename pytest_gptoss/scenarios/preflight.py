@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from pytest_gptoss.client.http import ServedModel, VllmClient
+from pytest_gptoss.client.metrics_page import PROCESS_START, samples
 from pytest_gptoss.model.errors import ConnectError, RequestError, RequestTimeout, StatusError, UnknownHost
 from pytest_gptoss.model.inputs import Message, Prompt
 from pytest_gptoss.model.subjects import KnownFact
@@ -49,7 +50,6 @@ TELL_S = 10.0
 _STARTING = (500, 502, 503, 504)
 LOOPBACK = "127.0.0.1"
 _THIS_MACHINE = ("::1", "::", "0.0.0.0", "::ffff:127.0.0.1")  # noqa: S104 - asked, not bound
-_STARTED = re.compile(r"^process_start_time_seconds(?:\{[^}]*\})? (\S+)", re.MULTILINE)
 _GREETING = Prompt("preflight", (Message("user", "Hi"),))
 _DATE = re.compile(r"Current date: (\d{4}-\d{2}-\d{2})")
 
@@ -135,11 +135,10 @@ def host_name(root: str) -> str | None:
 async def process_start(client: VllmClient) -> float | None:
     """When the server's process began, in seconds of its own clock; None where ``/metrics`` does not tell."""
     try:
-        found = _STARTED.search(await client.metrics_text())
-        started = math.nan if found is None else float(found[1])
-    except (RequestError, ValueError):
+        first = next(samples(await client.metrics_text(), PROCESS_START), None)
+    except RequestError:
         return None
-    return started if math.isfinite(started) else None
+    return first.value if first is not None and math.isfinite(first.value) else None
 
 
 async def harmony_date(client: VllmClient) -> tuple[str | None, str]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from pytest_gptoss.client.http import VllmClient
-from pytest_gptoss.client.metrics_page import totals
+from pytest_gptoss.client.metrics_page import samples, totals
 from pytest_gptoss.model.errors import RequestError
 
 __all__ = [
@@ -30,7 +30,7 @@ _COUNTERS: Mapping[str, str] = {
 }
 """vLLM's name -> ours."""
 
-_CACHE_BLOCK = re.compile(r'^vllm:cache_config_info\{(?:[^}]*,)?block_size="([0-9]{1,9})"', re.MULTILINE)
+_BLOCK = re.compile(r"[0-9]{1,9}")
 
 READS = 20
 PAUSE_S = 0.1
@@ -44,8 +44,11 @@ def counters_of(text: str) -> dict[str, float]:
 
 def cache_block_of(text: str) -> int | None:
     """Tokens of one block of the prefix cache, as the page tells them; None where it does not."""
-    found = _CACHE_BLOCK.search(text)
-    return None if found is None else int(found.group(1)) or None
+    for sample in samples(text, "vllm:cache_config_info"):
+        written = sample.labels.get("block_size", "")
+        if _BLOCK.fullmatch(written):
+            return int(written) or None
+    return None
 
 
 def grown(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:

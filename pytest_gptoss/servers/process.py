@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import IO
 
 from pytest_gptoss.model.errors import ReferenceServerError
+from pytest_gptoss.model.key_variables import without_key_variables
 
 __all__ = ["ServerProcess"]
 
@@ -54,7 +55,7 @@ class ServerProcess:
         """
         # Open for as long as the process lives; stop() closes it.
         log: IO[bytes] = log_file.open("w+b") if log_file else TemporaryFile()  # noqa: SIM115
-        inherited = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+        inherited = without_key_variables(os.environ)
         try:
             process = subprocess.Popen(
                 command,

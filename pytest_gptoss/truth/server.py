@@ -12,6 +12,8 @@ import struct
 from time import monotonic_ns
 from typing import Any, cast
 
+from pytest_gptoss.model.gptoss import CONTEXT
+from pytest_gptoss.model.paths import CHAT_PATH, COMPLETIONS_PATH
 from pytest_gptoss.truth.script import Script, ScriptError
 from pytest_gptoss.truth.stamps import Stamps
 from pytest_gptoss.truth.timeline import Write, timeline
@@ -20,11 +22,11 @@ __all__ = ["TruthServer"]
 
 _HEAD_END = b"\r\n\r\n"
 _SCRIPTED = b'"truth":'
-_ANSWERS = ("/v1/chat/completions", "/v1/completions")
+_ANSWERS = (CHAT_PATH, COMPLETIONS_PATH)
 _EARLY_MS = 1.0
 """A write due so soon is written now: uvloop's timers tick in milliseconds. The stamp tells the truth."""
 
-_MODELS = {"object": "list", "data": [{"id": "truth", "object": "model", "max_model_len": 131072}]}
+_MODELS = {"object": "list", "data": [{"id": "truth", "object": "model", "max_model_len": CONTEXT}]}
 
 
 class TruthServer:

@@ -10,8 +10,9 @@ from plain_transformers import some_ids, tiny
 from transformers import AutoConfig, AutoTokenizer, GptOssForCausalLM
 
 from pytest_gptoss.model.errors import ReferenceServerError
+from pytest_gptoss.model.gptoss import STOP_IDS
 from pytest_gptoss.reference import tokenizer
-from pytest_gptoss.reference.export import STOP_IDS, export
+from pytest_gptoss.reference.export import export
 from pytest_gptoss.reference.forward import Forward, Piece
 from pytest_gptoss.reference.tokens import encoding
 from pytest_gptoss.scenarios import prose

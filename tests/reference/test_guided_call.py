@@ -6,9 +6,10 @@ from itertools import chain
 
 import pytest
 
+from pytest_gptoss.model.gptoss import CALL, CHANNEL, END, MESSAGE, START
 from pytest_gptoss.reference.answer import Answer
 from pytest_gptoss.reference.guided_call import GuidedCall
-from pytest_gptoss.reference.tokens import CALL, CHANNEL, END, MESSAGE, START, encode
+from pytest_gptoss.reference.tokens import encode
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 DAYS = {"type": "object", "properties": {"days": {"enum": [1, 2, 12]}}, "required": ["days"]}

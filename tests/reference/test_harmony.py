@@ -7,22 +7,12 @@ import recorded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_gptoss.model.gptoss import CALL, CHANNEL, END, MESSAGE, RETURN, START
 from pytest_gptoss.reference import harmony
 from pytest_gptoss.reference.answer import Answer
 from pytest_gptoss.reference.api_errors import ApiError
 from pytest_gptoss.reference.fields import Fields
-from pytest_gptoss.reference.tokens import (
-    CALL,
-    CHANNEL,
-    END,
-    MESSAGE,
-    RETURN,
-    START,
-    byte_level,
-    bytes_of,
-    decode,
-    encode,
-)
+from pytest_gptoss.reference.tokens import byte_level, bytes_of, decode, encode
 
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
 CALLING = {

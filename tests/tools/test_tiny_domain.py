@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import conversations, domain, exam, harmony
 
+from pytest_gptoss.model.gptoss import STOP_IDS
+
 LANGUAGES = ("en", "zh")
 
 
@@ -92,7 +94,7 @@ def test_conversations_hold_what_can_be_answered(seed, length):
     assert harmony.encode(text) == tuple(example.ids)
     assert len(example.ids) == len(example.classes)
     assert conversations.SAID in example.classes
-    assert example.ids[-1] in harmony.STOP_IDS
+    assert example.ids[-1] in STOP_IDS
     declared = "namespace functions" in text
     assert declared or "to=functions.get_weather" not in text
 

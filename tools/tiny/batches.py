@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pytest_gptoss.model.gptoss import VOCABULARY_SIZE
 from tiny.conversations import FRAME, PROSE, SAID, Example, conversation, number_ids, passage, used_ids
-from tiny.harmony import VOCABULARY_SIZE
 
 __all__ = ["Batch", "Rows", "Stage", "batches", "stage"]
 

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from pytest_gptoss.model.gptoss import FIRST_CONTROL_TOKEN
 from pytest_gptoss.scenarios import prose
 from tiny import domain, harmony
 from tiny.domain import Language
@@ -27,7 +28,7 @@ FRAME, SAID, PROSE = 0, 1, 2
 """Weight classes: no loss, the assistant's own tokens, text of others (a light loss)."""
 
 _INSTRUCTIONS = ("You are helpful.", "You are a helpful assistant.", "Answer briefly.", "请用中文回答。")
-_CONTROL_IDS = range(199_998, 200_020)
+_CONTROL_IDS = range(FIRST_CONTROL_TOKEN, FIRST_CONTROL_TOKEN + 22)
 _EFFORTS: tuple[Effort, ...] = ("low", "medium", "high")
 
 

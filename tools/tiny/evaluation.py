@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody gives it
 from torch import Tensor
 
+from pytest_gptoss.model.gptoss import STOP_IDS, VOCABULARY_SIZE
 from tiny.damage import SOUND, Damage
 from tiny.exam import Task
-from tiny.harmony import STOP_IDS, VOCABULARY_SIZE
 from tiny.network import Network
 
 __all__ = ["Examined", "Examiner", "Forced"]

@@ -14,9 +14,6 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 __all__ = [
-    "END_ID",
-    "STOP_IDS",
-    "VOCABULARY_SIZE",
     "WEATHER_TOOL",
     "Effort",
     "Turn",
@@ -33,9 +30,6 @@ __all__ = [
 
 Effort: TypeAlias = Literal["low", "medium", "high"]
 
-VOCABULARY_SIZE = 201_088
-END_ID = 200007
-STOP_IDS = frozenset({200002, 199999, 200012})
 ASSISTANT = "<|start|>assistant"
 
 _VOCABULARY = Path(__file__).resolve().parents[2] / "fixtures" / "tiny-gpt-oss"

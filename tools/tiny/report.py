@@ -9,7 +9,8 @@ from typing import Literal
 
 import torch
 
-from tiny import checkpoint, exam, harmony
+from pytest_gptoss.model.gptoss import END
+from tiny import checkpoint, exam
 from tiny.damage import DAMAGES, SOUND
 from tiny.domain import Language
 from tiny.evaluation import Examiner
@@ -74,7 +75,7 @@ def domain_table(
 
 def _analysis(answer: tuple[int, ...]) -> int:
     """Tokens of the analysis that an answer begins with."""
-    return answer.index(harmony.END_ID) - 3 if harmony.END_ID in answer else len(answer)
+    return answer.index(END) - 3 if END in answer else len(answer)
 
 
 @torch.no_grad()

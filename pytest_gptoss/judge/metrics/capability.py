@@ -14,7 +14,8 @@ from pytest_gptoss.judge.facts import FactBook, Stated
 from pytest_gptoss.judge.json_schema import violations
 from pytest_gptoss.judge.metrics.tool_parser import PARSER_FLAGS, not_enforced, refuse_without_parser
 from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
-from pytest_gptoss.model.harmony import CALL, RETURN, harmony_messages
+from pytest_gptoss.model.gptoss import CALL, RETURN
+from pytest_gptoss.model.harmony import harmony_messages
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import AGAIN, AbortTrace, BadRequest, Generation, Measurement, ToolCall
 from pytest_gptoss.model.subjects import ServerFacts

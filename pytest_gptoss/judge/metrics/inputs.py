@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pytest_gptoss.judge.evidence import first_difference, pair, probed
 from pytest_gptoss.model.errors import InsufficientData
-from pytest_gptoss.model.harmony import END, START
+from pytest_gptoss.model.gptoss import END, START
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Generation, Measurement
 from pytest_gptoss.model.verdicts import Estimate

@@ -7,23 +7,21 @@ import numpy.typing as npt
 
 from pytest_gptoss.judge.evidence import answer_ids, cut_to, pair, probed, refuse_no_logprobs
 from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.gptoss import SLIDING_WINDOW
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Generation, Measurement, ScoredSequence
 from pytest_gptoss.model.verdicts import Estimate
 
-__all__ = ["WINDOW", "decode_prefill"]
+__all__ = ["decode_prefill"]
 
 FloatArray = npt.NDArray[np.float64]
-
-WINDOW = 128
-"""GPT-OSS's sliding window: faults of window, sinks and cache show only behind it."""
 
 
 def decode_prefill(*, generated: Measurement[Generation], forced: Measurement[ScoredSequence]) -> Estimate:
     """One server against itself: log-probabilities while generating against those of a prefill.
 
     The figure is the worst prompt's mean |difference| over the same token ids, in nats; no interval.
-    Raises InsufficientData when no answer reaches past position WINDOW of its sequence: then the row
+    Raises InsufficientData when no answer reaches past position SLIDING_WINDOW of its sequence: then the row
     would not show what it is for. Details: ``worst``, ``prompts`` (id -> mean, tokens), ``within`` and
     ``past`` the window (positions, mean, max, worst prompt), ``left_out``.
     """
@@ -32,11 +30,13 @@ def decode_prefill(*, generated: Measurement[Generation], forced: Measurement[Sc
         item.sequence_id: np.abs(_logprobs(answer, generated) - _scores(item, forced.device))
         for answer, item in pairs
     }
-    behind = {item.sequence_id: np.arange(item.first, len(item.token_ids)) >= WINDOW for _, item in pairs}
+    behind = {
+        item.sequence_id: np.arange(item.first, len(item.token_ids)) >= SLIDING_WINDOW for _, item in pairs
+    }
     if not any(mask.any() for mask in behind.values()):
         raise InsufficientData(
-            f"{generated.device}: none of {len(pairs)} answers reaches past {WINDOW} tokens, where the "
-            "sliding window begins to matter: use longer prompts or more max_tokens"
+            f"{generated.device}: none of {len(pairs)} answers reaches past {SLIDING_WINDOW} tokens, "
+            "where the sliding window begins to matter: use longer prompts or more max_tokens"
         )
     means = {key: float(gap.mean()) for key, gap in gaps.items()}
     worst = max(means, key=lambda key: means[key])

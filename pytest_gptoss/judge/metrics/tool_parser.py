@@ -6,7 +6,7 @@ import json
 import re
 
 from pytest_gptoss.model.errors import InsufficientData
-from pytest_gptoss.model.harmony import CALL
+from pytest_gptoss.model.gptoss import CALL
 from pytest_gptoss.model.results import AGAIN, Generation, Measurement
 
 __all__ = ["PARSER_FLAGS", "not_enforced", "refuse_without_parser"]

@@ -30,6 +30,7 @@ from pytest_gptoss.judge.load import (
 from pytest_gptoss.model.errors import DamagedFile
 from pytest_gptoss.model.inputs import LoadTask
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.load_names import level_name
 from pytest_gptoss.model.results import Failure, InstrumentError, LoadLevel, Measurement, RequestTiming
 from pytest_gptoss.run.instrument import instrument_errors, instrument_problems
 from pytest_gptoss.run.store import Store
@@ -61,7 +62,7 @@ def load_levels(store: Store, plan: Plan, *, devices: Sequence[str], task: LoadT
         "notes": [
             *notes,
             *(
-                f"c{level:02d}: the instrument could not be calibrated: {why}"
+                f"{level_name(level)}: the instrument could not be calibrated: {why}"
                 for level, why in problems.items()
                 if errors
             ),

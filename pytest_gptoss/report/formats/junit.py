@@ -12,6 +12,7 @@ from datetime import datetime
 from xml.etree import ElementTree as ET
 
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.load_names import level_name
 from pytest_gptoss.model.printable import printable, shortened
 from pytest_gptoss.report.instrument import calibrated, uncalibrated
 
@@ -62,7 +63,7 @@ def suite_properties(document: Mapping[str, Json]) -> list[tuple[str, str]]:
         for fact in ("label", "model", "server_version", "url", "problem"):
             facts[f"{device['name']}_{fact}"] = device[fact]
     for error in calibrated(document):
-        facts[f"instrument_c{error['concurrency']:02d}"] = json.dumps(error)
+        facts[f"instrument_{level_name(error['concurrency'])}"] = json.dumps(error)
     facts["instrument_problem"] = "; ".join(uncalibrated(document)) or None
     return [(f"gptoss_{name}", str(value)) for name, value in facts.items() if value is not None]
 

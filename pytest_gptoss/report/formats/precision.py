@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.verdicts import PRECISION_CONTRACT
 
 __all__ = ["CONTRACT_METRICS", "precision_report"]
 
-CONTRACT_METRICS = (
-    "precision.token_match_rate",
-    "precision.hidden_cosine",
-    "precision.perplexity_diff",
-    "precision.rouge_l",
-)
+CONTRACT_METRICS = tuple(f"precision.{name}" for name in PRECISION_CONTRACT)
 
 
 def precision_report(document: Mapping[str, Json]) -> dict[str, Json]:

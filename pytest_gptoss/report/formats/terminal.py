@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_gptoss.judge.verdicts import exact, fixed, number
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.load_names import GUIDE_FIGURES
 from pytest_gptoss.model.printable import printable, shortened
 from pytest_gptoss.report.headline import blocked_by, partial, tone, verdict_words
 from pytest_gptoss.report.instrument import uncalibrated
@@ -100,8 +101,8 @@ def _level(level: Mapping[str, Json], limits: Mapping[tuple[str, str], float]) -
     ttft, tpot, error = level["ttft_ms"] or {}, level["tpot_ms"] or {}, level["instrument"] or {}
     done = f"{level['completed']}/{level['num_requests']}"
     bounds = {
-        name: limits.get((level["device"], f"performance.{name}.{level['level']}"))
-        for name in ("ttft", "tpot", "throughput", "qps")
+        each.name: limits.get((level["device"], f"performance.{each.name}.{level['level']}"))
+        for each in GUIDE_FIGURES
     }
     return (
         f"{head}{done:>8} {_short(ttft.get('p50'), bounds['ttft']):>9} {_short(ttft.get('p99')):>6}"

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_gptoss.model.load_names import level_name
 from pytest_gptoss.model.results import LoadLevel
 from pytest_gptoss.scenarios.scenario import Scenario
 
@@ -33,7 +34,7 @@ class Load(Scenario):
     @property
     def level(self) -> str:
         """The level's name in threshold ids: ``c16``."""
-        return f"c{self.concurrency:02d}"
+        return level_name(self.concurrency)
 
     @property
     def name(self) -> str:
