@@ -14,6 +14,7 @@ import time
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +48,12 @@ from pytest_gptoss.report.document import (
     not_judged_row,
     verdict_row,
 )
-from pytest_gptoss.report.files import Format, forget_reports, write_document, write_reports
-from pytest_gptoss.report.formats.benchmark import benchmark_report
+from pytest_gptoss.report.files import forget_reports, write_document, write_report
+from pytest_gptoss.report.format import Source
+from pytest_gptoss.report.formats import formats
 from pytest_gptoss.report.formats.junit import properties, suite_properties
-from pytest_gptoss.report.formats.terminal import named, show_table
 from pytest_gptoss.report.schema import faults
+from pytest_gptoss.report.terminal import named, show_table
 from pytest_gptoss.run.engine import AcceptanceRun
 from pytest_gptoss.run.probed import probed_devices
 from pytest_gptoss.run.replay import replayed
@@ -204,12 +206,15 @@ class Session:
             self.run.close()
 
     @contextlib.contextmanager
-    def _noting(self, what: str) -> Iterator[None]:
-        """Note what goes wrong, whatever it is: one report's fault costs neither the others nor JUnit's."""
+    def _noting(self, what: str, *, file: str = "") -> Iterator[None]:
+        """Note what goes wrong, whatever it is: one report's fault costs neither the others nor JUnit's.
+
+        ``file`` is the report that is being written, if any.
+        """
         try:
             yield
         except MissingExtra as error:
-            self._missing = f"no acceptance.html: {error}"
+            self._missing = f"no {file}: {error}"
         except (GptossError, OSError) as error:
             self._problems.append(f"{what}: {error}")
         except Exception as error:
@@ -426,18 +431,15 @@ class Session:
         wrong = faults(document)
         if wrong:  # a hook's doing, or a fault of ours; who reads the file must know
             self._problems.append(f"acceptance.json does not keep its schema: {'; '.join(wrong)}")
-        with self._noting("benchmark_report.json could not be written"):
-            requests = load_requests(run.store, run.plan, devices=self._names, task=settings.load)
-            write_document(
-                settings.report,
-                benchmark_report(document, requests),
-                name="benchmark_report.json",
-                compact=True,
-            )
-        formats: tuple[Format, ...] = ("json", "md", "html")
-        for each in formats:
-            with self._noting(f"the reports of the kind {each} could not be written"):
-                write_reports(settings.report, document, formats=(each,), language=settings.lang)
+        source = Source(
+            document,
+            settings.lang,
+            partial(load_requests, run.store, run.plan, devices=self._names, task=settings.load),
+        )
+        # From the last to the first: the page, which takes longest to draw, comes last.
+        for each in reversed([each for each in formats() if each.by_run]):
+            with self._noting(f"{each.title} could not be written", file=each.file):
+                write_report(settings.report, each, source)
 
     @property
     def _names(self) -> list[str]:

@@ -29,6 +29,7 @@ from pytest_gptoss.report.configurations import (
 )
 from pytest_gptoss.report.diagnosis import Finding, advice, diagnosis
 from pytest_gptoss.report.features import feature_table
+from pytest_gptoss.report.format import Format
 from pytest_gptoss.report.headline import (
     attention,
     changed,
@@ -68,7 +69,7 @@ from pytest_gptoss.report.tables import (
 )
 from pytest_gptoss.report.wording import Wording
 
-__all__ = ["SIGNS", "html"]
+__all__ = ["FORMAT", "SIGNS", "html"]
 
 Document = Mapping[str, Json]
 
@@ -296,3 +297,8 @@ def _background(document: Document, say: Wording) -> dict[str, Any]:
         "notes": notes(document),
         "facts": fact_table(document, say),
     }
+
+
+FORMAT = Format(
+    name="html", file="acceptance.html", render=lambda source: html(source.document, source.language)
+)

@@ -15,6 +15,7 @@ from pytest_gptoss.report.configurations import (
 )
 from pytest_gptoss.report.diagnosis import diagnosis
 from pytest_gptoss.report.features import feature_table
+from pytest_gptoss.report.format import Format
 from pytest_gptoss.report.headline import (
     attention,
     changed,
@@ -51,7 +52,7 @@ from pytest_gptoss.report.tables import (
 )
 from pytest_gptoss.report.wording import Wording
 
-__all__ = ["MARKS", "markdown"]
+__all__ = ["FORMAT", "MARKS", "markdown"]
 
 Document = Mapping[str, Json]
 
@@ -209,3 +210,8 @@ def _paragraph(text: str) -> str:
 
 def _code(row: Mapping[str, Json]) -> str:
     return f"{row['npu']}-{row['threshold_id']}".replace("`", "'")
+
+
+FORMAT = Format(
+    name="md", file="acceptance.md", render=lambda source: markdown(source.document, source.language)
+)
