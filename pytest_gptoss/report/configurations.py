@@ -8,7 +8,7 @@ from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.report.tables import Cell, Table, value
 from pytest_gptoss.report.wording import Wording
 
-__all__ = ["configuration_finding", "configuration_table", "server_fact_table"]
+__all__ = ["configuration_findings", "configuration_table", "server_fact_table"]
 
 
 def configuration_table(document: Mapping[str, Json], say: Wording) -> Table:
@@ -32,10 +32,10 @@ def configuration_table(document: Mapping[str, Json], say: Wording) -> Table:
     return Table("configurations", say("section.configurations"), head, tuple(rows))
 
 
-def configuration_finding(document: Mapping[str, Json]) -> str | None:
-    """Which configuration departs, in a line; None when none does."""
+def configuration_findings(document: Mapping[str, Json], say: Wording) -> list[str]:
+    """Which configuration departs, in a line; nothing when none does."""
     matrix = document["measurements"].get("configurations")
-    return matrix["finding"] if matrix else None
+    return [matrix["finding"]] if matrix and matrix["finding"] else []
 
 
 def _cell(cell: Mapping[str, Json] | None, say: Wording) -> Cell:
@@ -58,4 +58,4 @@ def server_fact_table(document: Mapping[str, Json], say: Wording) -> Table:
         for fact in server["facts"]
     ]
     head = (say("head.device"), say("head.fact"), say("head.fact_value"), say("head.source"))
-    return Table("server_facts", say("section.server_facts"), head, tuple(rows))
+    return Table("server_facts", say("section.server_facts"), head, tuple(rows), minor=True)

@@ -50,6 +50,7 @@ def feature_table(document: Mapping[str, Json], npu: str, say: Wording) -> Table
         title if len(npus(document)) == 1 else f"{title} ({npu})",
         tuple(say(f"head.{head}") for head in heads),
         tuple(rows),
+        empty=say("nothing.measured"),
     )
 
 

@@ -142,7 +142,7 @@ def _percentiles(measured: list[Row], say: Wording) -> Table:
         say("head.device"), say("head.concurrency"), say("head.quantity"),
         say("head.mean"), *_STATISTICS[1:],
     )  # fmt: skip
-    return Table("percentiles", say("section.distributions"), head, tuple(rows))
+    return Table("percentiles", say("section.distributions"), head, tuple(rows), folded=True)
 
 
 def _quantity(level: Row, key: str, say: Wording) -> str:
@@ -191,7 +191,11 @@ def instrument_table(document: Document, say: Wording) -> Table:
     ]
     heads = ("concurrency", "bias_ttft", "p99_ttft", "bias_tpot", "p99_tpot", "held")
     return Table(
-        "instrument", say("section.instrument"), tuple(say(f"head.{head}") for head in heads), tuple(rows)
+        "instrument",
+        say("section.instrument"),
+        tuple(say(f"head.{head}") for head in heads),
+        tuple(rows),
+        empty=say("nothing.measured"),
     )
 
 

@@ -69,6 +69,14 @@ class Table:
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    empty: str = ""
+    """What stands in the place of the rows where there are none; a table without it is then left out."""
+    minor: bool = False
+    """Whether it belongs to the table before it."""
+    folded: bool = False
+    """Whether the page shows its rows on demand only."""
+    long: bool = False
+    """Whether a report may show its first rows only, and say how many more there are."""
 
 
 def npus(document: Document) -> list[str]:
@@ -106,6 +114,7 @@ def precision_table(document: Document, npu: str, say: Wording) -> Table:
     return Table(
         "precision", _caption(document, npu, say("section.precision")),
         _head(say, "metric", "gpu_baseline", "npu_result", "difference", "status"), tuple(rows),
+        empty=say("nothing.measured"),
     )  # fmt: skip
 
 
@@ -136,6 +145,7 @@ def needle_table(document: Document, npu: str, say: Wording) -> Table:
     return Table(
         "needle", _caption(document, npu, say("section.needle")),
         _head(say, "depth", "length", "first_token", "recall", "status"), tuple(rows),
+        empty=say("nothing.measured"),
     )  # fmt: skip
 
 
@@ -179,6 +189,7 @@ def verdict_table(document: Document, npu: str, say: Wording) -> Table:
     return Table(
         "thresholds", _caption(document, npu, say("section.thresholds")),
         _head(say, "figure", "threshold", "value", "limit", "interval", "n", "tier", "status"), tuple(rows),
+        empty=say("nothing.measured"),
     )  # fmt: skip
 
 
@@ -226,7 +237,11 @@ def device_table(document: Document, say: Wording) -> Table:
     ]
     heads = ("device", "label", "model", "version", "context", "url", "problem")
     return Table(
-        "devices", say("section.devices"), _head(say, *(heads if troubled else heads[:-1])), tuple(rows)
+        "devices",
+        say("section.devices"),
+        _head(say, *(heads if troubled else heads[:-1])),
+        tuple(rows),
+        empty=say("nothing.measured"),
     )
 
 
@@ -237,7 +252,11 @@ def change_table(document: Document, say: Wording) -> Table:
         for name, before, now in changes(document, say)
     ]
     return Table(
-        "changes", say("section.changes"), _head(say, "threshold", "changed_from", "changed_to"), tuple(rows)
+        "changes",
+        say("section.changes"),
+        _head(say, "threshold", "changed_from", "changed_to"),
+        tuple(rows),
+        empty=say("nothing.changes"),
     )
 
 
@@ -256,7 +275,13 @@ def changes(document: Document, say: Wording) -> list[tuple[str, str, str]]:
 def waiver_table(document: Document, say: Wording) -> Table:
     """The thresholds that the user chose not to judge, and why."""
     rows = [(Cell(name), Cell(reason)) for name, reason in document["run"]["waivers"].items()]
-    return Table("waivers", say("section.waivers"), _head(say, "threshold", "reason"), tuple(rows))
+    return Table(
+        "waivers",
+        say("section.waivers"),
+        _head(say, "threshold", "reason"),
+        tuple(rows),
+        empty=say("nothing.waivers"),
+    )
 
 
 def skipped_table(document: Document, say: Wording) -> Table:
@@ -296,6 +321,7 @@ def not_measured_table(document: Document, say: Wording) -> Table:
     return Table(
         "not_measured", say("section.not_measured"),
         _head(say, "figure", "threshold", "device", "limit", "why"), tuple(rows),
+        empty=nothing(document, "not_measured", say), folded=True,
     )  # fmt: skip
 
 
@@ -320,12 +346,12 @@ def scenario_table(document: Document, say: Wording) -> Table:
         say("section.scenarios"),
         _head(say, "scenario", "items", "failures", "reason"),
         tuple(rows),
+        empty=nothing(document, "scenarios", say),
     )
 
 
-def fork_table(document: Document, npu: str, say: Wording, *, most: int | None = None) -> Table:
+def fork_table(document: Document, npu: str, say: Wording) -> Table:
     """Prompts whose answers differ, the gravest first."""
-    forked = forks(document, npu)
     rows = [
         (
             Cell(prompt["id"]),
@@ -336,12 +362,12 @@ def fork_table(document: Document, npu: str, say: Wording, *, most: int | None =
             Cell(_first_text(prompt, "gpu")),
             _figure(prompt["rouge_l"], say),
         )
-        for prompt in forked[:most]
+        for prompt in forks(document, npu)
     ]
     return Table(
         "forks", _caption(document, npu, say("section.forks")),
         (*_head(say, "prompt", "fork_at", "kind", "margin", "npu_token", "gpu_token"), "ROUGE-L"),
-        tuple(rows),
+        tuple(rows), minor=True, long=True,
     )  # fmt: skip
 
 
@@ -393,12 +419,12 @@ def limit_notes(document: Document, say: Wording) -> list[str]:
     return [say("source.ours.note", name=say.name(threshold_id)) for threshold_id in ids]
 
 
-def needle_task(document: Document, say: Wording) -> str | None:
+def needle_task(document: Document, say: Wording) -> list[str]:
     """What was hidden and asked for, in a line."""
     task = document["run"].get("needle")
     if not task:
-        return None
-    return say("task", needle=task["needle"], question=task["question"], expect=task["expect"])
+        return []
+    return [say("task", needle=task["needle"], question=task["question"], expect=task["expect"])]
 
 
 def notes(document: Document) -> list[str]:
@@ -430,7 +456,13 @@ def fact_table(document: Document, say: Wording) -> Table:
     if run.get("recorded"):
         facts.append((say("fact.recorded"), ", ".join(run["recorded"])))
     rows = [(Cell(name), Cell(_said(fact, say))) for name, fact in facts]
-    return Table("provenance", say("section.provenance"), _head(say, "fact", "fact_value"), tuple(rows))
+    return Table(
+        "provenance",
+        say("section.provenance"),
+        _head(say, "fact", "fact_value"),
+        tuple(rows),
+        empty=say("nothing.measured"),
+    )
 
 
 _SETTINGS: Mapping[str, tuple[str, ...]] = {

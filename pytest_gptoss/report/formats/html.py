@@ -22,13 +22,7 @@ from pytest_gptoss.report.charts import (
     needle_chart,
     precision_charts,
 )
-from pytest_gptoss.report.configurations import (
-    configuration_finding,
-    configuration_table,
-    server_fact_table,
-)
 from pytest_gptoss.report.diagnosis import Finding, advice, diagnosis
-from pytest_gptoss.report.features import feature_table
 from pytest_gptoss.report.format import Format
 from pytest_gptoss.report.headline import (
     attention,
@@ -42,31 +36,9 @@ from pytest_gptoss.report.headline import (
     verdict_words,
 )
 from pytest_gptoss.report.heat import heats
-from pytest_gptoss.report.instrument import uncalibrated
-from pytest_gptoss.report.load_tables import instrument_table, load_tables
 from pytest_gptoss.report.ranges import range_groups
-from pytest_gptoss.report.tables import (
-    Cell,
-    Table,
-    change_table,
-    device_table,
-    edge_table,
-    fact_table,
-    fork_table,
-    forks,
-    limit_notes,
-    needle_table,
-    needle_task,
-    not_measured_table,
-    notes,
-    nothing,
-    npus,
-    precision_table,
-    scenario_table,
-    skipped_table,
-    visible,
-    waiver_table,
-)
+from pytest_gptoss.report.sections import PARTS, SECTIONS
+from pytest_gptoss.report.tables import Cell, Table, forks, nothing, npus, visible
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["FORMAT", "SIGNS", "html"]
@@ -83,7 +55,8 @@ LONGEST_NAME = 200
 """Characters of a device's line below the verdict."""
 MOST_DIFFS = 40
 """Token diffs drawn, the gravest first; all of them are in acceptance.json."""
-MOST_FORKS = 500
+MOST_ROWS = 500
+"""Rows of a long table."""
 
 _PLAIN = (
     "precision", "needle", "features", "provenance", "changes", "waivers", "skipped", "not_measured",
@@ -134,15 +107,15 @@ def _context(document: Document, language: Language) -> dict[str, Any]:
         "next_id": next_id,
         "visible": visible,
         "nothing": lambda key: nothing(document, key, say),
+        "most_rows": MOST_ROWS,
         "plain": _PLAIN if len(npus(document)) == 1 else (),
-        "sections": _sections(diagnosed=bool(found)),
+        "contents": _contents(diagnosed=bool(found)),
+        "parts": {section: _parts(section, document, say) for section in SECTIONS},
         **_head(document, say),
         **_first(document, found, say),
         "diagnosis": found,
         "ranges": range_groups(document, say),
-        "limit_notes": limit_notes(document, say),
-        **_results(document, say, next_id),
-        **_background(document, say),
+        **_drawings(document, say, next_id),
     }
 
 
@@ -152,9 +125,23 @@ def _ours(markup: str) -> Any:
     return Markup(markup)  # noqa: S704 - files and drawings of our own, never a server's text
 
 
-def _sections(*, diagnosed: bool) -> tuple[str, ...]:
-    results = ("thresholds", "precision", "needle", "performance", "features", "provenance", "not_measured")
-    return ("attention", *(("diagnosis",) if diagnosed else ()), *results)
+def _contents(*, diagnosed: bool) -> tuple[str, ...]:
+    """Sections and parts that the navigation leads to."""
+    return ("attention", *(("diagnosis",) if diagnosed else ()), *SECTIONS, "not_measured")
+
+
+def _parts(section: str, document: Document, say: Wording) -> list[dict[str, Any]]:
+    """A section's parts as the template writes them."""
+    return [
+        {
+            "tables": part.tables(document, say),
+            "remarks": part.remarks(document, say),
+            "title": part.title,
+            "headed": part.headed,
+        }
+        for part in PARTS
+        if part.section == section and part.only != "markdown"
+    ]
 
 
 def _head(document: Document, say: Wording) -> dict[str, Any]:
@@ -202,30 +189,18 @@ def _id(row: Mapping[str, Json]) -> str:
     return f"{row['npu']}-{row['threshold_id']}"
 
 
-def _results(document: Document, say: Wording, next_id: Callable[[], int]) -> dict[str, Any]:
+def _drawings(document: Document, say: Wording, next_id: Callable[[], int]) -> dict[str, Any]:
+    """What the page draws beside the tables, by section."""
     colours = hues(document)
     needle = needle_chart(document, say)
     return {
-        "precision": [
-            {
-                "table": precision_table(document, npu, say),
-                "charts": _drawn(precision_charts(document, npu, say), colours, say, next_id),
-                **_forks(document, npu, say),
-            }
-            for npu in npus(document)
+        "precision_charts": [
+            _drawn(precision_charts(document, npu, say), colours, say, next_id) for npu in npus(document)
         ],
-        "edges": edge_table(document, say),
-        "task": needle_task(document, say),
+        "diffs": [_diffs(document, npu, say) for npu in npus(document)],
         "heats": heats(document, say),
-        "needle": [needle_table(document, npu, say) for npu in npus(document)],
         "needle_charts": _drawn([] if needle is None else [needle], colours, say, next_id),
-        "load": load_tables(document, say),
         "load_charts": _drawn(load_charts(document, say), colours, say, next_id),
-        "instrument": instrument_table(document, say),
-        "uncalibrated": uncalibrated(document),
-        "configurations": configuration_table(document, say),
-        "configuration_finding": configuration_finding(document),
-        "features": [feature_table(document, npu, say) for npu in npus(document)],
     }
 
 
@@ -248,15 +223,12 @@ def _drawn(
     ]
 
 
-def _forks(document: Document, npu: str, say: Wording) -> dict[str, Any]:
-    """The answers that fork, token by token and as a table, and how many of them are not shown."""
-    forked = forks(document, npu)
-    with_diff = [prompt for prompt in forked if prompt.get("diff")]
+def _diffs(document: Document, npu: str, say: Wording) -> dict[str, Any]:
+    """The answers that fork, token by token, and how many of them are not shown."""
+    with_diff = [prompt for prompt in forks(document, npu) if prompt.get("diff")]
     return {
-        "forks": fork_table(document, npu, say, most=MOST_FORKS),
-        "more_forks": max(0, len(forked) - MOST_FORKS),
-        "diffs": [_diff(prompt, npu, say) for prompt in with_diff[:MOST_DIFFS]],
-        "more_diffs": max(0, len(with_diff) - MOST_DIFFS),
+        "shown": [_diff(prompt, npu, say) for prompt in with_diff[:MOST_DIFFS]],
+        "more": max(0, len(with_diff) - MOST_DIFFS),
     }
 
 
@@ -283,20 +255,6 @@ def _listed(diff: Mapping[str, Json], npu: str, say: Wording) -> Table:
     for device in (npu, "gpu"):
         head += [say("head.listed_npu", device=device), "nat"]
     return Table("listed", "", tuple(head), tuple(rows))
-
-
-def _background(document: Document, say: Wording) -> dict[str, Any]:
-    return {
-        "devices": device_table(document, say),
-        "changes": change_table(document, say),
-        "waivers": waiver_table(document, say),
-        "skipped": skipped_table(document, say),
-        "not_measured": not_measured_table(document, say),
-        "scenarios": scenario_table(document, say),
-        "server_facts": server_fact_table(document, say),
-        "notes": notes(document),
-        "facts": fact_table(document, say),
-    }
 
 
 FORMAT = Format(
