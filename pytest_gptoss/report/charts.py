@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.report.load_tables import levels
-from pytest_gptoss.report.tables import Cell, Table, forks, npus, size
+from pytest_gptoss.report.tables.forks import forks
+from pytest_gptoss.report.tables.load import levels
+from pytest_gptoss.report.tables.needles import size
+from pytest_gptoss.report.tables.rows import npus
+from pytest_gptoss.report.tables.table import Cell, Table
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["Chart", "Kind", "Series", "chart_table", "load_charts", "needle_chart", "precision_charts"]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.report.document import several_servers
-from pytest_gptoss.report.tables import changes, interval, limit, value
+from pytest_gptoss.report.tables.changed import changes
+from pytest_gptoss.report.tables.verdict_words import interval, limit, value
 from pytest_gptoss.report.wording import Wording
 
 __all__ = [

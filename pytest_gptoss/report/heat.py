@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_gptoss.judge.verdicts import percent
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.report.tables import size
+from pytest_gptoss.report.tables.needles import size
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["Heat", "HeatCell", "HeatPart", "HeatRow", "heats"]

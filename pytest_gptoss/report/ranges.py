@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pytest_gptoss.judge.verdicts import headroom
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.report.headline import close, sentence
-from pytest_gptoss.report.tables import Cell, interval, limit, npus, value, verdict_cell
+from pytest_gptoss.report.tables.rows import npus
+from pytest_gptoss.report.tables.table import Cell
+from pytest_gptoss.report.tables.verdict_words import interval, limit, value, verdict_cell
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["Range", "RangeGroup", "range_groups"]

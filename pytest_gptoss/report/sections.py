@@ -11,33 +11,22 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.report.configurations import (
+from pytest_gptoss.report.instrument import uncalibrated
+from pytest_gptoss.report.tables.changed import change_table, waiver_table
+from pytest_gptoss.report.tables.configurations import (
     configuration_findings,
     configuration_table,
     server_fact_table,
 )
-from pytest_gptoss.report.features import feature_table
-from pytest_gptoss.report.instrument import uncalibrated
-from pytest_gptoss.report.load_tables import instrument_table, load_tables
-from pytest_gptoss.report.tables import (
-    Table,
-    change_table,
-    device_table,
-    edge_table,
-    fact_table,
-    fork_table,
-    limit_notes,
-    needle_table,
-    needle_task,
-    not_measured_table,
-    notes,
-    npus,
-    precision_table,
-    scenario_table,
-    skipped_table,
-    verdict_table,
-    waiver_table,
-)
+from pytest_gptoss.report.tables.features import feature_table
+from pytest_gptoss.report.tables.forks import fork_table
+from pytest_gptoss.report.tables.load import instrument_table, load_tables
+from pytest_gptoss.report.tables.needles import needle_table, needle_task
+from pytest_gptoss.report.tables.precision import edge_table, limit_notes, precision_table
+from pytest_gptoss.report.tables.rows import npus
+from pytest_gptoss.report.tables.run_facts import device_table, fact_table, notes, scenario_table
+from pytest_gptoss.report.tables.table import Table
+from pytest_gptoss.report.tables.verdicts import not_measured_table, skipped_table, verdict_table
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["PARTS", "SECTIONS", "Part", "Section"]

@@ -13,7 +13,7 @@ from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.printable import printable, shortened
 from pytest_gptoss.report.headline import blocked_by, partial, tone, verdict_words
 from pytest_gptoss.report.instrument import uncalibrated
-from pytest_gptoss.report.tables import changes
+from pytest_gptoss.report.tables.changed import changes
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["Line", "named", "show_table", "table"]

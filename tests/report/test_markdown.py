@@ -12,7 +12,7 @@ from pytest_gptoss.report.formats.html import html
 from pytest_gptoss.report.formats.markdown import LONGEST_CELL, MARKS, markdown
 from pytest_gptoss.report.formats.precision import CONTRACT_METRICS
 from pytest_gptoss.report.headline import close, sentence
-from pytest_gptoss.report.tables import visible
+from pytest_gptoss.report.tables.forks import visible
 from pytest_gptoss.report.wording import Wording
 
 STATUSES = {

@@ -6,7 +6,7 @@ from documents import diagnosed, recorded, with_load
 from pytest_gptoss.model.language import LANGUAGES
 from pytest_gptoss.report.formats import html, markdown
 from pytest_gptoss.report.sections import PARTS, SECTIONS, Part
-from pytest_gptoss.report.tables import Cell, Table
+from pytest_gptoss.report.tables.table import Cell, Table
 from pytest_gptoss.report.wording import Wording, catalogue
 
 

@@ -38,7 +38,9 @@ from pytest_gptoss.report.headline import (
 from pytest_gptoss.report.heat import heats
 from pytest_gptoss.report.ranges import range_groups
 from pytest_gptoss.report.sections import PARTS, SECTIONS
-from pytest_gptoss.report.tables import Cell, Table, forks, nothing, npus, visible
+from pytest_gptoss.report.tables.forks import forks, visible
+from pytest_gptoss.report.tables.rows import nothing, npus
+from pytest_gptoss.report.tables.table import Cell, Table
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["FORMAT", "SIGNS", "html"]

@@ -22,7 +22,8 @@ from pytest_gptoss.report.headline import (
     verdict_words,
 )
 from pytest_gptoss.report.sections import PARTS, Part
-from pytest_gptoss.report.tables import Cell, Table, nothing
+from pytest_gptoss.report.tables.rows import nothing
+from pytest_gptoss.report.tables.table import Cell, Table
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["FORMAT", "MARKS", "markdown"]

@@ -10,9 +10,11 @@ from pytest_gptoss.judge.accounting import SEVERAL_TOKENS
 from pytest_gptoss.judge.verdicts import fixed, percent
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.report.instrument import calibrated
-from pytest_gptoss.report.standing import worst
-from pytest_gptoss.report.tables import Cell, Table, npus, verdict_cell
+from pytest_gptoss.report.tables.rows import npus
+from pytest_gptoss.report.tables.table import Cell, Table
+from pytest_gptoss.report.tables.verdict_words import verdict_cell
 from pytest_gptoss.report.wording import Wording
+from pytest_gptoss.report.worst_verdict import worst_verdict
 
 __all__ = ["LATENCIES", "instrument_table", "levels", "load_tables"]
 
@@ -99,8 +101,8 @@ def _by_concurrency(document: Document, device: str, say: Wording, *, judged: bo
 
 
 def _status(verdicts: list[Row], say: Wording) -> Cell:
-    """The level's standing; where none of the guide's figures was judged, a pass says what passed."""
-    cell = verdict_cell(worst(verdicts), say)
+    """The level's verdict; where none of the guide's figures was judged, a pass says what passed."""
+    cell = verdict_cell(worst_verdict(verdicts), say)
     figures = {row["threshold_id"].split(".")[1] for row in verdicts if row["verdict"] != "SKIPPED"}
     if cell.status != "PASS" or not figures <= {"completed", "uncached"}:
         return cell

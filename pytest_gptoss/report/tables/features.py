@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.report.headline import sentence
-from pytest_gptoss.report.standing import worst
-from pytest_gptoss.report.tables import Cell, Table, npus, verdict_cell
+from pytest_gptoss.report.tables.rows import npus
+from pytest_gptoss.report.tables.table import Cell, Table
+from pytest_gptoss.report.tables.verdict_words import verdict_cell
 from pytest_gptoss.report.wording import Wording
+from pytest_gptoss.report.worst_verdict import worst_verdict
 
 __all__ = ["feature_table"]
 
@@ -31,17 +33,17 @@ FEATURES: Mapping[str, tuple[str, ...]] = {
 def feature_table(document: Mapping[str, Json], npu: str, say: Wording) -> Table:
     """The guide's features, then every other capability that was tried."""
     verdicts = [row for row in document["verdicts"] if row["npu"] == npu]
-    told: list[Row] = []
+    reported: list[Row] = []
     rows = []
     for feature, beginnings in FEATURES.items():
         about = [row for row in verdicts if row["threshold_id"].startswith(beginnings)] if beginnings else []
-        told += about
+        reported += about
         remark = _remark(about, say) if beginnings else say("feature.compared")
-        rows.append((Cell(say(f"feature.{feature}")), verdict_cell(worst(about), say), Cell(remark)))
+        rows.append((Cell(say(f"feature.{feature}")), verdict_cell(worst_verdict(about), say), Cell(remark)))
     rows += [
         (Cell(say.name(row["threshold_id"])), verdict_cell(row, say), Cell(_remark([row], say)))
         for row in verdicts
-        if row["family"] == "capability" and row not in told
+        if row["family"] == "capability" and row not in reported
     ]
     title = say("section.features")
     heads = ("feature", "status", "remark")
@@ -56,7 +58,7 @@ def feature_table(document: Mapping[str, Json], npu: str, say: Wording) -> Table
 
 def _remark(about: list[Row], say: Wording) -> str:
     """What was seen, from the verdict that decides."""
-    row = worst(about)
+    row = worst_verdict(about)
     if row is None:
         return ""
     figures = [] if row["value"] is None else [sentence(row, say)]

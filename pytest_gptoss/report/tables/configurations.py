@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.report.tables import Cell, Table, value
+from pytest_gptoss.report.tables.table import Cell, Table
+from pytest_gptoss.report.tables.verdict_words import value
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["configuration_findings", "configuration_table", "server_fact_table"]
