@@ -41,18 +41,20 @@ SECTIONS: tuple[Section, ...] = (
 """The page's sections in their order; ``section.NAME`` is the heading's wording."""
 
 
-def _nothing(document: Document, say: Wording) -> tuple[()]:
+def _nothing(document: Document, translate: Wording) -> tuple[()]:
     return ()
 
 
 def _one(build: Callable[[Document, Wording], Table]) -> Tables:
     """One table for the whole run."""
-    return lambda document, say: [build(document, say)]
+    return lambda document, translate: [build(document, translate)]
 
 
 def _each_device(*builds: Callable[[Document, str, Wording], Table]) -> Tables:
     """These tables for one device under test after the other."""
-    return lambda document, say: [build(document, npu, say) for npu in npus(document) for build in builds]
+    return lambda document, translate: [
+        build(document, npu, translate) for npu in npus(document) for build in builds
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,9 @@ PARTS = (
     Part(
         "performance",
         _one(instrument_table),
-        lambda document, say: [say("instrument.problem", problem=each) for each in uncalibrated(document)],
+        lambda document, translate: [
+            translate("instrument.problem", problem=each) for each in uncalibrated(document)
+        ],
     ),
     Part("provenance", _one(fact_table)),
 )

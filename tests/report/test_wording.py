@@ -20,7 +20,7 @@ PACKAGE = Path(report.__file__).parent
 SOURCES = "\n".join(
     path.read_text("utf-8") for path in [*PACKAGE.rglob("*.py"), *PACKAGE.glob("templates/*.j2")]
 )
-SAID = set(re.findall(r"""\bsay\(\s*['"]([\w. *-]+)['"]\s*[,)]""", SOURCES))
+SAID = set(re.findall(r"""\btranslate\(\s*['"]([\w. *-]+)['"]\s*[,)]""", SOURCES))
 COMPOSED = {
     "head", "section", "status", "kind", "tier", "why", "outcome", "unit", "name", "run", "state", "role",
     "chart", "axis", "fact", "feature", "nothing",

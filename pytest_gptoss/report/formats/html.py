@@ -26,12 +26,12 @@ from pytest_gptoss.report.diagnosis import Finding, advice, diagnosis
 from pytest_gptoss.report.format import Format
 from pytest_gptoss.report.headline import (
     attention,
+    attention_text,
     changed,
     close,
     partial,
     sentence,
     tallies,
-    told,
     tone,
     verdict_words,
 )
@@ -98,26 +98,26 @@ def _shown(value: Any) -> Any:
 
 
 def _context(document: Document, language: Language) -> dict[str, Any]:
-    say = Wording(language)
-    found = diagnosis(document, say)
+    translate = Wording(language)
+    found = diagnosis(document, translate)
     next_id = itertools.count(1).__next__
     return {
         "language": language,
-        "say": say,
+        "translate": translate,
         "signs": SIGNS,
         "css": _ours((_TEMPLATES / "acceptance.css").read_text("utf-8")),
         "next_id": next_id,
         "visible": visible,
-        "nothing": lambda key: nothing(document, key, say),
+        "nothing": lambda key: nothing(document, key, translate),
         "most_rows": MOST_ROWS,
         "plain": _PLAIN if len(npus(document)) == 1 else (),
         "contents": _contents(diagnosed=bool(found)),
-        "parts": {section: _parts(section, document, say) for section in SECTIONS},
-        **_head(document, say),
-        **_first(document, found, say),
+        "parts": {section: _parts(section, document, translate) for section in SECTIONS},
+        **_head(document, translate),
+        **_first(document, found, translate),
         "diagnosis": found,
-        "ranges": range_groups(document, say),
-        **_drawings(document, say, next_id),
+        "ranges": range_groups(document, translate),
+        **_drawings(document, translate, next_id),
     }
 
 
@@ -132,12 +132,12 @@ def _contents(*, diagnosed: bool) -> tuple[str, ...]:
     return ("attention", *(("diagnosis",) if diagnosed else ()), *SECTIONS, "not_measured")
 
 
-def _parts(section: str, document: Document, say: Wording) -> list[dict[str, Any]]:
+def _parts(section: str, document: Document, translate: Wording) -> list[dict[str, Any]]:
     """A section's parts as the template writes them."""
     return [
         {
-            "tables": part.tables(document, say),
-            "remarks": part.remarks(document, say),
+            "tables": part.tables(document, translate),
+            "remarks": part.remarks(document, translate),
             "title": part.title,
             "headed": part.headed,
         }
@@ -146,18 +146,18 @@ def _parts(section: str, document: Document, say: Wording) -> list[dict[str, Any
     ]
 
 
-def _head(document: Document, say: Wording) -> dict[str, Any]:
+def _head(document: Document, translate: Wording) -> dict[str, Any]:
     run = document["run"]
     return {
-        "verdict": verdict_words(document, say),
+        "verdict": verdict_words(document, translate),
         "tone": tone(document),
-        "tallies": tallies(document, say),
-        "partial": partial(document, say),
+        "tallies": tallies(document, translate),
+        "partial": partial(document, translate),
         "judged": bool(document["verdicts"]),
         "state": document["state"],
         "under_test": [_named(each) for each in document["devices"] if each["role"] == "npu"],
-        "started": say.when(run["started"]),
-        "ended": say.when(run["ended"]),
+        "started": translate.when(run["started"]),
+        "ended": translate.when(run["ended"]),
         "profile": run["profile"],
         "version": run["versions"].get("pytest-gptoss", ""),
     }
@@ -168,21 +168,21 @@ def _named(device: Mapping[str, Json]) -> str:
     return shortened(f"{device['name']}: {', '.join(part for part in parts if part)}", LONGEST_NAME)
 
 
-def _first(document: Document, found: Sequence[Finding], say: Wording) -> dict[str, Any]:
+def _first(document: Document, found: Sequence[Finding], translate: Wording) -> dict[str, Any]:
     passed = [row for row in document["verdicts"] if row["verdict"] == "PASS"]
     return {
         "attention": [
             {
                 "status": each.status,
-                "cell": Cell(say.word("status", each.status), status=each.status),
+                "cell": Cell(translate.word("status", each.status), status=each.status),
                 "ids": [_id(row) for row in each.rows],
-                "text": told(each, say),
+                "text": attention_text(each, translate),
                 "advice": advice(found, each.rows),
             }
             for each in attention(document)
         ],
-        "near": [{"id": _id(row), "text": sentence(row, say)} for row in passed if close(row)],
-        "changed": changed(document, say),
+        "near": [{"id": _id(row), "text": sentence(row, translate)} for row in passed if close(row)],
+        "changed": changed(document, translate),
         "unproven": [_id(row) for row in passed if row["proven"] is False],
     }
 
@@ -191,23 +191,24 @@ def _id(row: Mapping[str, Json]) -> str:
     return f"{row['npu']}-{row['threshold_id']}"
 
 
-def _drawings(document: Document, say: Wording, next_id: Callable[[], int]) -> dict[str, Any]:
+def _drawings(document: Document, translate: Wording, next_id: Callable[[], int]) -> dict[str, Any]:
     """What the page draws beside the tables, by section."""
     colours = hues(document)
-    needle = needle_chart(document, say)
+    needle = needle_chart(document, translate)
     return {
         "precision_charts": [
-            _drawn(precision_charts(document, npu, say), colours, say, next_id) for npu in npus(document)
+            _drawn(precision_charts(document, npu, translate), colours, translate, next_id)
+            for npu in npus(document)
         ],
-        "diffs": [_diffs(document, npu, say) for npu in npus(document)],
-        "heats": heats(document, say),
-        "needle_charts": _drawn([] if needle is None else [needle], colours, say, next_id),
-        "load_charts": _drawn(load_charts(document, say), colours, say, next_id),
+        "diffs": [_diffs(document, npu, translate) for npu in npus(document)],
+        "heats": heats(document, translate),
+        "needle_charts": _drawn([] if needle is None else [needle], colours, translate, next_id),
+        "load_charts": _drawn(load_charts(document, translate), colours, translate, next_id),
     }
 
 
 def _drawn(
-    charts: Sequence[Chart], colours: Mapping[str, str], say: Wording, next_id: Callable[[], int]
+    charts: Sequence[Chart], colours: Mapping[str, str], translate: Wording, next_id: Callable[[], int]
 ) -> list[dict[str, Any]]:
     if not charts:
         return []
@@ -218,31 +219,39 @@ def _drawn(
             "id": f"plot-{chart.name}-{number}",
             "title": chart.title,
             "note": chart.note,
-            "svg": _ours(svg(chart, colours, number=number, alt=chart.alt(say))),
-            "table": chart_table(chart, say),
+            "svg": _ours(svg(chart, colours, number=number, alt=chart.alt(translate))),
+            "table": chart_table(chart, translate),
         }
         for number, chart in ((next_id(), chart) for chart in charts)
     ]
 
 
-def _diffs(document: Document, npu: str, say: Wording) -> dict[str, Any]:
+def _diffs(document: Document, npu: str, translate: Wording) -> dict[str, Any]:
     """The answers that fork, token by token, and how many of them are not shown."""
     with_diff = [prompt for prompt in forks(document, npu) if prompt.get("diff")]
     return {
-        "shown": [_diff(prompt, npu, say) for prompt in with_diff[:MOST_DIFFS]],
+        "shown": [_diff(prompt, npu, translate) for prompt in with_diff[:MOST_DIFFS]],
         "more": max(0, len(with_diff) - MOST_DIFFS),
     }
 
 
-def _diff(prompt: Mapping[str, Json], npu: str, say: Wording) -> dict[str, Any]:
+def _diff(prompt: Mapping[str, Json], npu: str, translate: Wording) -> dict[str, Any]:
     fork, diff = prompt["fork"], prompt["diff"]
-    title = say("diff.title", prompt=prompt["id"], index=fork["index"], kind=say.word("kind", fork["kind"]))
+    title = translate(
+        "diff.title", prompt=prompt["id"], index=fork["index"], kind=translate.word("kind", fork["kind"])
+    )
     if fork["margin"] is not None:
-        title += "; " + say("diff.margin", margin=say.figure(fork["margin"]))
-    return {**diff, "title": title, "npu_name": npu, "gpu_name": "gpu", "listed": _listed(diff, npu, say)}
+        title += "; " + translate("diff.margin", margin=translate.figure(fork["margin"]))
+    return {
+        **diff,
+        "title": title,
+        "npu_name": npu,
+        "gpu_name": "gpu",
+        "listed": _listed(diff, npu, translate),
+    }
 
 
-def _listed(diff: Mapping[str, Json], npu: str, say: Wording) -> Table:
+def _listed(diff: Mapping[str, Json], npu: str, translate: Wording) -> Table:
     """The likeliest tokens of both devices at the fork, side by side."""
     sides = [diff["npu"]["listed"], diff["gpu"]["listed"]]
     rows = []
@@ -251,11 +260,11 @@ def _listed(diff: Mapping[str, Json], npu: str, say: Wording) -> Table:
         for side in sides:
             token = side[rank] if rank < len(side) else None
             cells.append(Cell(visible(token["text"]) if token else ""))
-            cells.append(Cell(say.figure(token["logprob"] if token else None), figure=True))
+            cells.append(Cell(translate.figure(token["logprob"] if token else None), figure=True))
         rows.append(tuple(cells))
     head = ["#"]
     for device in (npu, "gpu"):
-        head += [say("head.listed_npu", device=device), "nat"]
+        head += [translate("head.listed_npu", device=device), "nat"]
     return Table("listed", "", tuple(head), tuple(rows))
 
 

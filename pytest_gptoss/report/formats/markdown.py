@@ -12,12 +12,12 @@ from pytest_gptoss.report.diagnosis import diagnosis
 from pytest_gptoss.report.format import Format
 from pytest_gptoss.report.headline import (
     attention,
+    attention_text,
     changed,
     close,
     counts,
     partial,
     sentence,
-    told,
     tone,
     verdict_words,
 )
@@ -47,67 +47,67 @@ _ENTITY = re.compile(r"&(?=#?[0-9A-Za-z]+;)")
 
 def markdown(document: Document, language: Language = "en") -> str:
     """The report document as Markdown."""
-    say = Wording(language)
+    translate = Wording(language)
     parts = [
-        *_head(document, say),
-        *_attention(document, say),
-        *(each for part in PARTS if part.only != "page" for each in _part(part, document, say)),
+        *_head(document, translate),
+        *_attention(document, translate),
+        *(each for part in PARTS if part.only != "page" for each in _part(part, document, translate)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _head(document: Document, say: Wording) -> Iterator[str]:
-    yield f"# {say('title')}"
-    yield f"**{MARKS[tone(document)]} {_text(verdict_words(document, say))}**"
+def _head(document: Document, translate: Wording) -> Iterator[str]:
+    yield f"# {translate('title')}"
+    yield f"**{MARKS[tone(document)]} {_text(verdict_words(document, translate))}**"
     if document["state"] != "running":
-        yield _text(counts(document, say))
-    whole = partial(document, say)
+        yield _text(counts(document, translate))
+    whole = partial(document, translate)
     if whole is not None:
         yield f"**{_text(whole)}**"
-    yield _text(say(f"state.{document['state']}"))
-    yield _text(say("legend"))
+    yield _text(translate(f"state.{document['state']}"))
+    yield _text(translate("legend"))
 
 
-def _attention(document: Document, say: Wording) -> Iterator[str]:
-    yield f"## {say('section.attention')}"
+def _attention(document: Document, translate: Wording) -> Iterator[str]:
+    yield f"## {translate('section.attention')}"
     lines = []
     for each in attention(document):
         ids = ", ".join(f"`{_code(row)}`" for row in each.rows)
-        lines.append(f"- {MARKS[each.status]} {ids}: {_text(told(each, say))}")
+        lines.append(f"- {MARKS[each.status]} {ids}: {_text(attention_text(each, translate))}")
     passed = [row for row in document["verdicts"] if row["verdict"] == "PASS"]
     for row in filter(close, passed):
-        near = say("near.close", row=f"`{_code(row)}`", sentence=_text(sentence(row, say)))
+        near = translate("near.close", row=f"`{_code(row)}`", sentence=_text(sentence(row, translate)))
         lines.append(f"- {MARKS['PASS']} {near}")
-    other = changed(document, say)
+    other = changed(document, translate)
     if other is not None:
         lines.append(f"- {MARKS['WAIVED']} {_text(other)}")
     unproven = [f"`{_code(row)}`" for row in passed if row["proven"] is False]
     if unproven:
-        lines.append(f"- {MARKS['PASS']} {say('near.unproven', rows=', '.join(unproven))}")
+        lines.append(f"- {MARKS['PASS']} {translate('near.unproven', rows=', '.join(unproven))}")
     empty = "attention" if document["verdicts"] else "judged"
-    yield "\n".join(lines) if lines else nothing(document, empty, say)
-    yield from _diagnosis(document, say)
+    yield "\n".join(lines) if lines else nothing(document, empty, translate)
+    yield from _diagnosis(document, translate)
 
 
-def _diagnosis(document: Document, say: Wording) -> Iterator[str]:
-    found = diagnosis(document, say)
+def _diagnosis(document: Document, translate: Wording) -> Iterator[str]:
+    found = diagnosis(document, translate)
     if found:
-        yield f"## {say('section.diagnosis')}"
+        yield f"## {translate('section.diagnosis')}"
         yield "\n".join(f"- {_paragraph(each.text)}" for each in found)
 
 
-def _part(part: Part, document: Document, say: Wording) -> Iterator[str]:
-    for table in part.tables(document, say):
-        yield from _section(table, say)
-    remarks = part.remarks(document, say)
+def _part(part: Part, document: Document, translate: Wording) -> Iterator[str]:
+    for table in part.tables(document, translate):
+        yield from _section(table, translate)
+    remarks = part.remarks(document, translate)
     if part.title and remarks:
-        yield f"## {say(part.title)}"
+        yield f"## {translate(part.title)}"
         yield "\n".join(f"- {_paragraph(each)}" for each in remarks)
     else:
         yield from map(_paragraph, remarks)
 
 
-def _section(table: Table, say: Wording) -> Iterator[str]:
+def _section(table: Table, translate: Wording) -> Iterator[str]:
     """A table below its heading, or what stands in the place of one without rows."""
     if not table.rows and not table.empty:
         return
@@ -115,7 +115,7 @@ def _section(table: Table, say: Wording) -> Iterator[str]:
     most = MOST_ROWS if table.long else len(table.rows)
     yield _table(table, most) if table.rows else table.empty
     if len(table.rows) > most:
-        yield say("more", count=len(table.rows) - most)
+        yield translate("more", count=len(table.rows) - most)
 
 
 def _table(table: Table, most: int) -> str:

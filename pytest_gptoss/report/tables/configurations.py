@@ -12,7 +12,7 @@ from pytest_gptoss.report.wording import Wording
 __all__ = ["configuration_findings", "configuration_table", "server_fact_table"]
 
 
-def configuration_table(document: Mapping[str, Json], say: Wording) -> Table:
+def configuration_table(document: Mapping[str, Json], translate: Wording) -> Table:
     """Each configuration against the GPU and against the first one, a figure a column."""
     matrix = document["measurements"].get("configurations")
     names = list(matrix["configurations"][0]["against_gpu"]) if matrix else []
@@ -24,29 +24,31 @@ def configuration_table(document: Mapping[str, Json], say: Wording) -> Table:
                     (
                         Cell(f"{row['device']} - {other}"),
                         Cell(row["label"] or ""),
-                        *(_cell(cells.get(name), say) for name in names),
+                        *(_cell(cells.get(name), translate) for name in names),
                     )
                 )
     head = (
-        say("head.edge"), say("head.label"), *(say.name(f"configuration.{name}") for name in names),
-    )  # fmt: skip
-    return Table("configurations", say("section.configurations"), head, tuple(rows))
+        translate("head.edge"),
+        translate("head.label"),
+        *(translate.name(f"configuration.{name}") for name in names),
+    )
+    return Table("configurations", translate("section.configurations"), head, tuple(rows))
 
 
-def configuration_findings(document: Mapping[str, Json], say: Wording) -> list[str]:
+def configuration_findings(document: Mapping[str, Json], translate: Wording) -> list[str]:
     """Which configuration departs, in a line; nothing when none does."""
     matrix = document["measurements"].get("configurations")
     return [matrix["finding"]] if matrix and matrix["finding"] else []
 
 
-def _cell(cell: Mapping[str, Json] | None, say: Wording) -> Cell:
+def _cell(cell: Mapping[str, Json] | None, translate: Wording) -> Cell:
     if cell is None:
-        return Cell(say.figure(None))
-    figure = "" if cell["value"] is None else f"{value(cell, say)} "
-    return Cell(f"{figure}{say.word('status', cell['verdict'])}", status=cell["verdict"])
+        return Cell(translate.figure(None))
+    figure = "" if cell["value"] is None else f"{value(cell, translate)} "
+    return Cell(f"{figure}{translate.word('status', cell['verdict'])}", status=cell["verdict"])
 
 
-def server_fact_table(document: Mapping[str, Json], say: Wording) -> Table:
+def server_fact_table(document: Mapping[str, Json], translate: Wording) -> Table:
     """What is known of the servers' software and settings, and from where."""
     rows = [
         (
@@ -58,5 +60,10 @@ def server_fact_table(document: Mapping[str, Json], say: Wording) -> Table:
         for server in document["measurements"].get("preflight") or ()
         for fact in server["facts"]
     ]
-    head = (say("head.device"), say("head.fact"), say("head.fact_value"), say("head.source"))
-    return Table("server_facts", say("section.server_facts"), head, tuple(rows), minor=True)
+    head = (
+        translate("head.device"),
+        translate("head.fact"),
+        translate("head.fact_value"),
+        translate("head.source"),
+    )
+    return Table("server_facts", translate("section.server_facts"), head, tuple(rows), minor=True)

@@ -30,7 +30,7 @@ FEATURES: Mapping[str, tuple[str, ...]] = {
 """The guide's rows, and the beginnings of the threshold ids that speak about each."""
 
 
-def feature_table(document: Mapping[str, Json], npu: str, say: Wording) -> Table:
+def feature_table(document: Mapping[str, Json], npu: str, translate: Wording) -> Table:
     """The guide's features, then every other capability that was tried."""
     verdicts = [row for row in document["verdicts"] if row["npu"] == npu]
     reported: list[Row] = []
@@ -38,28 +38,38 @@ def feature_table(document: Mapping[str, Json], npu: str, say: Wording) -> Table
     for feature, beginnings in FEATURES.items():
         about = [row for row in verdicts if row["threshold_id"].startswith(beginnings)] if beginnings else []
         reported += about
-        remark = _remark(about, say) if beginnings else say("feature.compared")
-        rows.append((Cell(say(f"feature.{feature}")), verdict_cell(worst_verdict(about), say), Cell(remark)))
+        remark = _remark(about, translate) if beginnings else translate("feature.compared")
+        rows.append(
+            (
+                Cell(translate(f"feature.{feature}")),
+                verdict_cell(worst_verdict(about), translate),
+                Cell(remark),
+            )
+        )
     rows += [
-        (Cell(say.name(row["threshold_id"])), verdict_cell(row, say), Cell(_remark([row], say)))
+        (
+            Cell(translate.name(row["threshold_id"])),
+            verdict_cell(row, translate),
+            Cell(_remark([row], translate)),
+        )
         for row in verdicts
         if row["family"] == "capability" and row not in reported
     ]
-    title = say("section.features")
+    title = translate("section.features")
     heads = ("feature", "status", "remark")
     return Table(
         "features",
         title if len(npus(document)) == 1 else f"{title} ({npu})",
-        tuple(say(f"head.{head}") for head in heads),
+        tuple(translate(f"head.{head}") for head in heads),
         tuple(rows),
-        empty=say("nothing.measured"),
+        empty=translate("nothing.measured"),
     )
 
 
-def _remark(about: list[Row], say: Wording) -> str:
+def _remark(about: list[Row], translate: Wording) -> str:
     """What was seen, from the verdict that decides."""
     row = worst_verdict(about)
     if row is None:
         return ""
-    figures = [] if row["value"] is None else [sentence(row, say)]
+    figures = [] if row["value"] is None else [sentence(row, translate)]
     return "; ".join([*figures, *([row["reason"]] if row["reason"] else [])])

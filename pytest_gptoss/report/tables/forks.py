@@ -15,23 +15,23 @@ Row = Mapping[str, Json]
 Document = Mapping[str, Json]
 
 
-def fork_table(document: Document, npu: str, say: Wording) -> Table:
+def fork_table(document: Document, npu: str, translate: Wording) -> Table:
     """Prompts whose answers differ, the gravest first."""
     rows = [
         (
             Cell(prompt["id"]),
-            figure(prompt["fork"]["index"], say),
-            Cell(say.word("kind", prompt["fork"]["kind"])),
-            figure(prompt["fork"]["margin"], say),
+            figure(prompt["fork"]["index"], translate),
+            Cell(translate.word("kind", prompt["fork"]["kind"])),
+            figure(prompt["fork"]["margin"], translate),
             Cell(_first_text(prompt, "npu")),
             Cell(_first_text(prompt, "gpu")),
-            figure(prompt["rouge_l"], say),
+            figure(prompt["rouge_l"], translate),
         )
         for prompt in forks(document, npu)
     ]
     return Table(
-        "forks", device_caption(document, npu, say("section.forks")),
-        (*heads(say, "prompt", "fork_at", "kind", "margin", "npu_token", "gpu_token"), "ROUGE-L"),
+        "forks", device_caption(document, npu, translate("section.forks")),
+        (*heads(translate, "prompt", "fork_at", "kind", "margin", "npu_token", "gpu_token"), "ROUGE-L"),
         tuple(rows), minor=True, long=True,
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ Row = Mapping[str, Json]
 Document = Mapping[str, Json]
 
 
-def needle_table(document: Document, npu: str, say: Wording) -> Table:
+def needle_table(document: Document, npu: str, translate: Wording) -> Table:
     """The guide's long-context results: a row for each cell of the profile, asked or not."""
     cells = {
         (cell["length"], cell["depth"]): cell
@@ -37,31 +37,33 @@ def needle_table(document: Document, npu: str, say: Wording) -> Table:
             (
                 Cell(percent(depth)),
                 Cell(size(length)),
-                figure(None if cell is None else cell["first_token_ms"], say),
-                Cell(_recall(cell, say)),
-                verdict_cell(verdicts.get(threshold_id), say),
+                figure(None if cell is None else cell["first_token_ms"], translate),
+                Cell(_recall(cell, translate)),
+                verdict_cell(verdicts.get(threshold_id), translate),
             )
         )
     return Table(
-        "needle", device_caption(document, npu, say("section.needle")),
-        heads(say, "depth", "length", "first_token", "recall", "status"), tuple(rows),
-        empty=say("nothing.measured"),
+        "needle", device_caption(document, npu, translate("section.needle")),
+        heads(translate, "depth", "length", "first_token", "recall", "status"), tuple(rows),
+        empty=translate("nothing.measured"),
     )  # fmt: skip
 
 
-def needle_task(document: Document, say: Wording) -> list[str]:
+def needle_task(document: Document, translate: Wording) -> list[str]:
     """What was hidden and asked for, in a line."""
     task = document["run"].get("needle")
     if not task:
         return []
-    return [say("task", needle=task["needle"], question=task["question"], expect=task["expect"])]
+    return [translate("task", needle=task["needle"], question=task["question"], expect=task["expect"])]
 
 
-def _recall(cell: Row | None, say: Wording) -> str:
+def _recall(cell: Row | None, translate: Wording) -> str:
     if cell is None or not cell["trials"]:
-        return say.figure(None)
+        return translate.figure(None)
     hits = f"{cell['hits']}/{cell['trials']}"
-    return hits if cell["outcome"] in (None, "hit") else f"{hits} ({say.word('outcome', cell['outcome'])})"
+    return (
+        hits if cell["outcome"] in (None, "hit") else f"{hits} ({translate.word('outcome', cell['outcome'])})"
+    )
 
 
 def size(tokens: int) -> str:

@@ -16,7 +16,7 @@ __all__ = ["edge_table", "limit_notes", "precision_table"]
 Document = Mapping[str, Json]
 
 
-def precision_table(document: Document, npu: str, say: Wording) -> Table:
+def precision_table(document: Document, npu: str, translate: Wording) -> Table:
     """The guide's precision results: baseline, device, difference and status of the four figures."""
     measured = {
         row["threshold_id"]: row for row in of_device(document["measurements"].get("precision", ()), npu)
@@ -29,37 +29,39 @@ def precision_table(document: Document, npu: str, say: Wording) -> Table:
         bound = None if verdict is None else verdict["limit"]
         rows.append(
             (
-                Cell(say.name(threshold_id)),
-                *(figure(figures[key], say, apart_from=bound) for key in ("gpu", "npu", "difference")),
-                verdict_cell(verdict, say),
+                Cell(translate.name(threshold_id)),
+                *(figure(figures[key], translate, apart_from=bound) for key in ("gpu", "npu", "difference")),
+                verdict_cell(verdict, translate),
             )
         )
     return Table(
-        "precision", device_caption(document, npu, say("section.precision")),
-        heads(say, "metric", "gpu_baseline", "npu_result", "difference", "status"), tuple(rows),
-        empty=say("nothing.measured"),
+        "precision", device_caption(document, npu, translate("section.precision")),
+        heads(translate, "metric", "gpu_baseline", "npu_result", "difference", "status"), tuple(rows),
+        empty=translate("nothing.measured"),
     )  # fmt: skip
 
 
-def edge_table(document: Document, say: Wording) -> Table:
+def edge_table(document: Document, translate: Wording) -> Table:
     """The devices compared pairwise: whose fault a difference is."""
     rows = [
         (
             Cell(row["edge"].replace("npu", row["device"])),
-            figure(row["perplexity_ratio"], say),
-            figure(row["kl"], say),
-            figure(row["n"], say),
+            figure(row["perplexity_ratio"], translate),
+            figure(row["kl"], translate),
+            figure(row["n"], translate),
         )
         for row in document["measurements"].get("edges", ())
     ]
-    return Table("edges", say("section.edges"), heads(say, "edge", "ratio", "kl", "n"), tuple(rows))
+    return Table(
+        "edges", translate("section.edges"), heads(translate, "edge", "ratio", "kl", "n"), tuple(rows)
+    )
 
 
-def limit_notes(document: Document, say: Wording) -> list[str]:
+def limit_notes(document: Document, translate: Wording) -> list[str]:
     """Which contract limits are ours, the guide leaving them blank."""
     ids = {
         row["threshold_id"]: None
         for row in document["verdicts"]
         if row["tier"] == "contract" and row["source"] == "ours"
     }
-    return [say("source.ours.note", name=say.name(threshold_id)) for threshold_id in ids]
+    return [translate("source.ours.note", name=translate.name(threshold_id)) for threshold_id in ids]

@@ -36,6 +36,6 @@ def by_threshold(document: Document, npu: str) -> dict[str, Row]:
     return {row["threshold_id"]: row for row in document["verdicts"] if row["npu"] == npu}
 
 
-def nothing(document: Document, key: str, say: Wording) -> str:
+def nothing(document: Document, key: str, translate: Wording) -> str:
     """What stands where a list is empty; of a run that has not ended nothing good is told."""
-    return say("nothing.yet" if document["state"] == "running" else f"nothing.{key}")
+    return translate("nothing.yet" if document["state"] == "running" else f"nothing.{key}")

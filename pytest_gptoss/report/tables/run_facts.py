@@ -14,17 +14,17 @@ __all__ = ["device_table", "fact_table", "notes", "scenario_table"]
 Document = Mapping[str, Json]
 
 
-def device_table(document: Document, say: Wording) -> Table:
+def device_table(document: Document, translate: Wording) -> Table:
     """The devices of the run, and what kept one from being measured, if anything did."""
     troubled = any(device["problem"] for device in document["devices"])
     rows = [
         (
-            Cell(f"{device['name']} ({say.word('role', device['role'])})"),
-            Cell(device["label"] or say.figure(None)),
-            Cell(device["model"] or say.figure(None)),
-            Cell(device["server_version"] or say.figure(None)),
-            figure(device["max_model_len"], say),
-            Cell(device["url"] or say.figure(None)),
+            Cell(f"{device['name']} ({translate.word('role', device['role'])})"),
+            Cell(device["label"] or translate.figure(None)),
+            Cell(device["model"] or translate.figure(None)),
+            Cell(device["server_version"] or translate.figure(None)),
+            figure(device["max_model_len"], translate),
+            Cell(device["url"] or translate.figure(None)),
             *((Cell(device["problem"] or ""),) if troubled else ()),
         )
         for device in document["devices"]
@@ -32,14 +32,14 @@ def device_table(document: Document, say: Wording) -> Table:
     keys = ("device", "label", "model", "version", "context", "url", "problem")
     return Table(
         "devices",
-        say("section.devices"),
-        heads(say, *(keys if troubled else keys[:-1])),
+        translate("section.devices"),
+        heads(translate, *(keys if troubled else keys[:-1])),
         tuple(rows),
-        empty=say("nothing.measured"),
+        empty=translate("nothing.measured"),
     )
 
 
-def scenario_table(document: Document, say: Wording) -> Table:
+def scenario_table(document: Document, translate: Wording) -> Table:
     """Measurements that stopped early, or of which an item failed or was left out."""
     rows = []
     for each in document["measurements"].get("scenarios", ()):
@@ -50,17 +50,17 @@ def scenario_table(document: Document, say: Wording) -> Table:
             rows.append(
                 (
                     Cell(each["id"]),
-                    figure(each["items"], say),
-                    figure(len(each["failures"]), say),
-                    Cell((reasons[0] + more) if reasons else say("why.not reached")),
+                    figure(each["items"], translate),
+                    figure(len(each["failures"]), translate),
+                    Cell((reasons[0] + more) if reasons else translate("why.not reached")),
                 )
             )
     return Table(
         "scenarios",
-        say("section.scenarios"),
-        heads(say, "scenario", "items", "failures", "reason"),
+        translate("section.scenarios"),
+        heads(translate, "scenario", "items", "failures", "reason"),
         tuple(rows),
-        empty=nothing(document, "scenarios", say),
+        empty=nothing(document, "scenarios", translate),
     )
 
 
@@ -70,35 +70,35 @@ def notes(document: Document) -> list[str]:
     return [*measured.get("notes", ()), *(measured.get("load") or {}).get("notes", ())]
 
 
-def fact_table(document: Document, say: Wording) -> Table:
+def fact_table(document: Document, translate: Wording) -> Table:
     """Where the figures come from: versions, settings, hashes, times."""
     run = document["run"]
     facts: list[tuple[str, object]] = [
-        (say("fact.started"), run["started"]),
-        (say("fact.ended"), run["ended"]),
-        (say("fact.profile"), run["profile"]),
-        (say("fact.prompts_sha256"), run["prompts_sha256"]),
+        (translate("fact.started"), run["started"]),
+        (translate("fact.ended"), run["ended"]),
+        (translate("fact.profile"), run["profile"]),
+        (translate("fact.prompts_sha256"), run["prompts_sha256"]),
     ]
-    facts += [(say("fact.versions", name=name), version) for name, version in run["versions"].items()]
+    facts += [(translate("fact.versions", name=name), version) for name, version in run["versions"].items()]
     for group, names in _SETTINGS.items():
         values = run.get(group) or {}
         facts += [
-            (say(f"fact.{group}", name=say.word("setting", name)), values[name])
+            (translate(f"fact.{group}", name=translate.word("setting", name)), values[name])
             for name in names or values
             if name in values and name != "prompts_sha256"
         ]
-    facts += [(say("fact.info", name=name), value) for name, value in (run.get("info") or {}).items()]
+    facts += [(translate("fact.info", name=name), value) for name, value in (run.get("info") or {}).items()]
     if run.get("replay_of"):
-        facts.append((say("fact.replay_of"), run["replay_of"]))
+        facts.append((translate("fact.replay_of"), run["replay_of"]))
     if run.get("recorded"):
-        facts.append((say("fact.recorded"), ", ".join(run["recorded"])))
-    rows = [(Cell(name), Cell(_said(fact, say))) for name, fact in facts]
+        facts.append((translate("fact.recorded"), ", ".join(run["recorded"])))
+    rows = [(Cell(name), Cell(_said(fact, translate))) for name, fact in facts]
     return Table(
         "provenance",
-        say("section.provenance"),
-        heads(say, "fact", "fact_value"),
+        translate("section.provenance"),
+        heads(translate, "fact", "fact_value"),
         tuple(rows),
-        empty=say("nothing.measured"),
+        empty=translate("nothing.measured"),
     )
 
 
@@ -108,7 +108,7 @@ _SETTINGS: Mapping[str, tuple[str, ...]] = {
 """Parts of the run's settings, and which of each are told; none named: all."""
 
 
-def _said(fact: object, say: Wording) -> str:
+def _said(fact: object, translate: Wording) -> str:
     if isinstance(fact, bool):
-        return say("yes") if fact else say("no")
-    return say.figure(None) if fact is None else str(fact)
+        return translate("yes") if fact else translate("no")
+    return translate.figure(None) if fact is None else str(fact)

@@ -40,11 +40,13 @@ class Table:
     """Whether a report may show its first rows only, and say how many more there are."""
 
 
-def figure(value: float | None, say: Wording, unit: str = "", *, apart_from: float | None = None) -> Cell:
+def figure(
+    value: float | None, translate: Wording, unit: str = "", *, apart_from: float | None = None
+) -> Cell:
     """A figure as a cell; ``apart_from``: a figure that it must not read as."""
-    return Cell(say.figure(value, unit, apart_from=apart_from), figure=True)
+    return Cell(translate.figure(value, unit, apart_from=apart_from), figure=True)
 
 
-def heads(say: Wording, *keys: str) -> tuple[str, ...]:
+def heads(translate: Wording, *keys: str) -> tuple[str, ...]:
     """Column heads by their wording keys."""
-    return tuple(say(f"head.{key}") for key in keys)
+    return tuple(translate(f"head.{key}") for key in keys)

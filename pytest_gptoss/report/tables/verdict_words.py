@@ -14,36 +14,36 @@ __all__ = ["interval", "limit", "value", "verdict_cell"]
 Row = Mapping[str, Json]
 
 
-def verdict_cell(row: Row | None, say: Wording) -> Cell:
+def verdict_cell(row: Row | None, translate: Wording) -> Cell:
     """A verdict as a mark and a word; None stands for what was not measured."""
     if row is None:
-        return Cell(say("status.OPEN"), status=OPEN)
+        return Cell(translate("status.OPEN"), status=OPEN)
     star = "*" if row["verdict"] == "PASS" and row["proven"] is False else ""
-    return Cell(f"{say.word('status', row['verdict'])}{star}", status=row["verdict"])
+    return Cell(f"{translate.word('status', row['verdict'])}{star}", status=row["verdict"])
 
 
-def value(row: Row, say: Wording) -> str:
+def value(row: Row, translate: Wording) -> str:
     """A verdict's figure, in as many digits as tell it from its limit."""
-    return say.figure(row["value"], row["unit"], apart_from=row["limit"])
+    return translate.figure(row["value"], row["unit"], apart_from=row["limit"])
 
 
-def limit(row: Row, say: Wording) -> str:
+def limit(row: Row, translate: Wording) -> str:
     """A limit with its comparison, and what a reader must know about it."""
-    notes = [say("source.ours")] if row["source"] == "ours" and row["tier"] == "contract" else []
+    notes = [translate("source.ours")] if row["source"] == "ours" and row["tier"] == "contract" else []
     if row["changed_from"] is not None:
-        notes.append(say("changed", limit=say.limit(row["changed_from"])))
-    statistic = say.word("statistic", row["statistic"])
+        notes.append(translate("changed", limit=translate.limit(row["changed_from"])))
+    statistic = translate.word("statistic", row["statistic"])
     if row.get("statistic_from") is not None:
-        before = say.word("statistic", row["statistic_from"])
-        notes.append(say("changed.statistic", statistic=statistic, before=before))
+        before = translate.word("statistic", row["statistic_from"])
+        notes.append(translate("changed.statistic", statistic=statistic, before=before))
     elif row["source"] == ADDED:
-        notes.append(say("added", statistic=statistic, option=ADDED))
-    text = f"{row['comparison']} {say.limit(row['limit'], row['unit'])}"
+        notes.append(translate("added", statistic=statistic, option=ADDED))
+    text = f"{row['comparison']} {translate.limit(row['limit'], row['unit'])}"
     return f"{text} ({', '.join(notes)})" if notes else text
 
 
-def interval(row: Row, say: Wording) -> str:
+def interval(row: Row, translate: Wording) -> str:
     """A 95% interval in plain figures, its ends told from the limit."""
     if row["ci"] is None:
-        return say.figure(None)
-    return " - ".join(say.figure(end, apart_from=row["limit"]) for end in row["ci"])
+        return translate.figure(None)
+    return " - ".join(translate.figure(end, apart_from=row["limit"]) for end in row["ci"])

@@ -15,34 +15,36 @@ __all__ = ["not_measured_table", "skipped_table", "verdict_table"]
 Document = Mapping[str, Json]
 
 
-def verdict_table(document: Document, npu: str, say: Wording) -> Table:
+def verdict_table(document: Document, npu: str, translate: Wording) -> Table:
     """Every verdict on one device: value, limit, how sure."""
     rows = [
         (
-            Cell(say.name(row["threshold_id"])),
+            Cell(translate.name(row["threshold_id"])),
             Cell(row["threshold_id"]),
-            Cell(value(row, say), figure=True),
-            Cell(limit(row, say), figure=True),
-            Cell(interval(row, say), figure=True),
-            figure(row["n"], say),
-            Cell(say.word("tier", row["tier"])),
-            verdict_cell(row, say),
+            Cell(value(row, translate), figure=True),
+            Cell(limit(row, translate), figure=True),
+            Cell(interval(row, translate), figure=True),
+            figure(row["n"], translate),
+            Cell(translate.word("tier", row["tier"])),
+            verdict_cell(row, translate),
         )
         for row in document["verdicts"]
         if row["npu"] == npu
     ]
     return Table(
-        "thresholds", device_caption(document, npu, say("section.thresholds")),
-        heads(say, "figure", "threshold", "value", "limit", "interval", "n", "tier", "status"), tuple(rows),
-        empty=say("nothing.measured"),
-    )  # fmt: skip
+        "thresholds",
+        device_caption(document, npu, translate("section.thresholds")),
+        heads(translate, "figure", "threshold", "value", "limit", "interval", "n", "tier", "status"),
+        tuple(rows),
+        empty=translate("nothing.measured"),
+    )
 
 
-def skipped_table(document: Document, say: Wording) -> Table:
+def skipped_table(document: Document, translate: Wording) -> Table:
     """The rows whose condition is absent, and what is absent."""
     rows = [
         (
-            Cell(say.name(row["threshold_id"])),
+            Cell(translate.name(row["threshold_id"])),
             Cell(row["threshold_id"]),
             Cell(row["npu"]),
             Cell(row["reason"] or ""),
@@ -51,24 +53,27 @@ def skipped_table(document: Document, say: Wording) -> Table:
         if row["verdict"] == "SKIPPED"
     ]
     return Table(
-        "skipped", say("section.skipped"), heads(say, "figure", "threshold", "device", "reason"), tuple(rows)
+        "skipped",
+        translate("section.skipped"),
+        heads(translate, "figure", "threshold", "device", "reason"),
+        tuple(rows),
     )
 
 
-def not_measured_table(document: Document, say: Wording) -> Table:
+def not_measured_table(document: Document, translate: Wording) -> Table:
     """Thresholds of the profile without a verdict."""
     rows = [
         (
-            Cell(say.name(row["threshold_id"])),
+            Cell(translate.name(row["threshold_id"])),
             Cell(row["threshold_id"]),
             Cell(row["npu"]),
-            Cell(f"{row['comparison']} {say.limit(row['limit'], row['unit'])}", figure=True),
-            Cell(say.word("why", row["why"])),
+            Cell(f"{row['comparison']} {translate.limit(row['limit'], row['unit'])}", figure=True),
+            Cell(translate.word("why", row["why"])),
         )
         for row in document["not_judged"]
     ]
     return Table(
-        "not_measured", say("section.not_measured"),
-        heads(say, "figure", "threshold", "device", "limit", "why"), tuple(rows),
-        empty=nothing(document, "not_measured", say), folded=True,
+        "not_measured", translate("section.not_measured"),
+        heads(translate, "figure", "threshold", "device", "limit", "why"), tuple(rows),
+        empty=nothing(document, "not_measured", translate), folded=True,
     )  # fmt: skip
