@@ -342,7 +342,7 @@ def _rendered(directory, *, with_html):
         _is_a_line(str(error).replace(str(directory), ""))
         return "refused"
     more = ("html",) if with_html else ()
-    write_reports(directory, document, formats=("md", "junit", "json", *more), language="zh")
+    write_reports(directory, document, names=("md", "junit", "json", *more), language="zh")
     return "rendered"
 
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import platform
 import subprocess
 import time
 from collections.abc import Container, Generator, Iterable, Iterator, Mapping
-from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,37 +24,27 @@ from pytest_gptoss.config.plan import Extensions, make_plan
 from pytest_gptoss.config.settings import DeviceSettings, Settings, settings_from
 from pytest_gptoss.diagnosis.run_diagnosis import Diagnosis
 from pytest_gptoss.diagnosis.signatures import load_signatures
-from pytest_gptoss.judge.configurations import configuration_matrix
 from pytest_gptoss.judge.verdicts import line
-from pytest_gptoss.model.errors import DamagedFile, GptossError, MeasurementError, MissingExtra, UsageError
+from pytest_gptoss.model.errors import GptossError, MeasurementError, MissingExtra, UsageError
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.printable import printable
 from pytest_gptoss.model.subjects import Device
 from pytest_gptoss.model.verdicts import FAMILIES, Threshold, Verdict
 from pytest_gptoss.plugin.keys import MEASURED_S, NEEDS_RUN, ROW
-from pytest_gptoss.report.builders.findings import findings
-from pytest_gptoss.report.builders.load_levels import load_levels, load_requests
-from pytest_gptoss.report.builders.needle_cells import needle_cells
-from pytest_gptoss.report.builders.preflight_findings import preflight_findings
+from pytest_gptoss.plugin.reporting import device_rows, facts_of_run, measurements, not_judged, write_formats
 from pytest_gptoss.report.document import (
     State,
     acceptance_document,
-    changed_limits,
-    device_row,
     finite,
-    not_judged_row,
     verdict_row,
 )
-from pytest_gptoss.report.files import Format, forget_reports, write_document, write_reports
-from pytest_gptoss.report.formats.benchmark import benchmark_report
+from pytest_gptoss.report.files import forget_reports, write_document
 from pytest_gptoss.report.formats.junit import properties, suite_properties
-from pytest_gptoss.report.formats.terminal import named, show_table
 from pytest_gptoss.report.schema import faults
+from pytest_gptoss.report.terminal import named, show_table
 from pytest_gptoss.run.baseline import recorded_models
 from pytest_gptoss.run.engine import AcceptanceRun
-from pytest_gptoss.run.probed import probed_devices
 from pytest_gptoss.run.replay import replayed
-from pytest_gptoss.run.servers_seen import servers_seen
 from pytest_gptoss.run.termination import Termination
 from pytest_gptoss.scenarios.devices import ProbedDevice
 from pytest_gptoss.servers.started import Started
@@ -211,12 +199,15 @@ class Session:
             self.run.close()
 
     @contextlib.contextmanager
-    def _noting(self, what: str) -> Iterator[None]:
-        """Note what goes wrong, whatever it is: one report's fault costs neither the others nor JUnit's."""
+    def _noting(self, what: str, *, file: str = "") -> Iterator[None]:
+        """Note what goes wrong, whatever it is: one report's fault costs neither the others nor JUnit's.
+
+        ``file`` is the report that is being written, if any.
+        """
         try:
             yield
         except MissingExtra as error:
-            self._missing = f"no acceptance.html: {error}"
+            self._missing = f"no {file}: {error}"
         except (GptossError, OSError) as error:
             self._problems.append(f"{what}: {error}")
         except Exception as error:
@@ -405,10 +396,10 @@ class Session:
         document = acceptance_document(
             state=state,
             run={**self._facts(_now()), "recorded": list(recorded)},
-            devices=self._device_rows(),
+            devices=device_rows(self.run),
             verdicts=rows,
             selected=max(len(selected), len(rows)),
-            measurements=self._measurements(rows),
+            measurements=measurements(self.run, self._diagnosis, self._player_names, rows),
             not_judged=self._not_judged(rows, selected),
         )
         with self._noting("a pytest_gptoss_report hook failed"):
@@ -427,101 +418,23 @@ class Session:
     def _verdict_rows(self) -> list[dict[str, Json]]:
         return [row for row in self.run.store.verdicts() if row is not None]
 
-    def _write(self, document: Mapping[str, Json]) -> None:
-        settings, run = self.run.settings, self.run
-        write_document(settings.report, document)
-        wrong = faults(document)
-        if wrong:  # a hook's doing, or a fault of ours; who reads the file must know
-            self._problems.append(f"acceptance.json does not keep its schema: {'; '.join(wrong)}")
-        with self._noting("benchmark_report.json could not be written"):
-            requests = load_requests(run.store, run.plan, devices=self._names, task=settings.load)
-            write_document(
-                settings.report,
-                benchmark_report(document, requests),
-                name="benchmark_report.json",
-                compact=True,
-            )
-        formats: tuple[Format, ...] = ("json", "md", "html")
-        for each in formats:
-            with self._noting(f"the reports of the kind {each} could not be written"):
-                write_reports(settings.report, document, formats=(each,), language=settings.lang)
-
-    @property
-    def _names(self) -> list[str]:
-        return [device.name for device in self.run.settings.devices]
-
-    def _measurements(self, rows: list[dict[str, Json]]) -> dict[str, Json]:
-        store, plan, settings = self.run.store, self.run.plan, self.run.settings
-        found = findings(store, [self.run.roles(npu) for npu in settings.npus], rows)
-        found["notes"] += [row["details"]["note"] for row in rows if row["details"].get("note")]
-        try:
-            servers = servers_seen(store, plan, self.run.roles, rows)
-        except DamagedFile as error:
-            servers = {"changed": [], "sources": []}
-            found["notes"].append(str(error))
-        found["notes"] += [each["text"] for each in servers["sources"] if each["sound"]]
-        try:
-            diagnosed = self._diagnosis.findings(rows, self._player_names)
-        except DamagedFile as error:
-            diagnosed = []
-            found["notes"].append(str(error))
-        return {
-            **found,
-            "servers": servers,
-            "preflight": preflight_findings(store, settings),
-            "configurations": configuration_matrix(list(settings.npus), rows),
-            "diagnosis": diagnosed,
-            "needles": needle_cells(store, self._names, plan.thresholds.values()),
-            "load": load_levels(store, plan, devices=self._names, task=settings.load),
-        }
+    def _facts(self, ended: str | None) -> dict[str, Json]:
+        return facts_of_run(self.run, started=self._started, ended=ended)
 
     def _not_judged(
         self, rows: Iterable[Mapping[str, Json]], selected: Container[tuple[str, str]]
     ) -> list[dict[str, Json]]:
         judged = {(row["npu"], row["threshold_id"]) for row in rows}
         to_be_had = {(npu, row.id) for family in FAMILIES for npu, row in self.rows(family)}
-        return [
-            not_judged_row(npu, threshold, selected=(npu, threshold.id) in selected)
-            for npu in self.run.settings.npus
-            for threshold in self.run.plan.thresholds.values()
-            if (npu, threshold.id) in to_be_had - judged
-        ]
+        plan = self.run.plan
+        return not_judged(self.run.settings.npus, plan.thresholds.values(), to_be_had - judged, selected)
 
-    def _facts(self, ended: str | None) -> dict[str, Json]:
-        settings, plan = self.run.settings, self.run.plan
-        return {
-            "started": self._started,
-            "ended": ended,
-            "versions": {"pytest-gptoss": __version__, "pytest": pytest.__version__,
-                         "python": platform.python_version()},
-            "profile": plan.profile.name,
-            "changed_limits": changed_limits(plan.thresholds.values()),
-            "waivers": dict(settings.waivers or {}),
-            "info": dict(settings.info.of_run),
-            "settings": {"inputs": settings.inputs, "timeout_s": settings.timeout_s, **self.run.facts()},
-            "load": {
-                **asdict(settings.load),
-                "levels": [asdict(shape) for shape in plan.workload.levels.values()],
-            },
-            "needle": {**asdict(settings.needle), "grid": settings.needle_grid},
-            "prompts_sha256": self.run.facts()["prompts_sha256"],
-            "replay_of": str(settings.replay) if settings.replay is not None else None,
-        }  # fmt: skip
-
-    def _device_rows(self) -> list[dict[str, Json]]:
-        unasked = "not asked: no selected test needed it"
-        try:
-            found = {each.name: each for each in probed_devices(self.run.store) or ()}
-        except DamagedFile as error:
-            found, unasked = {}, str(error)
-        rows = []
-        for settings in self.run.settings.devices:
-            probed = found.get(settings.name, ProbedDevice(settings.name, problem=unasked))
-            problem = probed.problem
-            if problem is not None:  # reports name the device beside it
-                problem = problem.removeprefix(f"{settings.name}: ")
-            rows.append(device_row(settings.name, settings.role, settings.url, probed.device, problem))
-        return rows
+    def _write(self, document: Mapping[str, Json]) -> None:
+        write_document(self.run.settings.report, document)
+        wrong = faults(document)
+        if wrong:  # a hook's doing, or a fault of ours; who reads the file must know
+            self._problems.append(f"acceptance.json does not keep its schema: {'; '.join(wrong)}")
+        write_formats(self.run, document, self._noting)
 
     def _add_suite_properties(self, document: Mapping[str, Json]) -> None:
         from _pytest.junitxml import xml_key

@@ -8,8 +8,11 @@ from typing import Literal, TypeAlias
 
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.load_names import GUIDE_FIGURES
-from pytest_gptoss.report.load_tables import levels
-from pytest_gptoss.report.tables import Cell, Table, forks, npus, size
+from pytest_gptoss.report.tables.forks import forks
+from pytest_gptoss.report.tables.load import levels
+from pytest_gptoss.report.tables.needles import size
+from pytest_gptoss.report.tables.rows import npus
+from pytest_gptoss.report.tables.table import Cell, Table
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["Chart", "Kind", "Series", "chart_table", "load_charts", "needle_chart", "precision_charts"]
@@ -55,50 +58,54 @@ class Chart:
     note: str = ""
     unit: str = ""
 
-    def alt(self, say: Wording) -> str:
+    def alt(self, translate: Wording) -> str:
         """The plot in a sentence, for those who do not see it."""
         parts = [self.title]
         if self.limit_label:
             parts.append(self.limit_label)
         for each in self.series:
-            low, high = (say.figure(end(each.y), apart_from=self.limit) for end in (min, max))
+            low, high = (translate.figure(end(each.y), apart_from=self.limit) for end in (min, max))
             key = "alt.one" if low == high else "alt.range"
-            parts.append(say(key, series=each.label, low=low, high=high))
+            parts.append(translate(key, series=each.label, low=low, high=high))
         return "; ".join(parts)
 
 
-def chart_table(chart: Chart, say: Wording) -> Table:
+def chart_table(chart: Chart, translate: Wording) -> Table:
     """The figures of a plot."""
     names = dict(chart.ticks)
     whiskers = any(each.high for each in chart.series)
     rows = []
     for each in chart.series:
         for index, (x, y) in enumerate(zip(each.x, each.y, strict=True)):
-            high = (Cell(say.figure(each.high[index]) if each.high else "", figure=True),) if whiskers else ()
-            at = names.get(x) or say.figure(x)
-            figure = say.figure(y, apart_from=chart.limit)
+            high = (
+                (Cell(translate.figure(each.high[index]) if each.high else "", figure=True),)
+                if whiskers
+                else ()
+            )
+            at = names.get(x) or translate.figure(x)
+            figure = translate.figure(y, apart_from=chart.limit)
             rows.append((Cell(each.label), Cell(at, figure=True), Cell(figure, figure=True), *high))
-    head = (say("head.series"), chart.x_label, chart.y_label, *(("p99",) if whiskers else ()))
+    head = (translate("head.series"), chart.x_label, chart.y_label, *(("p99",) if whiskers else ()))
     return Table(f"data-{chart.name}", chart.title, head, tuple(rows))
 
 
 # -- precision --------------------------------------------------------------------------------
 
 
-def precision_charts(document: Document, npu: str, say: Wording) -> list[Chart]:
+def precision_charts(document: Document, npu: str, translate: Wording) -> list[Chart]:
     """Where answers fork, agreement by margin, KL by position: those that were measured."""
     tables: Mapping[str, Json] = next(
         (row for row in document["measurements"].get("divergence", ()) if row["device"] == npu), {}
     )
     found = [
-        _forks(document, npu, say),
-        _binned(document, npu, say, "agreement", tables.get("agreement_by_margin"), axis="margin"),
-        _binned(document, npu, say, "kl", tables.get("kl_by_position"), axis="position"),
+        _forks(document, npu, translate),
+        _binned(document, npu, translate, "agreement", tables.get("agreement_by_margin"), axis="margin"),
+        _binned(document, npu, translate, "kl", tables.get("kl_by_position"), axis="position"),
     ]
     return [chart for chart in found if chart is not None]
 
 
-def _forks(document: Document, npu: str, say: Wording) -> Chart | None:
+def _forks(document: Document, npu: str, translate: Wording) -> Chart | None:
     prompts = [
         row
         for row in document["measurements"].get("prompts", ())
@@ -119,19 +126,19 @@ def _forks(document: Document, npu: str, say: Wording) -> Chart | None:
     if x[-1] < longest:
         x.append(float(longest))
         y.append(y[-1])
-    curve = Series(say("axis.same"), npu, "step", tuple(x), tuple(y))
+    curve = Series(translate("axis.same"), npu, "step", tuple(x), tuple(y))
     marks = []
     for style, (kind, points) in enumerate(places.items()):
         at_tokens, shares = zip(*points, strict=True)
-        marks.append(Series(say.word("kind", kind), kind, "points", at_tokens, shares, style=style))
+        marks.append(Series(translate.word("kind", kind), kind, "points", at_tokens, shares, style=style))
     return Chart(
-        "forks", say("chart.forks"), say("axis.token"), say("axis.same"), (curve, *marks),
-        **_limit(document, npu, "precision.token_match_rate", say),
+        "forks", translate("chart.forks"), translate("axis.token"), translate("axis.same"), (curve, *marks),
+        **_limit(document, npu, "precision.token_match_rate", translate),
     )  # fmt: skip
 
 
 def _binned(
-    document: Document, npu: str, say: Wording, figure: str, bins: Sequence[Row] | None, *, axis: str
+    document: Document, npu: str, translate: Wording, figure: str, bins: Sequence[Row] | None, *, axis: str
 ) -> Chart | None:
     if not bins:
         return None
@@ -140,13 +147,13 @@ def _binned(
     values = tuple(float(row[figure]) for row in bins)
     return Chart(
         figure,
-        say(f"chart.{figure}"),
-        say(f"axis.{axis}"),
-        say(f"axis.{figure}"),
+        translate(f"chart.{figure}"),
+        translate(f"axis.{axis}"),
+        translate(f"axis.{figure}"),
         (Series(npu, npu, "bar", tuple(index for index, _ in ticks), values),),
         ticks=ticks,
         log_y=figure == "kl" and all(value > 0 for value in values),
-        **_limit(document, npu, ids[figure], say),
+        **_limit(document, npu, ids[figure], translate),
     )
 
 
@@ -157,7 +164,7 @@ def _span(row: Row) -> str:
 # -- long context -----------------------------------------------------------------------------
 
 
-def needle_chart(document: Document, say: Wording) -> Chart | None:
+def needle_chart(document: Document, translate: Wording) -> Chart | None:
     """How the first token's wait grows with the prompt, on every device that was asked."""
     cells = [
         cell
@@ -175,9 +182,15 @@ def needle_chart(document: Document, say: Wording) -> Chart | None:
         return None
     lengths = sorted({cell["length"] for cell in cells})
     return Chart(
-        "needle", say("chart.needle"), say("axis.prompt_tokens"), say("axis.first_token"), tuple(series),
-        ticks=tuple((float(length), size(length)) for length in lengths), log_x=True, log_y=True,
-    )  # fmt: skip
+        "needle",
+        translate("chart.needle"),
+        translate("axis.prompt_tokens"),
+        translate("axis.first_token"),
+        tuple(series),
+        ticks=tuple((float(length), size(length)) for length in lengths),
+        log_x=True,
+        log_y=True,
+    )
 
 
 # -- performance ------------------------------------------------------------------------------
@@ -186,7 +199,7 @@ _AXES = {"ms": "ms", "tok/s": "tok_s", "req/s": "qps"}
 """The wording of an axis by its unit."""
 
 
-def load_charts(document: Document, say: Wording) -> list[Chart]:
+def load_charts(document: Document, translate: Wording) -> list[Chart]:
     """The guide's four figures against concurrency, all devices together, and distributions."""
     measured = levels(document)
     if not measured:
@@ -195,16 +208,16 @@ def load_charts(document: Document, say: Wording) -> list[Chart]:
         chart
         for each in GUIDE_FIGURES
         for chart in _by_concurrency(
-            document, measured, say, name=each.name, key=str(each.key), axis=_AXES[each.unit]
+            document, measured, translate, name=each.name, key=str(each.key), axis=_AXES[each.unit]
         )
     ]
     for name, key in (("ttft_dist", "ttft_ms"), ("itl_dist", "itl_ms")):
-        charts += _distribution(measured, name, key, say)
+        charts += _distribution(measured, name, key, translate)
     return charts
 
 
 def _by_concurrency(
-    document: Document, measured: Sequence[Row], say: Wording, *, name: str, key: str, axis: str
+    document: Document, measured: Sequence[Row], translate: Wording, *, name: str, key: str, axis: str
 ) -> Iterator[Chart]:
     latency = key.endswith("_ms")
     series: list[Series] = []
@@ -222,14 +235,19 @@ def _by_concurrency(
         return
     at = sorted({x for each in series for x in each.x})
     yield Chart(
-        name, say(f"chart.{name}"), say("axis.concurrency"), say(f"axis.{axis}"), tuple(series),
-        ticks=tuple((x, f"{x:g}") for x in at), log_x=len(at) > 1,
-        note=say("chart.whiskers") if latency else "",
-        **_limit_of_level(document, name, say),
-    )  # fmt: skip
+        name,
+        translate(f"chart.{name}"),
+        translate("axis.concurrency"),
+        translate(f"axis.{axis}"),
+        tuple(series),
+        ticks=tuple((x, f"{x:g}") for x in at),
+        log_x=len(at) > 1,
+        note=translate("chart.whiskers") if latency else "",
+        **_limit_of_level(document, name, translate),
+    )
 
 
-def _limit_of_level(document: Document, name: str, say: Wording) -> dict[str, Json]:
+def _limit_of_level(document: Document, name: str, translate: Wording) -> dict[str, Json]:
     """The limit that the guide sets for this figure, with the level that it is for."""
     row = next(
         (
@@ -239,10 +257,10 @@ def _limit_of_level(document: Document, name: str, say: Wording) -> dict[str, Js
         ),
         None,
     )
-    return {} if row is None else _drawn(row, say, row["threshold_id"].rpartition(".")[2])
+    return {} if row is None else _drawn(row, translate, row["threshold_id"].rpartition(".")[2])
 
 
-def _distribution(measured: Sequence[Row], name: str, key: str, say: Wording) -> Iterator[Chart]:
+def _distribution(measured: Sequence[Row], name: str, key: str, translate: Wording) -> Iterator[Chart]:
     series: list[Series] = []
     devices = list(dict.fromkeys(row["device"] for row in measured))
     for row in measured:
@@ -254,7 +272,14 @@ def _distribution(measured: Sequence[Row], name: str, key: str, say: Wording) ->
     if series:
         share = "axis.share_itl" if key == "itl_ms" else "axis.share"
         positive = all(x > 0 for each in series for x in each.x)
-        yield Chart(name, say(f"chart.{name}"), say("axis.ms"), say(share), tuple(series), log_x=positive)
+        yield Chart(
+            name,
+            translate(f"chart.{name}"),
+            translate("axis.ms"),
+            translate(share),
+            tuple(series),
+            log_x=positive,
+        )
 
 
 def _cumulative(row: Row, key: str) -> list[tuple[float, float]]:
@@ -267,16 +292,16 @@ def _cumulative(row: Row, key: str) -> list[tuple[float, float]]:
 # -- limits -----------------------------------------------------------------------------------
 
 
-def _limit(document: Document, npu: str, threshold_id: str, say: Wording) -> dict[str, Json]:
+def _limit(document: Document, npu: str, threshold_id: str, translate: Wording) -> dict[str, Json]:
     row = next(
         (row for row in document["verdicts"] if row["npu"] == npu and row["threshold_id"] == threshold_id),
         None,
     )
-    return {} if row is None else _drawn(row, say)
+    return {} if row is None else _drawn(row, translate)
 
 
-def _drawn(row: Row, say: Wording, where: str = "") -> dict[str, Json]:
-    text = say("chart.limit", limit=f"{row['comparison']} {say.limit(row['limit'], row['unit'])}")
+def _drawn(row: Row, translate: Wording, where: str = "") -> dict[str, Json]:
+    text = translate("chart.limit", limit=f"{row['comparison']} {translate.limit(row['limit'], row['unit'])}")
     return {"limit": float(row["limit"]), "limit_label": f"{text} {where}".strip()}
 
 

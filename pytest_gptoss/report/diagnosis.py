@@ -26,10 +26,10 @@ class Finding:
         return f"{self.seen}: {self.remedy}"
 
 
-def diagnosis(document: Mapping[str, Json], say: Wording) -> list[Finding]:
+def diagnosis(document: Mapping[str, Json], translate: Wording) -> list[Finding]:
     """Every finding of the diagnosis, what the logs say first."""
     return [
-        Finding(_seen(found, say), found["remedy"], tuple(found["explains"]), found["device"])
+        Finding(_seen(found, translate), found["remedy"], tuple(found["explains"]), found["device"])
         for found in document["measurements"].get("diagnosis") or ()
     ]
 
@@ -40,10 +40,10 @@ def advice(findings: Iterable[Finding], rows: Iterable[Mapping[str, Json]]) -> l
     return [found.text for found in findings if any(row["threshold_id"] in found.explains for row in judged)]
 
 
-def _seen(found: Mapping[str, Json], say: Wording) -> str:
+def _seen(found: Mapping[str, Json], translate: Wording) -> str:
     if found["kind"] == "symptom":
         return f"{found['device']}: {found['name'].replace('-', ' ')}"
-    times = say("diagnosis.times", count=found["times"]) if found["times"] > 1 else ""
+    times = translate("diagnosis.times", count=found["times"]) if found["times"] > 1 else ""
     if found["kind"] == "answer":
-        return say("diagnosis.answer", device=found["device"], times=times, text=found["text"].strip())
+        return translate("diagnosis.answer", device=found["device"], times=times, text=found["text"].strip())
     return f"{found['device']}, {found['file']}:{found['line']}{times}: {found['text'].strip()}"

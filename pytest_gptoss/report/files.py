@@ -6,84 +6,76 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias
 
+from pytest_gptoss.model.atomic_files import write_json, write_text
 from pytest_gptoss.model.errors import MissingExtra, UsageError
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.language import Language
 from pytest_gptoss.report.document import SCHEMA_VERSION, finite
-from pytest_gptoss.report.formats.html import html
-from pytest_gptoss.report.formats.junit import junit
-from pytest_gptoss.report.formats.long_context import long_context_report
-from pytest_gptoss.report.formats.markdown import markdown
-from pytest_gptoss.report.formats.precision import precision_report
+from pytest_gptoss.report.format import Format, Source
+from pytest_gptoss.report.formats import formats
 from pytest_gptoss.report.schema import faults, unbounded
-from pytest_gptoss.run.store import write_json, write_text
 
 __all__ = [
     "DOCUMENT",
-    "FORMATS",
-    "Format",
     "forget_reports",
     "read_document",
     "write_document",
+    "write_report",
     "write_reports",
 ]
 
 Document: TypeAlias = Mapping[str, Json]
-Format: TypeAlias = Literal["html", "md", "json", "junit"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 
 DOCUMENT = "acceptance.json"
 
 LARGEST = 256 << 20
 """Most bytes of a document; with 10,000 prompts side by side it has about 50 MB."""
 
-_JSON: Mapping[str, Callable[[Document], Json]] = {
-    "precision_report.json": precision_report,
-    "long_context_report.json": long_context_report,
-}
-"""Reports in the form of the guide's own scripts, each a part of the document."""
-_TEXT: Mapping[Format, tuple[str, Callable[[Document, Language], str]]] = {
-    "html": ("acceptance.html", html),
-    "md": ("acceptance.md", markdown),
-    "junit": ("acceptance.xml", lambda document, _: junit(document)),
-}
+
+def write_document(directory: Path, document: Document) -> None:
+    """Write ``acceptance.json``; raises UsageError where it cannot be written."""
+    _written(directory, DOCUMENT, partial(write_json, document=document))
 
 
-def write_document(
-    directory: Path, document: Document, *, name: str = DOCUMENT, compact: bool = False
-) -> None:
-    """Write ``acceptance.json``, or another JSON document; raises UsageError where it cannot be written."""
-    _written(directory, name, partial(write_json, document=document, compact=compact))
+def write_report(directory: Path, report: Format, source: Source) -> None:
+    """Write one report.
+
+    Raises UsageError when the directory cannot be written, and MissingExtra when the format needs packages
+    that are not installed.
+    """
+    content = report.render(source)
+    if report.is_json:
+        write = partial(write_json, document=content, compact=report.compact)
+    else:
+        write = partial(write_text, text=content)
+    _written(directory, report.file, write)
 
 
 def write_reports(
-    directory: Path, document: Document, *, formats: Iterable[Format], language: Language
+    directory: Path, document: Document, *, names: Iterable[str], language: Language
 ) -> list[str]:
-    """Write every file of these formats that the document gives; returns their names.
+    """Render a stored run again: every file of the formats of these names; returns the files' names.
 
     Raises UsageError when the directory cannot be written, and MissingExtra, after all else was written,
     when a format needs packages that are not installed.
     """
-    names: list[str] = []
+    source = Source(document, language)
+    written: list[str] = []
     missing: MissingExtra | None = None
-    for each in formats:
-        if each == "json":
-            for name, derive in _JSON.items():
-                _written(directory, name, partial(write_json, document=derive(document)))
-                names.append(name)
+    for report in (each for name in names for each in formats() if each.name == name):
+        if report.by_run_alone:
             continue
-        name, render = _TEXT[each]
         try:
-            _written(directory, name, partial(write_text, text=render(document, language)))
+            write_report(directory, report, source)
         except MissingExtra as error:
             missing = error
         else:
-            names.append(name)
+            written.append(report.file)
     if missing is not None:
         raise missing
-    return names
+    return written
 
 
 def forget_reports(directory: Path) -> None:
@@ -92,8 +84,8 @@ def forget_reports(directory: Path) -> None:
     Raises UsageError for what cannot be removed.
     """
     try:
-        for name in (*_JSON, "benchmark_report.json", "acceptance.html", "acceptance.md", "acceptance.xml"):
-            (directory / name).unlink(missing_ok=True)
+        for each in formats():
+            (directory / each.file).unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(
             f"{error.filename}: {error.strerror}; what stands there would be taken for this run's report: "

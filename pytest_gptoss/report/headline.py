@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.report.document import several_servers
-from pytest_gptoss.report.tables import changes, interval, limit, value
+from pytest_gptoss.report.tables.changed import changes
+from pytest_gptoss.report.tables.verdict_words import interval, limit, value
 from pytest_gptoss.report.wording import Wording
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Attention",
     "Tally",
     "attention",
+    "attention_text",
     "blocked_by",
     "changed",
     "close",
@@ -23,7 +25,6 @@ __all__ = [
     "partial",
     "sentence",
     "tallies",
-    "told",
     "tone",
     "verdict_words",
 ]
@@ -45,16 +46,16 @@ class Attention:
     blocked_by: str | None = None
 
 
-def verdict_words(document: Mapping[str, Json], say: Wording) -> str:
+def verdict_words(document: Mapping[str, Json], translate: Wording) -> str:
     """The run's verdict; the embedded pair is never called accepted, whatever it passes."""
     verdict = document["run"]["verdict"]
-    word = say(f"run.{verdict}")
+    word = translate(f"run.{verdict}")
     if verdict == "PASSED IN PART":
         contract = _contract(document)
-        word += say("part", passed=contract["PASS"], total=contract.total())
+        word += translate("part", passed=contract["PASS"], total=contract.total())
     if document["run"]["profile"] != "embedded":
         return word
-    return f"{say('embedded')} ({say('embedded.passed') if verdict == 'ACCEPTED' else word})"
+    return f"{translate('embedded')} ({translate('embedded.passed') if verdict == 'ACCEPTED' else word})"
 
 
 def _contract(document: Mapping[str, Json]) -> Counter[str]:
@@ -73,16 +74,19 @@ def tone(document: Mapping[str, Json]) -> str:
     return tones.get(verdict, "OPEN")
 
 
-def partial(document: Mapping[str, Json], say: Wording) -> str | None:
+def partial(document: Mapping[str, Json], translate: Wording) -> str | None:
     """What a reader must know of a part; None of a whole.
 
     Some of the guide's own thresholds have no verdict, or a device was more than one server.
     """
     found = _contract(document)
     others, waived, skipped = found["OPEN"], found["WAIVED"], found["SKIPPED"]
-    said = [say("servers", found=each) for each in several_servers(document["measurements"])]
+    said = [translate("servers", found=each) for each in several_servers(document["measurements"])]
     if others + waived + skipped:
-        said = [say("partial", total=found.total(), others=others, waived=waived, skipped=skipped), *said]
+        said = [
+            translate("partial", total=found.total(), others=others, waived=waived, skipped=skipped),
+            *said,
+        ]
     return " ".join(said) or None
 
 
@@ -95,18 +99,18 @@ class Tally:
     word: str
 
 
-def tallies(document: Mapping[str, Json], say: Wording) -> list[Tally]:
+def tallies(document: Mapping[str, Json], translate: Wording) -> list[Tally]:
     """How many rows ended how, those without a verdict last."""
     found = Counter(row["verdict"] for row in document["verdicts"])
     found["OPEN"] = len(document["not_judged"])
     statuses = ("FAIL", "INVALID", "PASS", "WAIVED", "SKIPPED", "OPEN")
-    return [Tally(status, found[status], say(f"status.{status}")) for status in statuses]
+    return [Tally(status, found[status], translate(f"status.{status}")) for status in statuses]
 
 
-def counts(document: Mapping[str, Json], say: Wording) -> str:
+def counts(document: Mapping[str, Json], translate: Wording) -> str:
     """How many rows ended how, in a sentence."""
     found = Counter(row["verdict"] for row in document["verdicts"])
-    return say(
+    return translate(
         "counts",
         passed=found["PASS"],
         failed=found["FAIL"],
@@ -149,30 +153,30 @@ def blocked_by(
     return blocker if told_too else None
 
 
-def told(each: Attention, say: Wording) -> str:
-    """What to say about it: a breach's figures, then the reason."""
+def attention_text(each: Attention, translate: Wording) -> str:
+    """What to report about it: a breach's figures, then the reason."""
     if each.blocked_by is not None:
-        return say("blocked", row=each.blocked_by)
-    parts = [sentence(row, say) for row in each.rows if row["value"] is not None]
+        return translate("blocked", row=each.blocked_by)
+    parts = [sentence(row, translate) for row in each.rows if row["value"] is not None]
     return "; ".join([*parts, *([each.reason] if each.reason else [])])
 
 
-def sentence(row: Mapping[str, Json], say: Wording) -> str:
+def sentence(row: Mapping[str, Json], translate: Wording) -> str:
     """A verdict's figures in words: value, limit, n, interval."""
     words = {
-        "value": value(row, say),
-        "limit": limit(row, say),
-        "n": say.figure(row["n"]),
+        "value": value(row, translate),
+        "limit": limit(row, translate),
+        "n": translate.figure(row["n"]),
     }
     if row["ci"] is None:
-        return say("sentence", **words)
-    return say("sentence.interval", **words, interval=interval(row, say))
+        return translate("sentence", **words)
+    return translate("sentence.interval", **words, interval=interval(row, translate))
 
 
-def changed(document: Mapping[str, Json], say: Wording) -> str | None:
+def changed(document: Mapping[str, Json], translate: Wording) -> str | None:
     """The limits that are not the profile's, in a line; None when all are."""
-    found = [f"{name} {before} -> {now}" for name, before, now in changes(document, say)]
-    return say("near.changed", changes=", ".join(found)) if found else None
+    found = [f"{name} {before} -> {now}" for name, before, now in changes(document, translate)]
+    return translate("near.changed", changes=", ".join(found)) if found else None
 
 
 def close(row: Mapping[str, Json]) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_gptoss.judge.verdicts import percent
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.report.tables import size
+from pytest_gptoss.report.tables.needles import size
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["Heat", "HeatCell", "HeatPart", "HeatRow", "heats"]
@@ -50,16 +50,16 @@ class Heat:
     parts: tuple[HeatPart, ...]
 
 
-def heats(document: Mapping[str, Json], say: Wording) -> list[Heat]:
+def heats(document: Mapping[str, Json], translate: Wording) -> list[Heat]:
     """Recall and latency of every device whose needle cells were asked."""
     cells = [cell for cell in document["measurements"].get("needles", ()) if not cell["control"]]
     return [
-        _heat([cell for cell in cells if cell["device"] == device], device, say)
+        _heat([cell for cell in cells if cell["device"] == device], device, translate)
         for device in dict.fromkeys(cell["device"] for cell in cells)
     ]
 
 
-def _heat(cells: list[Mapping[str, Json]], device: str, say: Wording) -> Heat:
+def _heat(cells: list[Mapping[str, Json]], device: str, translate: Wording) -> Heat:
     lengths = sorted({cell["length"] for cell in cells})
     depths = sorted({cell["depth"] for cell in cells})
     at = {(cell["depth"], cell["length"]): cell for cell in cells}
@@ -69,7 +69,7 @@ def _heat(cells: list[Mapping[str, Json]], device: str, say: Wording) -> Heat:
         return tuple(
             HeatRow(
                 percent(depth),
-                tuple(_cell(at.get((depth, length)), draw, longest, say) for length in lengths),
+                tuple(_cell(at.get((depth, length)), draw, longest, translate) for length in lengths),
             )
             for depth in depths
         )
@@ -77,21 +77,21 @@ def _heat(cells: list[Mapping[str, Json]], device: str, say: Wording) -> Heat:
     return Heat(
         tuple(map(size, lengths)),
         (
-            HeatPart(say("heat.recall", device=device), rows("recall")),
-            HeatPart(say("heat.wait", device=device), rows("wait")),
+            HeatPart(translate("heat.recall", device=device), rows("recall")),
+            HeatPart(translate("heat.wait", device=device), rows("wait")),
         ),
     )
 
 
-def _cell(cell: Mapping[str, Json] | None, draw: str, longest: float, say: Wording) -> HeatCell | None:
+def _cell(cell: Mapping[str, Json] | None, draw: str, longest: float, translate: Wording) -> HeatCell | None:
     if cell is None:
         return None
     if draw == "wait":
         wait = cell["first_token_ms"]
         heat = _WARMEST * wait / longest if wait is not None and longest > 0 else 0.0
-        return HeatCell(say.figure(wait), heat=round(heat, 1))
+        return HeatCell(translate.figure(wait), heat=round(heat, 1))
     outcome = cell["outcome"]
     status = {"hit": "PASS", "miss": "FAIL", None: "OPEN"}.get(outcome, "INVALID")
     return HeatCell(
-        f"{cell['hits']}/{cell['trials']}", say.word("outcome", outcome) if outcome else "", status
+        f"{cell['hits']}/{cell['trials']}", translate.word("outcome", outcome) if outcome else "", status
     )

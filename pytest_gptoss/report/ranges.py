@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pytest_gptoss.judge.verdicts import headroom
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.report.headline import close, sentence
-from pytest_gptoss.report.tables import Cell, interval, limit, npus, value, verdict_cell
+from pytest_gptoss.report.tables.rows import npus
+from pytest_gptoss.report.tables.table import Cell
+from pytest_gptoss.report.tables.verdict_words import interval, limit, value, verdict_cell
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["Range", "RangeGroup", "range_groups"]
@@ -48,38 +50,39 @@ class RangeGroup:
     rows: tuple[Range, ...]
 
 
-def range_groups(document: Mapping[str, Json], say: Wording) -> list[RangeGroup]:
+def range_groups(document: Mapping[str, Json], translate: Wording) -> list[RangeGroup]:
     """Every verdict, the guide's thresholds before ours, device by device."""
     several = len(npus(document)) > 1
     groups = []
     for npu in npus(document):
         for tier in ("contract", "assurance", "info"):
             rows = [row for row in document["verdicts"] if row["npu"] == npu and row["tier"] == tier]
-            caption = say.word("tier", tier)
+            caption = translate.word("tier", tier)
             if rows:
                 groups.append(
                     RangeGroup(
-                        f"{npu}: {caption}" if several else caption, tuple(_range(row, say) for row in rows)
+                        f"{npu}: {caption}" if several else caption,
+                        tuple(_range(row, translate) for row in rows),
                     )
                 )
     return groups
 
 
-def _range(row: Row, say: Wording) -> Range:
+def _range(row: Row, translate: Wording) -> Range:
     ends = [] if row["ci"] is None else sorted(_place(row, end) for end in row["ci"])
-    flags = [say("close")] if close(row) else []
+    flags = [translate("close")] if close(row) else []
     if row["verdict"] == "PASS" and row["proven"] is False:
-        flags.append(say("unproven"))
+        flags.append(translate("unproven"))
     return Range(
         id=row["threshold_id"],
-        name=say.name(row["threshold_id"]),
-        value=value(row, say),
-        limit=limit(row, say),
-        interval=interval(row, say),
-        n=say.figure(row["n"]),
-        cell=verdict_cell(row, say),
-        alt=sentence(row, say),
-        headroom=_headroom(row, say),
+        name=translate.name(row["threshold_id"]),
+        value=value(row, translate),
+        limit=limit(row, translate),
+        interval=interval(row, translate),
+        n=translate.figure(row["n"]),
+        cell=verdict_cell(row, translate),
+        alt=sentence(row, translate),
+        headroom=_headroom(row, translate),
         flags=tuple(flags),
         limit_at=_limit_at(row),
         at=None if row["value"] is None else _place(row, row["value"]),
@@ -100,16 +103,16 @@ def _place(row: Row, figure: float) -> float:
     return round(min(100.0, max(0.0, at + at * inside)), 2)
 
 
-def _headroom(row: Row, say: Wording) -> str:
+def _headroom(row: Row, translate: Wording) -> str:
     if row["headroom"] is None or row["value"] is None:
         return ""
     if row["comparison"] == "=":
-        return say("headroom.exact") if row["headroom"] == 0 else ""
+        return translate("headroom.exact") if row["headroom"] == 0 else ""
     if row["value"] == row["limit"]:
-        return say("headroom.at")
-    distance = say.figure(abs(row["value"] - row["limit"]), row["unit"])
+        return translate("headroom.at")
+    distance = translate.figure(abs(row["value"] - row["limit"]), row["unit"])
     if row["headroom"] < 0:
-        return say("headroom.out", distance=distance)
+        return translate("headroom.out", distance=distance)
     if row["headroom"] > 1:  # there is no best a figure without a bound could be
-        return say("headroom.open", distance=distance)
-    return say("headroom.in", distance=distance, percent=f"{row['headroom']:.0%}")
+        return translate("headroom.open", distance=distance)
+    return translate("headroom.in", distance=distance, percent=f"{row['headroom']:.0%}")

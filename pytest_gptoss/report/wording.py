@@ -25,7 +25,7 @@ def catalogue() -> Mapping[str, Mapping[Language, str]]:
 
 
 class Wording:
-    """Messages in one language: ``say("counts", passed=3)``."""
+    """Messages in one language: ``translate("counts", passed=3)``."""
 
     def __init__(self, language: Language) -> None:
         self.language = language

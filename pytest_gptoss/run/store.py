@@ -14,18 +14,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from pytest_gptoss.model.array_file import map_array
+from pytest_gptoss.model.atomic_files import write_atomically, write_json
 from pytest_gptoss.model.errors import DamagedFile, StoreError
-from pytest_gptoss.model.finite import strict_json
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Failure, Measurement
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
@@ -36,16 +34,7 @@ from pytest_gptoss.scenarios.registry import device_of_id
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-__all__ = [
-    "FORMAT",
-    "MEASUREMENTS",
-    "Store",
-    "StoreError",
-    "file_names",
-    "info_name",
-    "write_json",
-    "write_text",
-]
+__all__ = ["FORMAT", "MEASUREMENTS", "Store", "StoreError", "file_names", "info_name"]
 
 MEASUREMENTS = "measurements"
 MARKER = "run.json"
@@ -158,7 +147,7 @@ class Store:
         with _explained(self.directory):
             for name, array in arrays.items():
                 path = self.measured / f"{measurement.scenario_id}.{name}.npy"
-                _write(path, functools.partial(_save_array, array))
+                write_atomically(path, functools.partial(_save_array, array))
             write_json(self.measured / f"{measurement.scenario_id}.json", document)
         self._measurements[measurement.scenario_id] = measurement
 
@@ -270,35 +259,6 @@ def file_names(scenario_id: str, arrays: Iterable[str]) -> list[str]:
 def info_name(npu: str, metric: str) -> str:
     """Name under which the store keeps an info metric of a device."""
     return f"info-{npu}-{metric}"
-
-
-def write_json(path: Path, document: Json, *, compact: bool = False) -> None:
-    """Write JSON atomically: strict (null for NaN), UTF-8; readable, or ``compact`` where it is long."""
-    text = strict_json(document, indent=None if compact else 1)
-    # Half a surrogate pair, which a model can emit, has no UTF-8; its JSON escape is what this writes.
-    write_text(path, text, errors="backslashreplace")
-
-
-def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
-    """Write a text file atomically, in UTF-8."""
-    encoded = text.encode("utf-8", errors)
-    _write(path, lambda file: file.write(encoded))
-
-
-def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
-    descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        # Files made aside are private; reports are there to be passed on. Some shares know no permissions.
-        with contextlib.suppress(OSError):
-            Path(aside).chmod(0o644)
-        Path(aside).replace(path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
 
 
 def _save_array(array: np.ndarray[Any, np.dtype[Any]], file: IO[bytes]) -> None:

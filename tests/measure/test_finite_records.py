@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pytest_gptoss.model.atomic_files import write_json
 from pytest_gptoss.model.finite import finite
 from pytest_gptoss.model.results import (
     AbortTrace,
@@ -30,7 +31,7 @@ from pytest_gptoss.model.subjects import ServerFacts
 from pytest_gptoss.model.verdicts import Threshold, Verdict
 from pytest_gptoss.report.document import acceptance_document, verdict_row
 from pytest_gptoss.run.baseline import record_baseline
-from pytest_gptoss.run.store import Store, write_json
+from pytest_gptoss.run.store import Store
 from pytest_gptoss.scenarios.registry import item_classes
 
 FLOATS = st.one_of(st.sampled_from([float("nan"), float("inf"), -float("inf"), 1.8e308 * 1e-1]), st.floats())

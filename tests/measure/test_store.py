@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pytest_gptoss.model.atomic_files import write_json
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.results import (
     AbortTrace,
@@ -26,7 +27,7 @@ from pytest_gptoss.model.results import (
     TopLogprobs,
 )
 from pytest_gptoss.model.subjects import KnownFact, ServerFacts
-from pytest_gptoss.run.store import Store, StoreError, write_json
+from pytest_gptoss.run.store import Store, StoreError
 
 
 def _top(rows, width):

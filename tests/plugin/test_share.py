@@ -10,7 +10,8 @@ import pytest
 from small_server import small_server
 from starting import started_as_a_terminal_does
 
-from pytest_gptoss.run.store import Store, StoreError, write_text
+from pytest_gptoss.model.atomic_files import write_text
+from pytest_gptoss.run.store import Store, StoreError
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows locks by other means")

@@ -22,7 +22,7 @@ from pytest_gptoss.report.document import (
     verdict_row,
 )
 from pytest_gptoss.report.formats.junit import PROPERTIES, properties
-from pytest_gptoss.report.formats.terminal import table
+from pytest_gptoss.report.terminal import table
 
 THRESHOLD = Threshold(
     "precision.rouge_l", "precision", "rouge_l", "mean", ">=", 0.98, "F", "contract", "precision criteria"

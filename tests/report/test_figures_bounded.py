@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pytest_gptoss.judge.verdicts import LONGEST_NUMBER, exact, number
 from pytest_gptoss.model.language import LANGUAGES
 from pytest_gptoss.report.formats.markdown import markdown
-from pytest_gptoss.report.formats.terminal import table
+from pytest_gptoss.report.terminal import table
 
 FIGURES = st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.integers(-(10**400), 10**400))
 

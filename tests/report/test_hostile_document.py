@@ -216,5 +216,5 @@ def test_words_of_an_unknown_kind_are_shown_as_they_are(tmp_path):
     document["devices"][0]["label"] = "昇腾 910B <2>"
     document["measurements"]["info"][0]["name"] = "mine"
     read = _stored(document, tmp_path)
-    write_reports(tmp_path, read, formats=("html", "md", "junit", "json"), language="zh")
+    write_reports(tmp_path, read, names=("html", "md", "junit", "json"), language="zh")
     assert "昇腾 910B &lt;2&gt;" in (tmp_path / "acceptance.html").read_text("utf-8")

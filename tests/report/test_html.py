@@ -8,10 +8,11 @@ import pytest
 from documents import RECORDED, diagnosed, hostile, recorded, stored, with_load
 
 from pytest_gptoss.model.errors import MissingExtra
+from pytest_gptoss.model.language import LANGUAGES
 from pytest_gptoss.report.formats.html import html
 from pytest_gptoss.report.headline import verdict_words
 from pytest_gptoss.report.ranges import range_groups
-from pytest_gptoss.report.wording import LANGUAGES, Wording
+from pytest_gptoss.report.wording import Wording
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 MOST_BYTES = 5_000_000

@@ -3,7 +3,7 @@
 import pytest
 from documents import recorded, with_load
 
-from pytest_gptoss.report.load_tables import load_tables
+from pytest_gptoss.report.tables.load import load_tables
 from pytest_gptoss.report.wording import Wording
 
 

@@ -6,13 +6,14 @@ import pytest
 from documents import RECORDED, diagnosed, hostile, recorded, stored, with_load
 
 from pytest_gptoss.judge.verdicts import number
+from pytest_gptoss.model.language import LANGUAGES
 from pytest_gptoss.report.document import acceptance_document
 from pytest_gptoss.report.formats.html import html
 from pytest_gptoss.report.formats.markdown import LONGEST_CELL, MARKS, markdown
 from pytest_gptoss.report.formats.precision import CONTRACT_METRICS
 from pytest_gptoss.report.headline import close, sentence
-from pytest_gptoss.report.tables import visible
-from pytest_gptoss.report.wording import LANGUAGES, Wording
+from pytest_gptoss.report.tables.forks import visible
+from pytest_gptoss.report.wording import Wording
 
 STATUSES = {
     "passing": {"PASS", "SKIPPED"},

@@ -11,12 +11,12 @@ from documents import HERE, RECORDED, hostile, recorded
 
 import pytest_gptoss
 from pytest_gptoss.cli.main import main
+from pytest_gptoss.model.atomic_files import write_json
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.report.document import acceptance_document
 from pytest_gptoss.report.files import forget_reports, read_document, write_reports
 from pytest_gptoss.report.formats.long_context import long_context_report
 from pytest_gptoss.report.formats.precision import precision_report
-from pytest_gptoss.run.store import write_json
 
 SCHEMAS = Path(pytest_gptoss.__file__).parent / "report" / "schemas"
 
@@ -107,7 +107,7 @@ def test_without_the_extra_the_rest_is_written(run, capsys, monkeypatch):
 
 
 def test_an_earlier_runs_renderings_are_forgotten(run):
-    write_reports(run, read_document(run), formats=("md", "json", "junit"), language="en")
+    write_reports(run, read_document(run), names=("md", "json", "junit"), language="en")
     assert (run / "acceptance.xml").is_file()
     forget_reports(run)
     assert {path.name for path in run.iterdir()} == {"acceptance.json"}

@@ -6,7 +6,7 @@ import unicodedata
 import pytest
 from documents import RECORDED, diagnosed, hostile, recorded, stored, with_load
 
-from pytest_gptoss.report.formats.terminal import show_table, table
+from pytest_gptoss.report.terminal import show_table, table
 
 
 def _columns(text):

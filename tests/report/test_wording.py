@@ -11,15 +11,16 @@ from pytest_gptoss import report
 from pytest_gptoss.judge.registry import load_metrics
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
 from pytest_gptoss.judge.verdicts import PLAIN_UNITS
+from pytest_gptoss.model.language import LANGUAGES
 from pytest_gptoss.report.formats.html import html
 from pytest_gptoss.report.formats.markdown import markdown
-from pytest_gptoss.report.wording import LANGUAGES, Wording, catalogue
+from pytest_gptoss.report.wording import Wording, catalogue
 
 PACKAGE = Path(report.__file__).parent
 SOURCES = "\n".join(
-    path.read_text("utf-8") for path in [*PACKAGE.glob("*.py"), *PACKAGE.glob("templates/*.j2")]
+    path.read_text("utf-8") for path in [*PACKAGE.rglob("*.py"), *PACKAGE.glob("templates/*.j2")]
 )
-SAID = set(re.findall(r"""\bsay\(\s*['"]([\w. *-]+)['"]\s*[,)]""", SOURCES))
+SAID = set(re.findall(r"""\btranslate\(\s*['"]([\w. *-]+)['"]\s*[,)]""", SOURCES))
 COMPOSED = {
     "head", "section", "status", "kind", "tier", "why", "outcome", "unit", "name", "run", "state", "role",
     "chart", "axis", "fact", "feature", "nothing",

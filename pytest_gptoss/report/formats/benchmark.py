@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.report.format import Format
 
-__all__ = ["benchmark_report"]
+__all__ = ["FORMAT", "benchmark_report"]
 
 
 def benchmark_report(document: Mapping[str, Json], requests: Iterable[Mapping[str, Json]]) -> dict[str, Json]:
@@ -36,3 +37,13 @@ _VERDICT = (
     "device", "threshold_id", "statistic", "value", "comparison", "limit", "unit", "n", "ci", "proven",
     "verdict", "reason",
 )  # fmt: skip
+
+
+FORMAT = Format(
+    name="json",
+    file="benchmark_report.json",
+    render=lambda source: benchmark_report(source.document, source.requests()),
+    schema="benchmark-report-1.schema.json",
+    compact=True,
+    by_run_alone="it lists every request with its stamps, which acceptance.json does not hold",
+)

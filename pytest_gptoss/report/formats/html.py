@@ -22,53 +22,28 @@ from pytest_gptoss.report.charts import (
     needle_chart,
     precision_charts,
 )
-from pytest_gptoss.report.configurations import (
-    configuration_finding,
-    configuration_table,
-    server_fact_table,
-)
 from pytest_gptoss.report.diagnosis import Finding, advice, diagnosis
-from pytest_gptoss.report.features import feature_table
+from pytest_gptoss.report.format import Format
 from pytest_gptoss.report.headline import (
     attention,
+    attention_text,
     changed,
     close,
     partial,
     sentence,
     tallies,
-    told,
     tone,
     verdict_words,
 )
 from pytest_gptoss.report.heat import heats
-from pytest_gptoss.report.instrument import uncalibrated
-from pytest_gptoss.report.load_tables import instrument_table, load_tables
 from pytest_gptoss.report.ranges import range_groups
-from pytest_gptoss.report.tables import (
-    Cell,
-    Table,
-    change_table,
-    device_table,
-    edge_table,
-    fact_table,
-    fork_table,
-    forks,
-    limit_notes,
-    needle_table,
-    needle_task,
-    not_measured_table,
-    notes,
-    nothing,
-    npus,
-    precision_table,
-    scenario_table,
-    skipped_table,
-    visible,
-    waiver_table,
-)
+from pytest_gptoss.report.sections import PARTS, SECTIONS
+from pytest_gptoss.report.tables.forks import forks, visible
+from pytest_gptoss.report.tables.rows import nothing, npus
+from pytest_gptoss.report.tables.table import Cell, Table
 from pytest_gptoss.report.wording import Wording
 
-__all__ = ["SIGNS", "html"]
+__all__ = ["FORMAT", "SIGNS", "html"]
 
 Document = Mapping[str, Json]
 
@@ -82,7 +57,8 @@ LONGEST_NAME = 200
 """Characters of a device's line below the verdict."""
 MOST_DIFFS = 40
 """Token diffs drawn, the gravest first; all of them are in acceptance.json."""
-MOST_FORKS = 500
+MOST_ROWS = 500
+"""Rows of a long table."""
 
 _PLAIN = (
     "precision", "needle", "features", "provenance", "changes", "waivers", "skipped", "not_measured",
@@ -122,26 +98,26 @@ def _shown(value: Any) -> Any:
 
 
 def _context(document: Document, language: Language) -> dict[str, Any]:
-    say = Wording(language)
-    found = diagnosis(document, say)
+    translate = Wording(language)
+    found = diagnosis(document, translate)
     next_id = itertools.count(1).__next__
     return {
         "language": language,
-        "say": say,
+        "translate": translate,
         "signs": SIGNS,
         "css": _ours((_TEMPLATES / "acceptance.css").read_text("utf-8")),
         "next_id": next_id,
         "visible": visible,
-        "nothing": lambda key: nothing(document, key, say),
+        "nothing": lambda key: nothing(document, key, translate),
+        "most_rows": MOST_ROWS,
         "plain": _PLAIN if len(npus(document)) == 1 else (),
-        "sections": _sections(diagnosed=bool(found)),
-        **_head(document, say),
-        **_first(document, found, say),
+        "contents": _contents(diagnosed=bool(found)),
+        "parts": {section: _parts(section, document, translate) for section in SECTIONS},
+        **_head(document, translate),
+        **_first(document, found, translate),
         "diagnosis": found,
-        "ranges": range_groups(document, say),
-        "limit_notes": limit_notes(document, say),
-        **_results(document, say, next_id),
-        **_background(document, say),
+        "ranges": range_groups(document, translate),
+        **_drawings(document, translate, next_id),
     }
 
 
@@ -151,23 +127,37 @@ def _ours(markup: str) -> Any:
     return Markup(markup)  # noqa: S704 - files and drawings of our own, never a server's text
 
 
-def _sections(*, diagnosed: bool) -> tuple[str, ...]:
-    results = ("thresholds", "precision", "needle", "performance", "features", "provenance", "not_measured")
-    return ("attention", *(("diagnosis",) if diagnosed else ()), *results)
+def _contents(*, diagnosed: bool) -> tuple[str, ...]:
+    """Sections and parts that the navigation leads to."""
+    return ("attention", *(("diagnosis",) if diagnosed else ()), *SECTIONS, "not_measured")
 
 
-def _head(document: Document, say: Wording) -> dict[str, Any]:
+def _parts(section: str, document: Document, translate: Wording) -> list[dict[str, Any]]:
+    """A section's parts as the template writes them."""
+    return [
+        {
+            "tables": part.tables(document, translate),
+            "remarks": part.remarks(document, translate),
+            "title": part.title,
+            "headed": part.headed,
+        }
+        for part in PARTS
+        if part.section == section and part.only != "markdown"
+    ]
+
+
+def _head(document: Document, translate: Wording) -> dict[str, Any]:
     run = document["run"]
     return {
-        "verdict": verdict_words(document, say),
+        "verdict": verdict_words(document, translate),
         "tone": tone(document),
-        "tallies": tallies(document, say),
-        "partial": partial(document, say),
+        "tallies": tallies(document, translate),
+        "partial": partial(document, translate),
         "judged": bool(document["verdicts"]),
         "state": document["state"],
         "under_test": [_named(each) for each in document["devices"] if each["role"] == "npu"],
-        "started": say.when(run["started"]),
-        "ended": say.when(run["ended"]),
+        "started": translate.when(run["started"]),
+        "ended": translate.when(run["ended"]),
         "profile": run["profile"],
         "version": run["versions"].get("pytest-gptoss", ""),
     }
@@ -178,21 +168,21 @@ def _named(device: Mapping[str, Json]) -> str:
     return shortened(f"{device['name']}: {', '.join(part for part in parts if part)}", LONGEST_NAME)
 
 
-def _first(document: Document, found: Sequence[Finding], say: Wording) -> dict[str, Any]:
+def _first(document: Document, found: Sequence[Finding], translate: Wording) -> dict[str, Any]:
     passed = [row for row in document["verdicts"] if row["verdict"] == "PASS"]
     return {
         "attention": [
             {
                 "status": each.status,
-                "cell": Cell(say.word("status", each.status), status=each.status),
+                "cell": Cell(translate.word("status", each.status), status=each.status),
                 "ids": [_id(row) for row in each.rows],
-                "text": told(each, say),
+                "text": attention_text(each, translate),
                 "advice": advice(found, each.rows),
             }
             for each in attention(document)
         ],
-        "near": [{"id": _id(row), "text": sentence(row, say)} for row in passed if close(row)],
-        "changed": changed(document, say),
+        "near": [{"id": _id(row), "text": sentence(row, translate)} for row in passed if close(row)],
+        "changed": changed(document, translate),
         "unproven": [_id(row) for row in passed if row["proven"] is False],
     }
 
@@ -201,35 +191,24 @@ def _id(row: Mapping[str, Json]) -> str:
     return f"{row['npu']}-{row['threshold_id']}"
 
 
-def _results(document: Document, say: Wording, next_id: Callable[[], int]) -> dict[str, Any]:
+def _drawings(document: Document, translate: Wording, next_id: Callable[[], int]) -> dict[str, Any]:
+    """What the page draws beside the tables, by section."""
     colours = hues(document)
-    needle = needle_chart(document, say)
+    needle = needle_chart(document, translate)
     return {
-        "precision": [
-            {
-                "table": precision_table(document, npu, say),
-                "charts": _drawn(precision_charts(document, npu, say), colours, say, next_id),
-                **_forks(document, npu, say),
-            }
+        "precision_charts": [
+            _drawn(precision_charts(document, npu, translate), colours, translate, next_id)
             for npu in npus(document)
         ],
-        "edges": edge_table(document, say),
-        "task": needle_task(document, say),
-        "heats": heats(document, say),
-        "needle": [needle_table(document, npu, say) for npu in npus(document)],
-        "needle_charts": _drawn([] if needle is None else [needle], colours, say, next_id),
-        "load": load_tables(document, say),
-        "load_charts": _drawn(load_charts(document, say), colours, say, next_id),
-        "instrument": instrument_table(document, say),
-        "uncalibrated": uncalibrated(document),
-        "configurations": configuration_table(document, say),
-        "configuration_finding": configuration_finding(document),
-        "features": [feature_table(document, npu, say) for npu in npus(document)],
+        "diffs": [_diffs(document, npu, translate) for npu in npus(document)],
+        "heats": heats(document, translate),
+        "needle_charts": _drawn([] if needle is None else [needle], colours, translate, next_id),
+        "load_charts": _drawn(load_charts(document, translate), colours, translate, next_id),
     }
 
 
 def _drawn(
-    charts: Sequence[Chart], colours: Mapping[str, str], say: Wording, next_id: Callable[[], int]
+    charts: Sequence[Chart], colours: Mapping[str, str], translate: Wording, next_id: Callable[[], int]
 ) -> list[dict[str, Any]]:
     if not charts:
         return []
@@ -240,34 +219,39 @@ def _drawn(
             "id": f"plot-{chart.name}-{number}",
             "title": chart.title,
             "note": chart.note,
-            "svg": _ours(svg(chart, colours, number=number, alt=chart.alt(say))),
-            "table": chart_table(chart, say),
+            "svg": _ours(svg(chart, colours, number=number, alt=chart.alt(translate))),
+            "table": chart_table(chart, translate),
         }
         for number, chart in ((next_id(), chart) for chart in charts)
     ]
 
 
-def _forks(document: Document, npu: str, say: Wording) -> dict[str, Any]:
-    """The answers that fork, token by token and as a table, and how many of them are not shown."""
-    forked = forks(document, npu)
-    with_diff = [prompt for prompt in forked if prompt.get("diff")]
+def _diffs(document: Document, npu: str, translate: Wording) -> dict[str, Any]:
+    """The answers that fork, token by token, and how many of them are not shown."""
+    with_diff = [prompt for prompt in forks(document, npu) if prompt.get("diff")]
     return {
-        "forks": fork_table(document, npu, say, most=MOST_FORKS),
-        "more_forks": max(0, len(forked) - MOST_FORKS),
-        "diffs": [_diff(prompt, npu, say) for prompt in with_diff[:MOST_DIFFS]],
-        "more_diffs": max(0, len(with_diff) - MOST_DIFFS),
+        "shown": [_diff(prompt, npu, translate) for prompt in with_diff[:MOST_DIFFS]],
+        "more": max(0, len(with_diff) - MOST_DIFFS),
     }
 
 
-def _diff(prompt: Mapping[str, Json], npu: str, say: Wording) -> dict[str, Any]:
+def _diff(prompt: Mapping[str, Json], npu: str, translate: Wording) -> dict[str, Any]:
     fork, diff = prompt["fork"], prompt["diff"]
-    title = say("diff.title", prompt=prompt["id"], index=fork["index"], kind=say.word("kind", fork["kind"]))
+    title = translate(
+        "diff.title", prompt=prompt["id"], index=fork["index"], kind=translate.word("kind", fork["kind"])
+    )
     if fork["margin"] is not None:
-        title += "; " + say("diff.margin", margin=say.figure(fork["margin"]))
-    return {**diff, "title": title, "npu_name": npu, "gpu_name": "gpu", "listed": _listed(diff, npu, say)}
+        title += "; " + translate("diff.margin", margin=translate.figure(fork["margin"]))
+    return {
+        **diff,
+        "title": title,
+        "npu_name": npu,
+        "gpu_name": "gpu",
+        "listed": _listed(diff, npu, translate),
+    }
 
 
-def _listed(diff: Mapping[str, Json], npu: str, say: Wording) -> Table:
+def _listed(diff: Mapping[str, Json], npu: str, translate: Wording) -> Table:
     """The likeliest tokens of both devices at the fork, side by side."""
     sides = [diff["npu"]["listed"], diff["gpu"]["listed"]]
     rows = []
@@ -276,23 +260,14 @@ def _listed(diff: Mapping[str, Json], npu: str, say: Wording) -> Table:
         for side in sides:
             token = side[rank] if rank < len(side) else None
             cells.append(Cell(visible(token["text"]) if token else ""))
-            cells.append(Cell(say.figure(token["logprob"] if token else None), figure=True))
+            cells.append(Cell(translate.figure(token["logprob"] if token else None), figure=True))
         rows.append(tuple(cells))
     head = ["#"]
     for device in (npu, "gpu"):
-        head += [say("head.listed_npu", device=device), "nat"]
+        head += [translate("head.listed_npu", device=device), "nat"]
     return Table("listed", "", tuple(head), tuple(rows))
 
 
-def _background(document: Document, say: Wording) -> dict[str, Any]:
-    return {
-        "devices": device_table(document, say),
-        "changes": change_table(document, say),
-        "waivers": waiver_table(document, say),
-        "skipped": skipped_table(document, say),
-        "not_measured": not_measured_table(document, say),
-        "scenarios": scenario_table(document, say),
-        "server_facts": server_fact_table(document, say),
-        "notes": notes(document),
-        "facts": fact_table(document, say),
-    }
+FORMAT = Format(
+    name="html", file="acceptance.html", render=lambda source: html(source.document, source.language)
+)

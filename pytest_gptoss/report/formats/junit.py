@@ -14,9 +14,10 @@ from xml.etree import ElementTree as ET
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.load_names import level_name
 from pytest_gptoss.model.printable import printable, shortened
+from pytest_gptoss.report.format import Format
 from pytest_gptoss.report.instrument import calibrated, uncalibrated
 
-__all__ = ["PROPERTIES", "junit", "properties", "suite_properties"]
+__all__ = ["FORMAT", "PROPERTIES", "junit", "properties", "suite_properties"]
 
 PROPERTIES = (
     "threshold_id", "npu", "tier", "statistic", "value", "limit", "comparison", "unit", "n", "ci_low",
@@ -150,3 +151,9 @@ def _seconds(run: Mapping[str, Json]) -> str:
     except (ValueError, TypeError):  # of a document that somebody else wrote
         return "0"
     return f"{max(0.0, taken.total_seconds()):.3f}"
+
+
+FORMAT = Format(
+    name="junit", file="acceptance.xml", render=lambda source: junit(source.document), by_run=False
+)
+"""A run's own JUnit file is pytest's, with ``--junitxml``."""

@@ -7,8 +7,9 @@ from itertools import pairwise
 
 from pytest_gptoss.judge.metrics.needle import FRAME_AT_MOST
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.report.format import Format
 
-__all__ = ["first_token_growth", "long_context_report"]
+__all__ = ["FORMAT", "first_token_growth", "long_context_report"]
 
 _DRIFT_DETAILS = ("reach", "near", "far", "grows", "spots", "points", "absent")
 
@@ -82,3 +83,11 @@ def first_token_growth(cells: Sequence[Mapping[str, Json]]) -> list[dict[str, Js
             for before, after in pairwise(steps)
         ]
     return growth
+
+
+FORMAT = Format(
+    name="json",
+    file="long_context_report.json",
+    render=lambda source: long_context_report(source.document),
+    schema="long-context-report-1.schema.json",
+)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.verdicts import PRECISION_CONTRACT
+from pytest_gptoss.report.format import Format
 
-__all__ = ["CONTRACT_METRICS", "precision_report"]
+__all__ = ["CONTRACT_METRICS", "FORMAT", "precision_report"]
 
 CONTRACT_METRICS = tuple(f"precision.{name}" for name in PRECISION_CONTRACT)
 
@@ -48,3 +49,12 @@ def _metric(row: Mapping[str, Json], compared: Mapping[str, Json]) -> dict[str, 
         "n": row["n"],
         "ci": row["ci"],
     }
+
+
+FORMAT = Format(
+    name="json",
+    file="precision_report.json",
+    render=lambda source: precision_report(source.document),
+    about="the parts in the form of the guide's scripts",
+    schema="precision-report-1.schema.json",
+)

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.report.headline import sentence
-from pytest_gptoss.report.standing import worst
-from pytest_gptoss.report.tables import Cell, Table, npus, verdict_cell
+from pytest_gptoss.report.tables.rows import npus
+from pytest_gptoss.report.tables.table import Cell, Table
+from pytest_gptoss.report.tables.verdict_words import verdict_cell
 from pytest_gptoss.report.wording import Wording
+from pytest_gptoss.report.worst_verdict import worst_verdict
 
 __all__ = ["feature_table"]
 
@@ -28,35 +30,46 @@ FEATURES: Mapping[str, tuple[str, ...]] = {
 """The guide's rows, and the beginnings of the threshold ids that speak about each."""
 
 
-def feature_table(document: Mapping[str, Json], npu: str, say: Wording) -> Table:
+def feature_table(document: Mapping[str, Json], npu: str, translate: Wording) -> Table:
     """The guide's features, then every other capability that was tried."""
     verdicts = [row for row in document["verdicts"] if row["npu"] == npu]
-    told: list[Row] = []
+    reported: list[Row] = []
     rows = []
     for feature, beginnings in FEATURES.items():
         about = [row for row in verdicts if row["threshold_id"].startswith(beginnings)] if beginnings else []
-        told += about
-        remark = _remark(about, say) if beginnings else say("feature.compared")
-        rows.append((Cell(say(f"feature.{feature}")), verdict_cell(worst(about), say), Cell(remark)))
+        reported += about
+        remark = _remark(about, translate) if beginnings else translate("feature.compared")
+        rows.append(
+            (
+                Cell(translate(f"feature.{feature}")),
+                verdict_cell(worst_verdict(about), translate),
+                Cell(remark),
+            )
+        )
     rows += [
-        (Cell(say.name(row["threshold_id"])), verdict_cell(row, say), Cell(_remark([row], say)))
+        (
+            Cell(translate.name(row["threshold_id"])),
+            verdict_cell(row, translate),
+            Cell(_remark([row], translate)),
+        )
         for row in verdicts
-        if row["family"] == "capability" and row not in told
+        if row["family"] == "capability" and row not in reported
     ]
-    title = say("section.features")
+    title = translate("section.features")
     heads = ("feature", "status", "remark")
     return Table(
         "features",
         title if len(npus(document)) == 1 else f"{title} ({npu})",
-        tuple(say(f"head.{head}") for head in heads),
+        tuple(translate(f"head.{head}") for head in heads),
         tuple(rows),
+        empty=translate("nothing.measured"),
     )
 
 
-def _remark(about: list[Row], say: Wording) -> str:
+def _remark(about: list[Row], translate: Wording) -> str:
     """What was seen, from the verdict that decides."""
-    row = worst(about)
+    row = worst_verdict(about)
     if row is None:
         return ""
-    figures = [] if row["value"] is None else [sentence(row, say)]
+    figures = [] if row["value"] is None else [sentence(row, translate)]
     return "; ".join([*figures, *([row["reason"]] if row["reason"] else [])])

@@ -11,9 +11,11 @@ from pytest_gptoss.judge.verdicts import fixed, percent
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.load_names import GUIDE_FIGURES, LOAD_FIGURES
 from pytest_gptoss.report.instrument import calibrated
-from pytest_gptoss.report.standing import worst
-from pytest_gptoss.report.tables import Cell, Table, npus, verdict_cell
+from pytest_gptoss.report.tables.rows import npus
+from pytest_gptoss.report.tables.table import Cell, Table
+from pytest_gptoss.report.tables.verdict_words import verdict_cell
 from pytest_gptoss.report.wording import Wording
+from pytest_gptoss.report.worst_verdict import worst_verdict
 
 __all__ = ["LATENCIES", "instrument_table", "levels", "load_tables"]
 
@@ -48,21 +50,26 @@ def levels(document: Document) -> list[Row]:
     return [row for row in load.get("levels", ()) if "completed" in row]
 
 
-def load_tables(document: Document, say: Wording) -> list[Table]:
+def load_tables(document: Document, translate: Wording) -> list[Table]:
     """The guide's performance results for each device, and the percentiles behind them."""
     measured = levels(document)
     under_test = npus(document)
     others = [name for name in dict.fromkeys(row["device"] for row in measured) if name not in under_test]
     tables = [
-        _by_concurrency(document, name, say, judged=name in under_test) for name in [*under_test, *others]
+        _by_concurrency(document, name, translate, judged=name in under_test)
+        for name in [*under_test, *others]
     ]
     return [
         *tables,
-        *(table for table in (_percentiles(measured, say), _circumstances(document, say)) if table.rows),
+        *(
+            table
+            for table in (_percentiles(measured, translate), _circumstances(document, translate))
+            if table.rows
+        ),
     ]
 
 
-def _by_concurrency(document: Document, device: str, say: Wording, *, judged: bool) -> Table:
+def _by_concurrency(document: Document, device: str, translate: Wording, *, judged: bool) -> Table:
     measured = {
         (row["concurrency"], row["trial"]): row for row in levels(document) if row["device"] == device
     }
@@ -76,30 +83,30 @@ def _by_concurrency(document: Document, device: str, say: Wording, *, judged: bo
             (
                 Cell(f"{concurrency} #{trial + 1}" if trial else str(concurrency), figure=True),
                 *(
-                    Cell(say.figure(figure(level), apart_from=limits.get(name)), figure=True)
+                    Cell(translate.figure(figure(level), apart_from=limits.get(name)), figure=True)
                     for name, figure in _FIGURES.items()
                 ),
-                _status(verdicts, say) if judged else Cell(say("status.SHOWN"), status="SHOWN"),
+                _status(verdicts, translate) if judged else Cell(translate("status.SHOWN"), status="SHOWN"),
             )
         )
     heads = ("concurrency", *_FIGURES, "status")
-    title = say("section.performance")
+    title = translate("section.performance")
     alone = judged and len(npus(document)) == 1
     return Table(
         "performance",
         title if alone else f"{title} ({device})",
-        tuple(say(f"head.{head}") for head in heads),
+        tuple(translate(f"head.{head}") for head in heads),
         tuple(rows),
     )
 
 
-def _status(verdicts: list[Row], say: Wording) -> Cell:
-    """The level's standing; where none of the guide's figures was judged, a pass says what passed."""
-    cell = verdict_cell(worst(verdicts), say)
+def _status(verdicts: list[Row], translate: Wording) -> Cell:
+    """The level's verdict; where none of the guide's figures was judged, a pass says what passed."""
+    cell = verdict_cell(worst_verdict(verdicts), translate)
     figures = {row["threshold_id"].split(".")[1] for row in verdicts if row["verdict"] != "SKIPPED"}
     if cell.status != "PASS" or not figures <= {"completed", "uncached"}:
         return cell
-    return Cell(say("status.whole", status=cell.text), status=cell.status)
+    return Cell(translate("status.whole", status=cell.text), status=cell.status)
 
 
 def _planned(document: Document, device: str) -> set[int]:
@@ -121,34 +128,34 @@ def _verdicts(document: Document, npu: str, concurrency: int) -> list[Row]:
     ]
 
 
-def _percentiles(measured: list[Row], say: Wording) -> Table:
+def _percentiles(measured: list[Row], translate: Wording) -> Table:
     rows = [
         (
             Cell(level["device"]),
             Cell(str(level["concurrency"]), figure=True),
-            Cell(_quantity(level, key, say)),
-            *(Cell(say.figure(level[key][statistic]), figure=True) for statistic in _STATISTICS),
+            Cell(_quantity(level, key, translate)),
+            *(Cell(translate.figure(level[key][statistic]), figure=True) for statistic in _STATISTICS),
         )
         for level in measured
         for key in LATENCIES
         if level.get(key)
     ]
     head = (
-        say("head.device"), say("head.concurrency"), say("head.quantity"),
-        say("head.mean"), *_STATISTICS[1:],
+        translate("head.device"), translate("head.concurrency"), translate("head.quantity"),
+        translate("head.mean"), *_STATISTICS[1:],
     )  # fmt: skip
-    return Table("percentiles", say("section.distributions"), head, tuple(rows))
+    return Table("percentiles", translate("section.distributions"), head, tuple(rows), folded=True)
 
 
-def _quantity(level: Row, key: str, say: Wording) -> str:
+def _quantity(level: Row, key: str, translate: Wording) -> str:
     """A latency's name; ITL is said to be per event where events carry several tokens."""
     per_event = level.get("tokens_per_event")
     if key == "itl_ms" and per_event is not None and per_event >= SEVERAL_TOKENS:
-        return say("latency.itl_per_event", tokens=fixed(per_event, 1))
-    return say.word("latency", LATENCIES[key])
+        return translate("latency.itl_per_event", tokens=fixed(per_event, 1))
+    return translate.word("latency", LATENCIES[key])
 
 
-def _circumstances(document: Document, say: Wording) -> Table:
+def _circumstances(document: Document, translate: Wording) -> Table:
     """What each level was: its requests and lengths, the way to the server, and how the client kept up."""
     rows = []
     for level in (document["measurements"].get("load") or {}).get("levels", ()):
@@ -159,36 +166,42 @@ def _circumstances(document: Document, say: Wording) -> Table:
             (
                 Cell(f"{level['device']} {level['level']}"),
                 Cell(
-                    f"{level['completed']}/{level['num_requests']}" if known else say.figure(None),
+                    f"{level['completed']}/{level['num_requests']}" if known else translate.figure(None),
                     figure=True,
                 ),
-                _plain(level, "prompt_tokens", say),
-                _plain(level, "max_tokens", say),
-                _plain(level, "rtt_ms", say),
-                Cell(say.figure(None) if share is None else percent(share), figure=True),
+                _plain(level, "prompt_tokens", translate),
+                _plain(level, "max_tokens", translate),
+                _plain(level, "rtt_ms", translate),
+                Cell(translate.figure(None) if share is None else percent(share), figure=True),
                 Cell(level["reason"] or ""),
             )
         )
     heads = ("level", "completed", "prompt_tokens", "output_tokens", "rtt", "client_cpu", "reason")
-    return Table("levels", say("section.levels"), tuple(say(f"head.{head}") for head in heads), tuple(rows))
+    return Table(
+        "levels", translate("section.levels"), tuple(translate(f"head.{head}") for head in heads), tuple(rows)
+    )
 
 
-def instrument_table(document: Document, say: Wording) -> Table:
+def instrument_table(document: Document, translate: Wording) -> Table:
     """How far the measuring client itself is off on this machine, by level."""
     errors = {error["concurrency"]: error for error in calibrated(document)}
     columns = ("ttft_bias_ms", "ttft_p99_ms", "tpot_bias_ms", "tpot_p99_ms", "load_held")
     rows = [
         (
             Cell(str(concurrency), figure=True),
-            *(Cell(say.figure(error.get(column)), figure=True) for column in columns),
+            *(Cell(translate.figure(error.get(column)), figure=True) for column in columns),
         )
         for concurrency, error in sorted(errors.items())
     ]
     heads = ("concurrency", "bias_ttft", "p99_ttft", "bias_tpot", "p99_tpot", "held")
     return Table(
-        "instrument", say("section.instrument"), tuple(say(f"head.{head}") for head in heads), tuple(rows)
+        "instrument",
+        translate("section.instrument"),
+        tuple(translate(f"head.{head}") for head in heads),
+        tuple(rows),
+        empty=translate("nothing.measured"),
     )
 
 
-def _plain(level: Row | None, key: str, say: Wording) -> Cell:
-    return Cell(say.figure(level.get(key) if level else None), figure=True)
+def _plain(level: Row | None, key: str, translate: Wording) -> Cell:
+    return Cell(translate.figure(level.get(key) if level else None), figure=True)

@@ -14,7 +14,7 @@ from pytest_gptoss.model.load_names import GUIDE_FIGURES
 from pytest_gptoss.model.printable import printable, shortened
 from pytest_gptoss.report.headline import blocked_by, partial, tone, verdict_words
 from pytest_gptoss.report.instrument import uncalibrated
-from pytest_gptoss.report.tables import changes
+from pytest_gptoss.report.tables.changed import changes
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["Line", "named", "show_table", "table"]
@@ -48,14 +48,14 @@ def show_table(terminal: Any, document: Mapping[str, Json]) -> None:
 
 def table(document: Mapping[str, Json]) -> Iterator[Line]:
     """The report document as lines for a terminal."""
-    say = Wording("en")
-    yield from _wrapped(verdict_words(document, say), "", _TONES[tone(document)], bold=True)
-    part = partial(document, say)
+    translate = Wording("en")
+    yield from _wrapped(verdict_words(document, translate), "", _TONES[tone(document)], bold=True)
+    part = partial(document, translate)
     if part is not None:
         yield from _wrapped(part, "  ", "yellow")
     for device in document["devices"]:
         yield from _wrapped(_device(device), "  ", "yellow" if device["problem"] else None)
-    for name, before, now in changes(document, say):
+    for name, before, now in changes(document, translate):
         yield from _wrapped(f"limit changed: {name} from {before} to {now}", "  ", "yellow")
     yield Line("")
     npus = list(dict.fromkeys(row["npu"] for row in document["verdicts"]))
@@ -65,7 +65,7 @@ def table(document: Mapping[str, Json]) -> Iterator[Line]:
         for row in document["verdicts"]:
             if row["npu"] == npu:
                 yield from _wrapped(_row(row), " " * 8, _COLOURS[row["verdict"]])
-    yield from _remedies(document["verdicts"], say)
+    yield from _remedies(document["verdicts"], translate)
     load = document["measurements"].get("load")
     if load and load["levels"]:
         limits = {(row["npu"], row["threshold_id"]): row["limit"] for row in document["verdicts"]}
@@ -156,7 +156,7 @@ def _unproven(row: Mapping[str, Json]) -> bool:
     return row["verdict"] == "PASS" and row["proven"] is False
 
 
-def _remedies(rows: Sequence[Mapping[str, Json]], say: Wording) -> Iterator[Line]:
+def _remedies(rows: Sequence[Mapping[str, Json]], translate: Wording) -> Iterator[Line]:
     if any(_unproven(row) for row in rows):
         yield Line("* passed, not proven at 95%: the interval reaches past the limit")
     ours = {row["threshold_id"] for row in rows if row["tier"] == "contract" and row["source"] == "ours"}
@@ -166,7 +166,7 @@ def _remedies(rows: Sequence[Mapping[str, Json]], say: Wording) -> Iterator[Line
     for row in rows:
         if row["verdict"] in ("INVALID", "WAIVED", "SKIPPED"):
             blocker = blocked_by(row, rows, ("INVALID",))
-            reason = row["reason"] or "" if blocker is None else say("blocked", row=blocker)
+            reason = row["reason"] or "" if blocker is None else translate("blocked", row=blocker)
             told.setdefault((row["verdict"], reason), []).append(row["threshold_id"])
     for (verdict, reason), ids in told.items():
         # Rows that one cause has spoilt are told together, each by its name.

@@ -1,0 +1,49 @@
+"""A verdict's figures as text: its value, its limit, its interval, its status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pytest_gptoss.judge.thresholds import ADDED
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.report.tables.table import OPEN, Cell
+from pytest_gptoss.report.wording import Wording
+
+__all__ = ["interval", "limit", "value", "verdict_cell"]
+
+Row = Mapping[str, Json]
+
+
+def verdict_cell(row: Row | None, translate: Wording) -> Cell:
+    """A verdict as a mark and a word; None stands for what was not measured."""
+    if row is None:
+        return Cell(translate("status.OPEN"), status=OPEN)
+    star = "*" if row["verdict"] == "PASS" and row["proven"] is False else ""
+    return Cell(f"{translate.word('status', row['verdict'])}{star}", status=row["verdict"])
+
+
+def value(row: Row, translate: Wording) -> str:
+    """A verdict's figure, in as many digits as tell it from its limit."""
+    return translate.figure(row["value"], row["unit"], apart_from=row["limit"])
+
+
+def limit(row: Row, translate: Wording) -> str:
+    """A limit with its comparison, and what a reader must know about it."""
+    notes = [translate("source.ours")] if row["source"] == "ours" and row["tier"] == "contract" else []
+    if row["changed_from"] is not None:
+        notes.append(translate("changed", limit=translate.limit(row["changed_from"])))
+    statistic = translate.word("statistic", row["statistic"])
+    if row.get("statistic_from") is not None:
+        before = translate.word("statistic", row["statistic_from"])
+        notes.append(translate("changed.statistic", statistic=statistic, before=before))
+    elif row["source"] == ADDED:
+        notes.append(translate("added", statistic=statistic, option=ADDED))
+    text = f"{row['comparison']} {translate.limit(row['limit'], row['unit'])}"
+    return f"{text} ({', '.join(notes)})" if notes else text
+
+
+def interval(row: Row, translate: Wording) -> str:
+    """A 95% interval in plain figures, its ends told from the limit."""
+    if row["ci"] is None:
+        return translate.figure(None)
+    return " - ".join(translate.figure(end, apart_from=row["limit"]) for end in row["ci"])
