@@ -19,12 +19,14 @@ import importlib
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_gptoss.judge.registry import METRICS, NEEDLE_CELLS, Metric, load_metrics
+from pytest_gptoss.judge.load_levels import read_level
+from pytest_gptoss.judge.needle_cells import Cell, cells_of, full_grid
+from pytest_gptoss.judge.registry import metric_named
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.verdicts import Comparison, Threshold
@@ -48,7 +50,7 @@ _RANGES = {"share": (0.0, 1.0), "F": (0.0, 1.0), "cosine": (-1.0, 1.0)}
 
 _HUGE = 1e300
 
-_LOAD_ROW = re.compile(r"performance\.([a-z0-9_]+)\.c([0-9]{2,})")
+_LOAD_ROW = re.compile(r"performance\.([a-z0-9_]+)\.(c[0-9]{2,})")
 _GATES: Mapping[str, tuple[Comparison, str]] = {
     **dict.fromkeys(("ttft", "first_text", "tpot", "itl", "e2e", "client_delay"), ("<", "ms")),
     "throughput": (">", "tok/s"),
@@ -151,65 +153,66 @@ def _with_levels(table: Mapping[str, Threshold], levels: Iterable[int]) -> dict[
 
 def _with_all_depths(table: Mapping[str, Threshold]) -> dict[str, Threshold]:
     """Beside each row of needle recall the same length at the other depths, which are not the guide's."""
+    grid = full_grid(cells_of(table.values()))
     full: dict[str, Threshold] = {}
     for row in table.values():
         length = _needle_length(row)
-        for cell, (_, of_cell) in NEEDLE_CELLS.items():
-            metric = f"needle_recall.{cell}"
-            if of_cell == length:
-                full[f"needle.recall.{cell}"] = (
-                    row
-                    if metric == row.metric
-                    else dataclasses.replace(
-                        row, id=f"needle.recall.{cell}", metric=metric, tier="assurance", source="ours"
-                    )
-                )
-        if length is None:
-            full[row.id] = row
+        for cell in grid:
+            if cell.length == length:
+                full.setdefault(f"needle.recall.{cell.name}", _recall_row(table, row, cell))
+        full.setdefault(row.id, row)
     return full
 
 
+def _recall_row(table: Mapping[str, Threshold], like: Threshold, cell: Cell) -> Threshold:
+    """The table's own row for a cell, or else one with the limit of another depth."""
+    row_id = f"needle.recall.{cell.name}"
+    if row_id in table:
+        return table[row_id]
+    metric = f"needle_recall.{cell.name}"
+    return dataclasses.replace(like, id=row_id, metric=metric, tier="assurance", source="ours")
+
+
 def _needle_length(row: Threshold) -> int | None:
-    metric, _, cell = row.metric.partition(".")
-    return NEEDLE_CELLS[cell][1] if metric == "needle_recall" else None
+    """The prompt length of a row of needle recall; None for any other row."""
+    if not row.metric.startswith("needle_recall."):
+        return None
+    return next((cell.length for cell in cells_of([row])), None)
 
 
 def _changed(table: Mapping[str, Threshold], path: Path, levels: list[int]) -> dict[str, Threshold]:
-    metrics = {**METRICS, **{name: each for level in levels for name, each in load_metrics(level).items()}}
     changed = dict(table)
     for threshold_id, change in _read_changes(path).items():
         where = f"{path}: {threshold_id}"
         if threshold_id in table:
-            changed[threshold_id] = _change(table[threshold_id], change, where, metrics)
+            changed[threshold_id] = _change(table[threshold_id], change, where)
             continue
-        row = _load_row(threshold_id, levels, metrics, where)
+        row = _load_row(threshold_id, levels, where)
         if row is None:
             known = ", ".join(table)
             raise UsageError(f"{path}: no threshold is called {_told(threshold_id)}; there are: {known}")
-        gated = _change(row, change, where, metrics)
+        gated = _change(row, change, where)
         if "limit" not in change:
             raise UsageError(f"{where}: it has no limit of its own yet: write limit = NUMBER")
         changed[threshold_id] = dataclasses.replace(gated, changed_from=None, statistic_from=None)
     return changed
 
 
-def _load_row(
-    threshold_id: str, levels: Iterable[int], metrics: Mapping[str, Metric], where: str
-) -> Threshold | None:
+def _load_row(threshold_id: str, levels: Sequence[int], where: str) -> Threshold | None:
     """A row for a load figure that the profile does not gate; None when there is no such figure."""
     found = _LOAD_ROW.fullmatch(threshold_id)
     if found is None or found[1] not in _GATES:
         return None
     comparison, unit = _GATES[found[1]]
-    level = Load("", int(found[2])).level
-    if level != f"c{found[2]}" or int(found[2]) not in levels:
+    level = found[2]
+    if read_level(level) not in levels:
         known = ", ".join(Load("", each).level for each in levels)
         raise UsageError(
-            f"{where}: c{found[2]} is no load level of this run, which has {known}: "
+            f"{where}: {level} is no load level of this run, which has {known}: "
             "correct it, or add the level with --gptoss-concurrency"
         )
     metric = f"{found[1]}.{level}"
-    statistic = metrics[metric].statistics[0]
+    statistic = metric_named(metric).statistics[0]
     return Threshold(
         threshold_id, "performance", metric, statistic, comparison, math.nan, unit, "assurance", ADDED,
     )  # fmt: skip
@@ -237,7 +240,7 @@ def _read_changes(path: Path) -> Mapping[str, Any]:
     return changes
 
 
-def _change(row: Threshold, change: Any, where: str, metrics: Mapping[str, Metric]) -> Threshold:
+def _change(row: Threshold, change: Any, where: str) -> Threshold:
     if not isinstance(change, dict) or not change:
         raise UsageError(f"{where}: {_told(change)} is no table; write limit = NUMBER below the table's head")
     unknown = next((key for key in change if key not in CHANGEABLE), None)
@@ -251,7 +254,7 @@ def _change(row: Threshold, change: Any, where: str, metrics: Mapping[str, Metri
         limit = _limit(change["limit"], row.unit, where)
         row = dataclasses.replace(row, limit=limit, changed_from=row.limit if limit != row.limit else None)
     if "statistic" in change:
-        statistic = _statistic(change["statistic"], metrics[row.metric], where)
+        statistic = _statistic(change["statistic"], row.metric, where)
         row = dataclasses.replace(
             row, statistic=statistic, statistic_from=row.statistic if statistic != row.statistic else None
         )
@@ -268,10 +271,10 @@ def _limit(value: Any, unit: str, where: str) -> float:
     return float(value)
 
 
-def _statistic(value: Any, metric: Metric, where: str) -> str:
-    known = metric.statistics
+def _statistic(value: Any, metric: str, where: str) -> str:
+    known = metric_named(metric).statistics
     if value not in known:
-        raise UsageError(f"{where}: statistic is {_told(value)}; {metric.name} has: {', '.join(known)}")
+        raise UsageError(f"{where}: statistic is {_told(value)}; {metric} has: {', '.join(known)}")
     return str(value)
 
 

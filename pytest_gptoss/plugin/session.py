@@ -26,6 +26,7 @@ from pytest_gptoss.config.plan import Extensions, make_plan
 from pytest_gptoss.config.settings import DeviceSettings, Settings, settings_from
 from pytest_gptoss.diagnosis.run_diagnosis import Diagnosis
 from pytest_gptoss.diagnosis.signatures import load_signatures
+from pytest_gptoss.judge.conditions import FIRST
 from pytest_gptoss.judge.configurations import configuration_matrix
 from pytest_gptoss.judge.verdicts import line
 from pytest_gptoss.model.errors import DamagedFile, GptossError, MeasurementError, MissingExtra, UsageError
@@ -238,7 +239,7 @@ class Session:
         npus = self.run.settings.npus or ("npu",)
         plan = self.run.plan
         table_rows = [row for row in plan.thresholds.values() if row.family == family]
-        others = [row for row in table_rows if plan.metrics[row.metric].condition != "first"]
+        others = [row for row in table_rows if plan.metrics[row.metric].condition is not FIRST]
         return [(npu, row) for npu in npus for row in (others if npu == npus[0] else table_rows)]
 
     def name_of(self, role: str) -> str | None:
@@ -300,14 +301,10 @@ class Session:
     def _player_names(self, npu: str, threshold_id: str) -> list[str]:
         """The devices a verdict is about, whether they answer or not."""
         metric = self.run.plan.metrics[self.run.plan.thresholds[threshold_id].metric]
-        names = [npu]
-        if metric.baseline or metric.condition in ("gpu", "gpu chat"):
-            names.append("gpu")
-        if metric.condition in ("first", "peer"):
-            names.append(self.run.settings.npus[0])
-        if metric.condition == "peer":
-            names += [each.name for each in self.run.settings.devices if each.role != "npu"]
-        return list(dict.fromkeys(names))
+        roles = self.run.roles(npu)
+        others = () if metric.condition is None else metric.condition.others(roles)
+        names = (npu, roles.gpu if metric.baseline else None, *others)
+        return list(dict.fromkeys(name for name in names if name is not None))
 
     def _players(self, verdict: Verdict) -> dict[str, Device]:
         """The devices a verdict is about, as far as they answer."""
@@ -445,7 +442,8 @@ class Session:
 
     def _measurements(self, rows: list[dict[str, Json]]) -> dict[str, Json]:
         store, plan, settings = self.run.store, self.run.plan, self.run.settings
-        found = findings(store, [self.run.roles(npu) for npu in settings.npus], rows)
+        roles = [self.run.roles(npu) for npu in settings.npus]
+        found = findings(store, roles, rows, info=self.run.plan.info_names)
         found["notes"] += [row["details"]["note"] for row in rows if row["details"].get("note")]
         try:
             servers = servers_seen(store, plan, self.run.roles, rows)
