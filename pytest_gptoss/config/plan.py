@@ -13,9 +13,11 @@ from pytest_gptoss.config.metric_table import MetricTable
 from pytest_gptoss.config.settings import DEFAULT_PROFILE, Settings
 from pytest_gptoss.judge.conditions import Condition
 from pytest_gptoss.judge.info_metrics import info_names
+from pytest_gptoss.judge.installed import refuse_taken_names
 from pytest_gptoss.judge.metric import Metric
 from pytest_gptoss.judge.needle_cells import cells_of
-from pytest_gptoss.judge.registry import metric_named
+from pytest_gptoss.judge.profile_files import shipped_profiles
+from pytest_gptoss.judge.registry import metric_named, shipped_metric
 from pytest_gptoss.judge.thresholds import Profile, load_profile
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.verdicts import BY_HOOK, FAMILIES, TIERS, Comparison, Threshold
@@ -60,6 +62,7 @@ def make_plan(settings: Settings, extend: Callable[[Extensions], None] = lambda 
 
     Raises UsageError for anything wrong with a file or a name.
     """
+    refuse_taken_names(lambda name: shipped_metric(name) is not None, shipped_profiles())
     profile = load_profile(
         settings.profile or DEFAULT_PROFILE,
         overrides=settings.thresholds,

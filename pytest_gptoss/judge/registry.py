@@ -1,7 +1,8 @@
 """Metrics by name, each imported and built when it is first asked for.
 
 ``metric_named("kl")`` finds what ``judge.metric`` has declared in the modules of ``judge.metrics``; those
-whose name begins the metric's come first, so that most names import one module.
+whose name begins the metric's come first, so that most names import one module. A name that is none of ours
+is looked for among the metrics of other installed packages.
 """
 
 from __future__ import annotations
@@ -12,14 +13,27 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from pytest_gptoss.judge import metrics
+from pytest_gptoss.judge.installed import installed_metric
 from pytest_gptoss.judge.metric import Declaration, Metric, declared
 
-__all__ = ["declared_names", "metric_named"]
+__all__ = ["declared_names", "metric_named", "shipped_metric"]
 
 
 @cache
 def metric_named(name: str) -> Metric:
-    """The metric of this name, always the same object; raises KeyError when there is none."""
+    """The metric of this name, always the same object.
+
+    Raises KeyError when there is none, and UsageError when a package's does not load.
+    """
+    found = shipped_metric(name) or installed_metric(name)
+    if found is None:
+        raise KeyError(name)
+    return found
+
+
+@cache
+def shipped_metric(name: str) -> Metric | None:
+    """Our own metric of this name; None when there is none."""
     family, dot, part = name.partition(".")
     key = f"{family}.*" if dot else name
     for module in _modules(name):
@@ -27,7 +41,7 @@ def metric_named(name: str) -> Metric:
         built = None if found is None else found.build(part)
         if built is not None:
             return built
-    raise KeyError(name)
+    return None
 
 
 def declared_names() -> Iterator[str]:

@@ -15,10 +15,8 @@ Every figure of a load level may be gated, those without a row of their own too:
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import math
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ from typing import Any
 
 from pytest_gptoss.judge.load_levels import read_level
 from pytest_gptoss.judge.needle_cells import Cell, cells_of, full_grid
+from pytest_gptoss.judge.profile_files import profile_document, profile_names, toml
 from pytest_gptoss.judge.registry import metric_named
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.inputs import LoadShape
@@ -33,11 +32,6 @@ from pytest_gptoss.model.verdicts import Comparison, Threshold
 from pytest_gptoss.scenarios.kinds import Load
 
 __all__ = ["ADDED", "CHANGEABLE", "Profile", "ProfileWorkload", "load_profile", "profile_names"]
-
-# Named at run time: the standard library has it from 3.11 on, its forerunner serves 3.10.
-_toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-
-_PROFILES = Path(__file__).parents[1] / "config" / "profiles"
 
 ADDED = "--gptoss-thresholds"
 """The source of a row that the profile does not have."""
@@ -96,11 +90,6 @@ class Profile:
         )
 
 
-def profile_names() -> tuple[str, ...]:
-    """Names of the shipped profiles, sorted."""
-    return tuple(sorted(path.stem for path in _PROFILES.glob("*.toml")))
-
-
 def load_profile(
     name: str,
     *,
@@ -108,7 +97,7 @@ def load_profile(
     full_needle_grid: bool = False,
     concurrency: Iterable[int] | None = None,
 ) -> Profile:
-    """Load a shipped profile, with the changes of ``overrides`` applied.
+    """Load a profile, with the changes of ``overrides`` applied.
 
     ``full_needle_grid``: each length of its needle cells at every depth. ``concurrency``: the run's load
     levels (None: the profile's); a level that the profile does not know gets assurance rows like the others'.
@@ -116,15 +105,17 @@ def load_profile(
     Raises UsageError for a name that is none, and for a file naming it, the threshold, the key
     and the rule.
     """
-    if name not in profile_names():
+    document = profile_document(name)
+    try:
+        table = {key: Threshold(id=key, **row) for key, row in document["thresholds"].items()}
+        workload = _workload(document["workload"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
-            f"--gptoss-profile is {name!r}: there is no such profile; there are: {', '.join(profile_names())}"
-        )
-    document = _toml.loads((_PROFILES / f"{name}.toml").read_text("utf-8"))
-    table = {key: Threshold(id=key, **row) for key, row in document["thresholds"].items()}
+            f"profile {name!r} is incomplete ({type(error).__name__}: {error}): it takes [workload] and "
+            'complete [thresholds."ID"] tables, or begins with extends = "PROFILE"'
+        ) from error
     if full_needle_grid:
         table = _with_all_depths(table)
-    workload = _workload(document["workload"])
     levels = [level.concurrency for level in workload.levels] if concurrency is None else list(concurrency)
     table = _with_levels(table, levels)
     if overrides is not None:
@@ -144,9 +135,9 @@ def _with_levels(table: Mapping[str, Threshold], levels: Iterable[int]) -> dict[
     for concurrency in levels:
         level = Load("", concurrency).level
         for figure in ("completed", "uncached"):
-            like = next(row for row in table.values() if row.metric.startswith(f"{figure}."))
+            like = next((row for row in table.values() if row.metric.startswith(f"{figure}.")), None)
             row_id = f"performance.{figure}.{level}"
-            if row_id not in full:
+            if like is not None and row_id not in full:
                 full[row_id] = dataclasses.replace(like, id=row_id, metric=f"{figure}.{level}")
     return full
 
@@ -224,7 +215,7 @@ def _read_changes(path: Path) -> Mapping[str, Any]:
             content = file.read(_LARGEST_FILE + 1)
         if len(content) > _LARGEST_FILE:
             raise UsageError(f"{path}: more than {_LARGEST_FILE} bytes, the limit: is it the right file?")
-        document = _toml.loads(content.decode("utf-8-sig"))
+        document = toml.loads(content.decode("utf-8-sig"))
     except RecursionError:
         raise UsageError(f"{path}: nested too deeply; it holds tables of limits") from None
     except OSError as error:
