@@ -150,3 +150,23 @@ def test_a_profile_that_extends_none_or_itself_is_a_usage_error(bring, tmp_path,
         path.write_text(text)
         with pytest.raises(UsageError, match="profile 'own' is incomplete"):
             load_profile("own")
+
+
+def test_a_needle_cell_is_a_row_of_a_profile(bring, tmp_path, monkeypatch):
+    """Of any depth and length; the full grid keeps a table's own cells beside those of its depths."""
+    path = tmp_path / "own.toml"
+    path.write_text(
+        'extends = "embedded"\n[thresholds."needle.recall.d033-300"]\nfamily = "needle"\n'
+        'metric = "needle_recall.d033-300"\nstatistic = "rate"\ncomparison = ">="\nlimit = 0.9\n'
+        'unit = "share"\ntier = "assurance"\nsource = "ours"\n'
+    )
+    monkeypatch.setitem(globals(), "OWN", path)
+    bring(("profiles", "own", "OWN"))
+    plan = make_plan(Settings(profile="own"))
+    assert plan.needle_lengths == (256, 300, 512, 1024, 2048, 4096)
+    assert "needle_edge.d033-300" in plan.info_names
+    grid = load_profile("own", full_needle_grid=True).thresholds
+    assert [key for key in grid if key.endswith("-300")] == [
+        f"needle.recall.d{depth}-300" for depth in ("000", "025", "033", "050", "075", "100")
+    ]
+    assert grid["needle.recall.d033-300"] == plan.thresholds["needle.recall.d033-300"]
