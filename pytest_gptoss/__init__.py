@@ -10,8 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_gptoss.judge.conditions import CPU, FIRST, GPU, GPU_CHAT, PEER, Condition
     from pytest_gptoss.judge.evidence import pair, sound_items
-    from pytest_gptoss.judge.registry import Metric, Roles
+    from pytest_gptoss.judge.metric import Metric, metric
+    from pytest_gptoss.judge.roles import Roles
     from pytest_gptoss.model.errors import ConditionAbsent, GptossError, InsufficientData, MeasurementError
     from pytest_gptoss.model.inputs import Message, Prompt, TokenSequence
     from pytest_gptoss.model.results import Failure, Generation, HiddenStates, Measurement, ScoredSequence
@@ -32,6 +34,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CPU",
+    "FIRST",
+    "GPU",
+    "GPU_CHAT",
+    "PEER",
+    "Condition",
     "ConditionAbsent",
     "Device",
     "Drift",
@@ -60,13 +68,16 @@ __all__ = [
     "TokenSequence",
     "Verdict",
     "__version__",
+    "metric",
     "pair",
     "sound_items",
 ]
 
 _HOMES = {
+    "judge.conditions": ("CPU", "FIRST", "GPU", "GPU_CHAT", "PEER", "Condition"),
     "judge.evidence": ("pair", "sound_items"),
-    "judge.registry": ("Metric", "Roles"),
+    "judge.metric": ("Metric", "metric"),
+    "judge.roles": ("Roles",),
     "model.errors": ("ConditionAbsent", "GptossError", "InsufficientData", "MeasurementError"),
     "model.inputs": ("Message", "Prompt", "TokenSequence"),
     "model.results": ("Failure", "Generation", "HiddenStates", "Measurement", "ScoredSequence"),

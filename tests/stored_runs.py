@@ -9,7 +9,8 @@ import numpy as np
 
 from pytest_gptoss.config.plan import Plan, make_plan
 from pytest_gptoss.config.settings import DeviceSettings, Settings
-from pytest_gptoss.judge.registry import INFO, Roles
+from pytest_gptoss.judge.conditions import CPU, FIRST, PEER
+from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.inputs import LoadTask
 from pytest_gptoss.model.results import (
     AbortTrace,
@@ -79,7 +80,7 @@ def make_run(directory: Path) -> Plan:
     )
     store.save_document("log-findings", [_LOG_FINDING])
     for name in ("noise_floor", "edges"):
-        if name in INFO:
+        if name in plan.info_names:
             store.save_document(f"info-npu-{name}", _INFO)
     for scenario in scenarios(plan):
         store.save(_measured(scenario, plan))
@@ -88,10 +89,11 @@ def make_run(directory: Path) -> Plan:
 
 def scenarios(plan):
     """Every scenario that the plan's rows and the figures beside them need."""
-    roles = Roles(npu="npu", gpu="gpu", cpu=None, prompt_ids_of=None, trials=1, first=None)
+    roles = Roles(npu="npu", gpu="gpu", cpu=None, prompt_ids_of=None, trials=1, first=None,
+                  needle_lengths=plan.needle_lengths)  # fmt: skip
     metrics = [plan.metrics[row.metric] for row in plan.thresholds.values()]
-    metrics += [INFO[name] for metric in metrics for name in metric.beside]
-    kept = [metric for metric in metrics if metric.condition not in ("cpu", "first", "peer")]
+    metrics += [plan.metrics[name] for metric in metrics for name in metric.info]
+    kept = [metric for metric in metrics if metric.condition not in (CPU, FIRST, PEER)]
     needed = dict.fromkeys(each for metric in kept for each in metric.needs(roles).values())
     return [each for each in needed if not isinstance(each, Load) or each.concurrency in plan.workload.levels]
 

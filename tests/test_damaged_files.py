@@ -17,7 +17,7 @@ import pytest
 from stored_runs import DEVICES, TASK, make_baseline, make_run, scenarios
 
 from pytest_gptoss.config.settings import DeviceSettings, Settings
-from pytest_gptoss.judge.registry import Roles
+from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.errors import DamagedFile, UsageError
 from pytest_gptoss.model.resources import acceptance_tests
 from pytest_gptoss.plugin.session import Session
@@ -353,7 +353,7 @@ def test_a_damaged_info_metric_says_so_as_its_finding(stored, tmp_path):
     roles = Roles(npu="npu", gpu="gpu", cpu=None, prompt_ids_of=None, trials=1, first=None)
     for damaged in ("[", "3", json.dumps({**kept, "n": "4"}), json.dumps({**kept, "details": {"edges": 1}})):
         path.write_text(damaged)
-        found = findings(Store(path.parent), [roles], [])
+        found = findings(Store(path.parent), [roles], [], info=["edges"])
         (note,) = (each for each in found["notes"] if each.startswith("edges is not known: "))
         _is_a_line(note)
         assert found["edges"] == []

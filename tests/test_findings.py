@@ -1,6 +1,6 @@
 """What is told beside the verdicts: of drift to several lengths, only what says something of its own."""
 
-from pytest_gptoss.judge.registry import Roles
+from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.report.builders.findings import findings, info_name
 from pytest_gptoss.run.store import Store
 
@@ -9,13 +9,13 @@ def told(tmp_path, **drifts):
     """The drift rows of a run that kept these: size -> slope, None where it is not known."""
     store = Store(tmp_path / "run")
     store.begin()
-    for size, slope in {"noise": 1.0, **drifts}.items():
-        name = "noise_npu" if size == "noise" else f"position_drift.{size.removeprefix('to_')}"
+    names = ["noise_npu", *(f"position_drift.{size.removeprefix('to_')}" for size in drifts)]
+    for name, (size, slope) in zip(names, {"noise": 1.0, **drifts}.items(), strict=True):
         store.save_document(
             info_name("npu", name),
             {"value": slope, "unit": None, "n": None, "ci": None, "details": {}, "finding": f"of {size}"},
         )
-    found = findings(store, [Roles("npu")], [])
+    found = findings(store, [Roles("npu")], [], info=names)
     assert found["notes"][0] == "of noise"
     assert [row["finding"] for row in found["info"]] == found["notes"]
     return found["notes"][1:]

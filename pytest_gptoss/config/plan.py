@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
 from pytest_gptoss.config.haystack import refuse_answer_in_haystack
+from pytest_gptoss.config.metric_table import MetricTable
 from pytest_gptoss.config.settings import DEFAULT_PROFILE, Settings
-from pytest_gptoss.judge.registry import METRICS, Metric, load_metrics
+from pytest_gptoss.judge.conditions import Condition
+from pytest_gptoss.judge.info_metrics import info_names
+from pytest_gptoss.judge.installed import refuse_taken_names
+from pytest_gptoss.judge.metric import Metric
+from pytest_gptoss.judge.needle_cells import cells_of
+from pytest_gptoss.judge.profile_files import shipped_profiles
+from pytest_gptoss.judge.registry import metric_named, shipped_metric
 from pytest_gptoss.judge.thresholds import Profile, load_profile
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.verdicts import BY_HOOK, FAMILIES, TIERS, Comparison, Threshold
@@ -28,7 +35,7 @@ class Extensions:
 
     prompt_sets: dict[str, Path] = field(default_factory=dict)
     thresholds: dict[str, Threshold] = field(default_factory=dict)
-    metrics: dict[str, Metric] = field(default_factory=dict)
+    metrics: MutableMapping[str, Metric] = field(default_factory=MetricTable)
 
 
 @dataclass(frozen=True)
@@ -40,12 +47,23 @@ class Plan:
     metrics: Mapping[str, Metric]
     workload: Workload
 
+    @property
+    def needle_lengths(self) -> tuple[int, ...]:
+        """Prompt lengths of the table's needle cells in tokens, shortest first."""
+        return tuple(dict.fromkeys(cell.length for cell in cells_of(self.thresholds.values())))
+
+    @property
+    def info_names(self) -> tuple[str, ...]:
+        """Names of the metrics that are printed with the table's rows, as reports order them."""
+        return info_names(self.thresholds.values(), self.metrics)
+
 
 def make_plan(settings: Settings, extend: Callable[[Extensions], None] = lambda _: None) -> Plan:
     """Load the profile, apply the user's changes and the project's extensions, load the inputs.
 
     Raises UsageError for anything wrong with a file or a name.
     """
+    refuse_taken_names(lambda name: shipped_metric(name) is not None, shipped_profiles())
     profile = load_profile(
         settings.profile or DEFAULT_PROFILE,
         overrides=settings.thresholds,
@@ -53,11 +71,11 @@ def make_plan(settings: Settings, extend: Callable[[Extensions], None] = lambda 
         concurrency=settings.load.concurrency,
     )
     levels = planned_levels(profile.workload.levels, settings.load)
-    metrics = {**METRICS, **{name: each for level in levels for name, each in load_metrics(level).items()}}
-    extensions = Extensions(thresholds=dict(profile.thresholds), metrics=dict(metrics))
+    metrics = MetricTable(row.metric for row in profile.thresholds.values())
+    extensions = Extensions(thresholds=dict(profile.thresholds), metrics=metrics)
     extend(extensions)
     _check(extensions, settings)
-    thresholds = _with_changes_told(extensions, profile.thresholds, metrics)
+    thresholds = _with_changes_told(extensions, profile.thresholds)
     work = profile.workload
     prompt_sets = {
         "precision": (
@@ -85,9 +103,7 @@ def make_plan(settings: Settings, extend: Callable[[Extensions], None] = lambda 
     return Plan(profile, thresholds, extensions.metrics, workload)
 
 
-def _with_changes_told(
-    extensions: Extensions, shipped: Mapping[str, Threshold], metrics: Mapping[str, Metric]
-) -> dict[str, Threshold]:
+def _with_changes_told(extensions: Extensions, shipped: Mapping[str, Threshold]) -> dict[str, Threshold]:
     """The project's table; a row of the profile's that a hook has made another says so in every report.
 
     Raises UsageError for a row that a hook took away: nobody would miss it.
@@ -103,13 +119,19 @@ def _with_changes_told(
     table = dict(extensions.thresholds)
     for threshold_id, before in shipped.items():
         row = table[threshold_id]
-        same_metric = extensions.metrics[row.metric] is metrics.get(row.metric)
-        if row == before and same_metric:
+        if row == before and _is_shipped(extensions.metrics[row.metric], row.metric):
             continue
         was = before.limit if before.changed_from is None else before.changed_from
         changed_from = was if row.limit != was else None
         table[threshold_id] = dataclasses.replace(row, source=BY_HOOK, changed_from=changed_from)
     return table
+
+
+def _is_shipped(metric: Metric, name: str) -> bool:
+    try:
+        return metric is metric_named(name)
+    except KeyError:
+        return False
 
 
 def _check(extensions: Extensions, settings: Settings) -> None:
@@ -131,6 +153,18 @@ def _check(extensions: Extensions, settings: Settings) -> None:
         if metric is None:
             raise UsageError(f"threshold {threshold_id}: there is no metric {threshold.metric!r}")
         _refuse_unknown_words(threshold, metric)
+        _refuse_unknown_parts(threshold, metric, extensions.metrics)
+
+
+def _refuse_unknown_parts(threshold: Threshold, metric: Metric, metrics: Mapping[str, Metric]) -> None:
+    unknown = next((name for name in metric.info if name not in metrics), None)
+    if unknown is not None:
+        raise UsageError(f"threshold {threshold.id}: its metric's info names {unknown!r}, which is no metric")
+    if metric.condition is not None and not isinstance(metric.condition, Condition):
+        raise UsageError(
+            f"threshold {threshold.id}: its metric's condition is {metric.condition!r}; it takes one of "
+            "pytest_gptoss's conditions: CPU, FIRST, GPU, GPU_CHAT, PEER"
+        )
 
 
 def _refuse_unknown_words(threshold: Threshold, metric: Metric) -> None:

@@ -15,27 +15,22 @@ Every figure of a load level may be gated, those without a row of their own too:
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import math
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_gptoss.judge.registry import METRICS, NEEDLE_CELLS, Metric, load_metrics
+from pytest_gptoss.judge.needle_cells import Cell, cells_of, full_grid
+from pytest_gptoss.judge.profile_files import profile_document, profile_names, toml
+from pytest_gptoss.judge.registry import metric_named
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.load_names import LOAD_FIGURES, concurrency_of, level_name
 from pytest_gptoss.model.verdicts import Comparison, Threshold
 
 __all__ = ["ADDED", "CHANGEABLE", "Profile", "ProfileWorkload", "load_profile", "profile_names"]
-
-# Named at run time: the standard library has it from 3.11 on, its forerunner serves 3.10.
-_toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-
-_PROFILES = Path(__file__).parents[1] / "config" / "profiles"
 
 ADDED = "--gptoss-thresholds"
 """The source of a row that the profile does not have."""
@@ -91,11 +86,6 @@ class Profile:
         )
 
 
-def profile_names() -> tuple[str, ...]:
-    """Names of the shipped profiles, sorted."""
-    return tuple(sorted(path.stem for path in _PROFILES.glob("*.toml")))
-
-
 def load_profile(
     name: str,
     *,
@@ -103,7 +93,7 @@ def load_profile(
     full_needle_grid: bool = False,
     concurrency: Iterable[int] | None = None,
 ) -> Profile:
-    """Load a shipped profile, with the changes of ``overrides`` applied.
+    """Load a profile, with the changes of ``overrides`` applied.
 
     ``full_needle_grid``: each length of its needle cells at every depth. ``concurrency``: the run's load
     levels (None: the profile's); a level that the profile does not know gets assurance rows like the others'.
@@ -111,15 +101,17 @@ def load_profile(
     Raises UsageError for a name that is none, and for a file naming it, the threshold, the key
     and the rule.
     """
-    if name not in profile_names():
+    document = profile_document(name)
+    try:
+        table = {key: Threshold(id=key, **row) for key, row in document["thresholds"].items()}
+        workload = _workload(document["workload"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
-            f"--gptoss-profile is {name!r}: there is no such profile; there are: {', '.join(profile_names())}"
-        )
-    document = _toml.loads((_PROFILES / f"{name}.toml").read_text("utf-8"))
-    table = {key: Threshold(id=key, **row) for key, row in document["thresholds"].items()}
+            f"profile {name!r} is incomplete ({type(error).__name__}: {error}): it takes [workload] and "
+            'complete [thresholds."ID"] tables, or begins with extends = "PROFILE"'
+        ) from error
     if full_needle_grid:
         table = _with_all_depths(table)
-    workload = _workload(document["workload"])
     levels = [level.concurrency for level in workload.levels] if concurrency is None else list(concurrency)
     table = _with_levels(table, levels)
     if overrides is not None:
@@ -139,60 +131,61 @@ def _with_levels(table: Mapping[str, Threshold], levels: Iterable[int]) -> dict[
     for concurrency in levels:
         level = level_name(concurrency)
         for figure in ("completed", "uncached"):
-            like = next(row for row in table.values() if row.metric.startswith(f"{figure}."))
+            like = next((row for row in table.values() if row.metric.startswith(f"{figure}.")), None)
             row_id = f"performance.{figure}.{level}"
-            if row_id not in full:
+            if like is not None and row_id not in full:
                 full[row_id] = dataclasses.replace(like, id=row_id, metric=f"{figure}.{level}")
     return full
 
 
 def _with_all_depths(table: Mapping[str, Threshold]) -> dict[str, Threshold]:
     """Beside each row of needle recall the same length at the other depths, which are not the guide's."""
+    grid = full_grid(cells_of(table.values()))
     full: dict[str, Threshold] = {}
     for row in table.values():
         length = _needle_length(row)
-        for cell, (_, of_cell) in NEEDLE_CELLS.items():
-            metric = f"needle_recall.{cell}"
-            if of_cell == length:
-                full[f"needle.recall.{cell}"] = (
-                    row
-                    if metric == row.metric
-                    else dataclasses.replace(
-                        row, id=f"needle.recall.{cell}", metric=metric, tier="assurance", source="ours"
-                    )
-                )
-        if length is None:
-            full[row.id] = row
+        for cell in grid:
+            if cell.length == length:
+                full.setdefault(f"needle.recall.{cell.name}", _recall_row(table, row, cell))
+        full.setdefault(row.id, row)
     return full
 
 
+def _recall_row(table: Mapping[str, Threshold], like: Threshold, cell: Cell) -> Threshold:
+    """The table's own row for a cell, or else one with the limit of another depth."""
+    row_id = f"needle.recall.{cell.name}"
+    if row_id in table:
+        return table[row_id]
+    metric = f"needle_recall.{cell.name}"
+    return dataclasses.replace(like, id=row_id, metric=metric, tier="assurance", source="ours")
+
+
 def _needle_length(row: Threshold) -> int | None:
-    metric, _, cell = row.metric.partition(".")
-    return NEEDLE_CELLS[cell][1] if metric == "needle_recall" else None
+    """The prompt length of a row of needle recall; None for any other row."""
+    if not row.metric.startswith("needle_recall."):
+        return None
+    return next((cell.length for cell in cells_of([row])), None)
 
 
 def _changed(table: Mapping[str, Threshold], path: Path, levels: list[int]) -> dict[str, Threshold]:
-    metrics = {**METRICS, **{name: each for level in levels for name, each in load_metrics(level).items()}}
     changed = dict(table)
     for threshold_id, change in _read_changes(path).items():
         where = f"{path}: {threshold_id}"
         if threshold_id in table:
-            changed[threshold_id] = _change(table[threshold_id], change, where, metrics)
+            changed[threshold_id] = _change(table[threshold_id], change, where)
             continue
-        row = _load_row(threshold_id, levels, metrics, where)
+        row = _load_row(threshold_id, levels, where)
         if row is None:
             known = ", ".join(table)
             raise UsageError(f"{path}: no threshold is called {_told(threshold_id)}; there are: {known}")
-        gated = _change(row, change, where, metrics)
+        gated = _change(row, change, where)
         if "limit" not in change:
             raise UsageError(f"{where}: it has no limit of its own yet: write limit = NUMBER")
         changed[threshold_id] = dataclasses.replace(gated, changed_from=None, statistic_from=None)
     return changed
 
 
-def _load_row(
-    threshold_id: str, levels: Sequence[int], metrics: Mapping[str, Metric], where: str
-) -> Threshold | None:
+def _load_row(threshold_id: str, levels: Sequence[int], where: str) -> Threshold | None:
     """A row for a load figure that the profile does not gate; None when there is no such figure."""
     found = _LOAD_ROW.fullmatch(threshold_id)
     if found is None or found[1] not in _GATES:
@@ -206,7 +199,7 @@ def _load_row(
             "correct it, or add the level with --gptoss-concurrency"
         )
     metric = f"{found[1]}.{level}"
-    statistic = metrics[metric].statistics[0]
+    statistic = metric_named(metric).statistics[0]
     return Threshold(
         threshold_id, "performance", metric, statistic, comparison, math.nan, unit, "assurance", ADDED,
     )  # fmt: skip
@@ -218,7 +211,7 @@ def _read_changes(path: Path) -> Mapping[str, Any]:
             content = file.read(_LARGEST_FILE + 1)
         if len(content) > _LARGEST_FILE:
             raise UsageError(f"{path}: more than {_LARGEST_FILE} bytes, the limit: is it the right file?")
-        document = _toml.loads(content.decode("utf-8-sig"))
+        document = toml.loads(content.decode("utf-8-sig"))
     except RecursionError:
         raise UsageError(f"{path}: nested too deeply; it holds tables of limits") from None
     except OSError as error:
@@ -234,7 +227,7 @@ def _read_changes(path: Path) -> Mapping[str, Any]:
     return changes
 
 
-def _change(row: Threshold, change: Any, where: str, metrics: Mapping[str, Metric]) -> Threshold:
+def _change(row: Threshold, change: Any, where: str) -> Threshold:
     if not isinstance(change, dict) or not change:
         raise UsageError(f"{where}: {_told(change)} is no table; write limit = NUMBER below the table's head")
     unknown = next((key for key in change if key not in CHANGEABLE), None)
@@ -248,7 +241,7 @@ def _change(row: Threshold, change: Any, where: str, metrics: Mapping[str, Metri
         limit = _limit(change["limit"], row.unit, where)
         row = dataclasses.replace(row, limit=limit, changed_from=row.limit if limit != row.limit else None)
     if "statistic" in change:
-        statistic = _statistic(change["statistic"], metrics[row.metric], where)
+        statistic = _statistic(change["statistic"], row.metric, where)
         row = dataclasses.replace(
             row, statistic=statistic, statistic_from=row.statistic if statistic != row.statistic else None
         )
@@ -265,10 +258,10 @@ def _limit(value: Any, unit: str, where: str) -> float:
     return float(value)
 
 
-def _statistic(value: Any, metric: Metric, where: str) -> str:
-    known = metric.statistics
+def _statistic(value: Any, metric: str, where: str) -> str:
+    known = metric_named(metric).statistics
     if value not in known:
-        raise UsageError(f"{where}: statistic is {_told(value)}; {metric.name} has: {', '.join(known)}")
+        raise UsageError(f"{where}: statistic is {_told(value)}; {metric} has: {', '.join(known)}")
     return str(value)
 
 

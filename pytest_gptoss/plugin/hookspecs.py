@@ -32,14 +32,14 @@ See the finished report document::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_gptoss.judge.registry import Metric
+    from pytest_gptoss.judge.metric import Metric
     from pytest_gptoss.model.json_type import Json
     from pytest_gptoss.model.verdicts import Threshold
 
@@ -52,8 +52,10 @@ def pytest_gptoss_prompt_sets(config: pytest.Config) -> Mapping[str, str | Path]
 
 
 @pytest.hookspec()
-def pytest_gptoss_thresholds(thresholds: dict[str, Threshold], metrics: dict[str, Metric]) -> None:
+def pytest_gptoss_thresholds(thresholds: dict[str, Threshold], metrics: MutableMapping[str, Metric]) -> None:
     """Add or change thresholds and metrics in place, before tests are collected.
+
+    ``metrics`` finds a shipped metric when it is asked for: ``metrics["itl.c16"]``.
 
     Every report names a shipped threshold that was changed here; one that is taken away is a usage error.
     """

@@ -82,7 +82,8 @@ def measurements(
 ) -> dict[str, Json]:
     """The ``measurements`` part. ``players`` returns the devices that a verdict is about."""
     store, plan, settings = run.store, run.plan, run.settings
-    found = findings(store, [run.roles(npu) for npu in settings.npus], rows)
+    roles = [run.roles(npu) for npu in settings.npus]
+    found = findings(store, roles, rows, info=plan.info_names)
     found["notes"] += [row["details"]["note"] for row in rows if row["details"].get("note")]
     try:
         servers = servers_seen(store, plan, run.roles, rows)

@@ -24,6 +24,7 @@ from pytest_gptoss.config.plan import Extensions, make_plan
 from pytest_gptoss.config.settings import DeviceSettings, Settings, settings_from
 from pytest_gptoss.diagnosis.run_diagnosis import Diagnosis
 from pytest_gptoss.diagnosis.signatures import load_signatures
+from pytest_gptoss.judge.conditions import FIRST
 from pytest_gptoss.judge.verdicts import line
 from pytest_gptoss.model.errors import GptossError, MeasurementError, MissingExtra, UsageError
 from pytest_gptoss.model.json_type import Json
@@ -236,7 +237,7 @@ class Session:
         npus = self.run.settings.npus or ("npu",)
         plan = self.run.plan
         table_rows = [row for row in plan.thresholds.values() if row.family == family]
-        others = [row for row in table_rows if plan.metrics[row.metric].condition != "first"]
+        others = [row for row in table_rows if plan.metrics[row.metric].condition is not FIRST]
         return [(npu, row) for npu in npus for row in (others if npu == npus[0] else table_rows)]
 
     def name_of(self, role: str) -> str | None:
@@ -298,14 +299,10 @@ class Session:
     def _player_names(self, npu: str, threshold_id: str) -> list[str]:
         """The devices a verdict is about, whether they answer or not."""
         metric = self.run.plan.metrics[self.run.plan.thresholds[threshold_id].metric]
-        names = [npu]
-        if metric.baseline or metric.condition in ("gpu", "gpu chat"):
-            names.append("gpu")
-        if metric.condition in ("first", "peer"):
-            names.append(self.run.settings.npus[0])
-        if metric.condition == "peer":
-            names += [each.name for each in self.run.settings.devices if each.role != "npu"]
-        return list(dict.fromkeys(names))
+        roles = self.run.roles(npu)
+        others = () if metric.condition is None else metric.condition.others(roles)
+        names = (npu, roles.gpu if metric.baseline else None, *others)
+        return list(dict.fromkeys(name for name in names if name is not None))
 
     def _players(self, verdict: Verdict) -> dict[str, Device]:
         """The devices a verdict is about, as far as they answer."""

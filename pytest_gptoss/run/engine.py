@@ -17,8 +17,10 @@ from pytest_gptoss.client.connection import proxy_variables
 from pytest_gptoss.client.http import Timeouts, VllmClient
 from pytest_gptoss.config.plan import Plan
 from pytest_gptoss.config.settings import DeviceSettings, Settings
+from pytest_gptoss.judge.gates import gates
 from pytest_gptoss.judge.instrument import error_at, why_too_coarse
-from pytest_gptoss.judge.registry import INFO, Metric, Roles, gates
+from pytest_gptoss.judge.metric import Metric
+from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.judge.verdicts import invalid, judge, skipped, waived
 from pytest_gptoss.model.errors import (
     ConditionAbsent,
@@ -400,6 +402,7 @@ class AcceptanceRun:
             prompt_ids_of="gpu" if self.settings.inputs == "token-ids" and "gpu" in present else None,
             trials=self.settings.load.trials,
             first=None if first == npu else first,
+            needle_lengths=self.plan.needle_lengths,
         )
 
     def verdict(self, npu: str, threshold_id: str) -> Verdict:
@@ -444,17 +447,17 @@ class AcceptanceRun:
             return invalid(threshold, npu, str(error))
         except GptossError as error:
             return invalid(threshold, npu, f"{type(error).__name__}: {error}")
-        self._note_beside(npu, metric, roles)
+        self._note_info(npu, metric, roles)
         return verdict
 
     def _estimate(self, metric: Metric, roles: Roles, statistic: str | None = None) -> Estimate:
         needs = metric.needs(roles)
         measured = dict(zip(needs, self.measure(*needs.values()), strict=True))
-        given = {name: self._given(name, roles) for name in metric.given}
+        context = {name: self._context(name, roles) for name in metric.context}
         if len(metric.statistics) > 1:
-            given["statistic"] = statistic
+            context["statistic"] = statistic
         try:
-            return metric.compute(**measured, **given)
+            return metric.compute(**measured, **context)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             if self.settings.replay is None and self.baseline is None:
                 raise
@@ -464,7 +467,7 @@ class AcceptanceRun:
                 f"the stored {names} do not fit together ({type(error).__name__}: {error}): measure again"
             ) from error
 
-    def _given(self, name: str, roles: Roles) -> Json:
+    def _context(self, name: str, roles: Roles) -> Json:
         """What the run knows by itself and a metric asks for."""
         if name == "stated":
             return self.settings.info.of_devices
@@ -519,13 +522,14 @@ class AcceptanceRun:
                 return why_too_coarse(threshold, metric.clock, error)
         return "the instrument was not calibrated at this level: measure again in a new run"
 
-    def _note_beside(self, npu: str, metric: Metric, roles: Roles) -> None:
-        """Measure what is printed beside a metric, all devices side by side, and keep it."""
-        beside = {name: INFO[name] for name in metric.beside if roles.gpu or not INFO[name].baseline}
-        scenarios = [scenario for each in beside.values() for scenario in each.needs(roles).values()]
-        with contextlib.suppress(GptossError):  # told below, by the figure that it leaves unknown
+    def _note_info(self, npu: str, metric: Metric, roles: Roles) -> None:
+        """Measure what is printed with a metric, all devices side by side, and keep it."""
+        named = {name: self.plan.metrics[name] for name in metric.info}
+        info = {name: each for name, each in named.items() if roles.gpu or not each.baseline}
+        scenarios = [scenario for each in info.values() for scenario in each.needs(roles).values()]
+        with contextlib.suppress(GptossError):  # the figure that stays unknown names the cause, in _note
             self.measure(*scenarios)
-        for name, each in beside.items():
+        for name, each in info.items():
             self._note(npu, name, each, roles)
 
     def _note(self, npu: str, name: str, metric: Metric, roles: Roles) -> None:
@@ -556,13 +560,13 @@ class AcceptanceRun:
                 yield self.verdict(npu, threshold_id)
 
     def _blocked_by(self, npu: str, judged: Threshold, metric: Metric) -> Verdict | None:
-        """INVALID when a metric means nothing: by the first threshold it rests on that does not hold.
+        """INVALID when a metric means nothing: by the first threshold it depends on that does not hold.
 
         Who waives a preflight row vouches for it, so it stops nothing; what makes a comparison
         mean nothing (other inputs, an unsound baseline) does so waived or not.
         """
         waivers = self.settings.waivers or {}
-        for threshold_id in (*gates(judged, metric), *metric.rests_on):
+        for threshold_id in (*gates(judged, metric), *metric.depends_on):
             threshold = self.plan.thresholds.get(threshold_id)
             if threshold is None or (threshold.family == "preflight" and threshold_id in waivers):
                 continue
@@ -597,14 +601,4 @@ def _cause(threshold_id: str, verdict: Verdict) -> str:
 
 def _absent(metric: Metric, roles: Roles) -> str | None:
     """Why a metric's condition does not hold in this run; None when it does."""
-    if metric.condition == "cpu" and roles.cpu is None:
-        return "no CPU reference: add --cpu-url URL or --gptoss-cpu-model DIR"
-    if metric.condition in ("gpu", "gpu chat") and roles.gpu is None:
-        return "no baseline to look at: add --gpu-url URL"
-    if metric.condition == "gpu chat" and roles.prompt_ids_of is not None:
-        return "the baseline's own prompt ids are sent to every device (--gptoss-inputs token-ids)"
-    if metric.condition == "peer" and roles.gpu is None and roles.first is None:
-        return "no other device to compare with: add --gpu-url URL"
-    if metric.condition == "first" and roles.first is None:
-        return "the first device under test is what the others are compared with"
-    return None
+    return None if metric.condition is None else metric.condition.absent(roles)

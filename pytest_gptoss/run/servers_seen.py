@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_gptoss.config.plan import Plan
+from pytest_gptoss.judge.metric import Metric
 from pytest_gptoss.judge.one_server import Sighting, Source, one_server, one_source, sightings_of
-from pytest_gptoss.judge.registry import Metric, Roles
+from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.subjects import ServerIdentity
 from pytest_gptoss.run.probed import probed_devices

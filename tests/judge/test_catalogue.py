@@ -1,5 +1,6 @@
-"""The catalogue fits the table, the metrics and the runner; the judge is pure."""
+"""The catalogue fits the tables, the metrics and the runner; the judge is pure."""
 
+import dataclasses
 import inspect
 import subprocess
 import sys
@@ -8,66 +9,139 @@ from pathlib import Path
 import pytest
 
 import pytest_gptoss.judge
-from pytest_gptoss.judge.registry import CPU_SEQUENCES, INFO, METRICS, Roles, gates, load_metrics
+from pytest_gptoss.judge.comparison import CPU_SEQUENCES
+from pytest_gptoss.judge.conditions import CPU, FIRST, GPU, GPU_CHAT, PEER
+from pytest_gptoss.judge.gates import gates
+from pytest_gptoss.judge.registry import declared_names, metric_named
+from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
-from pytest_gptoss.scenarios.kinds import Forced, Greedy, Hidden, Load, Rendered
+from pytest_gptoss.model.language import LANGUAGES
+from pytest_gptoss.report.wording import catalogue
+from pytest_gptoss.scenarios.kinds import Drift, Forced, Greedy, Hidden, Load, Needle, Rendered
 
-ROLES = Roles(npu="tp8", gpu="gpu", cpu="cpu", first="tp1")
+ROLES = Roles(npu="tp8", gpu="gpu", cpu="cpu", first="tp1", needle_lengths=(256, 32_768))
 CHAT_ONLY = {"smoke", "features"}
 """Prompt sets that are always asked as chat: features of chat are tried with them."""
-TABLE = load_profile("atlas-800-a2").thresholds
-EVERY = {**METRICS, **INFO}
+TABLES = {name: load_profile(name, full_needle_grid=True).thresholds for name in profile_names()}
+TABLE = TABLES["atlas-800-a2"]
 JUDGE = Path(pytest_gptoss.judge.__file__).parent
+PARTS = {"needle": "d033-300", "position": "300"}
+"""Of these families a member that no profile names; all others are of load levels."""
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_a_metric_takes_what_it_needs(name):
-    metric = EVERY[name]
-    assert metric.name == name
-    parameters = inspect.signature(metric.compute).parameters
-    handed = {*metric.needs(ROLES), *metric.given}
-    any_name = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
-    assert any_name or handed <= set(parameters)
-    assert ("statistic" in parameters) == (len(metric.statistics) > 1)
-    parameters = {key: each for key, each in parameters.items() if each.kind is not each.VAR_KEYWORD}
-    assert {key for key, each in parameters.items() if each.default is inspect.Parameter.empty} <= handed
+def _member(name):
+    return metric_named(name.replace("*", PARTS.get(name.partition("_")[0], "c03")))
 
 
+EVERY = {name: _member(name) for name in declared_names()}
+GATED = {row.metric: metric_named(row.metric) for table in TABLES.values() for row in table.values()}
 AS_FAR_AS_THERE = ("edges", "preflight_baseline")
 """They look at the CPU reference where the run has one."""
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_a_metric_without_a_baseline_asks_no_gpu(name):
-    metric = EVERY[name]
-    devices = {scenario.device for scenario in metric.needs(ROLES).values()}
-    looks_at_one = name == "known_defects"  # at a baseline too where there is one, and compares nothing
-    compares = metric.baseline or metric.condition in ("gpu", "gpu chat", "peer")
-    assert (compares or looks_at_one) == ("gpu" in devices)
-    assert (metric.condition in ("first", "peer")) == ("tp1" in devices)
-    assert "cpu" not in devices or metric.condition in ("cpu", "peer") or name in AS_FAR_AS_THERE
-    if not metric.baseline and metric.condition is None:
-        assert metric.needs(Roles("npu"))
+def lacks(table):
+    """What rows of a table lack, a line each: metric, statistic, wording, or rows to depend on."""
+    for row in table.values():
+        keys = {f"name.{row.id}", f"name.{row.id.rpartition('.')[0]}.*"} & set(catalogue())
+        if not any(set(catalogue()[key]) == set(LANGUAGES) for key in keys):
+            yield f"{row.id}: no name in messages.json, in {' and '.join(LANGUAGES)}"
+        try:
+            metric = metric_named(row.metric)
+        except KeyError:
+            yield f"{row.id}: no metric is called {row.metric}"
+            continue
+        if row.statistic not in metric.statistics:
+            yield f"{row.id}: metric {row.metric} has no statistic {row.statistic!r}"
+        unknown = {*gates(row, metric), *metric.depends_on} - set(table)
+        yield from (f"{row.id}: it depends on {each}, which is no row" for each in sorted(unknown))
+        for name in metric.info:
+            assert metric_named(name).statistics == ()  # printed, never judged
 
 
-@pytest.mark.parametrize("profile", profile_names())
-def test_every_threshold_has_its_metric(profile):
-    assert {row.metric for row in load_profile(profile).thresholds.values()} <= set(METRICS)
+@pytest.mark.parametrize("profile", TABLES)
+def test_every_row_of_a_profile_has_all_it_needs(profile):
+    assert list(lacks(TABLES[profile])) == []
 
 
-def test_every_metric_rests_on_rows_that_exist_and_never_on_itself():
-    metric_of = {row.id: METRICS[row.metric] for row in TABLE.values()}
-    for row_id, metric in metric_of.items():
-        for base in metric.rests_on:
-            assert base != row_id
-            assert metric_of[base].rests_on == ()
+def test_what_a_row_lacks_is_named():
+    row = TABLE["precision.kl"]
+    rows = [
+        dataclasses.replace(row, id="precision.new", metric="new"),
+        dataclasses.replace(row, statistic="p99"),
+    ]
+    said = list(lacks({each.id: each for each in rows}))
+    assert said[:3] == [
+        "precision.new: no name in messages.json, in en and zh",
+        "precision.new: no metric is called new",
+        "precision.kl: metric kl has no statistic 'p99'",
+    ]
+    assert "precision.kl: it depends on inputs.identical, which is no row" in said
 
 
-def test_rows_against_the_gpu_rest_on_the_baseline():
-    for metric in METRICS.values():
+def test_every_declared_metric_is_gated_or_printed_beside_one():
+    """Load figures without a row of their own can be gated by a project."""
+    used = {each for metric in GATED.values() for each in (metric.name, *metric.info)}
+    used = {name.partition(".")[0] for name in used}
+    spare = {name.partition(".")[0] for name in EVERY} - used
+    assert spare == {"first_text", "e2e", "client_delay", "itl", "error_rate"}
+
+
+def test_a_metric_takes_what_it_needs():
+    for name, metric in EVERY.items():
+        parameters = inspect.signature(metric.compute).parameters
+        handed = {*metric.needs(ROLES), *metric.context}
+        any_name = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+        assert any_name or handed <= set(parameters), name
+        assert ("statistic" in parameters) == (len(metric.statistics) > 1), name
+        named = {key: each for key, each in parameters.items() if each.kind is not each.VAR_KEYWORD}
+        asked = {key for key, each in named.items() if each.default is inspect.Parameter.empty}
+        assert asked <= handed, name
+
+
+def test_a_metric_without_a_baseline_asks_no_gpu():
+    for name, metric in EVERY.items():
+        devices = {scenario.device for scenario in metric.needs(ROLES).values()}
+        looks_at_one = name == "known_defects"  # at a baseline too where there is one, and compares nothing
+        compares = metric.baseline or metric.condition in (GPU, GPU_CHAT, PEER)
+        assert (compares or looks_at_one) == ("gpu" in devices), name
+        assert (metric.condition in (FIRST, PEER)) == ("tp1" in devices), name
+        assert "cpu" not in devices or metric.condition in (CPU, PEER) or name in AS_FAR_AS_THERE, name
+        if not metric.baseline and metric.condition is None:
+            assert metric.needs(Roles("npu")), name
+
+
+@pytest.mark.parametrize(
+    ("condition", "roles", "said"),
+    [
+        (CPU, Roles("npu", "gpu"), "no CPU reference: add --cpu-url URL or --gptoss-cpu-model DIR"),
+        (GPU, Roles("npu"), "no baseline to look at: add --gpu-url URL"),
+        (GPU_CHAT, Roles("npu"), "no baseline to look at: add --gpu-url URL"),
+        (
+            GPU_CHAT,
+            Roles("npu", "gpu", prompt_ids_of="gpu"),
+            "the baseline's own prompt ids are sent to every device (--gptoss-inputs token-ids)",
+        ),
+        (PEER, Roles("npu"), "no other device to compare with: add --gpu-url URL"),
+        (FIRST, Roles("npu", "gpu"), "the first device under test is what the others are compared with"),
+    ],
+)
+def test_a_condition_says_what_is_absent(condition, roles, said):
+    assert condition.absent(roles) == said
+    assert condition.absent(ROLES) is None
+
+
+def test_no_row_depends_on_itself_and_what_it_depends_on_depends_on_none():
+    for row in TABLE.values():
+        for base in GATED[row.metric].depends_on:
+            assert base != row.id
+            assert GATED[TABLE[base].metric].depends_on == ()
+
+
+def test_rows_against_the_gpu_depend_on_the_baseline():
+    for metric in GATED.values():
         compares = metric.baseline and "npu" in metric.needs(ROLES) and metric.name != "inputs_identical"
-        assert ("baseline.kl" in metric.rests_on) == compares
-        assert ("inputs.identical" in metric.rests_on) == (
+        assert ("baseline.kl" in metric.depends_on) == compares
+        assert ("inputs.identical" in metric.depends_on) == (
             compares
             and not any(
                 isinstance(need, Hidden) or need == Forced("tp8") for need in metric.needs(ROLES).values()
@@ -75,47 +149,73 @@ def test_rows_against_the_gpu_rest_on_the_baseline():
         )
 
 
-def test_what_stands_beside_a_metric_is_information():
-    assert {name for metric in METRICS.values() for name in metric.beside} == set(INFO)
-
-
 def test_scenarios_of_the_contract():
     answers, baseline = Greedy("tp8"), Greedy("gpu")
-    assert METRICS["token_match_rate"].needs(ROLES) == {"npu": answers, "gpu": baseline}
-    assert METRICS["rouge_l"].needs(ROLES) == METRICS["token_match_rate"].needs(ROLES)
-    assert METRICS["inputs_identical"].needs(ROLES) == {
+    assert metric_named("token_match_rate").needs(ROLES) == {"npu": answers, "gpu": baseline}
+    assert metric_named("rouge_l").needs(ROLES) == metric_named("token_match_rate").needs(ROLES)
+    assert metric_named("inputs_identical").needs(ROLES) == {
         "npu": Rendered("tp8", answers=answers),
         "gpu": Rendered("gpu", answers=baseline),
     }
-    assert METRICS["perplexity_diff"].needs(ROLES) == {"npu": Forced("tp8"), "gpu": Forced("gpu")}
-    assert METRICS["hidden_cosine"].needs(ROLES) == {"npu": Hidden("tp8"), "gpu": Hidden("gpu")}
-    assert METRICS["decode_prefill"].needs(ROLES) == {
+    assert metric_named("perplexity_diff").needs(ROLES) == {"npu": Forced("tp8"), "gpu": Forced("gpu")}
+    assert metric_named("hidden_cosine").needs(ROLES) == {"npu": Hidden("tp8"), "gpu": Hidden("gpu")}
+    assert metric_named("decode_prefill").needs(ROLES) == {
         "generated": answers,
         "forced": Forced("tp8", source="tp8", outputs=answers),
     }
 
 
 def test_a_load_level_is_measured_once_for_all_its_figures_and_again_for_each_trial():
-    figures = load_metrics(16).values()
+    families = [name for name, metric in EVERY.items() if metric.name.endswith(".c03")]
+    figures = [metric_named(name.replace("*", "c16")) for name in families]
     once = {tuple(metric.needs(ROLES).values()) for metric in figures}
     assert once == {(Load("tp8", 16),)}
-    again = METRICS["qps.c16"].needs(Roles("tp8", trials=3))
+    again = metric_named("qps.c16").needs(Roles("tp8", trials=3))
     assert list(again.values()) == [Load("tp8", 16, trial) for trial in range(3)]
-    soundness = {metric.name for metric in figures if not metric.rests_on}
+    soundness = {metric.name for metric in figures if not metric.depends_on}
     assert soundness == {"completed.c16", "uncached.c16", "error_rate.c16"}
+    assert metric_named("ttft.c16").depends_on == (
+        "performance.completed.c16", "performance.uncached.c16",
+    )  # fmt: skip
+
+
+def test_a_cell_of_any_depth_and_length_is_a_metric():
+    assert metric_named("needle_recall.d033-300").needs(ROLES) == {"npu": Needle("tp8", 0.33, 300)}
+    assert metric_named("needle_recall.d033-300").info == (
+        "needle_first_token.d033-300", "needle_edge.d033-300", "position_drift.300",
+    )  # fmt: skip
+    assert metric_named("position_drift.64k").needs(ROLES) == {
+        f"{role}_{length}": Drift(device, above, length)
+        for role, device in (("npu", "tp8"), ("gpu", "gpu"))
+        for above, length in ((0, 256), (256, 32_768), (32_768, 65_536))
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["needle_recall.d101-1k", "needle_recall.d25-1k", "needle_recall.d025-1024",
+             "needle_recall.d025-0k", "needle_recall.", "needle_recall", "ttft.c1", "ttft.c016", "ttft.c00",
+             "ttft", "position_drift.1024", "kl.c16", "none", "", "tool_parser.*"],
+)  # fmt: skip
+def test_what_is_no_metric_has_none(name):
+    with pytest.raises(KeyError):
+        metric_named(name)
+
+
+def test_a_metric_is_built_once():
+    assert metric_named("needle_recall.d025-32k") is metric_named("needle_recall.d025-32k")
 
 
 def test_the_cpu_scores_few_sequences_and_the_gpu_none_twice():
-    needs = METRICS["baseline_kl"].needs(ROLES)
-    assert needs["gpu"] == METRICS["kl"].needs(ROLES)["gpu"]
+    needs = metric_named("baseline_kl").needs(ROLES)
+    assert needs["gpu"] == metric_named("kl").needs(ROLES)["gpu"]
     assert (needs["cpu"].device, needs["cpu"].source, needs["cpu"].limit) == ("cpu", "gpu", CPU_SEQUENCES)
-    assert INFO["edges"].needs(ROLES)["cpu"] == needs["cpu"]
-    assert "cpu" not in INFO["edges"].needs(Roles("npu", "gpu"))
+    assert metric_named("edges").needs(ROLES)["cpu"] == needs["cpu"]
+    assert "cpu" not in metric_named("edges").needs(Roles("npu", "gpu"))
 
 
 def test_token_id_inputs_reach_every_answer_but_those_parsed_into_channels():
     roles = Roles("npu", "gpu", "cpu", prompt_ids_of="gpu", first="tp1")
-    assert METRICS["leakage"].needs(roles) == {"npu": Greedy("npu")}
+    assert metric_named("leakage").needs(roles) == {"npu": Greedy("npu")}
     for metric in EVERY.values():
         if metric.name == "leakage":
             continue
@@ -132,24 +232,37 @@ def test_configurations_are_judged_as_the_contract_is():
             assert (row.comparison, row.limit, row.statistic) == (
                 contract.comparison, contract.limit, contract.statistic,
             )  # fmt: skip
-    needs = METRICS["configuration_rouge_l"].needs(ROLES)
+    needs = metric_named("configuration_rouge_l").needs(ROLES)
     assert needs == {"npu": Greedy("tp8"), "gpu": Greedy("tp1")}
 
 
 def test_preflight_gates_everything_but_itself():
     for row in TABLE.values():
-        gated = gates(row, METRICS[row.metric])
+        metric = GATED[row.metric]
+        gated = gates(row, metric)
         assert row.id not in gated
         assert ("preflight.model" in gated) == (row.family != "preflight")
-        compares = METRICS[row.metric].baseline or METRICS[row.metric].condition == "first"
-        assert ("preflight.distinct" in gated) == compares
-        assert set(gated) <= set(TABLE)
+        assert ("preflight.distinct" in gated) == (metric.baseline or metric.condition is FIRST)
 
 
 def test_a_known_defect_stops_no_other_row():
     for row in TABLE.values():
-        metric = METRICS[row.metric]
-        assert "preflight.known_defects" not in (*gates(row, metric), *metric.rests_on)
+        metric = GATED[row.metric]
+        assert "preflight.known_defects" not in (*gates(row, metric), *metric.depends_on)
+
+
+def _printed_by(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_a_metric_named_as_its_module_imports_no_other():
+    code = (
+        "import sys\nfrom pytest_gptoss.judge.registry import metric_named\n"
+        "metric_named('needle_recall.d025-32k')\n"
+        "print([name for name in sys.modules if name.startswith('pytest_gptoss.judge.metrics.')])"
+    )
+    assert _printed_by(code) == "['pytest_gptoss.judge.metrics.needle']"
 
 
 def test_importing_the_whole_judge_loads_nothing_heavy():
@@ -162,6 +275,5 @@ def test_importing_the_whole_judge_loads_nothing_heavy():
     code += (
         "print([name for name in ('pytest', 'httpx', 'rouge_score', 'nltk', 'absl') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert _printed_by(code) == "[]"
     assert len(modules) > 10

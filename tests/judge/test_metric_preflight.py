@@ -6,7 +6,7 @@ import pytest
 from made import answer, failure, measurement
 
 from pytest_gptoss.judge.metrics import preflight
-from pytest_gptoss.judge.registry import METRICS
+from pytest_gptoss.judge.registry import metric_named
 from pytest_gptoss.judge.thresholds import load_profile
 from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.model.subjects import KnownFact, ServerFacts
@@ -176,7 +176,7 @@ def test_no_version_at_all_is_no_verdict():
 
 
 def required_versions(server, **stated):
-    compute = METRICS[load_profile("atlas-800-a2").thresholds["preflight.versions"].metric].compute
+    compute = metric_named(load_profile("atlas-800-a2").thresholds["preflight.versions"].metric).compute
     return compute(npu=server, stated={"npu": stated})
 
 

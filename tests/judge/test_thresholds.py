@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gptoss.judge.registry import METRICS
+from pytest_gptoss.judge.registry import metric_named
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
 from pytest_gptoss.model.errors import UsageError
 
@@ -69,7 +69,7 @@ def test_every_row_is_well_formed(name):
         assert row.comparison in {">=", "<=", ">", "<", "="}
         assert isinstance(row.limit, float)
         assert row.source
-        assert row.statistic in METRICS[row.metric].statistics
+        assert row.statistic in metric_named(row.metric).statistics
         assert row.changed_from is None
 
 

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from pytest_gptoss.judge.registry import INFO, NEEDLE_LENGTHS, Roles
+from pytest_gptoss.judge.registry import metric_named
+from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.errors import DialectError
 from pytest_gptoss.model.inputs import NeedleTask
 from pytest_gptoss.model.subjects import Capabilities
@@ -13,6 +14,8 @@ from pytest_gptoss.scenarios.kinds import Drift
 
 ENGLISH = NeedleTask()
 CHINESE = NeedleTask(needle="密码是7842。", question="密码是什么？")
+LENGTHS = (256, 512, 1024, 2048, 4096, 32_768, 65_536, 98_304, 131_072)
+ROLES = Roles("npu", "gpu", needle_lengths=LENGTHS)
 ABLE = Capabilities(tokenize=True, token_prompts=True)
 
 
@@ -49,12 +52,12 @@ def test_spots_are_powers_of_two_with_four_neighbours_each():
 
 
 def test_scenarios_of_neighbouring_lengths_share_nothing_and_lack_nothing():
-    needs = INFO["position_drift.128k"].needs(Roles("npu", "gpu"))
+    needs = metric_named("position_drift.128k").needs(ROLES)
     ours = [scenario for name, scenario in needs.items() if name.startswith("npu_")]
-    assert [scenario.length for scenario in ours] == list(NEEDLE_LENGTHS)
+    assert [scenario.length for scenario in ours] == list(LENGTHS)
     found = [place for scenario in ours for place in positions(scenario)]
     assert tuple(found) == positions(Drift("npu", 0, 131_072))
-    shorter = INFO["position_drift.1k"].needs(Roles("npu", "gpu"))
+    shorter = metric_named("position_drift.1k").needs(ROLES)
     assert set(shorter.items()) < set(needs.items())
 
 

@@ -8,7 +8,7 @@ import pytest
 from documents import RECORDED, diagnosed, recorded, with_load
 
 from pytest_gptoss import report
-from pytest_gptoss.judge.registry import load_metrics
+from pytest_gptoss.judge.registry import metric_named
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
 from pytest_gptoss.judge.verdicts import PLAIN_UNITS
 from pytest_gptoss.model.language import LANGUAGES
@@ -26,9 +26,6 @@ COMPOSED = {
     "chart", "axis", "fact", "feature", "nothing",
 }  # fmt: skip
 """Groups whose keys are put together where they are used."""
-
-
-METRICS_OF_LOAD = {**load_metrics(1), **load_metrics(16)}
 
 
 def _fields(text):
@@ -129,7 +126,7 @@ def test_every_unit_and_statistic_of_a_profile_is_in_the_catalogue(name):
     profile = load_profile(name)
     units = {row.unit for row in profile.thresholds.values()} - set(PLAIN_UNITS)
     assert {f"unit.{unit}" for unit in units} <= set(catalogue())
-    known = {each for name in ("ttft.c01", "qps.c16") for each in METRICS_OF_LOAD[name].statistics}
+    known = {each for name in ("ttft.c01", "qps.c16") for each in metric_named(name).statistics}
     assert {f"statistic.{each}" for each in known if not each.startswith("p")} <= set(catalogue())
 
 

@@ -12,7 +12,9 @@ from pytest_gptoss.judge.codes import names_code
 from pytest_gptoss.judge.evidence import first_difference, probed, sound_items
 from pytest_gptoss.judge.facts import FactBook, Stated
 from pytest_gptoss.judge.json_schema import violations
+from pytest_gptoss.judge.metric import Needs, metric
 from pytest_gptoss.judge.metrics.tool_parser import PARSER_FLAGS, not_enforced, refuse_without_parser
+from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.model.gptoss import CALL, RETURN
 from pytest_gptoss.model.harmony import harmony_messages
@@ -20,6 +22,7 @@ from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import AGAIN, AbortTrace, BadRequest, Generation, Measurement, ToolCall
 from pytest_gptoss.model.subjects import ServerFacts
 from pytest_gptoss.model.verdicts import Estimate
+from pytest_gptoss.scenarios.kinds import Feature, FeatureName, Greedy, Preflight, Scenario
 
 __all__ = [
     "PARSER_FLAGS",
@@ -41,6 +44,28 @@ _SAME_IDS = ", from the same token ids: the server's parser makes the difference
 _ENDINGS = (RETURN, CALL)
 
 
+def _npu_facts(roles: Roles) -> Mapping[str, Scenario]:
+    return {"npu": Preflight(roles.npu)}
+
+
+def _feature(name: FeatureName) -> Needs:
+    return lambda roles: {"npu": Feature(roles.npu, name)}
+
+
+def _questions(key: str, **others: FeatureName) -> Needs:
+    """The short questions as chat answers them, streamed, and the same in other ways."""
+    return lambda roles: {
+        key: Greedy(roles.npu, "features"),
+        **{name: Feature(roles.npu, feature) for name, feature in others.items()},
+    }
+
+
+@metric(
+    "bf16",
+    needs=_npu_facts,
+    statistics=("count",),
+    context=("stated",),
+)
 def bf16(*, npu: Measurement[ServerFacts], stated: Stated) -> Estimate:
     """1 when the server computes in BF16. Raises InsufficientData when nobody tells its dtype."""
     book, value, source = _told(npu, stated, "dtype", example="bfloat16")
@@ -51,6 +76,12 @@ def bf16(*, npu: Measurement[ServerFacts], stated: Stated) -> Estimate:
     return Estimate(float(right), "servers", 1, details=details)
 
 
+@metric(
+    "mxfp4",
+    needs=_npu_facts,
+    statistics=("count",),
+    context=("stated",),
+)
 def mxfp4(*, npu: Measurement[ServerFacts], stated: Stated) -> Estimate:
     """1 when the server uses MXFP4 weights, which Ascend does not support.
 
@@ -67,6 +98,11 @@ def mxfp4(*, npu: Measurement[ServerFacts], stated: Stated) -> Estimate:
     return Estimate(float(used), "servers", 1, details=details)
 
 
+@metric(
+    "context",
+    needs=_npu_facts,
+    statistics=("length",),
+)
 def context(*, npu: Measurement[ServerFacts]) -> Estimate:
     """The longest context served, in tokens. Raises InsufficientData when the server does not tell it."""
     facts = sound_items(npu, "servers")[0]
@@ -75,6 +111,24 @@ def context(*, npu: Measurement[ServerFacts]) -> Estimate:
     return Estimate(float(facts.max_model_len), "tokens", 1)
 
 
+@metric(
+    "tools_auto",
+    needs=_feature("tools-auto"),
+    statistics=("rate",),
+    arguments={"choice": "auto"},
+)
+@metric(
+    "tools_required",
+    needs=_feature("tools-required"),
+    statistics=("rate",),
+    arguments={"choice": "required"},
+)
+@metric(
+    "tools_named",
+    needs=_feature("tools-named"),
+    statistics=("rate",),
+    arguments={"choice": "named"},
+)
 def tools(*, npu: Measurement[Generation], choice: str) -> Estimate:
     """Share of questions answered with one right call, streamed and whole alike.
 
@@ -117,6 +171,12 @@ def tools(*, npu: Measurement[Generation], choice: str) -> Estimate:
     return Estimate((len(rows) - len(faults)) / len(rows), "share", len(rows), details=details)
 
 
+@metric(
+    "reasoning",
+    needs=_questions("npu"),
+    statistics=("rate",),
+    info=("effort",),
+)
 def reasoning(*, npu: Measurement[Generation]) -> Estimate:
     """Share of finished answers whose reasoning stands in its own field, apart from the content.
 
@@ -170,6 +230,10 @@ def reasoning(*, npu: Measurement[Generation]) -> Estimate:
     return Estimate(len(apart) / len(finished), "share", len(finished), details=details)
 
 
+@metric(
+    "effort",
+    needs=lambda roles: {"low": Feature(roles.npu, "effort-low"), "high": Feature(roles.npu, "effort-high")},
+)
 def effort(*, low: Measurement[Generation], high: Measurement[Generation]) -> Estimate:
     """Mean length of answers at low effort over that at high effort, in tokens. Never judged."""
     short, long = (
@@ -185,6 +249,11 @@ def effort(*, low: Measurement[Generation], high: Measurement[Generation]) -> Es
     return Estimate(short / long if long else 1.0, "ratio", n, details=details)
 
 
+@metric(
+    "streaming",
+    needs=_questions("streamed", whole="whole"),
+    statistics=("rate",),
+)
 def streaming(*, streamed: Measurement[Generation], whole: Measurement[Generation]) -> Estimate:
     """Share of answers that are the same streamed and whole: token ids, reasoning, content, ending.
 
@@ -218,6 +287,11 @@ def streaming(*, streamed: Measurement[Generation], whole: Measurement[Generatio
     return Estimate((compared - len(differing)) / compared, "share", compared, details=details)
 
 
+@metric(
+    "finish_reasons",
+    needs=_questions("finished", cut="cut"),
+    statistics=("rate",),
+)
 def finish_reasons(*, finished: Measurement[Generation], cut: Measurement[Generation]) -> Estimate:
     """Share of answers that end for the reason they tell: ``length`` where cut, ``stop`` behind a stop token.
 
@@ -245,6 +319,11 @@ def finish_reasons(*, finished: Measurement[Generation], cut: Measurement[Genera
     return Estimate((len(rows) - len(wrong)) / len(rows), "share", len(rows), details=details)
 
 
+@metric(
+    "no_mixing",
+    needs=_feature("tags"),
+    statistics=("count",),
+)
 def no_mixing(*, npu: Measurement[Generation]) -> Estimate:
     """Count of answers that name the tag of another request, among those that name any.
 
@@ -283,6 +362,11 @@ def no_mixing(*, npu: Measurement[Generation]) -> Estimate:
     )
 
 
+@metric(
+    "abort_frees",
+    needs=_feature("abort"),
+    statistics=("count",),
+)
 def abort_frees(*, npu: Measurement[AbortTrace]) -> Estimate:
     """Requests still counted as running after their client left, beyond those before it came.
 
@@ -337,6 +421,11 @@ def _nothing_said(trace: AbortTrace) -> str:
     )
 
 
+@metric(
+    "survival",
+    needs=_feature("bad-requests"),
+    statistics=("count",),
+)
 def survival(*, npu: Measurement[BadRequest]) -> Estimate:
     """Count of bad requests after which the server did not answer a good one.
 

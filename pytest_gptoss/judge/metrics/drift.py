@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from pytest_gptoss.judge.intervals import Interval, bootstrap
+from pytest_gptoss.judge.metric import metric_family
+from pytest_gptoss.judge.needle_cells import read_size
+from pytest_gptoss.judge.roles import Roles, gpu_of
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import DriftPoint, Measurement
 from pytest_gptoss.model.sentinels import no_logprobs, why_no_logprob
 from pytest_gptoss.model.verdicts import Estimate
+from pytest_gptoss.scenarios.kinds import Drift, Scenario
 
 __all__ = ["position_drift"]
 
@@ -26,6 +31,17 @@ Points: TypeAlias = Sequence[Measurement[DriftPoint]]
 Pair: TypeAlias = tuple[DriftPoint, DriftPoint]
 
 
+def _steps(roles: Roles, longest: int) -> Mapping[str, Scenario]:
+    """Drift up to a length in steps, from one needle length of the run to the next, which cells share."""
+    lengths = sorted({0, longest, *(each for each in roles.needle_lengths if each <= longest)})
+    return {
+        f"{role}_{length}": Drift(device, above, length)
+        for role, device in (("npu", roles.npu), ("gpu", gpu_of(roles)))
+        for above, length in pairwise(lengths)
+    }
+
+
+@metric_family("position_drift", of=read_size, needs=_steps, baseline=True)
 def position_drift(**segments: Measurement[DriftPoint]) -> Estimate:
     """Slope of the absolute difference over the length: nats for each doubling of the prefix. Never judged.
 

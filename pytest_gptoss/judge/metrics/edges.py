@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pytest_gptoss.judge.comparison import both_on_baseline, cpu_on_baseline
 from pytest_gptoss.judge.evidence import cut_to
+from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.metrics.forced import mean_divergence
 from pytest_gptoss.judge.metrics.perplexity import relative_difference
+from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Measurement, ScoredSequence
 from pytest_gptoss.model.verdicts import Estimate
+from pytest_gptoss.scenarios.kinds import Scenario
 
 __all__ = ["edges", "odd_one_out"]
 
@@ -21,6 +25,12 @@ _NOTICEABLE = 0.01
 Scores = Measurement[ScoredSequence]
 
 
+def _all_on_baseline(roles: Roles) -> Mapping[str, Scenario]:
+    both = both_on_baseline(roles)
+    return both if roles.cpu is None else {**both, "cpu": cpu_on_baseline(roles)["cpu"]}
+
+
+@metric("edges", needs=_all_on_baseline, baseline=True)
 def edges(*, npu: Scores, gpu: Scores, cpu: Scores | None = None) -> Estimate:
     """Perplexity ratio and mean KL on every edge there is; the value is the largest KL in nats.
 

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pytest_gptoss.judge.comparison import SAME_INPUTS, both_on_baseline, cpu_on_baseline
+from pytest_gptoss.judge.conditions import CPU
 from pytest_gptoss.judge.evidence import cut_to, scored_pairs
 from pytest_gptoss.judge.intervals import bootstrap_ratio, wilson
+from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.metrics.divergence import TOP, divergence
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
@@ -28,6 +31,13 @@ _POSITION_EDGES = (0, 16, 32, 64, 128, 256, 512, 1024)
 _MARGIN_EDGES = (0.0, 0.1, 0.5, 1.0, 2.0, 4.0)
 
 
+@metric(
+    "forced_agreement",
+    needs=both_on_baseline,
+    depends_on=SAME_INPUTS,
+    baseline=True,
+    statistics=("rate",),
+)
 def forced_agreement(*, npu: Measurement[ScoredSequence], gpu: Measurement[ScoredSequence]) -> Estimate:
     """Share of clear positions where both devices' most likely token is the same.
 
@@ -73,11 +83,27 @@ def forced_agreement(*, npu: Measurement[ScoredSequence], gpu: Measurement[Score
     return Estimate(float(agreed / clear), "share", len(counted), interval, details)
 
 
+@metric(
+    "kl",
+    needs=both_on_baseline,
+    depends_on=SAME_INPUTS,
+    baseline=True,
+    statistics=("mean",),
+    info=("edges",),
+)
 def kl(*, npu: Measurement[ScoredSequence], gpu: Measurement[ScoredSequence]) -> Estimate:
     """Mean over positions of KL(GPU || NPU) in nats, as ``mean_divergence`` gives it."""
     return mean_divergence(npu, gpu)
 
 
+@metric(
+    "baseline_kl",
+    needs=cpu_on_baseline,
+    condition=CPU,
+    baseline=True,
+    statistics=("mean",),
+    info=("edges",),
+)
 def baseline_kl(*, gpu: Measurement[ScoredSequence], cpu: Measurement[ScoredSequence]) -> Estimate:
     """Mean over positions of KL(CPU || GPU) in nats, over the sequences that the CPU scored."""
     return mean_divergence(cut_to(gpu, cpu), cpu)

@@ -13,12 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pytest_gptoss.judge.against_first import against_first
+from pytest_gptoss.judge.comparison import BASELINE
 from pytest_gptoss.judge.evidence import pair, refuse_other_tokens
+from pytest_gptoss.judge.metric import metric
+from pytest_gptoss.judge.roles import gpu_of
 from pytest_gptoss.judge.verdicts import fixed
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import HiddenStates, Measurement
 from pytest_gptoss.model.verdicts import Estimate
+from pytest_gptoss.scenarios.kinds import Hidden
 
 __all__ = ["Closeness", "closeness", "hidden_cosine"]
 
@@ -61,6 +66,14 @@ def closeness(pairs: Iterable[tuple[HiddenStates, HiddenStates]]) -> Iterator[Cl
         yield _compare(tested.sequence_id, tested.states, reference.states)
 
 
+@against_first
+@metric(
+    "hidden_cosine",
+    needs=lambda roles: {"npu": Hidden(roles.npu), "gpu": Hidden(gpu_of(roles))},
+    depends_on=BASELINE,
+    baseline=True,
+    statistics=("worst sequence mean",),
+)
 def hidden_cosine(*, npu: Measurement[HiddenStates], gpu: Measurement[HiddenStates]) -> Estimate:
     """Take the worst sequence's mean cosine over its positions; n sequences, no interval.
 

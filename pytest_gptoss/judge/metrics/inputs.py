@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from pytest_gptoss.judge.against_first import against_first
+from pytest_gptoss.judge.comparison import answers
 from pytest_gptoss.judge.evidence import first_difference, pair, probed
+from pytest_gptoss.judge.metric import metric
+from pytest_gptoss.judge.roles import Roles, gpu_of
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.gptoss import END, START
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Generation, Measurement
 from pytest_gptoss.model.verdicts import Estimate
+from pytest_gptoss.scenarios.kinds import Rendered, Scenario
 
 __all__ = ["identical"]
 
@@ -41,6 +46,14 @@ _TEXT = (
 )
 
 
+def _both_prompts(roles: Roles) -> Mapping[str, Scenario]:
+    # From prompts, not from answers: a device whose answers are unusable is still compared by its scores.
+    sides = {"npu": roles.npu, "gpu": gpu_of(roles)}
+    return {role: Rendered(device, answers=answers(device, roles)) for role, device in sides.items()}
+
+
+@against_first
+@metric("inputs_identical", needs=_both_prompts, baseline=True, statistics=("rate",))
 def identical(*, npu: Measurement[Generation], gpu: Measurement[Generation]) -> Estimate:
     """Share of prompts whose ``prompt_token_ids`` are equal on both devices; no interval, it is a census.
 

@@ -7,15 +7,32 @@ from collections.abc import Mapping, Sequence
 from pytest_gptoss.judge.evidence import sound_items
 from pytest_gptoss.judge.facts import FactBook, Stated
 from pytest_gptoss.judge.known_defects import Standing, known_defects, platform_of, standing_of
+from pytest_gptoss.judge.metric import metric
+from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.subjects import ServerFacts
 from pytest_gptoss.model.verdicts import Estimate
+from pytest_gptoss.scenarios.kinds import Preflight, Scenario
 
 __all__ = ["present"]
 
 
+def _facts_of_judged(roles: Roles) -> Mapping[str, Scenario]:
+    """The device under test, and the baseline where there is one."""
+    found: dict[str, Scenario] = {"npu": Preflight(roles.npu)}
+    if roles.gpu is not None:
+        found["gpu"] = Preflight(roles.gpu)
+    return found
+
+
+@metric(
+    "known_defects",
+    needs=_facts_of_judged,
+    statistics=("count",),
+    context=("stated", "labels"),
+)
 def present(
     *,
     npu: Measurement[ServerFacts],

@@ -10,10 +10,12 @@ import re
 from collections.abc import Iterator
 
 from pytest_gptoss.judge.evidence import sound_items
+from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Generation, Measurement
 from pytest_gptoss.model.verdicts import Estimate
+from pytest_gptoss.scenarios.kinds import Greedy
 
 __all__ = ["leakage"]
 
@@ -44,6 +46,8 @@ _LONGEST = 100
 """Characters of a leak itself that are quoted."""
 
 
+# Only chat answers are parsed into channels; raw completions cannot leak.
+@metric("leakage", needs=lambda roles: {"npu": Greedy(roles.npu)}, statistics=("count",))
 def leakage(*, npu: Measurement[Generation]) -> Estimate:
     """Count of outputs with a control token of o200k_harmony, or its bare words, where a user sees them.
 

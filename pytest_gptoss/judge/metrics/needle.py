@@ -11,10 +11,14 @@ from pytest_gptoss.judge.codes import names_code
 from pytest_gptoss.judge.evidence import sound_items
 from pytest_gptoss.judge.garbage import garbage_of
 from pytest_gptoss.judge.intervals import wilson
+from pytest_gptoss.judge.metric import metric_family
+from pytest_gptoss.judge.needle_cells import Cell, read_cell, size
+from pytest_gptoss.judge.roles import Roles, gpu_of
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Measurement, NeedleAnswer
 from pytest_gptoss.model.verdicts import Estimate
+from pytest_gptoss.scenarios.kinds import Scenario
 
 __all__ = [
     "FRAME_AT_MOST",
@@ -44,6 +48,10 @@ _ADVICE: Mapping[Outcome, str] = {
 }
 
 
+def _npu(roles: Roles, cell: Cell) -> Mapping[str, Scenario]:
+    return {"npu": cell.scenario(roles.npu)}
+
+
 def outcome_of(answer: NeedleAnswer) -> Outcome:
     """How one trial ended. A prompt that lost tokens on its way is no test, whatever was answered.
 
@@ -65,6 +73,17 @@ def _cut_garbage(answer: NeedleAnswer) -> str | None:
     return garbage_of(answer) if answer.cut or answer.finish_reason == "length" else None
 
 
+@metric_family(
+    "needle_recall",
+    of=read_cell,
+    needs=_npu,
+    statistics=("rate",),
+    info=lambda cell: (
+        f"needle_first_token.{cell.name}",
+        f"needle_edge.{cell.name}",
+        f"position_drift.{size(cell.length)}",
+    ),
+)
 def needle_recall(*, npu: Measurement[NeedleAnswer]) -> Estimate:
     """Share of trials whose final answer names the code, with Wilson's interval.
 
@@ -87,6 +106,12 @@ def needle_recall(*, npu: Measurement[NeedleAnswer]) -> Estimate:
     return Estimate(hits / len(answers), "share", len(answers), wilson(hits, len(answers)), details)
 
 
+@metric_family(
+    "needle_control",
+    of=read_cell,
+    needs=lambda roles, cell: {"npu": cell.scenario(roles.npu, control=True)},
+    statistics=("count",),
+)
 def needle_control(*, npu: Measurement[NeedleAnswer]) -> Estimate:
     """Count of trials that name the code although it is not in the text; no interval, it is a census.
 
@@ -111,6 +136,12 @@ def needle_control(*, npu: Measurement[NeedleAnswer]) -> Estimate:
     return Estimate(float(len(named)), "answers", len(answers), details=details)
 
 
+@metric_family(
+    "needle_edge",
+    of=read_cell,
+    needs=lambda roles, cell: {"npu": cell.scenario(roles.npu), "gpu": cell.scenario(gpu_of(roles))},
+    baseline=True,
+)
 def needle_edge(*, npu: Measurement[NeedleAnswer], gpu: Measurement[NeedleAnswer]) -> Estimate:
     """The baseline's recall in the same cell, and whose fault a miss is. Never judged.
 
@@ -130,6 +161,7 @@ def needle_edge(*, npu: Measurement[NeedleAnswer], gpu: Measurement[NeedleAnswer
     return Estimate(share, "share", len(theirs), wilson(len(hits["gpu"]), len(theirs)), details)
 
 
+@metric_family("needle_first_token", of=read_cell, needs=_npu)
 def needle_first_token(*, npu: Measurement[NeedleAnswer]) -> Estimate:
     """Median wait for the first token in milliseconds, which is the prefill where nothing was cached.
 

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from pytest_gptoss.judge.comparison import answers
 from pytest_gptoss.judge.evidence import answer_ids, cut_to, first_difference, pair
 from pytest_gptoss.judge.intervals import wilson
+from pytest_gptoss.judge.metric import metric
+from pytest_gptoss.judge.roles import Roles, gpu_of
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Generation, Measurement
 from pytest_gptoss.model.verdicts import Estimate
+from pytest_gptoss.scenarios.kinds import Scenario
 
 __all__ = ["noise"]
 
 
+NOISE_PROMPTS = 16
+"""Prompts each device answers again, alone and batched, for its noise floor."""
+NOISE_CONCURRENCY = 8
+"""Requests at once in the batched part of the noise floor."""
+
+
+def _repeats(device: str, roles: Roles) -> Mapping[str, Scenario]:
+    return {
+        "first": answers(device, roles),
+        "again": answers(device, roles, repeat=1, limit=NOISE_PROMPTS),
+        "batched": answers(device, roles, concurrency=NOISE_CONCURRENCY, limit=NOISE_PROMPTS),
+    }
+
+
+@metric("noise_npu", needs=lambda roles: _repeats(roles.npu, roles))
+@metric("noise_gpu", needs=lambda roles: _repeats(gpu_of(roles), roles), baseline=True)
 def noise(
     *, first: Measurement[Generation], again: Measurement[Generation], batched: Measurement[Generation]
 ) -> Estimate:

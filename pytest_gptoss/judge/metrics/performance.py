@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from pytest_gptoss.judge.accounting import (
     SEVERAL_TOKENS,
@@ -19,6 +19,7 @@ from pytest_gptoss.judge.accounting import (
 )
 from pytest_gptoss.judge.arrivals import why_buffered
 from pytest_gptoss.judge.evidence import probed, sound_items
+from pytest_gptoss.judge.instrument import Clock
 from pytest_gptoss.judge.intervals import Interval, bootstrap_mean, student
 from pytest_gptoss.judge.load import (
     FIGURES,
@@ -30,12 +31,15 @@ from pytest_gptoss.judge.load import (
     whole_run,
     why_incomplete,
 )
+from pytest_gptoss.judge.metric import Compute, metric_family
+from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.judge.verdicts import fixed
 from pytest_gptoss.model.errors import ERROR_EVENT, ConditionAbsent, InsufficientData
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import LoadLevel, Measurement, RequestTiming
 from pytest_gptoss.model.verdicts import Estimate
+from pytest_gptoss.scenarios.kinds import Load, Scenario
 
 __all__ = [
     "FULL",
@@ -51,6 +55,7 @@ __all__ = [
 ]
 
 Trial: TypeAlias = Measurement[LoadLevel]
+_F = TypeVar("_F", bound=Compute)
 
 _REQUIRED: Mapping[str, tuple[Callable[[LoadLevel], str | None], ...]] = {
     "ttft": (why_unaccounted, why_buffered, why_first_is_late),
@@ -73,6 +78,44 @@ _COMPLETIONS = (
 )
 
 
+def _trials(roles: Roles, concurrency: int) -> Mapping[str, Scenario]:
+    return {f"trial_{trial}": Load(roles.npu, concurrency, trial) for trial in range(roles.trials)}
+
+
+def _soundness(concurrency: int) -> tuple[str, ...]:
+    level = Load("", concurrency).level
+    return (f"performance.completed.{level}", f"performance.uncached.{level}")
+
+
+def _of_level(
+    figure: str,
+    statistics: tuple[str, ...],
+    *,
+    sound: bool = True,
+    clock: Clock | None = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> Callable[[_F], _F]:
+    """Declare a figure of every load level; ``sound``: it means nothing unless the level is."""
+    return metric_family(
+        figure,
+        of=read_level,
+        needs=_trials,
+        depends_on=_soundness if sound else lambda _: (),
+        statistics=statistics,
+        clock=clock,
+        arguments=arguments,
+    )
+
+
+def _each_figure(function: _F) -> _F:
+    """Declare each figure that every request has one of."""
+    for figure in FIGURES:
+        clock: Clock = "tpot" if figure == "tpot" else "ttft"
+        _of_level(figure, LATENCY_STATISTICS, clock=clock, arguments={"figure": figure})(function)
+    return function
+
+
+@_each_figure
 def latency(*, figure: str, statistic: str = "median", **trials: Trial) -> Estimate:
     """A statistic of a figure that each request has one of (``ttft``, ``first_text``, ``tpot``, ``e2e``,
     ``client_delay``), in ms over the requests of the level; interval by order statistics, of the mean by
@@ -97,6 +140,7 @@ def latency(*, figure: str, statistic: str = "median", **trials: Trial) -> Estim
     return _of_values(trials, of, statistic, independent=True)
 
 
+@_of_level("itl", LATENCY_STATISTICS, clock="ttft")
 def itl(*, statistic: str = "median", **trials: Trial) -> Estimate:
     """A statistic of the time between neighbouring token events, in ms over all events of all requests.
 
@@ -120,22 +164,26 @@ def itl(*, statistic: str = "median", **trials: Trial) -> Estimate:
     return replace(found, details={**found.details, "finding": finding})
 
 
+@_of_level("throughput", RATE_STATISTICS)
 def throughput(*, statistic: str = WHOLE, **trials: Trial) -> Estimate:
     """Output tokens a second: all of them over (last token - first send), or in the full window."""
     return _of_spans(trials, statistic, lambda span: span.throughput, "tok/s")
 
 
+@_of_level("qps", RATE_STATISTICS)
 def qps(*, statistic: str = WHOLE, **trials: Trial) -> Estimate:
     """Requests completed a second, over the same time as ``throughput``; by their tokens in the window."""
     return _of_spans(trials, statistic, lambda span: span.qps, "req/s")
 
 
+@_of_level("error_rate", ("rate",), sound=False)
 def error_rate(**trials: Trial) -> Estimate:
     """Share of requests that failed or came with other counts than asked for."""
     share = completed(**trials)
     return Estimate(1.0 - share.value, "share", share.n, None, share.details)
 
 
+@_of_level("completed", ("rate",), sound=False)
 def completed(**trials: Trial) -> Estimate:
     """Share of requests with the exact counts and a whole stream; every request, so no interval."""
     levels = _levels(trials)
@@ -157,6 +205,7 @@ def completed(**trials: Trial) -> Estimate:
     return Estimate(whole / asked, "share", asked, None, details)
 
 
+@_of_level("uncached", ("count",), sound=False)
 def uncached(**trials: Trial) -> Estimate:
     """Prompt tokens taken from a prefix cache beyond the frame that all prompts share.
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pytest_gptoss.judge.against_first import against_first
+from pytest_gptoss.judge.comparison import BASELINE, cpu_on_baseline
+from pytest_gptoss.judge.conditions import CPU
 from pytest_gptoss.judge.evidence import cut_to, scored_pairs
 from pytest_gptoss.judge.intervals import bootstrap, magnitude
+from pytest_gptoss.judge.metric import metric
+from pytest_gptoss.judge.roles import gpu_of
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Measurement, ScoredSequence
 from pytest_gptoss.model.verdicts import Estimate
+from pytest_gptoss.scenarios.kinds import Forced
 
 __all__ = ["baseline_perplexity", "perplexity_diff"]
 
@@ -19,6 +25,14 @@ _MAX_LOG = 690.0
 """A broken model's mean loss can pass what exp() can hold; its perplexity then reads as exp(690)."""
 
 
+@against_first
+@metric(
+    "perplexity_diff",
+    needs=lambda roles: {"npu": Forced(roles.npu), "gpu": Forced(gpu_of(roles))},
+    depends_on=BASELINE,
+    baseline=True,
+    statistics=("relative difference",),
+)
 def perplexity_diff(*, npu: Measurement[ScoredSequence], gpu: Measurement[ScoredSequence]) -> Estimate:
     """|PPL(NPU) - PPL(GPU)| in percent of PPL(GPU), over all scored tokens.
 
@@ -28,6 +42,13 @@ def perplexity_diff(*, npu: Measurement[ScoredSequence], gpu: Measurement[Scored
     return relative_difference(npu, gpu, tested="npu", reference="gpu")
 
 
+@metric(
+    "baseline_perplexity",
+    needs=cpu_on_baseline,
+    condition=CPU,
+    baseline=True,
+    statistics=("relative difference",),
+)
 def baseline_perplexity(*, gpu: Measurement[ScoredSequence], cpu: Measurement[ScoredSequence]) -> Estimate:
     """|PPL(GPU) - PPL(CPU)| in percent of PPL(CPU), over the sequences that the CPU scored."""
     return relative_difference(cut_to(gpu, cpu), cpu, tested="gpu", reference="cpu")

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
+from pytest_gptoss.judge.comparison import answers, scores_of_answers
 from pytest_gptoss.judge.evidence import answer_ids, cut_to, pair, probed, refuse_no_logprobs
+from pytest_gptoss.judge.metric import metric
+from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.gptoss import SLIDING_WINDOW
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Generation, Measurement, ScoredSequence
 from pytest_gptoss.model.verdicts import Estimate
+from pytest_gptoss.scenarios.kinds import Scenario
 
 __all__ = ["decode_prefill"]
 
 FloatArray = npt.NDArray[np.float64]
 
 
+def _npu_on_itself(roles: Roles) -> Mapping[str, Scenario]:
+    return {
+        "generated": answers(roles.npu, roles),
+        "forced": scores_of_answers(roles.npu, roles, scored_by=roles.npu),
+    }
+
+
+@metric("decode_prefill", needs=_npu_on_itself, statistics=("worst prompt mean",))
 def decode_prefill(*, generated: Measurement[Generation], forced: Measurement[ScoredSequence]) -> Estimate:
     """One server against itself: log-probabilities while generating against those of a prefill.
 

@@ -9,14 +9,18 @@ from typing import Literal
 import numpy as np
 
 from pytest_gptoss.judge.answer_text import answer_text
+from pytest_gptoss.judge.conditions import GPU, GPU_CHAT, PEER
 from pytest_gptoss.judge.evidence import sound_items
 from pytest_gptoss.judge.facts import FactBook, Stated, release
+from pytest_gptoss.judge.metric import metric
+from pytest_gptoss.judge.roles import Roles, gpu_of
 from pytest_gptoss.judge.vocabulary import unlike
 from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Generation, Measurement
 from pytest_gptoss.model.subjects import ServerFacts
 from pytest_gptoss.model.verdicts import Estimate
+from pytest_gptoss.scenarios.kinds import Greedy, Preflight, Scenario
 
 __all__ = [
     "MINIMUMS",
@@ -50,6 +54,35 @@ _COMPARED = (("npu", "gpu"), ("npu", "first"), ("gpu", "cpu"))
 _URL_OPTIONS = {"npu": "--npu-url", "first": "--npu-url", "gpu": "--gpu-url", "cpu": "--cpu-url"}
 
 
+def _npu_facts(roles: Roles) -> Mapping[str, Scenario]:
+    return {"npu": Preflight(roles.npu)}
+
+
+def _both_facts(roles: Roles) -> Mapping[str, Scenario]:
+    return {"npu": Preflight(roles.npu), "gpu": Preflight(gpu_of(roles))}
+
+
+def _facts_of_baseline(roles: Roles) -> Mapping[str, Scenario]:
+    others = {"gpu": gpu_of(roles), "cpu": roles.cpu}
+    return {role: Preflight(name) for role, name in others.items() if name is not None}
+
+
+def _facts_of_compared(roles: Roles) -> Mapping[str, Scenario]:
+    compared = {"npu": roles.npu, "first": roles.first, "gpu": roles.gpu}
+    if roles.gpu is not None:
+        compared["cpu"] = roles.cpu
+    return {role: Preflight(name) for role, name in compared.items() if name is not None}
+
+
+def _smoke_prompts(roles: Roles) -> Mapping[str, Scenario]:
+    return {"npu": Greedy(roles.npu, "smoke")}
+
+
+@metric(
+    "preflight_ready",
+    needs=_npu_facts,
+    statistics=("count",),
+)
 def ready(*, npu: Measurement[ServerFacts]) -> Estimate:
     """Count of servers that answer: 1. Raises InsufficientData with the reason when none does."""
     facts = _facts(npu)
@@ -57,6 +90,11 @@ def ready(*, npu: Measurement[ServerFacts]) -> Estimate:
     return Estimate(1.0, "servers", 1, details=details)
 
 
+@metric(
+    "preflight_model",
+    needs=_npu_facts,
+    statistics=("count",),
+)
 def model(*, npu: Measurement[ServerFacts]) -> Estimate:
     """Count of models that can be asked: 1. Details: ``listed`` and ``model``.
 
@@ -66,6 +104,11 @@ def model(*, npu: Measurement[ServerFacts]) -> Estimate:
     return Estimate(1.0, "models", 1, details={"listed": list(facts.listed), "model": facts.model})
 
 
+@metric(
+    "preflight_tokenizer",
+    needs=_npu_facts,
+    statistics=("count",),
+)
 def tokenizer(*, npu: Measurement[ServerFacts]) -> Estimate:
     """Count of tokens of a fixed text that do not come out as in GPT-OSS's vocabulary: 0.
 
@@ -96,6 +139,12 @@ def _other_vocabulary(measurement: Measurement[ServerFacts]) -> str | None:
     )
 
 
+@metric(
+    "preflight_baseline",
+    needs=_facts_of_baseline,
+    condition=GPU,
+    statistics=("count",),
+)
 def baseline(*, gpu: Measurement[ServerFacts], cpu: Measurement[ServerFacts] | None = None) -> Estimate:
     """As ``ready`` and ``model``, of the baseline: 0 when it, or the reference, has another tokenizer."""
     facts = _usable(gpu)
@@ -107,6 +156,12 @@ def baseline(*, gpu: Measurement[ServerFacts], cpu: Measurement[ServerFacts] | N
     return Estimate(float(not others), "servers", 1, details=details)
 
 
+@metric(
+    "preflight_distinct",
+    needs=_facts_of_compared,
+    condition=PEER,
+    statistics=("count",),
+)
 def distinct(
     *,
     npu: Measurement[ServerFacts],
@@ -209,6 +264,12 @@ def _same_digits(ours: ServerFacts, theirs: ServerFacts) -> bool | None:
     return ours.answers_sha256 == theirs.answers_sha256
 
 
+@metric(
+    "preflight_context",
+    needs=_npu_facts,
+    statistics=("shortfall",),
+    context=("context_needed",),
+)
 def context(*, npu: Measurement[ServerFacts], context_needed: int) -> Estimate:
     """Tokens by which the served context falls short of what the selected rows need, 0 for none.
 
@@ -226,6 +287,19 @@ def context(*, npu: Measurement[ServerFacts], context_needed: int) -> Estimate:
     return Estimate(float(short), "tokens", 1, details=details)
 
 
+@metric(
+    "preflight_versions",
+    needs=_npu_facts,
+    statistics=("count",),
+    context=("stated",),
+    arguments={"required": REQUIRED_VERSIONS},
+)
+@metric(
+    "preflight_versions_told",
+    needs=_npu_facts,
+    statistics=("count",),
+    context=("stated",),
+)
 def versions(*, npu: Measurement[ServerFacts], stated: Stated, required: tuple[str, ...] = ()) -> Estimate:
     """Count of components older than the acceptance guide allows, among those whose version is known.
 
@@ -268,6 +342,13 @@ def versions(*, npu: Measurement[ServerFacts], stated: Stated, required: tuple[s
     return Estimate(float(len(old_ones)), "components", len(components), details=details)
 
 
+@metric(
+    "preflight_clock",
+    needs=_both_facts,
+    condition=GPU,
+    depends_on=("preflight.baseline",),
+    statistics=("difference",),
+)
 def clock(*, npu: Measurement[ServerFacts], gpu: Measurement[ServerFacts]) -> Estimate:
     """Seconds between the clocks of the two servers, each taken from its Date header.
 
@@ -287,6 +368,13 @@ def clock(*, npu: Measurement[ServerFacts], gpu: Measurement[ServerFacts]) -> Es
     return Estimate(apart, "s", 1, details=details)
 
 
+@metric(
+    "preflight_date",
+    needs=_both_facts,
+    condition=GPU_CHAT,
+    depends_on=("preflight.baseline",),
+    statistics=("difference",),
+)
 def harmony_date(*, npu: Measurement[ServerFacts], gpu: Measurement[ServerFacts]) -> Estimate:
     """Days between the dates in the two servers' chat prompts.
 
@@ -315,6 +403,11 @@ def harmony_date(*, npu: Measurement[ServerFacts], gpu: Measurement[ServerFacts]
     return Estimate(float(apart), "days", 1, details=details)
 
 
+@metric(
+    "smoke_hi",
+    needs=_smoke_prompts,
+    statistics=("count",),
+)
 def says_hi(*, npu: Measurement[Generation]) -> Estimate:
     """Tokens of the answer to the acceptance guide's "say hi"; 16 of them may all be analysis."""
     answer = _smoke(npu, "say-hi")
@@ -322,6 +415,11 @@ def says_hi(*, npu: Measurement[Generation]) -> Estimate:
     return Estimate(float(answer.completion_tokens), "tokens", 1, details=details)
 
 
+@metric(
+    "smoke_paris",
+    needs=_smoke_prompts,
+    statistics=("count",),
+)
 def names_paris(*, npu: Measurement[Generation]) -> Estimate:
     """1 when the guide's question for the capital of France is answered with Paris, in reasoning or content.
 

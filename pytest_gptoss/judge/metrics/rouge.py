@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pytest_gptoss.judge.against_first import against_first
 from pytest_gptoss.judge.answer_text import PARSER_AT_FAULT, answer_text
+from pytest_gptoss.judge.comparison import SAME_INPUTS, both_answers
 from pytest_gptoss.judge.evidence import pair, refuse_sameness
 from pytest_gptoss.judge.intervals import bootstrap_mean
+from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Generation, Measurement
@@ -40,6 +43,8 @@ class WordTokenizer:
         return _WORDS.findall(text.lower()) or [char for char in text if not char.isspace()]
 
 
+@against_first
+@metric("rouge_l", needs=both_answers, depends_on=SAME_INPUTS, baseline=True, statistics=("mean",))
 def rouge_l(*, npu: Measurement[Generation], gpu: Measurement[Generation]) -> Estimate:
     """Mean ROUGE-L F over prompts of reasoning then content, the GPU's text as reference.
 

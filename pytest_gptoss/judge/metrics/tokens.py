@@ -8,8 +8,11 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from pytest_gptoss.judge.against_first import against_first
+from pytest_gptoss.judge.comparison import SAME_INPUTS, both_answers
 from pytest_gptoss.judge.evidence import answer_ids, first_difference, pair, refuse_sameness
 from pytest_gptoss.judge.intervals import wilson
+from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Generation, Measurement, TopLogprobs
 from pytest_gptoss.model.sentinels import filler, no_logprobs
@@ -23,6 +26,15 @@ NEAR_TIE = 0.5
 ForkKind: TypeAlias = Literal["near tie", "real", "length", "unknown"]
 
 
+@against_first
+@metric(
+    "token_match_rate",
+    needs=both_answers,
+    depends_on=SAME_INPUTS,
+    baseline=True,
+    statistics=("rate",),
+    info=("noise_npu", "noise_gpu"),
+)
 def token_match_rate(*, npu: Measurement[Generation], gpu: Measurement[Generation]) -> Estimate:
     """Share of prompts whose output token ids are equal, ids and length; Wilson interval.
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pytest_gptoss.judge.registry import INFO, METRICS, Roles
+from pytest_gptoss.judge.registry import metric_named
+from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.judge.vocabulary import unlike
 from pytest_gptoss.model.errors import DamagedFile
 from pytest_gptoss.model.json_type import Json
@@ -28,22 +29,23 @@ SAME_AS_ITSELF = 1.0
 Rows = Sequence[Mapping[str, Json]]
 
 
-def findings(store: Store, roles: Iterable[Roles], rows: Rows) -> dict[str, Json]:
+def findings(store: Store, roles: Iterable[Roles], rows: Rows, *, info: Sequence[str]) -> dict[str, Json]:
     """The ``measurements`` part of the report document, from what the store holds.
 
-    ``rows`` are the verdicts as reports carry them; nothing is measured or judged here.
+    ``rows`` are the verdicts as reports carry them, ``info`` names the info metrics in order;
+    nothing is measured or judged here.
     """
     found: dict[str, Json] = {
         name: [] for name in ("precision", "prompts", "divergence", "edges", "info", "notes", "scenarios")
     }
     for each in roles:
-        info = _info(store, each.npu)
-        found["info"].extend(info)
+        noted = _info(store, each.npu, info)
+        found["info"].extend(noted)
         found["precision"].extend(_precision(each.npu, rows))
         found["prompts"].extend(_prompts(store, each, rows))
         found["divergence"].extend(_divergence(each.npu, rows))
-        found["edges"].extend(_edges(each.npu, info))
-        found["notes"].extend(row["finding"] for row in info if row["finding"])
+        found["edges"].extend(_edges(each.npu, noted))
+        found["notes"].extend(row["finding"] for row in noted if row["finding"])
     found["scenarios"] = [_scenario(store.load(scenario_id)) for scenario_id in store.scenario_ids()]
     return found
 
@@ -87,8 +89,8 @@ def _read_info(store: Store, npu: str, name: str) -> _Info | None:
     return found
 
 
-def _info(store: Store, npu: str) -> list[dict[str, Json]]:
-    documents = ((name, _read_info(store, npu, name)) for name in INFO)
+def _info(store: Store, npu: str, names: Sequence[str]) -> list[dict[str, Json]]:
+    documents = ((name, _read_info(store, npu, name)) for name in names)
     rows = [
         {"device": npu, "name": name, **asdict(document), "ci": document.ci and list(document.ci)}
         for name, document in documents
@@ -148,7 +150,7 @@ def _prompts(store: Store, roles: Roles, rows: Rows) -> list[dict[str, Json]]:
     """Both devices' answers to every prompt; what one of them did not give is null."""
     if roles.gpu is None:
         return []
-    needs = METRICS["token_match_rate"].needs(roles)
+    needs = metric_named("token_match_rate").needs(roles)
     answers = {role: _answers(store, scenario) for role, scenario in needs.items()}
     ours, theirs = answers["npu"], answers["gpu"]
     compared = {

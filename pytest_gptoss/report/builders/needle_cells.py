@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_gptoss.judge.answer_text import answer_text
 from pytest_gptoss.judge.metrics.needle import outcome_of
-from pytest_gptoss.judge.registry import NEEDLE_CELLS
+from pytest_gptoss.judge.needle_cells import Cell, cells_of, full_grid
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Measurement, NeedleAnswer
 from pytest_gptoss.model.verdicts import Threshold
@@ -25,17 +25,20 @@ def needle_cells(
     store: Store, devices: Iterable[str], thresholds: Iterable[Threshold]
 ) -> list[dict[str, Json]]:
     """Every needle scenario in the store, device by device, shortest first, controls last."""
-    ids = {row.metric: row.id for row in thresholds}
-    return [row for device in devices for row in _of_device(store, device, ids)]
+    rows = tuple(thresholds)
+    ids, cells = {row.metric: row.id for row in rows}, full_grid(cells_of(rows))
+    return [row for device in devices for row in _of_device(store, device, ids, cells)]
 
 
-def _of_device(store: Store, device: str, ids: dict[str, str]) -> Iterator[dict[str, Json]]:
+def _of_device(
+    store: Store, device: str, ids: dict[str, str], cells: Iterable[Cell]
+) -> Iterator[dict[str, Json]]:
     for control in (False, True):
-        for cell, (depth, length) in NEEDLE_CELLS.items():
-            scenario = Needle(device, depth, length, control)
+        for cell in cells:
+            scenario = cell.scenario(device, control=control)
             measurement = store.load(scenario.id)
             if measurement is not None:
-                metric = f"needle_{'control' if control else 'recall'}.{cell}"
+                metric = f"needle_{'control' if control else 'recall'}.{cell.name}"
                 yield _row(measurement, scenario, ids.get(metric))
 
 
