@@ -146,37 +146,38 @@ def _session(settings):
     return Session(config, settings)
 
 
-def _judge_all(session):
-    """Judge every row and write down what the reports show; returns the verdicts by status."""
+def _judge(session, rows=None):
+    """Judge the rows, None is all, and write down what the reports show; returns the verdicts by status."""
     found = Counter()
-    for threshold_id in session.run.plan.thresholds:
+    for threshold_id in rows or session.run.plan.thresholds:
         verdict = session.run.verdict("npu", threshold_id)
         session._keep(verdict)
         assert "\n" not in verdict.reason
         found[verdict.status] += 1
-    session._write = markdown
+    written = []
+    session._write = lambda document: written.append(markdown(document))
     session._conclude("finished")
     assert session._problems == []
-    assert markdown(session._document)
+    assert written[-1]
     return found
 
 
-def _replay(directory, report):
+def _replay(directory, report, rows=None):
     """Replay a run as pytest does; returns the verdicts by status, or the one line that refuses it."""
     try:
-        return _judged(directory, report)[1]
+        return _judged(directory, report, rows)[1]
     except (UsageError, pytest.UsageError) as error:
         _is_a_line(str(error))
         return str(error)
 
 
-def _judged(directory, report):
+def _judged(directory, report, rows=None):
     session = _session(replayed(Settings(replay=directory, report=report)))
     session.header()
     session.begin()
     try:
         session.devices_found()
-        return session, _judge_all(session)
+        return session, _judge(session, rows)
     finally:
         session.run.close()
 
@@ -200,7 +201,7 @@ def _with_baseline(path, stored, report):
         recorded = session.run.baseline.devices["gpu"]
         npu = own.load_document("devices")[0]
         session.run.store.save_document("devices", [npu, recorded.document()])
-        return _judge_all(session)
+        return _judge(session)
     finally:
         session.run.close()
 
@@ -258,17 +259,51 @@ def _is_a_line(text):
     assert "\n" not in text
 
 
+@pytest.fixture(scope="module")
+def read_by(stored, tmp_path_factory):
+    """Scenario id -> the rows whose verdicts read it; rows that only rest on these are not among them."""
+    session = _session(replayed(Settings(replay=stored, report=tmp_path_factory.mktemp("read") / "report")))
+    found, load = {}, Store.load
+    with pytest.MonkeyPatch.context() as patch:
+        row = None
+
+        def noted(store, scenario_id):
+            found.setdefault(scenario_id, {})[row] = None
+            return load(store, scenario_id)
+
+        session.header()
+        session.begin()
+        session.devices_found()
+        patch.setattr(Store, "load", noted)
+        for row in session.run.plan.thresholds:  # ``noted`` reads it
+            session.run.verdict("npu", row)
+        session.run.close()
+    found = {scenario: [each for each in rows if each is not None] for scenario, rows in found.items()}
+    one_each = {each.rpartition(".")[0]: each for each in session.run.plan.thresholds}
+    return {scenario: list(dict.fromkeys([*rows, *one_each.values()])) for scenario, rows in found.items()}
+
+
+def test_every_measurement_is_read_by_a_row(stored, read_by):
+    names = {_scenario(name) for name in _files(stored) if "measurements/" in name}
+    assert names <= set(read_by)
+
+
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_no_change_to_a_file_ends_in_a_traceback(chunk, stored, tmp_path):
+def test_no_change_to_a_file_ends_in_a_traceback(chunk, stored, read_by, tmp_path):
     """Of 500 changes, three quarters are to a run's files and one to a baseline's.
 
-    What the reading step refuses ends in the same place whatever was wrong; what it lets through is judged.
+    What the reading step refuses ends in the same place whatever was wrong. What it lets through is judged:
+    of a measurement all rows that read it and one of each other group, of any other file all rows.
     """
     told = Counter()
     for seed in range(chunk * EVERY, (chunk + 1) * EVERY):
         draw = random.Random(seed)
         with _told_of(seed):
-            outcome = (_change_run if seed % 4 else _change_baseline)(stored, tmp_path / f"{seed}", draw)
+            work = tmp_path / f"{seed}"
+            if seed % 4:
+                outcome = _change_run(stored, work, draw, read_by)
+            else:
+                outcome = _change_baseline(stored, work, draw)
         told["refused" if outcome is None or isinstance(outcome, str) else "judged"] += 1
     assert told["refused"] > EVERY // 4
     assert told["judged"]
@@ -283,18 +318,21 @@ def _told_of(seed):
         raise
 
 
-def _change_run(stored, work, draw):
+def _change_run(stored, work, draw, read_by):
     kinds = {}
     for name in set(_files(stored)) - NEVER_READ:
         kind = Path(name).name.partition("-")[0].partition(".")[0] + Path(name).suffix
         kinds.setdefault(kind, []).append(name)
     name = draw.choice(sorted(kinds[draw.choice(sorted(kinds))]))
-    shutil.copytree(stored, work / "run-a")
+    shutil.copytree(stored, work / "run-a", copy_function=os.link)
     path = work / "run-a" / name
-    path.write_bytes(_change(path.read_bytes(), name, draw))
+    content = _change(path.read_bytes(), name, draw)
+    path.unlink()  # the link alone: the stored run stays as it is
+    path.write_bytes(content)
     if not EVERYTHING and _refused(work / "run-a", name):
         return None
-    return _replay(work / "run-a", work / "report")
+    rows = read_by[_scenario(name)] if "measurements/" in name and not EVERYTHING else None
+    return _replay(work / "run-a", work / "report", rows)
 
 
 def _change_baseline(stored, work, draw):

@@ -39,14 +39,31 @@ _SHOWN = 240
 _CAUSE_WITHIN = 20
 """Lines below a failure among which the one that tells its cause is looked for."""
 
+_ANSWERING = ("preflight.ready", "preflight.baseline")
+_STATED = (
+    "preflight.model",
+    "preflight.tokenizer",
+    "preflight.distinct",
+    "preflight.context",
+    "preflight.versions",
+    "preflight.known_defects",
+    "preflight.clock",
+    "preflight.date",
+    "capability.bf16",
+    "capability.mxfp4",
+    "capability.context",
+)
+"""Rows that statements of the server or the user answer: no breakdown of a server explains them."""
+
 Rows = Sequence[Mapping[str, Json]]
 Versions = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
 class LogSignature:
-    """A failure by what a log or an answer says of it. ``explains`` are shell patterns of threshold ids.
+    """A failure by what a log or an answer says of it.
 
+    ``explains``: shell patterns of threshold ids, or the words "answering" and "measured" for groups of them.
     ``after``: it shows only below a line that this finds, and above the next one that ``until`` finds, so
     never in an answer. ``cause`` finds the line, a little below, that tells why.
     """
@@ -59,6 +76,11 @@ class LogSignature:
     after: re.Pattern[str] | None = None
     until: re.Pattern[str] | None = None
     cause: re.Pattern[str] | None = None
+
+    def may_explain(self, threshold_id: str) -> bool:
+        """Whether a red row of this id may come from this failure."""
+        group = _group(threshold_id)
+        return any(each == group or fnmatchcase(threshold_id, each) for each in self.explains)
 
 
 @dataclass(frozen=True)
@@ -127,7 +149,7 @@ class LogLine:
             "explains": [
                 threshold_id
                 for threshold_id, devices in red
-                if self.device in devices and _any(threshold_id, self.signature.explains)
+                if self.device in devices and self.signature.may_explain(threshold_id)
             ],
         }
 
@@ -179,7 +201,7 @@ def explained(lines: Iterable[LogLine], threshold_id: str, devices: Sequence[str
     """The findings that may explain a red row in which ``devices`` play, the first of each signature."""
     found: dict[tuple[str, str], LogLine] = {}
     for line in lines:
-        if line.device in devices and _any(threshold_id, line.signature.explains):
+        if line.device in devices and line.signature.may_explain(threshold_id):
             found.setdefault((line.device, line.signature.name), line)
     return list(found.values())
 
@@ -255,6 +277,13 @@ def _figure(row: Mapping[str, Json] | None) -> float | None:
         return None
     signed: float | None = (row.get("details") or {}).get("relative_percent", row["value"])
     return signed
+
+
+def _group(threshold_id: str) -> str | None:
+    """The group of rows, as ``explains`` names it, that a row belongs to; None for a stated one."""
+    if threshold_id in _ANSWERING:
+        return "answering"
+    return None if threshold_id in _STATED else "measured"
 
 
 def _any(threshold_id: str, patterns: Iterable[str]) -> bool:

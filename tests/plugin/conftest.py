@@ -16,13 +16,21 @@ FEW = 6
 HERE = str(Path(__file__).parent)
 
 
+@pytest.fixture(autouse=True)
+def no_hypothesis(request, monkeypatch):
+    """Keep hypothesis out of the processes that tests start: its import takes longer than pytest's own."""
+    if "pytester" in request.fixturenames:
+        request.getfixturevalue("pytester")  # it removes the variable where it begins
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+
+
 @pytest.fixture
 def few_prompts(pytester):
     """A prompts file with the first few prompts of the embedded set, some past 128 tokens; short answers."""
     prompts = json.loads(fixture("prompts", "embedded.json").read_text("utf-8"))
     longer = [each for each in prompts if len(json.dumps(each)) > 1000][:1]
     path = pytester.path / "few.json"
-    chosen = [{**each, "max_tokens": 40} for each in (*prompts[: FEW - len(longer)], *longer)]
+    chosen = [{**each, "max_tokens": 24} for each in (*prompts[: FEW - len(longer)], *longer)]
     path.write_text(json.dumps(chosen), "utf-8")
     return path
 
@@ -33,6 +41,12 @@ def few_texts():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", HERE, prepend=os.pathsep)
         yield ("-p", "few_texts")
+
+
+@pytest.fixture
+def urls(embedded_pair):
+    """Options that name the embedded pair."""
+    return [f"--npu-url={embedded_pair['npu']}", f"--gpu-url={embedded_pair['gpu']}"]
 
 
 @pytest.fixture

@@ -22,18 +22,16 @@ def test_verify_precision_with_the_documents_flags(command, embedded_pair, few_p
     done = command(
         "verify-precision", "--npu-url", f"{embedded_pair['npu']}/v1/chat/completions",
         "--gpu-url", f"{embedded_pair['gpu']}/v1/chat/completions", "--test-prompts", str(few_prompts),
-        "--output", "precision_report.json", "--gptoss-profile=embedded", "-k", "match or rouge",
+        "--output", "precision_report.json", "--gptoss-profile=embedded", "-k", "rouge",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     report = json.loads((pytester.path / "precision_report.json").read_text("utf-8"))
-    assert {row["name"]: row["verdict"] for row in report["metrics"]} == {
-        "token_match_rate": "PASS", "rouge_l": "PASS",
-    }  # fmt: skip
+    assert {row["name"]: row["verdict"] for row in report["metrics"]} == {"rouge_l": "PASS"}
     assert not (pytester.path / "gptoss-report").exists()
 
 
 def test_a_failure_and_an_invalid_are_exit_1(command, embedded_pair, few_prompts, pytester):
-    pytester.path.joinpath("mine.toml").write_text('[thresholds."precision.kl"]\nlimit = 0.0\n')
+    pytester.path.joinpath("mine.toml").write_text('[thresholds."precision.perplexity_diff"]\nlimit = 0.0\n')
     urls = [
         "--npu-url",
         embedded_pair["npu"],
@@ -43,10 +41,10 @@ def test_a_failure_and_an_invalid_are_exit_1(command, embedded_pair, few_prompts
     ]
     failed = command(
         "verify-precision", *urls, "--gpu-url", embedded_pair["gpu"], "--gptoss-thresholds=mine.toml",
-        "-k", "precision.kl",
+        "-k", "perplexity_diff",
     )  # fmt: skip
     assert failed.returncode == 1, failed.stdout
-    invalid = command("verify-precision", *urls, "-k", "precision.kl")
+    invalid = command("verify-precision", *urls, "-k", "perplexity_diff")
     assert invalid.returncode == 1
     assert "--gpu-url" in invalid.stdout
 

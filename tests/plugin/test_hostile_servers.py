@@ -122,7 +122,7 @@ def test_no_artefact_holds_a_key_that_servers_repeat(pytester, few_prompts, embe
     with altering_proxy(embedded_pair["npu"], answer=echo, said=f"with {KEY}") as npu:
         done, _ = run(
             pytester.path, f"--npu-url={npu}", f"--gpu-url={embedded_pair['gpu']}",
-            f"--gptoss-prompts={few_prompts}", "-k", "leakage or match or perplexity or needle.control.256",
+            f"--gptoss-prompts={few_prompts}", "-k", "leakage or rouge or perplexity or needle.control.256",
             "--junitxml=out.xml", "--json-report", "--gptoss-record=base.zip", "-vv", "--log-level=DEBUG",
             "--showlocals",
         )  # fmt: skip

@@ -110,7 +110,7 @@ def test_a_full_disk_is_said_in_a_line(pytester, embedded_pair, few_prompts):
     limit = 8_000
     process = started_as_a_terminal_does(
         pytester, f"--npu-url={embedded_pair['npu']}", f"--gpu-url={embedded_pair['gpu']}",
-        "--gptoss-profile=embedded", f"--gptoss-prompts={few_prompts}", "-k", "match",
+        "--gptoss-profile=embedded", f"--gptoss-prompts={few_prompts}", "-k", "rouge",
         before=f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))",
     )  # fmt: skip
     output, _ = process.communicate(timeout=120)

@@ -47,8 +47,7 @@ def test_permissions_are_cosmetic(pytester, report):
     assert (pytester.path / "gptoss-report" / "acceptance.md").is_file()
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")])
-@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
+@pytest.mark.parametrize(("code", "workers"), [(errno.ENOLCK, ()), (errno.EOPNOTSUPP, ("-n", "2"))])
 def test_a_share_without_locks_is_a_usage_error(pytester, code, workers):
     process = started_as_a_terminal_does(
         pytester, "--npu-url=http://127.0.0.1:9", "-k", "ready", "-p", "no:hypothesispytest", *workers,

@@ -37,7 +37,7 @@ def _all_invalid(result, verdicts, *words):
 
 def test_a_dead_server(accept, gpu, verdicts, report):
     url = _nobody()
-    result = accept(f"--npu-url={url}", gpu, "-k", "match or identical", SOON)
+    result = accept(f"--npu-url={url}", gpu, "-k", "rouge or identical", SOON)
     _all_invalid(result, verdicts, url, "--npu-url")
     problem = report()["devices"][0]["problem"]
     assert problem.startswith("GET http"), problem  # the name stands beside it
@@ -110,7 +110,7 @@ def test_a_server_that_dies_keeps_what_was_measured(accept, gpu, report, verdict
         return body
 
     with altering_proxy(npu.url, request=kill_at_the_fourth) as url:
-        result = accept(f"--npu-url={url}", gpu, "-k", "perplexity_diff or identical or match")
+        result = accept(f"--npu-url={url}", gpu, "-k", "perplexity_diff or identical or rouge")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert set(verdicts().values()) == {"INVALID"}
     scenarios = {each["id"]: each for each in report()["measurements"]["scenarios"]}
@@ -126,7 +126,7 @@ def test_a_server_without_return_token_ids(accept, embedded_pair, gpu, verdicts)
         return {key: value for key, value in (body or {}).items() if key != "return_token_ids"}
 
     with altering_proxy(embedded_pair["npu"], request=drop) as url:
-        result = accept(f"--npu-url={url}", gpu, "-k", "match or identical")
+        result = accept(f"--npu-url={url}", gpu, "-k", "rouge or identical")
     _all_invalid(result, verdicts, "prompt_token_ids", "return_token_ids")
 
 
@@ -182,7 +182,7 @@ def test_two_generations_render_a_system_message_differently(accept, embedded_pa
     prompts = pytester.path / "system.json"
     prompts.write_text(json.dumps(["Hi", {"id": "with-system", "messages": messages}]))
     with altering_proxy(embedded_pair["npu"], answer=older) as npu:
-        result = accept(f"--npu-url={npu}", gpu, "-k", "identical or match", prompts=prompts)
+        result = accept(f"--npu-url={npu}", gpu, "-k", "identical or rouge", prompts=prompts)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert verdicts() == {"inputs.identical": "FAIL", "precision.token_match_rate": "INVALID"}
+    assert verdicts() == {"inputs.identical": "FAIL", "precision.rouge_l": "INVALID"}
     result.stdout.fnmatch_lines(["*with-system*--gptoss-inputs token-ids*"])
