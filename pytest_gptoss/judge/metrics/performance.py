@@ -98,7 +98,7 @@ def _of_level(
     """Declare a figure of every load level; ``sound``: it means nothing unless the level is."""
     return metric_family(
         figure,
-        of=read_level,
+        of=concurrency_of,
         needs=_trials,
         depends_on=_soundness if sound else lambda _: (),
         statistics=statistics,
