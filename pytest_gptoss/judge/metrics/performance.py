@@ -37,6 +37,7 @@ from pytest_gptoss.judge.verdicts import fixed
 from pytest_gptoss.model.errors import ERROR_EVENT, ConditionAbsent, InsufficientData
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.load_names import concurrency_of
 from pytest_gptoss.model.results import LoadLevel, Measurement, RequestTiming
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Load, Scenario
