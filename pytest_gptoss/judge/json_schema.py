@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_gptoss.model.json_type import Json
 
@@ -24,7 +24,9 @@ def violations(arguments: Json, schema: Mapping[str, Json]) -> list[str]:
 
 
 def _lines(error: ValidationError) -> Iterator[str]:
-    place, value, rule = f"arguments{error.json_path[1:]}", error.instance, error.validator_value
+    place, value = f"arguments{error.json_path[1:]}", error.instance
+    rule: Any = error.validator_value
+    schema: Any = error.schema
     if error.validator == "type":
         yield f"{place} is no {rule}: {value!r}"
     elif error.validator == "enum":
@@ -32,7 +34,7 @@ def _lines(error: ValidationError) -> Iterator[str]:
     elif error.validator == "required":
         yield from (f"{place} lack {name!r}" for name in rule if name not in value)
     elif error.validator == "additionalProperties" and rule is False:
-        known = error.schema.get("properties", {})
+        known = schema.get("properties", {})
         yield from (
             f"{place} hold {name!r}, which the schema does not know" for name in value if name not in known
         )
