@@ -10,7 +10,6 @@ from types import MappingProxyType, TracebackType
 
 from pytest_gptoss.client.bodies import condense
 from pytest_gptoss.client.channel import Answer, Channel
-from pytest_gptoss.client.connection import proxy_variables
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.forcing import forced_body, forced_logprob
 from pytest_gptoss.client.generation import (
@@ -100,11 +99,6 @@ class VllmClient:
         traceback: TracebackType | None,
     ) -> None:
         await self._channel.__aexit__(kind, error, traceback)
-
-    @property
-    def ignored_proxies(self) -> tuple[str, ...]:
-        """Names of the environment's variables whose proxy is not used for this server, for a note."""
-        return () if self.trust_env else proxy_variables(self.endpoint.root)
 
     @property
     def model_option(self) -> str:

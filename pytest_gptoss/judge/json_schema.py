@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pytest_gptoss.model.json_type import Json
 
@@ -24,9 +24,9 @@ def violations(arguments: Json, schema: Mapping[str, Json]) -> list[str]:
 
 
 def _lines(error: ValidationError) -> Iterator[str]:
-    place, value = f"arguments{error.json_path[1:]}", error.instance
-    rule: Any = error.validator_value
-    schema: Any = error.schema
+    place, value = f"arguments{error.json_path[1:]}", cast("Any", error.instance)
+    rule = cast("Any", error.validator_value)
+    schema = cast("Any", error.schema)
     if error.validator == "type":
         yield f"{place} is no {rule}: {value!r}"
     elif error.validator == "enum":
