@@ -129,7 +129,7 @@ class Interpreter:
         reason = condense(getattr(error, "verify_message", "") or error.reason or str(error))
         if isinstance(error, ssl.SSLCertVerificationError):
             return TlsError(
-                f"{where}: the certificate does not convince ({reason}): name the CA that signed it with "
+                f"{where}: certificate verification failed ({reason}): name the CA that signed it with "
                 f"--gptoss-ca-bundle FILE, and the host as the certificate does in {self.url_option}"
             )
         return TlsError(

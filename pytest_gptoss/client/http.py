@@ -10,7 +10,6 @@ from types import MappingProxyType, TracebackType
 
 from pytest_gptoss.client.bodies import condense
 from pytest_gptoss.client.channel import Answer, Channel
-from pytest_gptoss.client.connection import proxy_variables
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.forcing import forced_body, forced_logprob
 from pytest_gptoss.client.generation import (
@@ -31,7 +30,7 @@ from pytest_gptoss.client.pooling import (
 )
 from pytest_gptoss.client.scoring import score_body, scored_sequence
 from pytest_gptoss.client.timeouts import Timeouts
-from pytest_gptoss.client.whole import whole_body, whole_generation
+from pytest_gptoss.client.unary import unary_body, unary_generation
 from pytest_gptoss.model.errors import DialectError, RequestError, StatusError
 from pytest_gptoss.model.inputs import Prompt, TokenSequence
 from pytest_gptoss.model.json_type import Json
@@ -102,11 +101,6 @@ class VllmClient:
         await self._channel.__aexit__(kind, error, traceback)
 
     @property
-    def ignored_proxies(self) -> tuple[str, ...]:
-        """Names of the environment's variables whose proxy is not used for this server, for a note."""
-        return () if self.trust_env else proxy_variables(self.endpoint.root)
-
-    @property
     def model_option(self) -> str:
         """The option that names this server's model."""
         return self._channel.interpreter.model_option
@@ -156,18 +150,18 @@ class VllmClient:
         )
         return generation, watch.first_token_ms
 
-    async def chat_whole(
+    async def chat_unary(
         self, prompt: Prompt, *, max_tokens: int, more: Mapping[str, Json] | None = None
     ) -> Generation:
         """Answer greedily in one piece, not streamed, without log-probabilities."""
-        body = whole_body(chat_body(prompt.messages, max_tokens=max_tokens, top=None))
+        body = unary_body(chat_body(prompt.messages, max_tokens=max_tokens, top=None))
         answer = await self._channel.post(
             CHAT_PATH,
             self._addressed({**body, **(more or {})}),
             wait=self.timeouts.until_whole_answer(estimated_tokens(prompt.messages)),
         )
         with self._channel.placed(self._channel.where("POST", CHAT_PATH)):
-            generation = whole_generation(answer.json(), prompt_id=prompt.id, max_tokens=max_tokens)
+            generation = unary_generation(answer.json(), prompt_id=prompt.id, max_tokens=max_tokens)
             self._channel.refuse_key(*_texts(generation))
             return generation
 

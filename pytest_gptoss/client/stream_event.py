@@ -15,7 +15,7 @@ from pytest_gptoss.client.logprobs import token_ids
 from pytest_gptoss.model.errors import ERROR_EVENT, DialectError, StreamError
 from pytest_gptoss.model.json_type import Json
 
-__all__ = ["StreamEvent", "ToolDelta", "Usage", "read_event", "read_whole"]
+__all__ = ["StreamEvent", "ToolDelta", "Usage", "read_event", "read_unary"]
 
 _LONGEST_FINISH_REASON = 60
 
@@ -66,7 +66,7 @@ def read_event(data: str) -> StreamEvent:
     return _event(_chunk(data), "delta")
 
 
-def read_whole(answer: Json) -> StreamEvent:
+def read_unary(answer: Json) -> StreamEvent:
     """Read a chat answer that was not streamed. Raises DialectError for one that is not as vLLM has it."""
     if type(answer) is not dict or not answer.get("choices"):
         raise DialectError(f"expected a chat answer, but {shown(answer, 120)} came")

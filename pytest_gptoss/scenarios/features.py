@@ -144,7 +144,7 @@ class FeatureTrial:
             return await self._call(item_id)
         prompt = self._prompts[item_id.removesuffix(AGAIN)]
         if self._feature == "whole":
-            answer = await self._client.chat_whole(prompt, max_tokens=self._max_tokens)
+            answer = await self._client.chat_unary(prompt, max_tokens=self._max_tokens)
             return dataclasses.replace(answer, prompt_id=item_id)
         if self._feature == "cut":
             return await self._client.chat(prompt, max_tokens=CUT_AFTER, top_logprobs=None)
@@ -159,7 +159,7 @@ class FeatureTrial:
             choice = {"type": "function", "function": {"name": "get_weather"}}
         more = {"tools": [WEATHER_TOOL], "tool_choice": choice}
         if form == "whole":
-            return await self._client.chat_whole(prompt, max_tokens=TOOL_TOKENS, more=more)
+            return await self._client.chat_unary(prompt, max_tokens=TOOL_TOKENS, more=more)
         return await self._client.chat(prompt, max_tokens=TOOL_TOKENS, top_logprobs=None, more=more)
 
     async def _tag(self, tag: str) -> Generation:

@@ -15,7 +15,7 @@ from pytest_gptoss.client.logprobs import token_id_named
 from pytest_gptoss.client.models import served_models
 from pytest_gptoss.client.pooling import states_from_bytes
 from pytest_gptoss.client.sse import SseDecoder, ends_stream
-from pytest_gptoss.client.stream_event import read_event, read_whole
+from pytest_gptoss.client.stream_event import read_event, read_unary
 from pytest_gptoss.model.errors import DialectError, StreamError
 from pytest_gptoss.model.results import Generation, ToolCall
 
@@ -73,8 +73,8 @@ def test_null_for_an_absent_field_changes_nothing(version, name, data):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_null_at_once_changes_nothing_in_a_whole_answer(version):
     answer = response_body(version, "tools_auto")
-    filled = read_whole(with_nulls(answer, lambda _: True))
-    assert filled == read_whole(answer)
+    filled = read_unary(with_nulls(answer, lambda _: True))
+    assert filled == read_unary(answer)
     assert [call.name for call in filled.tools] == ["get_weather"]
 
 

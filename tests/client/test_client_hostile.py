@@ -297,7 +297,7 @@ async def test_a_whole_answer_that_repeats_the_key_is_refused():
     for message in ({"content": f"you sent {KEY}"}, {"reasoning": KEY}, {"tool_calls": [call]}):
         body = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
         async with asking({CHAT: answer(body)}, key=KEY) as client:
-            said = await failure(client.chat_whole(PROMPT, max_tokens=4), DialectError)
+            said = await failure(client.chat_unary(PROMPT, max_tokens=4), DialectError)
         assert "the answer repeats the key of GPTOSS_NPU_API_KEY" in said
 
 

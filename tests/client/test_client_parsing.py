@@ -15,7 +15,7 @@ from pytest_gptoss.client.generation import StreamedGeneration
 from pytest_gptoss.client.models import served_models
 from pytest_gptoss.client.pooling import states_from_bytes, states_from_json
 from pytest_gptoss.client.scoring import scored_sequence
-from pytest_gptoss.client.whole import whole_generation
+from pytest_gptoss.client.unary import unary_generation
 from pytest_gptoss.model.errors import DialectError, StreamError
 from pytest_gptoss.model.inputs import TokenSequence
 from pytest_gptoss.model.results import Generation
@@ -114,7 +114,7 @@ def test_any_stream_is_an_answer_or_a_refusal(data):
 @settings(max_examples=300)
 def test_any_whole_answer_is_an_answer_or_a_refusal(version, name, data):
     body = data.draw(altered(response_body(version, name)))
-    answer = understood_or_refused(lambda: whole_generation(body, prompt_id="p", max_tokens=400))
+    answer = understood_or_refused(lambda: unary_generation(body, prompt_id="p", max_tokens=400))
     if answer is not None:
         _is_sound(answer)
 

@@ -8,7 +8,7 @@ from made import answer
 from made_harmony import END, START, harmony, harmony_call, message, spelt
 
 from pytest_gptoss.client.generation import StreamedGeneration
-from pytest_gptoss.client.whole import whole_generation
+from pytest_gptoss.client.unary import unary_generation
 from pytest_gptoss.judge.answer_text import answer_text
 
 WIRE = Path(__file__).parents[1] / "wire"
@@ -113,6 +113,6 @@ def _recorded(path):
                     taking.take(line[6:])
             return taking.finished(prompt_id="p", top=None, done=True)
         body = json.loads(path.read_text("utf-8"))["response"]["body"]
-        return whole_generation(body, prompt_id="p", max_tokens=100_000)
+        return unary_generation(body, prompt_id="p", max_tokens=100_000)
     except Exception:  # not an answer, or one that the client refuses
         return None

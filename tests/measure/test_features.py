@@ -15,7 +15,7 @@ class Echo:
     async def chat(self, prompt, **options):
         return "streamed", prompt.messages[0].content
 
-    async def chat_whole(self, prompt, **options):
+    async def chat_unary(self, prompt, **options):
         return "whole", prompt.messages[0].content
 
 

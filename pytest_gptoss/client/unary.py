@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from pytest_gptoss.client.bodies import shown
 from pytest_gptoss.client.generation import StreamedGeneration
-from pytest_gptoss.client.stream_event import read_whole
+from pytest_gptoss.client.stream_event import read_unary
 from pytest_gptoss.model.errors import DialectError
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Generation
 
-__all__ = ["whole_body", "whole_generation"]
+__all__ = ["unary_body", "unary_generation"]
 
 _STREAMED_ONLY = ("stream", "stream_options")
 
 
-def whole_body(streamed: dict[str, Json]) -> dict[str, Json]:
+def unary_body(streamed: dict[str, Json]) -> dict[str, Json]:
     """Turn the body of a streamed request into that of the same request for a whole answer."""
     return {name: value for name, value in streamed.items() if name not in _STREAMED_ONLY}
 
 
-def whole_generation(answer: Json, *, prompt_id: str, max_tokens: int) -> Generation:
+def unary_generation(answer: Json, *, prompt_id: str, max_tokens: int) -> Generation:
     """Read ``/v1/chat/completions``'s answer without streaming; log-probabilities are left out.
 
     It is read, bounded and checked as a stream of one event is. Raises DialectError naming the field that
     is not as vLLM has it.
     """
-    event = read_whole(answer)
+    event = read_unary(answer)
     if event.finish_reason is None or event.usage is None:
         raise DialectError(f"a chat answer without finish_reason or usage came: {shown(answer, 120)}")
     generation = StreamedGeneration(max_tokens)

@@ -5,7 +5,7 @@ import re
 import pytest
 from wire_transcripts import VERSIONS, response_body
 
-from pytest_gptoss.client.whole import whole_body, whole_generation
+from pytest_gptoss.client.unary import unary_body, unary_generation
 from pytest_gptoss.model.errors import DialectError
 
 
@@ -13,7 +13,7 @@ from pytest_gptoss.model.errors import DialectError
 @pytest.mark.parametrize("name", ["tools_auto", "tools_required", "tools_named"])
 def test_a_recorded_tool_call(version, name):
     body = response_body(version, name)
-    answer = whole_generation(body, prompt_id="p", max_tokens=64)
+    answer = unary_generation(body, prompt_id="p", max_tokens=64)
     assert [(call.name, call.arguments) for call in answer.tool_calls] == [
         ("get_weather", '{"city": "Paris"}')
     ]
@@ -25,7 +25,7 @@ def test_a_recorded_tool_call(version, name):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_recorded_answer(version):
-    answer = whole_generation(response_body(version, "chat_plain"), prompt_id="p", max_tokens=400)
+    answer = unary_generation(response_body(version, "chat_plain"), prompt_id="p", max_tokens=400)
     assert answer.content
     assert answer.reasoning
     assert answer.finish_reason == "stop"
@@ -35,7 +35,7 @@ def test_a_recorded_answer(version):
 def test_a_body_that_streams_no_more():
     options = {"include_usage": True}
     streamed = {"messages": [], "stream": True, "stream_options": options, "temperature": 0}
-    assert whole_body(streamed) == {"messages": [], "temperature": 0}
+    assert unary_body(streamed) == {"messages": [], "temperature": 0}
 
 
 def saying(finish_reason="stop", completion_tokens=1, **message):
@@ -45,7 +45,7 @@ def saying(finish_reason="stop", completion_tokens=1, **message):
 
 def test_several_calls_stand_in_their_order():
     calls = [{"function": {"name": name, "arguments": "{}"}} for name in ("get", "put")]
-    answer = whole_generation(saying("tool_calls", tool_calls=calls), prompt_id="p", max_tokens=9)
+    answer = unary_generation(saying("tool_calls", tool_calls=calls), prompt_id="p", max_tokens=9)
     assert [call.name for call in answer.tool_calls] == ["get", "put"]
 
 
@@ -61,14 +61,14 @@ def test_several_calls_stand_in_their_order():
 )  # fmt: skip
 def test_what_no_stream_may_say_no_whole_answer_may(body, said):
     with pytest.raises(DialectError, match=re.escape(said)):
-        whole_generation(body, prompt_id="p", max_tokens=9)
+        unary_generation(body, prompt_id="p", max_tokens=9)
 
 
 def test_more_tokens_than_asked_for_are_refused():
     body = saying(completion_tokens=3)
     body["choices"][0]["token_ids"] = [5, 6, 7]
     with pytest.raises(DialectError, match="more tokens came than max_tokens 2 allows"):
-        whole_generation(body, prompt_id="p", max_tokens=2)
+        unary_generation(body, prompt_id="p", max_tokens=2)
 
 
 @pytest.mark.parametrize(
@@ -80,4 +80,4 @@ def test_more_tokens_than_asked_for_are_refused():
 )  # fmt: skip
 def test_anything_else_is_no_answer(body):
     with pytest.raises(DialectError):
-        whole_generation(body, prompt_id="p", max_tokens=64)
+        unary_generation(body, prompt_id="p", max_tokens=64)
