@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "config": {"model"},
     "config/plan.py": {"model", "scenarios", "judge"},
     "config/haystack.py": {"model", "scenarios", "judge"},
+    "config/metric_table.py": {"model", "judge"},
     "run": {"model", "client", "servers", "scenarios", "judge", "config"},
     "diagnosis": {"model", "client", "scenarios", "judge", "config", "run"},
     "report": {"model", "judge"},

@@ -104,7 +104,7 @@ def test_a_forked_child_ends_at_once():
 def test_a_later_signal_ends_the_process_at_once():
     script = (
         "import os, signal\n"
-        "from pytest_gptoss.run.engine import termination\n"
+        "from pytest_gptoss.run import termination\n"
         f"termination._REPEATED_S = {-termination._REPEATED_S}\n"
         "with termination.Termination():\n"
         "    try:\n"

@@ -101,7 +101,7 @@ def _example(option):
 def test_what_a_replay_has_from_the_stored_run_is_not_free(settings_of, tmp_path, option):
     """A replay overwrites these settings: an option for one would be accepted and have no effect."""
     tmp_path.joinpath("some.file").touch()
-    stored = set(run_facts(Settings(), "embedded", {})) - {"workload"}
+    stored = set(run_facts(Settings(), "embedded", {})) - {"workload", "format"}
     usual, changed = settings_of(), settings_of(**{option.key: _example(option)})
     lost = sorted(name for name in stored if getattr(usual, name) != getattr(changed, name))
     assert not lost, f"{option.flag} changes {', '.join(lost)}: say what a replay makes of it"

@@ -13,7 +13,8 @@ from pytest_gptoss.diagnosis.signatures import (
     read_symptoms,
 )
 from pytest_gptoss.judge.metrics.capability import PARSER_FLAGS
-from pytest_gptoss.judge.registry import METRICS, Roles
+from pytest_gptoss.judge.registry import metric_named
+from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.scenarios.kinds import Preflight
@@ -107,7 +108,9 @@ def test_every_signature_has_a_known_line_a_remedy_and_a_source():
 
 
 ROWS = {
-    row.id: METRICS[row.metric] for name in profile_names() for row in load_profile(name).thresholds.values()
+    row.id: metric_named(row.metric)
+    for name in profile_names()
+    for row in load_profile(name).thresholds.values()
 }
 ALL_ROLES = Roles(npu="tp8", gpu="gpu", cpu="cpu", first="tp1")
 BREAKDOWNS = (

@@ -110,7 +110,7 @@ def test_what_a_format_lacks_is_named(changes, lack, tmp_path):
 def test_a_declared_format_is_written_listed_and_forgotten(tmp_path, monkeypatch, capsys):
     """One declaration is enough: the command offers, writes and lists the file, the next run removes it."""
     new = Format(name="csv", file="verdicts.csv", render=lambda source: source.document["state"])
-    for module in (formats, files, "pytest_gptoss.cli.main"):
+    for module in (formats, files, "pytest_gptoss.cli.report"):
         name = module if isinstance(module, str) else module.__name__
         monkeypatch.setattr(f"{name}.formats", lambda: (markdown.FORMAT, new))
     assert format_names() == ("md", "csv")
