@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from detection import wire
+from detection.proxy import Exchange
 
 from pytest_gptoss.client.generation import StreamedGeneration
 from pytest_gptoss.judge.answer_text import answer_text
@@ -70,3 +71,10 @@ def test_garbage_fills_the_room_without_a_text() -> None:
     assert garbage.prompt_tokens == altered(unchanged, PLAIN).prompt_tokens
     needle = NeedleAnswer(0, "7842", 1, 0.5, finish_reason="length", token_ids=garbage.token_ids)
     assert "repeat '!'" in (garbage_of(needle) or "")
+
+
+@pytest.mark.parametrize("body", [b'{"messages": [', b"\xff", b"Infinity-"])
+def test_a_bad_request_of_the_suite_is_passed_on_as_it_is(body):
+    exchange = Exchange("POST /v1/chat/completions HTTP/1.1", [], body, upstream=None, writer=None)
+    assert exchange.json == {}
+    assert exchange.body == body
