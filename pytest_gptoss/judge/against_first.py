@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from pytest_gptoss.judge.conditions import FIRST
+from pytest_gptoss.judge.forced_choice import FORCED
 from pytest_gptoss.judge.metric import Compute, Declaration, Metric, declare, declared
 from pytest_gptoss.judge.roles import Roles, first_of
 from pytest_gptoss.model.results import Measurement
@@ -35,7 +36,9 @@ def against_first(function: _F) -> _F:
 
 def _compared(metric: Metric) -> Metric:
     def needs(roles: Roles) -> Mapping[str, Scenario]:
-        return metric.needs(replace(roles, gpu=first_of(roles)))
+        # Teacher forcing is for the guide's own rows: here it would cost another measurement.
+        compared = metric.needs(replace(roles, gpu=first_of(roles)))
+        return {name: scenario for name, scenario in compared.items() if name != FORCED}
 
     @wraps(metric.compute)
     def compute(**measured: Measurement[Any]) -> Estimate:
@@ -49,5 +52,5 @@ def _compared(metric: Metric) -> Metric:
         needs,
         condition=FIRST,
         depends_on=("configuration.inputs_identical",) if same_inputs else (),
-        statistics=metric.statistics,
+        statistics=metric.statistics[:1],
     )

@@ -9,17 +9,14 @@ from pytest_gptoss.scenarios.kinds import Forced, Greedy, Scenario
 
 __all__ = [
     "BASELINE",
-    "CPU_SEQUENCES",
     "SAME_INPUTS",
     "answers",
+    "answers_free_and_forced",
     "both_answers",
     "both_on_baseline",
     "cpu_on_baseline",
     "scores_of_answers",
 ]
-
-CPU_SEQUENCES = 8
-"""Baseline sequences that the CPU scores: FP32 of 20B parameters is slow."""
 
 BASELINE = ("baseline.perplexity", "baseline.kl")
 """Rows without which the baseline is unsound."""
@@ -46,6 +43,14 @@ def both_answers(roles: Roles) -> Mapping[str, Scenario]:
     return {"npu": answers(roles.npu, roles), "gpu": answers(gpu_of(roles), roles)}
 
 
+def answers_free_and_forced(roles: Roles) -> Mapping[str, Scenario]:
+    """The answers of both, and the scores that the device under test gives to the baseline's."""
+    return {
+        **both_answers(roles),
+        "forced": scores_of_answers(gpu_of(roles), roles, scored_by=roles.npu),
+    }
+
+
 def both_on_baseline(roles: Roles) -> Mapping[str, Scenario]:
     """The scores that both give to the baseline's answers."""
     gpu = gpu_of(roles)
@@ -63,5 +68,5 @@ def cpu_on_baseline(roles: Roles) -> Mapping[str, Scenario]:
     gpu, cpu = gpu_of(roles), cpu_of(roles)
     return {
         "gpu": scores_of_answers(gpu, roles, scored_by=gpu),
-        "cpu": scores_of_answers(gpu, roles, scored_by=cpu, limit=CPU_SEQUENCES),
+        "cpu": scores_of_answers(gpu, roles, scored_by=cpu, limit=roles.cpu_sequences),
     }

@@ -14,6 +14,7 @@ class Roles:
     ``prompt_ids_of`` names the device whose prompt ids all are given, None when each renders its own.
     ``trials`` is how often each load level is measured.
     ``first`` is the first device under test, None where that is ``npu`` itself.
+    ``cpu_sequences`` is how many of the baseline's answers the CPU reference scores.
     ``needle_lengths`` are the prompt lengths of the run's needle cells in tokens, shortest first.
     """
 
@@ -23,6 +24,7 @@ class Roles:
     prompt_ids_of: str | None = None
     trials: int = 1
     first: str | None = None
+    cpu_sequences: int = 24
     needle_lengths: tuple[int, ...] = ()
 
 

@@ -75,7 +75,7 @@ CELLS = [
     (Rendered("npu"), "rendered-npu-precision"),
     (Rendered("npu-tp2", answers=Greedy("npu-tp2")), "rendered-npu-tp2-for-greedy-npu-tp2-precision-c1-r0"),
     (Forced("npu"), "forced-npu-of-corpus"),
-    (Forced("cpu", "npu-tp2", 8, Greedy("npu-tp2")), "forced-cpu-of-npu-tp2-first8"),
+    (Forced("cpu", "npu-tp2", 8, Greedy("npu-tp2")), "forced-cpu-of-npu-tp2-drawn8"),
     (Hidden("npu-tp2"), "hidden-npu-tp2"),
     (Needle("npu-tp2", 0.25, 32768, control=True), "needle-npu-tp2-d025-32k-control"),
     (Needle("npu", 0, 1000), "needle-npu-d000-1000"),

@@ -34,8 +34,8 @@ def _all_on_baseline(roles: Roles) -> Mapping[str, Scenario]:
 def edges(*, npu: Scores, gpu: Scores, cpu: Scores | None = None) -> Estimate:
     """Perplexity ratio and mean KL on every edge there is; the value is the largest KL in nats.
 
-    With a CPU reference all edges are taken on the sequences that the CPU scored (the first eight
-    of the baseline's). Of the two devices of an edge the second is the reference:
+    With a CPU reference all edges are taken on the sequences that the CPU scored (some of
+    the baseline's). Of the two devices of an edge the second is the reference:
     npu-gpu, npu-cpu, gpu-cpu. Details: ``edges`` (name -> ``perplexity_ratio``, ``kl``, ``n``) and
     ``odd_one_out`` (a role, or None).
     """

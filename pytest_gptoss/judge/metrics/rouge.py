@@ -9,19 +9,23 @@ import numpy as np
 
 from pytest_gptoss.judge.against_first import against_first
 from pytest_gptoss.judge.answer_text import PARSER_AT_FAULT, answer_text
-from pytest_gptoss.judge.comparison import SAME_INPUTS, both_answers
+from pytest_gptoss.judge.comparison import SAME_INPUTS, answers_free_and_forced
 from pytest_gptoss.judge.evidence import pair, refuse_sameness
+from pytest_gptoss.judge.forced_choice import FORCED, either, forced_answers, forced_rouge
+from pytest_gptoss.judge.forks import compare, fork_kinds
 from pytest_gptoss.judge.intervals import bootstrap_mean
 from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.model.results import Generation, Measurement
+from pytest_gptoss.model.results import Generation, Measurement, ScoredSequence
 from pytest_gptoss.model.verdicts import Estimate
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
 
 __all__ = ["MAX_EMPTY_SHARE", "WordTokenizer", "rouge_l"]
+
+_MEAN = "mean"
 
 MAX_EMPTY_SHARE = 0.05
 """More pairs of empty texts than this, and the mean says too little about the prompts."""
@@ -44,8 +48,33 @@ class WordTokenizer:
 
 
 @against_first
-@metric("rouge_l", needs=both_answers, depends_on=SAME_INPUTS, baseline=True, statistics=("mean",))
-def rouge_l(*, npu: Measurement[Generation], gpu: Measurement[Generation]) -> Estimate:
+@metric(
+    "rouge_l",
+    needs=answers_free_and_forced,
+    depends_on=SAME_INPUTS,
+    baseline=True,
+    statistics=(_MEAN, FORCED),
+)
+def rouge_l(
+    *,
+    npu: Measurement[Generation],
+    gpu: Measurement[Generation],
+    forced: Measurement[ScoredSequence] | None = None,
+    statistic: str = _MEAN,
+) -> Estimate:
+    """ROUGE-L of both devices' texts, or with the statistic "forced" of their tokens under teacher forcing.
+
+    ``forced`` is the device's scores of the baseline's answers. The other statistic stands beside, as
+    ``either`` tells it. "mean" as ``_free`` gives it, "forced" as ``forced_rouge`` does.
+    """
+    return either(
+        statistic,
+        free=(_MEAN, lambda: _free(npu, gpu)),
+        forced=None if forced is None else lambda: forced_rouge(forced_answers(forced), _f_of_ids),
+    )
+
+
+def _free(npu: Measurement[Generation], gpu: Measurement[Generation]) -> Estimate:
     """Mean ROUGE-L F over prompts of reasoning then content, the GPU's text as reference.
 
     C.-Y. Lin, "ROUGE: a package for automatic evaluation of summaries" (2004), as rouge-score
@@ -53,8 +82,8 @@ def rouge_l(*, npu: Measurement[Generation], gpu: Measurement[Generation]) -> Es
     more than MAX_EMPTY_SHARE of them raises InsufficientData. BCa bootstrap over prompts.
     Texts are those of the token ids where both devices tell them: a parser's fault is not the device's.
 
-    Details: ``prompts`` (id -> F), ``both_empty`` (ids), ``min``, ``median``, and ``note`` where the text of
-    a device is not what its token ids say.
+    Details: ``prompts`` (id -> F), ``both_empty`` (ids), ``min``, ``median``, ``kinds`` of forks, and
+    ``note`` where the text of a device is not what its token ids say.
     """
     pairs = pair(npu, gpu, "prompts")
     texts = {ours.prompt_id: _texts(ours, theirs) for ours, theirs in pairs}
@@ -77,6 +106,7 @@ def rouge_l(*, npu: Measurement[Generation], gpu: Measurement[Generation]) -> Es
         "both_empty": empty,
         "min": float(values.min()),
         "median": float(np.median(values)),
+        "kinds": fork_kinds(compare(ours, theirs) for ours, theirs in pairs),
     }
     if values.min() < 1:
         worst = min(scores, key=lambda key: scores[key])
@@ -119,3 +149,19 @@ def _f(scorer: RougeScorer, *, reference: str, text: str) -> float:
     if reference == text:
         return 1.0
     return float(scorer.score(reference, text)["rougeL"].fmeasure)
+
+
+class _Ids:
+    """Tokenizer for rouge-score: a text of ids with blanks between them."""
+
+    def tokenize(self, text: str) -> list[str]:
+        """Split a text into its ids, in order."""
+        return text.split()
+
+
+def _f_of_ids(reference: tuple[int, ...], chosen: tuple[int, ...]) -> float:
+    """ROUGE-L F of two sequences of token ids."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rougeL"], tokenizer=_Ids())
+    return _f(scorer, reference=" ".join(map(str, reference)), text=" ".join(map(str, chosen)))

@@ -11,6 +11,7 @@ from pytest_gptoss.model.subjects import CORPUS
 from pytest_gptoss.scenarios.context_budget import scored
 from pytest_gptoss.scenarios.job import Job, bind
 from pytest_gptoss.scenarios.kinds.greedy import Greedy
+from pytest_gptoss.scenarios.round_robin import round_robin
 from pytest_gptoss.scenarios.scenario import Scenario
 from pytest_gptoss.scenarios.sequences import Sequences, corpus_sequences, output_sequences
 
@@ -28,7 +29,7 @@ class Forced(Scenario):
 
     ``source`` "corpus" scores the fixed token sequences; a device name scores the greedy
     outputs of that device, each behind its own prompt, the answer's positions only; ``outputs``
-    is then the scenario that generates them.
+    is then the scenario that generates them. ``limit`` scores so many of them, drawn over the prompts' tags.
     """
 
     word = "forced"
@@ -40,14 +41,14 @@ class Forced(Scenario):
 
     @property
     def name(self) -> str:
-        """``cpu-of-gpu-first8``."""
-        head = "" if self.limit is None else f"-first{self.limit}"
+        """``cpu-of-gpu-drawn24``."""
+        head = "" if self.limit is None else f"-drawn{self.limit}"
         return f"{self.device}-of-{self.source}{head}"
 
     @classmethod
     def named(cls, name: str) -> Forced | None:
         """The record that a name tells whole."""
-        found = re.fullmatch(r"(.+?)-of-(.+?)(?:-first(\d+))?", name)
+        found = re.fullmatch(r"(.+?)-of-(.+?)(?:-drawn(\d+))?", name)
         if found is None:
             return None
         device, source, limit = found.groups()
@@ -87,4 +88,10 @@ class Forced(Scenario):
         if self.outputs is None:
             return corpus_sequences(workload.corpus, context=context, longest=most)
         answers = setup.stored(self.outputs).items
+        if self.limit is not None:
+            order = {
+                each.id: at
+                for at, each in enumerate(round_robin(workload.prompt_sets[self.outputs.prompts].prompts))
+            }
+            answers = sorted(answers, key=lambda answer: order.get(answer.prompt_id, len(order)))
         return output_sequences(answers, context=context, longest=most, limit=self.limit)

@@ -1,0 +1,118 @@
+"""What a device would have chosen at each position of the baseline's answers (teacher forcing).
+
+Free-running answers part at the first near tie and say nothing of what follows. Here every position is
+compared behind the same prefix, so that two sound devices whose rounding differs agree almost everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from pytest_gptoss.judge.evidence import sound_items
+from pytest_gptoss.judge.intervals import bootstrap_mean, bootstrap_ratio, wilson
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import Measurement, ScoredSequence
+from pytest_gptoss.model.verdicts import Estimate
+
+__all__ = ["FORCED", "Answer", "either", "forced_answers", "forced_match", "forced_rouge"]
+
+FORCED = "forced"
+"""The statistic's name in profiles and reports."""
+_Ids: TypeAlias = tuple[int, ...]
+Score: TypeAlias = Callable[[_Ids, _Ids], float]
+"""ROUGE-L F of (reference ids, ids)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One of the baseline's answers and, at each of its positions, the device's most likely token."""
+
+    sequence_id: str
+    baseline: _Ids
+    chosen: _Ids
+
+    @property
+    def equal(self) -> int:
+        """Positions at which both are the same token."""
+        return sum(ours == theirs for ours, theirs in zip(self.chosen, self.baseline, strict=True))
+
+
+def forced_answers(scores: Measurement[ScoredSequence]) -> list[Answer]:
+    """Read the device's scores of the baseline's answers; raises InsufficientData where lists are missing."""
+    return [_answer(item, scores.device) for item in sound_items(scores, "sequences")]
+
+
+def _answer(item: ScoredSequence, device: str) -> Answer:
+    baseline = item.token_ids[item.first :]
+    if len(item.top.ids) != len(baseline) or not item.top.ids.size or (item.top.ids[:, 0] < 0).any():
+        raise InsufficientData(
+            f"{device}: {item.sequence_id} lacks the most likely token of some positions: the server must "
+            "allow prompt_logprobs (--max-logprobs)"
+        )
+    return Answer(item.sequence_id, baseline, tuple(item.top.ids[:, 0].tolist()))
+
+
+def forced_match(answers: Sequence[Answer]) -> Estimate:
+    """Share of positions at which the device's most likely token is the baseline's, all prompts pooled.
+
+    n prompts; BCa bootstrap over prompts, or Wilson's interval over the positions where all prompts agree
+    alike.
+    """
+    equal = [each.equal for each in answers]
+    lengths = [len(each.baseline) for each in answers]
+    interval = bootstrap_ratio(equal, lengths) or wilson(sum(equal), sum(lengths))
+    details: dict[str, Json] = {"forced_positions": sum(lengths), "forced_differ": sum(lengths) - sum(equal)}
+    if sum(equal) < sum(lengths):
+        worst = min(answers, key=lambda each: each.equal / len(each.baseline))
+        details["finding"] = (
+            f"{sum(lengths) - sum(equal)} of {sum(lengths)} positions differ under teacher forcing, most in "
+            f"{worst.sequence_id} with {worst.equal} of {len(worst.baseline)} equal"
+        )
+    return Estimate(sum(equal) / sum(lengths), "share", len(answers), interval, details)
+
+
+def forced_rouge(answers: Sequence[Answer], score: Score) -> Estimate:
+    """Mean over prompts of ROUGE-L F over token ids; n prompts, BCa bootstrap over prompts."""
+    values = np.array([score(each.baseline, each.chosen) for each in answers])
+    details: dict[str, Json] = {"forced_min": float(values.min())}
+    if values.min() < 1:
+        worst = answers[int(values.argmin())].sequence_id
+        details["finding"] = (
+            f"{int((values < 1).sum())} of {len(values)} answers differ under teacher forcing, most in "
+            f"{worst} with ROUGE-L {values.min():.3f}"
+        )
+    return Estimate(float(values.mean()), "F", len(values), bootstrap_mean(values), details)
+
+
+def either(
+    statistic: str, *, free: tuple[str, Callable[[], Estimate]], forced: Callable[[], Estimate] | None
+) -> Estimate:
+    """The estimate of ``statistic``, with the figure of the other one beside it.
+
+    ``free`` is its statistic's name and how to compute it; ``forced`` None: there is nothing to compare under
+    teacher forcing. The figure beside stands in the details as ``beside``: its ``statistic``, ``value``,
+    ``n`` and ``interval``, or ``reason`` where there is none. Raises InsufficientData as the chosen one does.
+    """
+    name, compute = free
+    if forced is None:
+        return compute()
+    chosen, other_name, other = (forced, name, compute) if statistic == FORCED else (compute, FORCED, forced)
+    estimate = chosen()
+    try:
+        beside = other()
+    except InsufficientData as error:
+        told: dict[str, Json] = {"statistic": other_name, "value": None, "reason": str(error)}
+        return replace(estimate, details={**estimate.details, "beside": told})
+    told = {
+        "statistic": other_name,
+        "value": beside.value,
+        "n": beside.n,
+        "interval": None if beside.interval is None else list(beside.interval),
+    }
+    without_finding = {key: each for key, each in beside.details.items() if key != "finding"}
+    return replace(estimate, details={**without_finding, **estimate.details, "beside": told})
