@@ -147,6 +147,14 @@ _JUDGING = (
     ),
     Option("--gptoss-thresholds", "changes to the table", "FILE.toml", FILE, _FREE),
     Option(
+        "--gptoss-compare",
+        "answers compared as the guide says, free (default), or under teacher forcing, forced",
+        "KIND",
+        choice(("free", "forced")),
+        _FREE,
+        default="free",
+    ),
+    Option(
         "--gptoss-waive",
         "do not judge this threshold, and say why",
         "ID=REASON",
@@ -176,6 +184,15 @@ _INPUTS = (
         "FILE",
         FILE,
         OnReplay.SAME,
+    ),
+    Option(
+        "--gptoss-cpu-sequences",
+        "baseline answers that the CPU reference scores, drawn over the prompts' tags (default 24)",
+        "N",
+        whole_number(2),
+        OnReplay.STORED,
+        default=24,
+        needs=_A_CPU,
     ),
 )
 

@@ -21,8 +21,18 @@ from pytest_gptoss.model.inputs import LoadTask, NeedleTask
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.language import Language
 
-__all__ = ["DEFAULT_PROFILE", "DeviceSettings", "Info", "Inputs", "NeedleGrid", "Settings", "settings_from"]
+__all__ = [
+    "DEFAULT_PROFILE",
+    "Compare",
+    "DeviceSettings",
+    "Info",
+    "Inputs",
+    "NeedleGrid",
+    "Settings",
+    "settings_from",
+]
 
+Compare: TypeAlias = Literal["free", "forced"]
 Inputs: TypeAlias = Literal["chat", "token-ids"]
 NeedleGrid: TypeAlias = Literal["document", "full"]
 
@@ -46,7 +56,9 @@ class Settings:
     profile: str | None = None
     thresholds: Path | None = None
     waivers: Mapping[str, str] | None = None
+    compare: Compare = "free"
     inputs: Inputs = "chat"
+    cpu_sequences: int = OPTION["cpu_sequences"].default
     prompts: Path | None = None
     needle: NeedleTask = field(default_factory=NeedleTask)
     needle_grid: NeedleGrid = "document"
@@ -95,7 +107,9 @@ def settings_from(options: CheckedOptions, *, recorded: Mapping[str, str | None]
         profile=value("profile") or ("embedded" if value("embedded") else None),
         thresholds=value("thresholds"),
         waivers=dict(value("waive")),
+        compare=value("compare"),
         inputs=value("inputs"),
+        cpu_sequences=value("cpu_sequences"),
         prompts=value("prompts"),
         needle=needle_from(options),
         needle_grid=value("needle_grid"),

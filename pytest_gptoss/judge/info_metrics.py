@@ -11,7 +11,8 @@ from pytest_gptoss.model.verdicts import Threshold
 __all__ = ["info_names"]
 
 _PRINTED = (
-    "noise_npu", "noise_gpu", "effort", "edges", "needle_first_token", "needle_edge", "position_drift",
+    "noise_npu", "noise_gpu", "effort", "edges", "hidden_error_ratio",
+    "needle_first_token", "needle_edge", "position_drift",
 )  # fmt: skip
 """The order of reports; what is not here comes last, as the table has it."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import operator
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TypeAlias
 
+from pytest_gptoss.judge.beside import beside_words, forced_would_pass, with_beside
+from pytest_gptoss.judge.figures import LONGEST_NUMBER, exact, fixed, holds, number, percent
 from pytest_gptoss.judge.intervals import Interval
+from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.printable import printable
 from pytest_gptoss.model.subjects import Device
 from pytest_gptoss.model.verdicts import BY_HOOK, Comparison, Estimate, Threshold, Verdict
@@ -29,27 +30,11 @@ __all__ = [
     "waived",
 ]
 
-_COMPARE: Mapping[Comparison, Callable[[float, float], bool]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    ">": operator.gt,
-    "<": operator.lt,
-    "=": operator.eq,
-}
-
 PLAIN_UNITS = ("share", "F", "cosine")
 """Units that a reader needs no word for; 1 is the most there is in them."""
 
 MOST_HEADROOM = 1e9
-LONGEST_NUMBER = 24
-"""Characters of the longest text that ``number`` and ``exact`` give: a float's own, sign and all."""
-
 Devices: TypeAlias = Mapping[str, Device]
-
-
-def holds(value: float, comparison: Comparison, limit: float) -> bool:
-    """Whether a value meets a limit; "=" is exact."""
-    return _COMPARE[comparison](value, limit)
 
 
 def headroom(value: float, comparison: Comparison, limit: float, unit: str) -> float:
@@ -84,6 +69,7 @@ def judge(threshold: Threshold, npu: str, estimate: Estimate) -> Verdict:
     if unsound is not None:
         return invalid(threshold, npu, unsound)
     passed = holds(estimate.value, threshold.comparison, threshold.limit)
+    details = with_beside(threshold, estimate.details)
     return Verdict(
         npu,
         threshold,
@@ -92,9 +78,15 @@ def judge(threshold: Threshold, npu: str, estimate: Estimate) -> Verdict:
         n=int(estimate.n),
         interval=None if estimate.interval is None else _builtin(estimate.interval),
         proven=None if estimate.interval is None else _proven(estimate.interval, threshold),
-        reason="" if passed else printable(str(estimate.details.get("finding", ""))),
-        details=estimate.details,
+        reason="" if passed else printable(_finding(threshold, details)),
+        details=details,
     )
+
+
+def _finding(threshold: Threshold, details: Mapping[str, Json]) -> str:
+    found = str(details.get("finding", ""))
+    hint = forced_would_pass(threshold, details)
+    return found if hint is None else f"{found}; {hint}"
 
 
 def invalid(threshold: Threshold, npu: str, reason: str) -> Verdict:
@@ -128,60 +120,13 @@ def line(verdict: Verdict, devices: Devices | None = None) -> str:
         parts.append(_between(verdict.interval, threshold.limit))
     if verdict.status == "PASS" and verdict.proven is False:
         parts.append("not proven at 95%")
+    beside = verdict.details.get("beside")
+    if isinstance(beside, Mapping):
+        parts.append(beside_words(beside))
     parts.extend(_played(devices))
     if verdict.reason:
         parts.append(verdict.reason)
     return printable(f"{head} " + "; ".join(parts))
-
-
-def number(value: float, *, apart_from: float | None = None) -> str:
-    """Write a figure in four significant digits, or in as many as it takes to tell it from another.
-
-    So 0.94999 against a limit of 0.95 never reads "0.95". At most LONGEST_NUMBER characters.
-    """
-    value = _held(value)
-    apart_from = None if apart_from is None else _held(apart_from)
-    for digits in range(4, 17):
-        text = _digits(value, digits)
-        if apart_from is None or value == apart_from or text != _digits(apart_from, digits):
-            return text
-    return repr(value)
-
-
-def exact(value: float) -> str:
-    """Write a limit with all its digits: rounded it would be another one.
-
-    At most LONGEST_NUMBER characters.
-    """
-    value = _held(value)
-    return _whole(value) or repr(value)
-
-
-def fixed(value: float, digits: int) -> str:
-    """Write a figure with so many digits behind the point, at most 6; as ``number`` does where it is huge."""
-    return f"{value:.{digits}f}" if abs(value) < 1e9 else number(value)
-
-
-def percent(share: float) -> str:
-    """Write a share in whole percent; as ``number`` does where it is huge."""
-    return f"{share:.0%}" if abs(share) < 1e7 else f"{number(share * 100)}%"
-
-
-def _held(value: float) -> float:
-    """A whole number of any size as a float, the largest there is where none holds it."""
-    try:
-        return float(value)
-    except OverflowError:
-        return sys.float_info.max if value > 0 else -sys.float_info.max
-
-
-def _digits(value: float, digits: int) -> str:
-    return _whole(value) or f"{value:.{digits}g}"
-
-
-def _whole(value: float) -> str | None:
-    """A whole number in full: 20480 tokens is not 2.048e+04."""
-    return str(int(value)) if abs(value) < 1e9 and float(value).is_integer() else None
 
 
 def _unsound(threshold: Threshold, estimate: Estimate) -> str | None:
@@ -213,6 +158,8 @@ def _required(threshold: Threshold) -> str:
     notes = []
     if threshold.source == "ours":
         notes.append("our limit")
+    elif threshold.limit == threshold.forced_limit and threshold.statistic_from is not None:
+        notes.append("our limit, provisional")
     by = " by a hook" if threshold.source == BY_HOOK else ""
     if threshold.changed_from is not None:
         notes.append(f"changed from {exact(threshold.changed_from)}{by}")

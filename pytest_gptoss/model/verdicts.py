@@ -55,6 +55,7 @@ class Estimate:
 class Threshold:
     """One row of a profile: what is judged, against what, and where that stands written.
 
+    ``forced_limit`` is the limit of the statistic "forced", for rows that have one (``--gptoss-compare``).
     ``changed_from`` and ``statistic_from`` are the limit and the statistic that a user has replaced.
     """
 
@@ -67,6 +68,7 @@ class Threshold:
     unit: str
     tier: Tier
     source: str
+    forced_limit: float | None = None
     changed_from: float | None = None
     statistic_from: str | None = None
 

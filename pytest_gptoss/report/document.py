@@ -15,6 +15,7 @@ from pytest_gptoss.model.finite import finite
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.subjects import Device
 from pytest_gptoss.model.verdicts import Threshold, Verdict
+from pytest_gptoss.report.equivalence import equivalence
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -153,7 +154,12 @@ def acceptance_document(
     return {
         "schema_version": SCHEMA_VERSION,
         "state": state,
-        "run": {**run, "verdict": headline(state, rows, selected, not_judged, one), "selected": selected},
+        "run": {
+            **run,
+            "verdict": headline(state, rows, selected, not_judged, one),
+            "equivalence": equivalence(rows),
+            "selected": selected,
+        },
         "devices": list(devices),
         "verdicts": rows,
         "not_judged": list(not_judged),

@@ -18,6 +18,7 @@ from pytest_gptoss.report.tables.configurations import (
     configuration_table,
     server_fact_table,
 )
+from pytest_gptoss.report.tables.error_parts import error_parts_table
 from pytest_gptoss.report.tables.features import feature_table
 from pytest_gptoss.report.tables.forks import fork_table
 from pytest_gptoss.report.tables.load import instrument_table, load_tables
@@ -74,6 +75,7 @@ class Part:
 
 PARTS = (
     Part("precision", _each_device(precision_table, fork_table)),
+    Part("precision", _each_device(error_parts_table)),
     Part("precision", _one(edge_table), only="page"),
     Part("thresholds", remarks=limit_notes),
     Part("needle", _each_device(needle_table), needle_task),

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_gptoss.judge.beside import beside_words
 from pytest_gptoss.judge.verdicts import exact, fixed, number
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.load_names import GUIDE_FIGURES
 from pytest_gptoss.model.printable import printable, shortened
+from pytest_gptoss.report.equivalence import equivalence_line
 from pytest_gptoss.report.headline import blocked_by, partial, tone, verdict_words
 from pytest_gptoss.report.instrument import uncalibrated
 from pytest_gptoss.report.tables.changed import changes
@@ -50,6 +52,9 @@ def table(document: Mapping[str, Json]) -> Iterator[Line]:
     """The report document as lines for a terminal."""
     translate = Wording("en")
     yield from _wrapped(verdict_words(document, translate), "", _TONES[tone(document)], bold=True)
+    evidence = equivalence_line(document, translate)
+    if evidence is not None:
+        yield from _wrapped(evidence, "  ")
     part = partial(document, translate)
     if part is not None:
         yield from _wrapped(part, "  ", "yellow")
@@ -149,7 +154,9 @@ def _row(row: Mapping[str, Json]) -> str:
     interval = "..".join(_short(end, row["limit"]) for end in row["ci"] or ())
     if row.get("statistic_from") is not None:
         interval = f"{interval} ({row['statistic']})".strip()
-    return f"{word:8}{row['threshold_id']:27}{value:>10} {limit:10}{n:>5} {interval}".rstrip()
+    beside = row["details"].get("beside")
+    other = f"; {beside_words(beside)}" if beside else ""
+    return f"{word:8}{row['threshold_id']:27}{value:>10} {limit:10}{n:>5} {interval}".rstrip() + other
 
 
 def _unproven(row: Mapping[str, Json]) -> bool:

@@ -401,6 +401,7 @@ class AcceptanceRun:
             cpu="cpu" if "cpu" in present else None,
             prompt_ids_of="gpu" if self.settings.inputs == "token-ids" and "gpu" in present else None,
             trials=self.settings.load.trials,
+            cpu_sequences=self.settings.cpu_sequences,
             first=None if first == npu else first,
             needle_lengths=self.plan.needle_lengths,
         )

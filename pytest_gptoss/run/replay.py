@@ -34,6 +34,7 @@ def run_facts(settings: Settings, profile: str, workload: Mapping[str, Json]) ->
             for each in settings.devices
         ],
         "inputs": settings.inputs,
+        "cpu_sequences": settings.cpu_sequences,
         "needle": dataclasses.asdict(settings.needle),
         "needle_grid": settings.needle_grid,
         "load": dataclasses.asdict(settings.load),
@@ -57,6 +58,7 @@ class _RunFacts:
     format: Literal[2]
     devices: tuple[_StoredDevice, ...]
     inputs: Inputs
+    cpu_sequences: int
     needle: NeedleTask
     needle_grid: NeedleGrid
     load: LoadTask
@@ -86,6 +88,7 @@ def replayed(settings: Settings) -> Settings:
         settings,
         devices=tuple(DeviceSettings(each.role, each.name, each.url, each.label) for each in facts.devices),
         inputs=facts.inputs,
+        cpu_sequences=facts.cpu_sequences,
         needle=facts.needle,
         needle_grid=facts.needle_grid,
         load=facts.load,
@@ -131,6 +134,7 @@ def _refuse_unsound(facts: _RunFacts) -> None:
     load, needle = facts.load, facts.needle
     levels = load.concurrency or (1,)
     counts = {
+        "cpu_sequences": (2, facts.cpu_sequences, MOST),
         "needle.trials": (1, needle.trials, 10_000),
         "needle.seed": (0, needle.seed, 10**18),
         "needle.max_context_len": (1, needle.max_context_len, MOST),

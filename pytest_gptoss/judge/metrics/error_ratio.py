@@ -70,6 +70,7 @@ class _Errors:
     depends_on=SAME_INPUTS,
     baseline=True,
     statistics=("ratio of means",),
+    info=("hidden_error_ratio",),
     context=("stated",),
 )
 def error_ratio(

@@ -23,6 +23,7 @@ from pytest_gptoss.report.charts import (
     precision_charts,
 )
 from pytest_gptoss.report.diagnosis import Finding, advice, diagnosis
+from pytest_gptoss.report.equivalence import equivalence_line
 from pytest_gptoss.report.format import Format
 from pytest_gptoss.report.headline import (
     attention,
@@ -152,6 +153,7 @@ def _head(document: Document, translate: Wording) -> dict[str, Any]:
         "verdict": verdict_words(document, translate),
         "tone": tone(document),
         "tallies": tallies(document, translate),
+        "equivalence": equivalence_line(document, translate),
         "partial": partial(document, translate),
         "judged": bool(document["verdicts"]),
         "state": document["state"],

@@ -9,6 +9,7 @@ from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.language import Language
 from pytest_gptoss.model.printable import printable, shortened
 from pytest_gptoss.report.diagnosis import diagnosis
+from pytest_gptoss.report.equivalence import equivalence_line
 from pytest_gptoss.report.format import Format
 from pytest_gptoss.report.headline import (
     attention,
@@ -59,6 +60,9 @@ def markdown(document: Document, language: Language = "en") -> str:
 def _head(document: Document, translate: Wording) -> Iterator[str]:
     yield f"# {translate('title')}"
     yield f"**{MARKS[tone(document)]} {_text(verdict_words(document, translate))}**"
+    evidence = equivalence_line(document, translate)
+    if evidence is not None:
+        yield _text(evidence)
     if document["state"] != "running":
         yield _text(counts(document, translate))
     whole = partial(document, translate)

@@ -23,13 +23,33 @@ def verdict_cell(row: Row | None, translate: Wording) -> Cell:
 
 
 def value(row: Row, translate: Wording) -> str:
-    """A verdict's figure, in as many digits as tell it from its limit."""
-    return translate.figure(row["value"], row["unit"], apart_from=row["limit"])
+    """A verdict's figure, in as many digits as tell it from its limit; where it has another one, that too."""
+    own = translate.figure(row["value"], row["unit"], apart_from=row["limit"])
+    other = _beside(row, translate)
+    return own if other is None else f"{own} ({other})"
+
+
+def _beside(row: Row, translate: Wording) -> str | None:
+    """The row's other statistic; None for a row that has one alone."""
+    beside = row["details"].get("beside")
+    if not isinstance(beside, Mapping):
+        return None
+    statistic = translate.word("statistic", beside["statistic"])
+    if beside["value"] is None:
+        return translate("beside.unknown", statistic=statistic, reason=beside["reason"])
+    figure = translate.figure(beside["value"], apart_from=beside.get("limit"))
+    if beside.get("limit") is None:
+        return translate("beside", statistic=statistic, value=figure)
+    return translate(
+        "beside.limit", statistic=statistic, value=figure, limit=translate.limit(beside["limit"])
+    )
 
 
 def limit(row: Row, translate: Wording) -> str:
     """A limit with its comparison, and what a reader must know about it."""
     notes = [translate("source.ours")] if row["source"] == "ours" and row["tier"] == "contract" else []
+    if row["statistic"] == "forced" and row.get("statistic_from") is not None:
+        notes.append(translate("source.provisional"))
     if row["changed_from"] is not None:
         notes.append(translate("changed", limit=translate.limit(row["changed_from"])))
     statistic = translate.word("statistic", row["statistic"])

@@ -87,11 +87,9 @@ class Forced(Scenario):
         most = workload.max_scored_tokens
         if self.outputs is None:
             return corpus_sequences(workload.corpus, context=context, longest=most)
-        answers = setup.stored(self.outputs).items
+        answers = list(setup.stored(self.outputs).items)
         if self.limit is not None:
-            order = {
-                each.id: at
-                for at, each in enumerate(round_robin(workload.prompt_sets[self.outputs.prompts].prompts))
-            }
-            answers = sorted(answers, key=lambda answer: order.get(answer.prompt_id, len(order)))
+            drawn = round_robin(workload.prompt_sets[self.outputs.prompts].prompts)
+            order = {each.id: at for at, each in enumerate(drawn)}
+            answers.sort(key=lambda answer: order.get(answer.prompt_id, len(order)))
         return output_sequences(answers, context=context, longest=most, limit=self.limit)

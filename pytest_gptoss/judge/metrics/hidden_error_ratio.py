@@ -1,0 +1,45 @@
+"""Hidden states against the FP32 reference: the device's distance from it, over the baseline's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pytest_gptoss.judge.evidence import cut_to
+from pytest_gptoss.judge.metric import metric
+from pytest_gptoss.judge.metrics.hidden import hidden_cosine
+from pytest_gptoss.judge.roles import Roles, cpu_of, gpu_of
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.results import HiddenStates, Measurement
+from pytest_gptoss.model.verdicts import Estimate
+from pytest_gptoss.scenarios.kinds import Hidden, Scenario
+
+__all__ = ["hidden_error_ratio"]
+
+States = Measurement[HiddenStates]
+
+
+def _all_three(roles: Roles) -> Mapping[str, Scenario]:
+    return {"npu": Hidden(roles.npu), "gpu": Hidden(gpu_of(roles)), "cpu": Hidden(cpu_of(roles))}
+
+
+@metric("hidden_error_ratio", needs=_all_three, baseline=True)
+def hidden_error_ratio(*, npu: States, gpu: States, cpu: States) -> Estimate:
+    """Relative L2 distance from the reference's hidden states, the device's over the baseline's.
+
+    Printed beside the error ratio and never judged. Raises InsufficientData where a device has no hidden
+    states, and for a baseline whose states are the reference's own.
+    """
+    distances = {}
+    for role, states in (("npu", npu), ("gpu", gpu)):
+        found = hidden_cosine(npu=cut_to(states, cpu), gpu=cpu).details["relative_l2"]
+        if found is None:
+            raise InsufficientData(f"{states.device}: its hidden states have no finite values")
+        distances[role] = float(found)
+    if not distances["gpu"]:
+        raise InsufficientData(f"{gpu.device}: its hidden states are those of the reference, bit for bit")
+    ratio = distances["npu"] / distances["gpu"]
+    finding = (
+        f"hidden states: relative L2 distance from the FP32 reference {distances['npu']:.3g} on "
+        f"{npu.device}, {distances['gpu']:.3g} on {gpu.device}, ratio {ratio:.3g}"
+    )
+    return Estimate(ratio, "times", len(cpu.items), details={"relative_l2": distances, "finding": finding})
