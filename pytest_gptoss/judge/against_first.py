@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import wraps
 from typing import Any, TypeVar
 
 from pytest_gptoss.judge.conditions import FIRST
@@ -40,7 +39,6 @@ def _compared(metric: Metric) -> Metric:
         compared = metric.needs(replace(roles, gpu=first_of(roles)))
         return {name: scenario for name, scenario in compared.items() if name != FORCED}
 
-    @wraps(metric.compute)
     def compute(**measured: Measurement[Any]) -> Estimate:
         estimate = metric.compute(**measured)
         return replace(estimate, unit=estimate.unit.replace("GPU", "first"))

@@ -12,7 +12,7 @@ __all__ = ["round_robin"]
 def round_robin(prompts: Iterable[Prompt]) -> tuple[Prompt, ...]:
     """All prompts, ordered so that any first part of them has each tag about equally often.
 
-    The tags take turns, in the order of their first use; each takes its next prompt that no other has taken.
+    The tags take turns, the most frequent first; each takes its next prompt that no other has taken.
     Prompts without a tag take turns as one more.
     """
     waiting: dict[str, list[Prompt]] = {}
@@ -20,8 +20,9 @@ def round_robin(prompts: Iterable[Prompt]) -> tuple[Prompt, ...]:
         for tag in prompt.tags or ("",):
             waiting.setdefault(tag, []).append(prompt)
     taken: dict[str, Prompt] = {}
+    turns = sorted(waiting, key=lambda tag: -len(waiting[tag]))
     while waiting:
-        for tag in list(waiting):
+        for tag in [each for each in turns if each in waiting]:
             left = [each for each in waiting[tag] if each.id not in taken]
             if left:
                 taken[left[0].id] = left[0]

@@ -21,6 +21,7 @@ def test_refusals_name_the_option(settings_of, given, message):
     ("given", "message"),
     [
         ({"inputs": "token-ids"}, "--gptoss-inputs is 'token-ids': no baseline whose prompt ids"),
+        ({"cpu_sequences": "8"}, "--gptoss-cpu-sequences: there is no cpu in this run"),
     ],
 )
 def test_an_option_about_a_device_that_is_not_there_is_refused(settings_of, given, message):
@@ -34,3 +35,11 @@ def test_ids_are_sent_where_there_is_a_baseline(settings_of, tmp_path):
     given = settings_of(npu_url="http://n", gpu_url="http://g", inputs="token-ids", prompts="mine.json")
     assert (given.inputs, given.prompts) == ("token-ids", tmp_path / "mine.json")
     assert settings_of(npu_url="http://n").inputs == "chat"
+
+
+def test_the_cpu_scores_as_many_answers_as_told(settings_of):
+    devices = {"npu_url": "http://n", "gpu_url": "http://g", "cpu_url": "http://c"}
+    assert settings_of(**devices).cpu_sequences == 24
+    assert settings_of(**devices, cpu_sequences="60").cpu_sequences == 60
+    with pytest.raises(UsageError, match="--gptoss-cpu-sequences is '1'"):
+        settings_of(**devices, cpu_sequences="1")

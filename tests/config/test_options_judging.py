@@ -29,3 +29,10 @@ def test_the_profile_is_chosen_where_the_table_is_made_unless_given(settings_of,
 def test_a_waiver_keeps_its_reason(settings_of):
     waived = settings_of(npu_url="http://n", waive=["precision.kl = seen = known", "precision.mae=y"])
     assert waived.waivers == {"precision.kl": "seen = known", "precision.mae": "y"}
+
+
+def test_answers_are_compared_as_the_guide_says_unless_told(settings_of):
+    assert settings_of(npu_url="http://n").compare == "free"
+    assert settings_of(npu_url="http://n", compare="forced").compare == "forced"
+    with pytest.raises(UsageError, match="--gptoss-compare is 'both': it takes free or forced"):
+        settings_of(npu_url="http://n", compare="both")

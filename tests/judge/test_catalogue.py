@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import pytest_gptoss.judge
-from pytest_gptoss.judge.comparison import CPU_SEQUENCES
 from pytest_gptoss.judge.conditions import CPU, FIRST, GPU, GPU_CHAT, PEER
 from pytest_gptoss.judge.gates import gates
 from pytest_gptoss.judge.registry import declared_names, metric_named
@@ -151,7 +150,11 @@ def test_rows_against_the_gpu_depend_on_the_baseline():
 
 def test_scenarios_of_the_contract():
     answers, baseline = Greedy("tp8"), Greedy("gpu")
-    assert metric_named("token_match_rate").needs(ROLES) == {"npu": answers, "gpu": baseline}
+    assert metric_named("token_match_rate").needs(ROLES) == {
+        "npu": answers,
+        "gpu": baseline,
+        "forced": Forced("tp8", source="gpu", outputs=baseline),
+    }
     assert metric_named("rouge_l").needs(ROLES) == metric_named("token_match_rate").needs(ROLES)
     assert metric_named("inputs_identical").needs(ROLES) == {
         "npu": Rendered("tp8", answers=answers),
@@ -208,7 +211,7 @@ def test_a_metric_is_built_once():
 def test_the_cpu_scores_few_sequences_and_the_gpu_none_twice():
     needs = metric_named("baseline_kl").needs(ROLES)
     assert needs["gpu"] == metric_named("kl").needs(ROLES)["gpu"]
-    assert (needs["cpu"].device, needs["cpu"].source, needs["cpu"].limit) == ("cpu", "gpu", CPU_SEQUENCES)
+    assert (needs["cpu"].device, needs["cpu"].source, needs["cpu"].limit) == ("cpu", "gpu", 24)
     assert metric_named("edges").needs(ROLES)["cpu"] == needs["cpu"]
     assert "cpu" not in metric_named("edges").needs(Roles("npu", "gpu"))
 

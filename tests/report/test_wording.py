@@ -23,7 +23,7 @@ SOURCES = "\n".join(
 SAID = set(re.findall(r"""\btranslate\(\s*['"]([\w. *-]+)['"]\s*[,)]""", SOURCES))
 COMPOSED = {
     "head", "section", "status", "kind", "tier", "why", "outcome", "unit", "name", "run", "state", "role",
-    "chart", "axis", "fact", "feature", "nothing",
+    "chart", "axis", "fact", "feature", "nothing", "equivalence", "error_part",
 }  # fmt: skip
 """Groups whose keys are put together where they are used."""
 
@@ -67,7 +67,7 @@ def test_no_key_is_dead():
 _RECORDED = {
     "not selected", "not reached", "near tie", "real", "length", "unknown", "hit", "miss", "truncated",
     "rejected", "out_of_memory", "cut", "timeout", "running", "finished", "interrupted", "contract",
-    "assurance", "info",
+    "assurance", "info", "positions up to 128", "positions beyond 128", "common tokens", "rare tokens",
 }  # fmt: skip
 """Words of the document itself, which the renderers pass on."""
 

@@ -174,8 +174,8 @@ def _where(sequences: Sequence[_Errors], tested: FloatArray, baseline: FloatArra
     tokens = [token for each in sequences for token in each.tokens]
     common = np.isin(tokens, list(_common(tokens)))
     groups: dict[str, BoolArray] = {
-        f"positions up to {WINDOW}": positions < WINDOW,
-        f"positions beyond {WINDOW}": positions >= WINDOW,
+        "positions up to 128": positions < WINDOW,
+        "positions beyond 128": positions >= WINDOW,
         "common tokens": common,
         "rare tokens": ~common,
     }

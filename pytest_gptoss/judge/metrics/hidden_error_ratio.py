@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pytest_gptoss.judge.conditions import CPU
 from pytest_gptoss.judge.evidence import cut_to
 from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.metrics.hidden import hidden_cosine
@@ -22,7 +23,7 @@ def _all_three(roles: Roles) -> Mapping[str, Scenario]:
     return {"npu": Hidden(roles.npu), "gpu": Hidden(gpu_of(roles)), "cpu": Hidden(cpu_of(roles))}
 
 
-@metric("hidden_error_ratio", needs=_all_three, baseline=True)
+@metric("hidden_error_ratio", needs=_all_three, condition=CPU, baseline=True)
 def hidden_error_ratio(*, npu: States, gpu: States, cpu: States) -> Estimate:
     """Relative L2 distance from the reference's hidden states, the device's over the baseline's.
 

@@ -19,10 +19,9 @@ def error_parts_table(document: Mapping[str, Json], npu: str, translate: Wording
     details = {} if row is None or row["value"] is None else row["details"]
     parts: list[tuple[str, int | None, float | None]] = []
     if "where" in details:
-        positions = details["positions"]
         parts = [
-            ("rmse", positions, details["rmse_ratio"]),
-            ("largest", positions, details["largest_ratio"]),
+            ("rmse", None, details.get("rmse_ratio")),
+            ("largest", None, details.get("largest_ratio")),
             *((each["part"], each["positions"], each["ratio"]) for each in details["where"]),
         ]
     rows = [

@@ -31,7 +31,7 @@ def value(row: Row, translate: Wording) -> str:
 
 def _beside(row: Row, translate: Wording) -> str | None:
     """The row's other statistic; None for a row that has one alone."""
-    beside = row["details"].get("beside")
+    beside = row.get("details", {}).get("beside")  # a cell of the configurations has no details
     if not isinstance(beside, Mapping):
         return None
     statistic = translate.word("statistic", beside["statistic"])
