@@ -1,5 +1,6 @@
 """Agreement under teacher forcing: the second statistic of token match and ROUGE-L."""
 
+import numpy as np
 import pytest
 from made import answer, failure, measurement, scored, top
 
@@ -19,7 +20,7 @@ MATCH = Threshold(
 
 
 def forced(chosen, *, answers=None):
-    """The device's scores of the baseline's answers (first token at position 3): ``chosen`` ids by sequence."""
+    """The device's scores of the baseline's answers, with ``chosen`` ids as its most likely ones."""
     items = []
     for name, ids in chosen.items():
         own = (answers or {}).get(name) or tuple(ids)
@@ -83,10 +84,13 @@ def test_what_could_not_be_scored_leaves_the_free_figure_as_it_is():
 def forked(npu_step, gpu_step):
     """Two of three answers fork at their second token; the lists there are those given."""
     first = {1: -0.1, 2: -3.0}
-    npu = [answer(n, (1, 7), logprobs=[-0.1, npu_step[7]], top=top(first, npu_step)) for n in ("a", "b")]
-    gpu = [answer(n, (1, 8), logprobs=[-0.1, gpu_step[8]], top=top(first, gpu_step)) for n in ("a", "b")]
     same = answer("c", (5, 6))
-    return sides([*npu, same], [*gpu, same])
+
+    def side(token, step):
+        told = {"logprobs": np.array([-0.1, step[token]]), "top": top(first, step)}
+        return [*(answer(name, (1, token), **told) for name in ("a", "b")), same]
+
+    return sides(side(7, npu_step), side(8, gpu_step))
 
 
 def verdict_of(measured, chosen, threshold=MATCH):
