@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_gptoss.judge.roles import Roles
 
-__all__ = ["CPU", "FIRST", "GPU", "GPU_CHAT", "PEER", "Condition"]
+__all__ = ["CPU", "FIRST", "GPU", "GPU_CHAT", "PEER", "Condition", "condition_names"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,11 @@ class Condition:
     name: str
     absent: Callable[[Roles], str | None]
     others: Callable[[Roles], tuple[str | None, ...]] = lambda _: ()
+
+
+def condition_names() -> tuple[str, ...]:
+    """What the conditions of this module are imported by, in the order of the alphabet."""
+    return tuple(sorted(name for name, each in globals().items() if isinstance(each, Condition)))
 
 
 def _no_cpu(roles: Roles) -> str | None:

@@ -13,7 +13,7 @@ from pytest_gptoss.diagnosis.signatures import (
     read_symptoms,
 )
 from pytest_gptoss.judge.metrics.capability import PARSER_FLAGS
-from pytest_gptoss.judge.registry import metric_named
+from pytest_gptoss.judge.registry import metric_named, shipped_metric
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
 from pytest_gptoss.model.errors import UsageError
@@ -111,6 +111,7 @@ ROWS = {
     row.id: metric_named(row.metric)
     for name in profile_names()
     for row in load_profile(name).thresholds.values()
+    if shipped_metric(row.metric)
 }
 ALL_ROLES = Roles(npu="tp8", gpu="gpu", cpu="cpu", first="tp1")
 BREAKDOWNS = (
