@@ -76,3 +76,10 @@ def test_documents_name_no_option_that_is_not_built():
     for path in DOCS.rglob("*.md"):
         named = set(FLAG.findall(path.read_text("utf-8")))
         assert named <= built, path.name
+
+
+def test_the_chinese_steps_use_what_the_english_ones_use():
+    english, chinese = ((DOCS / place / "ascend.md").read_text("utf-8") for place in (".", "zh"))
+    used = set(re.findall(r"--[a-z][a-z-]+[a-z]", chinese))
+    assert len(used) > 30
+    assert used <= set(re.findall(r"--[a-z][a-z-]+[a-z]", english))
