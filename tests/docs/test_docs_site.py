@@ -1,5 +1,6 @@
 """The site builds without a warning and needs nothing from elsewhere."""
 
+import json
 import re
 import subprocess
 import sys
@@ -38,3 +39,9 @@ def test_public_names_are_documented(site):
     text = (site / "api.html").read_text("utf-8")
     for name in ("metric", "Metric", "Roles", "Measurement", "Greedy", "Needle", "Estimate", "Threshold"):
         assert re.search(rf'id="pytest_gptoss\.[\w.]*\.{name}"', text), name
+
+
+def test_the_search_finds_the_heading_of_a_message(site):
+    entries = json.loads((site / "search" / "search_index.json").read_text("utf-8"))["docs"]
+    found = [each["location"] for each in entries if "token events came buffered" in each["text"]]
+    assert "troubleshooting.html#buffered" in found
