@@ -1,8 +1,8 @@
 """Metrics by name, each imported and built when it is first asked for.
 
-``metric_named("kl")`` finds what ``judge.metric`` has declared in the modules of ``judge.metrics``; those
-whose name begins the metric's come first, so that most names import one module. A name that is none of ours
-is looked for among the metrics of other installed packages.
+``metric_named("kl")`` finds what ``judge.metric`` has declared in the modules of ``judge.metrics``; the one
+whose name is the longest beginning of the metric's comes first, so that most names import one module. A name
+that is none of ours is looked for among the metrics of other installed packages.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def declared_names() -> Iterator[str]:
 
 def _modules(name: str) -> list[str]:
     found = [each.name for each in iter_modules(metrics.__path__)]
-    return sorted(found, key=lambda module: not name.startswith(module))
+    return sorted(found, key=lambda module: len(module) if name.startswith(module) else 0, reverse=True)
 
 
 @cache

@@ -256,13 +256,21 @@ def _printed_by(code):
     return done.stdout.strip()
 
 
-def test_a_metric_named_as_its_module_imports_no_other():
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("needle_recall.d025-32k", "needle"),
+        ("tools_auto", "tools"),
+        ("preflight_distinct", "preflight_distinct"),
+    ],
+)
+def test_a_metric_named_as_its_module_imports_no_other(name, module):
     code = (
         "import sys\nfrom pytest_gptoss.judge.registry import metric_named\n"
-        "metric_named('needle_recall.d025-32k')\n"
+        f"metric_named({name!r})\n"
         "print([name for name in sys.modules if name.startswith('pytest_gptoss.judge.metrics.')])"
     )
-    assert _printed_by(code) == "['pytest_gptoss.judge.metrics.needle']"
+    assert _printed_by(code) == f"['pytest_gptoss.judge.metrics.{module}']"
 
 
 def test_importing_the_whole_judge_loads_nothing_heavy():

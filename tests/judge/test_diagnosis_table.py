@@ -12,10 +12,10 @@ from pytest_gptoss.diagnosis.signatures import (
     read_log,
     read_symptoms,
 )
-from pytest_gptoss.judge.metrics.capability import PARSER_FLAGS
 from pytest_gptoss.judge.registry import metric_named
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
+from pytest_gptoss.judge.tool_parser import PARSER_FLAGS
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.scenarios.kinds import Preflight
 
