@@ -7,7 +7,7 @@ that is none of ours is looked for among the metrics of other installed packages
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -16,7 +16,7 @@ from pytest_gptoss.judge import metrics
 from pytest_gptoss.judge.installed import installed_metric
 from pytest_gptoss.judge.metric import Declaration, Metric, declared
 
-__all__ = ["declared_names", "metric_named", "shipped_metric"]
+__all__ = ["metric_named", "shipped_metric"]
 
 
 @cache
@@ -42,12 +42,6 @@ def shipped_metric(name: str) -> Metric | None:
         if built is not None:
             return built
     return None
-
-
-def declared_names() -> Iterator[str]:
-    """Names of all metrics, those of families with a ``*`` in the place of cell or level."""
-    for module in _modules(""):
-        yield from _declared_in(module)
 
 
 def _modules(name: str) -> list[str]:
