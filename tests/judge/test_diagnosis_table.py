@@ -4,14 +4,9 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from pytest_gptoss.diagnosis.signatures import (
-    LogLine,
-    explained,
-    load_signatures,
-    read_answer,
-    read_log,
-    read_symptoms,
-)
+from pytest_gptoss.diagnosis.log_reading import LogLine, explained, read_answer, read_log
+from pytest_gptoss.diagnosis.signature_files import load_signatures
+from pytest_gptoss.diagnosis.symptoms import read_symptoms
 from pytest_gptoss.judge.registry import metric_named
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
