@@ -4,7 +4,7 @@ import pytest
 
 from pytest_gptoss.config.settings import DeviceSettings, Settings
 from pytest_gptoss.diagnosis.run_diagnosis import Diagnosis
-from pytest_gptoss.diagnosis.signatures import load_signatures
+from pytest_gptoss.diagnosis.signature_files import load_signatures
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.results import (
     BadRequest,

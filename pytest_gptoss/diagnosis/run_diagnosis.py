@@ -11,14 +11,9 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from pytest_gptoss.client.endpoint import Secret
 from pytest_gptoss.config.settings import Settings
-from pytest_gptoss.diagnosis.signatures import (
-    LogLine,
-    Signatures,
-    explained,
-    read_answer,
-    read_log,
-    read_symptoms,
-)
+from pytest_gptoss.diagnosis.log_reading import LogLine, explained, read_answer, read_log
+from pytest_gptoss.diagnosis.signatures import Signatures
+from pytest_gptoss.diagnosis.symptoms import read_symptoms
 from pytest_gptoss.judge.facts import FactBook
 from pytest_gptoss.model.errors import DamagedFile, UsageError
 from pytest_gptoss.model.json_type import Json

@@ -15,7 +15,6 @@ from pytest_gptoss.model.results import LoadLevel, RequestTiming
 
 __all__ = ["arrivals", "is_buffered", "why_buffered"]
 
-NS_PER_MS = 1e6
 ONE_ARRIVAL_NS = 1_000_000
 """Token events so near to each other are one arrival: what is flushed at once can take several writes of a
 proxy's and reads of the client's, tenths of a millisecond apart. No GPT-OSS sends 1,000 events a second for

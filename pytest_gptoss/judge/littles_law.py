@@ -31,7 +31,8 @@ def contradictions(thresholds: Iterable[Threshold], shapes: Mapping[int, LoadSha
         rates = [rows[name] for name in _rates(level) if name in rows]
         if not rates or later < 1:
             continue
-        wait_s = (rows.get(f"performance.ttft.{level}") or ttft or _NONE).limit / 1000
+        first = rows.get(f"performance.ttft.{level}") or ttft
+        wait_s = 0.0 if first is None else first.limit / 1000
         gap_s = (rows.get(f"performance.tpot.{level}") or tpot).limit / 1000
         longest = min(_longest(row, shape) for row in rates)
         implied_s = (longest - wait_s) / later
@@ -45,9 +46,6 @@ def contradictions(thresholds: Iterable[Threshold], shapes: Mapping[int, LoadSha
             f"{concurrency * shape.max_tokens / slowest:.0f} tok/s and {concurrency / slowest:.2f} req/s"
         )
     return lines
-
-
-_NONE = Threshold("", "", "", "", "<", 0.0, "ms", "info", "")
 
 
 def _rates(level: str) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from pytest_gptoss.config.option_values import check_options, read_options
 from pytest_gptoss.config.plan import Extensions, make_plan
 from pytest_gptoss.config.settings import DeviceSettings, Settings, settings_from
 from pytest_gptoss.diagnosis.run_diagnosis import Diagnosis
-from pytest_gptoss.diagnosis.signatures import load_signatures
+from pytest_gptoss.diagnosis.signature_files import load_signatures
 from pytest_gptoss.judge.conditions import FIRST
 from pytest_gptoss.judge.verdicts import line
 from pytest_gptoss.model.errors import GptossError, MeasurementError, MissingExtra, UsageError

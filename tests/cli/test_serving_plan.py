@@ -17,8 +17,8 @@ from pytest_gptoss.cli.serving_plan import (
     read_architecture,
 )
 from pytest_gptoss.judge.known_defects import known_defects
-from pytest_gptoss.judge.metrics.capability import PARSER_FLAGS
 from pytest_gptoss.judge.thresholds import load_profile
+from pytest_gptoss.judge.tool_parser import PARSER_FLAGS
 from pytest_gptoss.model.errors import UsageError
 
 

@@ -65,7 +65,7 @@ def test_every_row_is_well_formed(name):
     for key, row in load_profile(name).thresholds.items():
         assert row.id == key
         assert row.family in {"preflight", "precision", "needle", "performance", "capability"}
-        assert row.tier in {"contract", "assurance", "info"}
+        assert row.tier in {"contract", "assurance"}
         assert row.comparison in {">=", "<=", ">", "<", "="}
         assert isinstance(row.limit, float)
         assert row.source
@@ -198,7 +198,7 @@ def test_a_whole_number_is_a_limit(tmp_path):
             '[thresholds."precision.kl"]\nlimt = 1',
             "precision.kl: 'limt' cannot be changed, only limit and statistic",
         ),
-        ('[thresholds."precision.kl"]\ntier = "info"', "precision.kl: 'tier' cannot be changed"),
+        ('[thresholds."precision.kl"]\ntier = "assurance"', "precision.kl: 'tier' cannot be changed"),
         (
             '[thresholds."precision.kl"]\nlimit = "1"',
             "precision.kl: limit is '1'; it must be a finite number",

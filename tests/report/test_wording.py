@@ -67,7 +67,7 @@ def test_no_key_is_dead():
 _RECORDED = {
     "not selected", "not reached", "near tie", "real", "length", "unknown", "hit", "miss", "truncated",
     "rejected", "out_of_memory", "cut", "timeout", "running", "finished", "interrupted", "contract",
-    "assurance", "info",
+    "assurance",
 }  # fmt: skip
 """Words of the document itself, which the renderers pass on."""
 

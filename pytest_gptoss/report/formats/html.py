@@ -14,14 +14,11 @@ from pytest_gptoss.model.errors import MissingExtra
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.language import Language
 from pytest_gptoss.model.printable import printable, shortened
-from pytest_gptoss.report.charts import (
-    Chart,
-    chart_table,
-    hues,
-    load_charts,
-    needle_chart,
-    precision_charts,
-)
+from pytest_gptoss.report.charts.chart import Chart, chart_table
+from pytest_gptoss.report.charts.colours import hues
+from pytest_gptoss.report.charts.load import load_charts
+from pytest_gptoss.report.charts.needles import needle_chart
+from pytest_gptoss.report.charts.precision import precision_charts
 from pytest_gptoss.report.diagnosis import Finding, advice, diagnosis
 from pytest_gptoss.report.format import Format
 from pytest_gptoss.report.headline import (

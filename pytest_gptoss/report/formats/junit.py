@@ -95,7 +95,7 @@ def junit(document: Mapping[str, Json]) -> str:
     for row in rows:
         _add_case(suite, row)
     for row in missed:
-        # Documents of earlier versions do not tell a missed row's family; most ids begin with it.
+        # The schema lets a missed row leave its family out; most ids begin with it.
         family = row.get("family", row["threshold_id"].partition(".")[0])
         _add_error(_case(suite, family, row), "not reached: the run ended before it")
     if running:
