@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
-from pytest_gptoss.client.load import LoadRequest, LoadRun, run_load
-from pytest_gptoss.client.timeouts import Timeouts
+from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadRun, LoadTarget, run_load
 from pytest_gptoss.model.errors import GptossError, MeasurementError
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.paths import CHAT_PATH
@@ -116,14 +115,9 @@ def _run(server: TruthServer, level: LoadShape, count: int, tokens: int) -> Load
         "stream": True,
     }
     name = uuid4().hex
-    return run_load(
-        server.endpoint,
-        [LoadRequest(f"calibrate-{name}-{place}", CHAT_PATH, body) for place in range(count)],
-        concurrency=level.concurrency,
-        timeouts=Timeouts(),
-        ca_bundle=None,
-        on_end=lambda timing: None,
-    )
+    requests = [LoadRequest(f"calibrate-{name}-{place}", CHAT_PATH, body) for place in range(count)]
+    job = LoadJob(LoadTarget(server.endpoint), requests, level.concurrency)
+    return run_load(job, on_end=lambda timing: None)
 
 
 def _pair(timing: RequestTiming, true: TrueRequest | None) -> tuple[RequestTiming, TrueRequest]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from pytest_gptoss.client.event_loop import run_async
 from pytest_gptoss.client.http import VllmClient
-from pytest_gptoss.client.load import LoadRequest, LoadRun, round_trip_ms, run_load
+from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadRun, LoadTarget, round_trip_ms, run_load
 from pytest_gptoss.model.errors import RequestError
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.results import Failure, LoadLevel, RequestTiming
@@ -105,18 +105,9 @@ class LevelRun:
         self.on_end()
 
     def _run(self, requests: tuple[LoadRequest, ...], on_end: Callable[[RequestTiming], None]) -> LoadRun:
-        client = self.make_client()
-        return run_load(
-            client.endpoint,
-            requests,
-            concurrency=self.shape.concurrency,
-            timeouts=client.timeouts,
-            ca_bundle=client.ca_bundle,
-            trust_env=client.trust_env,
-            on_end=on_end,
-            role=client.role,
-            give_up_after=FAILED_ROUNDS * self.shape.concurrency,
-        )
+        concurrency = self.shape.concurrency
+        job = LoadJob(_target(self.make_client()), requests, concurrency, FAILED_ROUNDS * concurrency)
+        return run_load(job, on_end=on_end)
 
     async def _prompts(self) -> LoadPrompts:
         async with self.make_client() as client:
@@ -171,15 +162,14 @@ def counted(requests: tuple[LoadRequest, ...], warmed: Sequence[RequestTiming]) 
 async def _round_trips(client: VllmClient) -> tuple[float, ...]:
     """Round trips in ms; none where they cannot be had: they only stand beside the figures."""
     try:
-        return await round_trip_ms(
-            client.endpoint,
-            timeouts=client.timeouts,
-            ca_bundle=client.ca_bundle,
-            trust_env=client.trust_env,
-            role=client.role,
-        )
+        return await round_trip_ms(_target(client))
     except RequestError:
         return ()
+
+
+def _target(client: VllmClient) -> LoadTarget:
+    """The server of a client, reached as the client reaches it."""
+    return LoadTarget(client.endpoint, client.timeouts, client.ca_bundle, client.trust_env, client.role)
 
 
 def _cut(requests: tuple[LoadRequest, ...]) -> tuple[LoadRequest, ...]:

@@ -5,8 +5,7 @@ import time
 
 import pytest
 
-from pytest_gptoss.client.load import LoadRequest, LoadRun, run_closed_loop
-from pytest_gptoss.client.timeouts import Timeouts
+from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadRun, LoadTarget, run_closed_loop
 from pytest_gptoss.model.errors import MeasurementError
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.results import Failure, LoopHealth, RequestTiming
@@ -135,14 +134,8 @@ def _run_against(truth, *, stall_s):
     async def both():
         hindrance = asyncio.ensure_future(hinder()) if stall_s else None
         try:
-            return await run_closed_loop(
-                truth.endpoint,
-                requests,
-                concurrency=8,
-                timeouts=Timeouts(),
-                ca_bundle=None,
-                on_end=lambda timing: None,
-            )
+            job = LoadJob(LoadTarget(truth.endpoint), requests, 8)
+            return await run_closed_loop(job, on_end=lambda timing: None)
         finally:
             if hindrance is not None:
                 hindrance.cancel()
