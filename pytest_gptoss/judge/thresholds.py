@@ -27,7 +27,7 @@ from pytest_gptoss.judge.profile_files import profile_document, profile_names, t
 from pytest_gptoss.judge.registry import metric_named
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.inputs import LoadShape
-from pytest_gptoss.model.load_names import LOAD_FIGURES, concurrency_of, level_name
+from pytest_gptoss.model.load_names import LOAD_FIGURES, level_name, read_level
 from pytest_gptoss.model.verdicts import Comparison, Threshold
 
 __all__ = ["ADDED", "CHANGEABLE", "Profile", "ProfileWorkload", "load_profile", "profile_names"]
@@ -43,7 +43,7 @@ _RANGES = {"share": (0.0, 1.0), "F": (0.0, 1.0), "cosine": (-1.0, 1.0)}
 
 _HUGE = 1e300
 
-_LOAD_ROW = re.compile(r"performance\.([a-z0-9_]+)\.(c[0-9]{2,})")
+_LOAD_ROW = re.compile(r"performance\.([a-z0-9_]+)\.(c[0-9]{2,}[a-z0-9-]*)")
 _GATES: Mapping[str, tuple[Comparison, str]] = {
     each.name: (each.comparison, each.unit) for each in LOAD_FIGURES
 }
@@ -57,7 +57,7 @@ _SHOWN = 60
 class ProfileWorkload:
     """What a profile measures its thresholds on: ``prompts`` and ``corpus`` name shipped sets.
 
-    ``levels`` are its load levels, the lowest concurrency first.
+    ``levels`` are its load levels by name, the lowest concurrency first.
     """
 
     prompts: str
@@ -65,7 +65,7 @@ class ProfileWorkload:
     max_tokens: int
     top_logprobs: int
     max_scored_tokens: int
-    levels: tuple[LoadShape, ...]
+    levels: Mapping[str, LoadShape]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def load_profile(
         ) from error
     if full_needle_grid:
         table = _with_all_depths(table)
-    levels = [level.concurrency for level in workload.levels] if concurrency is None else list(concurrency)
+    levels = list(workload.levels) if concurrency is None else list(map(level_name, concurrency))
     table = _with_levels(table, levels)
     if overrides is not None:
         table = _changed(table, overrides, levels)
@@ -121,15 +121,23 @@ def load_profile(
 
 def _workload(document: Mapping[str, Any]) -> ProfileWorkload:
     load = document["load"]
-    levels = tuple(LoadShape(prompt_tokens=load["prompt_tokens"], **level) for level in load["levels"])
+    levels = dict(_level({"prompt_tokens": load["prompt_tokens"], **line}) for line in load["levels"])
     return ProfileWorkload(**{**{key: document[key] for key in document if key != "load"}, "levels": levels})
 
 
-def _with_levels(table: Mapping[str, Threshold], levels: Iterable[int]) -> dict[str, Threshold]:
+def _level(line: Mapping[str, Any]) -> tuple[str, LoadShape]:
+    """A load level of a profile: its ``name``, or else that of its concurrency, and its shape."""
+    shape = LoadShape(**{key: value for key, value in line.items() if key != "name"})
+    name = line.get("name", level_name(shape.concurrency))
+    if read_level(name) is None:
+        raise ValueError(f"{name!r} is no load level's name, as c16 and c16-p4096 are")
+    return name, shape
+
+
+def _with_levels(table: Mapping[str, Threshold], levels: Iterable[str]) -> dict[str, Threshold]:
     """The table with what makes a level trustworthy, for each level that has no such rows."""
     full = dict(table)
-    for concurrency in levels:
-        level = level_name(concurrency)
+    for level in levels:
         for figure in ("completed", "uncached"):
             like = next((row for row in table.values() if row.metric.startswith(f"{figure}.")), None)
             row_id = f"performance.{figure}.{level}"
@@ -167,7 +175,7 @@ def _needle_length(row: Threshold) -> int | None:
     return next((cell.length for cell in cells_of([row])), None)
 
 
-def _changed(table: Mapping[str, Threshold], path: Path, levels: list[int]) -> dict[str, Threshold]:
+def _changed(table: Mapping[str, Threshold], path: Path, levels: list[str]) -> dict[str, Threshold]:
     changed = dict(table)
     for threshold_id, change in _read_changes(path).items():
         where = f"{path}: {threshold_id}"
@@ -185,15 +193,15 @@ def _changed(table: Mapping[str, Threshold], path: Path, levels: list[int]) -> d
     return changed
 
 
-def _load_row(threshold_id: str, levels: Sequence[int], where: str) -> Threshold | None:
+def _load_row(threshold_id: str, levels: Sequence[str], where: str) -> Threshold | None:
     """A row for a load figure that the profile does not gate; None when there is no such figure."""
     found = _LOAD_ROW.fullmatch(threshold_id)
     if found is None or found[1] not in _GATES:
         return None
     comparison, unit = _GATES[found[1]]
     level = found[2]
-    if concurrency_of(level) not in levels:
-        known = ", ".join(map(level_name, levels))
+    if level not in levels:
+        known = ", ".join(levels)
         raise UsageError(
             f"{where}: {level} is no load level of this run, which has {known}: "
             "correct it, or add the level with --gptoss-concurrency"

@@ -97,8 +97,9 @@ def test_an_instrument_that_loses_something_measures_nothing():
 
 def test_each_level_is_calibrated_and_told():
     told, found = [], []
-    levels = (LoadShape(1, 3, 16, 8), LoadShape(4, 100, 1024, 8))
+    levels = {"c01": LoadShape(1, 3, 16, 8), "c04": LoadShape(4, 100, 1024, 8)}
     calibrate(levels, tell=told.append, take=found.append)
+    assert [each.level for each in found] == ["c01", "c04"]
     errors = [each.error for each in found]
     assert [(each.concurrency, each.requests) for each in errors] == [(1, 3), (4, 32)]
     assert len(told) == 2

@@ -37,7 +37,7 @@ from pytest_gptoss.judge.verdicts import fixed
 from pytest_gptoss.model.errors import ERROR_EVENT, ConditionAbsent, InsufficientData
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.model.load_names import concurrency_of
+from pytest_gptoss.model.load_names import read_level
 from pytest_gptoss.model.results import LoadLevel, Measurement, RequestTiming
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Load, Scenario
@@ -79,12 +79,11 @@ _COMPLETIONS = (
 )
 
 
-def _trials(roles: Roles, concurrency: int) -> Mapping[str, Scenario]:
-    return {f"trial_{trial}": Load(roles.npu, concurrency, trial) for trial in range(roles.trials)}
+def _trials(roles: Roles, level: str) -> Mapping[str, Scenario]:
+    return {f"trial_{trial}": Load(roles.npu, level, trial) for trial in range(roles.trials)}
 
 
-def _soundness(concurrency: int) -> tuple[str, ...]:
-    level = Load("", concurrency).level
+def _soundness(level: str) -> tuple[str, ...]:
     return (f"performance.completed.{level}", f"performance.uncached.{level}")
 
 
@@ -99,7 +98,7 @@ def _of_level(
     """Declare a figure of every load level; ``sound``: it means nothing unless the level is."""
     return metric_family(
         figure,
-        of=concurrency_of,
+        of=read_level,
         needs=_trials,
         depends_on=_soundness if sound else lambda _: (),
         statistics=statistics,
