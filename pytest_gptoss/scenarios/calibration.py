@@ -1,4 +1,4 @@
-"""How far the instrument is off on this machine: the same client against a server that knows the truth."""
+"""The instrument's own error on this machine: the load client against a server that stamps its writes."""
 
 from __future__ import annotations
 
@@ -53,9 +53,8 @@ def calibrate(
     """Run the load client against the ground-truth server at each level; ``take`` gets each as it ends.
 
     ``short`` takes about 2 s a level (8 rounds of 32 tokens); otherwise all the level's requests are
-    made, of 64 tokens at most. What fails on the way is the problem of its level alone: an instrument
-    that cannot measure its own server there measures nothing there. Raises ReferenceServerError when
-    the server does not start.
+    made, of 64 tokens at most. A failure is the problem of its level alone, whose latencies cannot be
+    judged then. Raises ReferenceServerError when the server does not start.
     """
     arguments = (f"--first-token-ms={FIRST_TOKEN_MS}", f"--interval-ms={INTERVAL_MS}")
     with truth_server(*arguments) as server:
@@ -68,11 +67,11 @@ def calibrate(
 
 
 def instrument_error(run: LoadRun, truth: Mapping[str, TrueRequest], *, concurrency: int) -> InstrumentError:
-    """Hold a run's timings against what the server did. Errors are measured minus true, in ms.
+    """Compare a run's timings with the server's. Errors are measured minus true, in ms.
 
-    True TTFT: the server had read the whole request -> it wrote the first event with a token; so the
-    way over the loopback and both sides' wake-ups count as error. Raises MeasurementError when a
-    request failed or its tokens differ from those written.
+    True TTFT is from the server's having read the request to its writing the first event with a token, so the
+    loopback and the wake-ups of both processes count as error. Raises MeasurementError when a request
+    failed or its tokens differ from those written.
     """
     pairs = [_pair(timing, truth.get(timing.id)) for timing in run.requests]
     if not pairs:

@@ -1,4 +1,4 @@
-"""One load level on one device: prompts made, server warmed up, load held, counters read around it."""
+"""One load level on one device: make prompts, warm up, put load on it, read counters before and after."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def why_too_long(shape: LoadShape, *, device: str, context: int | None) -> str |
 
 @dataclass
 class LevelRun:
-    """Measures one level. ``level`` holds what there is so far, also after an interruption.
+    """Measures one level. ``level`` holds what was measured so far, also after an interruption.
 
-    ``make_client`` gives an unopened client of the device; ``on_end`` hears of every measured request.
+    ``make_client`` gives an unopened client of the device; ``on_end`` is called after every measured request.
     """
 
     scenario: Load
@@ -74,7 +74,7 @@ class LevelRun:
         self._ended: list[RequestTiming] = []
 
     def measure(self) -> None:
-        """Carry the level out; raises RequestError when no load could be put on the device.
+        """Measure the level; raises RequestError when no load could be put on the device.
 
         A device that answers none of the requests that warm it up is not measured; one that stops
         answering on the way is given up after ``FAILED_ROUNDS``, and the rest is never sent.
@@ -119,7 +119,7 @@ class LevelRun:
             )
 
     async def _beforehand(self) -> dict[str, float] | None:
-        """Note the way to the server and its cache's block; its counters once the warm-up is in them."""
+        """Keep round trips and the cache's block size; returns the counters once they include the warm-up."""
         async with self.make_client() as client:
             self.level = replace(self.level, rtt_ms=await _round_trips(client))
             if not self.device.capabilities.metrics:
@@ -151,8 +151,8 @@ def _refuse_unanswered(warm_up: Sequence[RequestTiming]) -> None:
 def counted(requests: tuple[LoadRequest, ...], warmed: Sequence[RequestTiming]) -> tuple[LoadRequest, ...]:
     """The same requests; they ask for a running usage where one that warmed up came without token ids.
 
-    One of the two must say how many tokens each event carries. Usage makes every event longer, so it is not
-    asked for where ids do.
+    One of the two must tell how many tokens each event carries. Usage makes every event longer, so it is
+    asked for only where there are no ids.
     """
     if all(timing.error is not None or timing.counted_by == "ids" for timing in warmed):
         return requests
@@ -160,7 +160,7 @@ def counted(requests: tuple[LoadRequest, ...], warmed: Sequence[RequestTiming]) 
 
 
 async def _round_trips(client: VllmClient) -> tuple[float, ...]:
-    """Round trips in ms; none where they cannot be had: they only stand beside the figures."""
+    """Round trips in ms; none where they fail: they are information, and no figure depends on them."""
     try:
         return await round_trip_ms(_target(client))
     except RequestError:

@@ -1,4 +1,4 @@
-"""The client under load: requests kept in flight, and a stamp on every byte that comes back."""
+"""The client under load: requests kept in flight, and a stamp on every read of their answers."""
 
 from pytest_gptoss.client.load.closed_loop import run_closed_loop, run_load
 from pytest_gptoss.client.load.job import LoadJob, LoadTarget

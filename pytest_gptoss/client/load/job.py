@@ -1,4 +1,4 @@
-"""What a run of the load client is told: the server, the requests, and how many at a time."""
+"""A job of the load client: the server, the requests, and how many of them at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way to the server and back, without a model in between."""
+"""Round-trip times to a server and back, without a model in between."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _PATH = "/version"
 
 
 async def round_trip_ms(target: LoadTarget) -> tuple[float, ...]:
-    """Milliseconds from ``GET /version`` written to its answer's end, several times on one warm connection.
+    """Milliseconds from ``GET /version`` written to its answer's end, nine times over one open connection.
 
-    The network and the server's front, whatever the status. Raises RequestError when no answer comes.
+    They hold the network and the server's HTTP front end; any status will do. Raises RequestError when no
+    answer comes.
     """
     url, timeouts = target.endpoint.url(_PATH), target.timeouts
     wait, connect_s = timeouts.until_next_token, timeouts.connect
@@ -40,7 +41,7 @@ async def round_trip_ms(target: LoadTarget) -> tuple[float, ...]:
 
 
 async def _one(client: httpx.AsyncClient, url: str) -> float:
-    async with client.stream("GET", url) as response:  # the body is not looked at, however it is packed
+    async with client.stream("GET", url) as response:  # the body is not read: its content does not matter
         exchange: Exchange = response.extensions[EXCHANGE]
     sent_ns = exchange.start_ns if exchange.sent_ns is None else exchange.sent_ns
     return (exchange.last_ns - sent_ns) / 1e6
