@@ -1,5 +1,8 @@
 """The calibration that a run keeps: level by level, so that one that failed spoils no other."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from pytest_gptoss.model.errors import MeasurementError, ReferenceServerError
@@ -10,7 +13,7 @@ from pytest_gptoss.run.store import Store
 from pytest_gptoss.scenarios import calibration
 from pytest_gptoss.scenarios.truth import truth_server
 
-SHAPES = [LoadShape(concurrency, 4, 16, 4) for concurrency in (1, 2, 4)]
+SHAPES = {f"c0{concurrency}": LoadShape(concurrency, 4, 16, 4) for concurrency in (1, 2, 4)}
 ERROR = {"ttft_bias_ms": 0.1, "ttft_p99_ms": 0.4, "tpot_bias_ms": 0.0, "tpot_p99_ms": 0.1, "load_held": 1.0}
 
 
@@ -42,13 +45,13 @@ def failing(monkeypatch):
 
 def calibrated(store, shapes=SHAPES):
     ensure_calibrated(store, shapes, tell=lambda text: None)
-    return [error.concurrency for error in instrument_errors(store)], dict(instrument_problems(store))
+    return list(instrument_errors(store)), dict(instrument_problems(store))
 
 
 def test_a_level_that_fails_is_its_own_problem(store, failing):
     tried = failing({2: MeasurementError("calibration: cut")})
-    assert calibrated(store) == ([1, 4], {2: "calibration: cut"})
-    assert calibrated(store) == ([1, 4], {2: "calibration: cut"})
+    assert calibrated(store) == (["c01", "c04"], {"c02": "calibration: cut"})
+    assert calibrated(store) == (["c01", "c04"], {"c02": "calibration: cut"})
     assert tried == [1, 2, 4]
 
 
@@ -57,7 +60,7 @@ def test_levels_are_kept_as_they_come(store, failing):
     with pytest.raises(KeyboardInterrupt):
         calibrated(store)
     tried = failing({})
-    assert calibrated(store) == ([1, 2, 4], {})
+    assert calibrated(store) == (["c01", "c02", "c04"], {})
     assert tried == [4]
 
 
@@ -68,7 +71,7 @@ def test_a_server_that_does_not_start_is_every_levels_problem(store, monkeypatch
     monkeypatch.setattr(calibration, "truth_server", refuse)
     errors, problems = calibrated(store)
     assert errors == []
-    assert problems == dict.fromkeys((1, 2, 4), "the ground-truth server did not start: no")
+    assert problems == dict.fromkeys(SHAPES, "the ground-truth server did not start: no")
 
 
 def test_a_ground_truth_server_that_died_is_said_in_the_projects_words():
@@ -87,3 +90,11 @@ def test_a_slow_start_of_the_ground_truth_server_names_no_option(monkeypatch):
         pass
     assert "not ready within 0 s" in str(caught.value)
     assert "--gptoss-ready-timeout" not in str(caught.value)
+
+
+def test_levels_are_kept_by_concurrency_where_that_is_their_name(store, failing):
+    failing({})
+    shapes = {"c16-p4096": LoadShape(16, 16, 4096, 4), "c16": LoadShape(16, 16, 16, 4), **SHAPES}
+    assert calibrated(store, shapes) == (["c01", "c02", "c04", "c16", "c16-p4096"], {})
+    kept = store.load_document("instrument", Mapping[str, Any])
+    assert set(kept) == {"1", "2", "4", "16", "c16-p4096"}

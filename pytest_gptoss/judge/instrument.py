@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 from pytest_gptoss.judge.verdicts import number
 from pytest_gptoss.model.results import InstrumentError, LoopHealth
 from pytest_gptoss.model.verdicts import Threshold
 
-__all__ = ["LARGEST_SHARE", "Clock", "error_at", "why_overloaded", "why_too_coarse"]
+__all__ = ["LARGEST_SHARE", "Clock", "why_overloaded", "why_too_coarse"]
 
 Clock: TypeAlias = Literal["ttft", "tpot"]
 """Which of the calibrated errors bounds a latency: that of one stamp, or that of a mean gap."""
@@ -21,11 +20,6 @@ LEAST_HELD = 0.99
 """Share of the offered load below which the client itself holds the server back."""
 
 _TAIL = ("p90", "p95", "p99", "max")
-
-
-def error_at(errors: Iterable[InstrumentError], concurrency: int) -> InstrumentError | None:
-    """The calibrated error at a level, None where that was not calibrated."""
-    return next((error for error in errors if error.concurrency == concurrency), None)
 
 
 def why_too_coarse(threshold: Threshold, clock: Clock, error: InstrumentError) -> str | None:

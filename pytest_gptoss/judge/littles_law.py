@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from pytest_gptoss.judge.verdicts import number
 from pytest_gptoss.model.inputs import LoadShape
-from pytest_gptoss.model.load_names import level_name
 from pytest_gptoss.model.verdicts import Threshold
 
 __all__ = ["contradictions"]
 
 
-def contradictions(thresholds: Iterable[Threshold], shapes: Mapping[int, LoadShape]) -> list[str]:
+def contradictions(thresholds: Iterable[Threshold], shapes: Mapping[str, LoadShape]) -> list[str]:
     """One line for each level whose rate limits ask for more than its latency limits do.
 
     With c requests under way, a request may last c / QPS seconds, or c * tokens / throughput; what the
@@ -26,8 +25,8 @@ def contradictions(thresholds: Iterable[Threshold], shapes: Mapping[int, LoadSha
     if tpot is None:
         return []
     lines = []
-    for concurrency, shape in sorted(shapes.items()):
-        level, later = level_name(concurrency), shape.max_tokens - 1
+    for level, shape in shapes.items():
+        concurrency, later = shape.concurrency, shape.max_tokens - 1
         rates = [rows[name] for name in _rates(level) if name in rows]
         if not rates or later < 1:
             continue

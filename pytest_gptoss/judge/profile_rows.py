@@ -6,17 +6,15 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 
 from pytest_gptoss.judge.needle_cells import Cell, cells_of, full_grid
-from pytest_gptoss.model.load_names import level_name
 from pytest_gptoss.model.verdicts import Threshold
 
 __all__ = ["with_all_depths", "with_levels"]
 
 
-def with_levels(table: Mapping[str, Threshold], levels: Iterable[int]) -> dict[str, Threshold]:
+def with_levels(table: Mapping[str, Threshold], levels: Iterable[str]) -> dict[str, Threshold]:
     """The table with what makes a level trustworthy, for each level that has no such rows."""
     full = dict(table)
-    for concurrency in levels:
-        level = level_name(concurrency)
+    for level in levels:
         for figure in ("completed", "uncached"):
             like = next((row for row in table.values() if row.metric.startswith(f"{figure}.")), None)
             row_id = f"performance.{figure}.{level}"

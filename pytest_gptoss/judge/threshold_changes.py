@@ -24,7 +24,7 @@ from typing import Any
 from pytest_gptoss.judge.profile_files import toml
 from pytest_gptoss.judge.registry import metric_named
 from pytest_gptoss.model.errors import UsageError
-from pytest_gptoss.model.load_names import LOAD_FIGURES, concurrency_of, level_name
+from pytest_gptoss.model.load_names import LOAD_FIGURES
 from pytest_gptoss.model.verdicts import Comparison, Threshold
 
 __all__ = ["ADDED", "with_changes"]
@@ -40,7 +40,7 @@ _RANGES = {"share": (0.0, 1.0), "F": (0.0, 1.0), "cosine": (-1.0, 1.0)}
 
 _HUGE = 1e300
 
-_LOAD_ROW = re.compile(r"performance\.([a-z0-9_]+)\.(c[0-9]{2,})")
+_LOAD_ROW = re.compile(r"performance\.([a-z0-9_]+)\.(c[0-9]{2,}[a-z0-9-]*)")
 
 _GATES: Mapping[str, tuple[Comparison, str]] = {
     each.name: (each.comparison, each.unit) for each in LOAD_FIGURES
@@ -52,7 +52,7 @@ _LARGEST_FILE = 2**20
 _SHOWN = 60
 
 
-def with_changes(table: Mapping[str, Threshold], path: Path, levels: list[int]) -> dict[str, Threshold]:
+def with_changes(table: Mapping[str, Threshold], path: Path, levels: Sequence[str]) -> dict[str, Threshold]:
     """The table with the changes of a file; ``levels`` are the run's load levels.
 
     Raises UsageError naming the file, the threshold, the key and the rule.
@@ -74,15 +74,15 @@ def with_changes(table: Mapping[str, Threshold], path: Path, levels: list[int]) 
     return changed
 
 
-def _load_row(threshold_id: str, levels: Sequence[int], where: str) -> Threshold | None:
+def _load_row(threshold_id: str, levels: Sequence[str], where: str) -> Threshold | None:
     """A row for a load figure that the profile does not gate; None when there is no such figure."""
     found = _LOAD_ROW.fullmatch(threshold_id)
     if found is None or found[1] not in _GATES:
         return None
     comparison, unit = _GATES[found[1]]
     level = found[2]
-    if concurrency_of(level) not in levels:
-        known = ", ".join(map(level_name, levels))
+    if level not in levels:
+        known = ", ".join(levels)
         raise UsageError(
             f"{where}: {level} is no load level of this run, which has {known}: "
             "correct it, or add the level with --gptoss-concurrency"

@@ -12,6 +12,7 @@ from pytest_gptoss.judge.profile_rows import with_all_depths, with_levels
 from pytest_gptoss.judge.threshold_changes import with_changes
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.load_names import level_name, read_level
 from pytest_gptoss.model.verdicts import Threshold
 
 __all__ = ["Profile", "ProfileWorkload", "load_profile", "profile_names"]
@@ -21,7 +22,7 @@ __all__ = ["Profile", "ProfileWorkload", "load_profile", "profile_names"]
 class ProfileWorkload:
     """What a profile measures its thresholds on: ``prompts`` and ``corpus`` name shipped sets.
 
-    ``levels`` are its load levels, the lowest concurrency first.
+    ``levels`` are its load levels by name, the lowest concurrency first.
     """
 
     prompts: str
@@ -29,7 +30,7 @@ class ProfileWorkload:
     max_tokens: int
     top_logprobs: int
     max_scored_tokens: int
-    levels: tuple[LoadShape, ...]
+    levels: Mapping[str, LoadShape]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def load_profile(
         ) from error
     if full_needle_grid:
         table = with_all_depths(table)
-    levels = [level.concurrency for level in workload.levels] if concurrency is None else list(concurrency)
+    levels = list(workload.levels) if concurrency is None else list(map(level_name, concurrency))
     table = with_levels(table, levels)
     if overrides is not None:
         table = with_changes(table, overrides, levels)
@@ -85,5 +86,14 @@ def load_profile(
 
 def _workload(document: Mapping[str, Any]) -> ProfileWorkload:
     load = document["load"]
-    levels = tuple(LoadShape(prompt_tokens=load["prompt_tokens"], **level) for level in load["levels"])
+    levels = dict(_level({"prompt_tokens": load["prompt_tokens"], **line}) for line in load["levels"])
     return ProfileWorkload(**{**{key: document[key] for key in document if key != "load"}, "levels": levels})
+
+
+def _level(line: Mapping[str, Any]) -> tuple[str, LoadShape]:
+    """A load level of a profile: its ``name``, or else that of its concurrency, and its shape."""
+    shape = LoadShape(**{key: value for key, value in line.items() if key != "name"})
+    name = line.get("name", level_name(shape.concurrency))
+    if read_level(name) is None:
+        raise ValueError(f"{name!r} is no load level's name, as c16 and c16-p4096 are")
+    return name, shape

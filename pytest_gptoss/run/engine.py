@@ -18,7 +18,7 @@ from pytest_gptoss.client.http import Timeouts, VllmClient
 from pytest_gptoss.config.plan import Plan
 from pytest_gptoss.config.settings import DeviceSettings, Settings
 from pytest_gptoss.judge.gates import gates
-from pytest_gptoss.judge.instrument import error_at, why_too_coarse
+from pytest_gptoss.judge.instrument import why_too_coarse
 from pytest_gptoss.judge.metric import Metric
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.judge.verdicts import invalid, judge, skipped, waived
@@ -54,6 +54,7 @@ from pytest_gptoss.scenarios.devices import (
 )
 from pytest_gptoss.scenarios.hidden_file import read_hidden
 from pytest_gptoss.scenarios.kinds import Load, Scenario
+from pytest_gptoss.scenarios.load_plan import why_absent
 from pytest_gptoss.servers.started import Servers, Started
 
 __all__ = ["AcceptanceRun"]
@@ -312,11 +313,13 @@ class AcceptanceRun:
         if task.gpu:
             wanted |= {dataclasses.replace(each, device="gpu") for each in wanted}
         if task.calibrate:
-            shapes = {each.concurrency: levels[each.concurrency] for each in {*wanted, *self._expected}}
-            ensure_calibrated(self.store, [shapes[level] for level in sorted(shapes)], tell=self._tell)
+            names = {each.level for each in {*wanted, *self._expected}}
+            shapes = {name: shape for name, shape in levels.items() if name in names}
+            ensure_calibrated(self.store, shapes, tell=self._tell)
         order = [name for name, probed in self.probed().items() if probed.device is not None]
         missing = [each for each in wanted if each.device in order and self.store.load(each.id) is None]
-        missing.sort(key=lambda each: (each.trial, each.concurrency, order.index(each.device)))
+        place = list(levels).index
+        missing.sort(key=lambda each: (each.trial, place(each.level), order.index(each.device)))
         self._runner().measure(missing)
 
     def _levels_of(self, npu: str, threshold_id: str) -> tuple[Load, ...]:
@@ -326,7 +329,7 @@ class AcceptanceRun:
         if threshold.family != "performance" or (metric.baseline and roles.gpu is None):
             return ()
         needs = (each for each in metric.needs(roles).values() if isinstance(each, Load))
-        return tuple(each for each in needs if each.concurrency in self.plan.workload.levels)
+        return tuple(each for each in needs if each.level in self.plan.workload.levels)
 
     def _stored(self, scenario: Scenario) -> Measurement[Any]:
         measurement = self.store.load(scenario.id)
@@ -496,12 +499,9 @@ class AcceptanceRun:
         levels = self.plan.workload.levels
         needs = () if metric.baseline else metric.needs(roles).values()
         for each in needs:
-            if isinstance(each, Load) and each.concurrency not in levels:
-                run = ",".join(map(str, levels))
-                return (
-                    f"load level {each.level} is not in this run, which has --gptoss-concurrency {run}: add "
-                    f"{each.concurrency} to it, or deselect its rows with -k 'not {each.level}'"
-                )
+            why = why_absent(each.level, levels) if isinstance(each, Load) else None
+            if why is not None:
+                return why
         return None
 
     def _doubt(self, threshold: Threshold, metric: Metric, roles: Roles) -> str | None:
@@ -512,12 +512,13 @@ class AcceptanceRun:
         for each in metric.needs(roles).values():
             if not isinstance(each, Load):
                 continue
-            if each.concurrency in problems:
+            if each.level in problems:
+                concurrency = self.plan.workload.levels[each.level].concurrency
                 return (
-                    f"the instrument could not be calibrated at concurrency {each.concurrency} "
-                    f"({problems[each.concurrency]}): --gptoss-no-calibration judges without"
+                    f"the instrument could not be calibrated at concurrency {concurrency} "
+                    f"({problems[each.level]}): --gptoss-no-calibration judges without"
                 )
-            error = error_at(errors, each.concurrency)
+            error = errors.get(each.level)
             if error is not None:
                 return why_too_coarse(threshold, metric.clock, error)
         return "the instrument was not calibrated at this level: measure again in a new run"

@@ -181,9 +181,9 @@ def test_a_load_level_is_measured_once_for_all_its_figures_and_again_for_each_tr
     families = [name for name, metric in EVERY.items() if metric.name.endswith(".c03")]
     figures = [metric_named(name.replace("*", "c16")) for name in families]
     once = {tuple(metric.needs(ROLES).values()) for metric in figures}
-    assert once == {(Load("tp8", 16),)}
+    assert once == {(Load("tp8", "c16"),)}
     again = metric_named("qps.c16").needs(Roles("tp8", trials=3))
-    assert list(again.values()) == [Load("tp8", 16, trial) for trial in range(3)]
+    assert list(again.values()) == [Load("tp8", "c16", trial) for trial in range(3)]
     soundness = {metric.name for metric in figures if not metric.depends_on}
     assert soundness == {"completed.c16", "uncached.c16", "error_rate.c16"}
     assert metric_named("ttft.c16").depends_on == (

@@ -5,8 +5,7 @@ import time
 
 import pytest
 
-from pytest_gptoss.client.load import LoadRequest, LoadRun, run_closed_loop
-from pytest_gptoss.client.timeouts import Timeouts
+from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadRun, LoadTarget, run_closed_loop
 from pytest_gptoss.model.errors import MeasurementError
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.results import Failure, LoopHealth, RequestTiming
@@ -98,8 +97,9 @@ def test_an_instrument_that_loses_something_measures_nothing():
 
 def test_each_level_is_calibrated_and_told():
     told, found = [], []
-    levels = (LoadShape(1, 3, 16, 8), LoadShape(4, 100, 1024, 8))
+    levels = {"c01": LoadShape(1, 3, 16, 8), "c04": LoadShape(4, 100, 1024, 8)}
     calibrate(levels, tell=told.append, take=found.append)
+    assert [each.level for each in found] == ["c01", "c04"]
     errors = [each.error for each in found]
     assert [(each.concurrency, each.requests) for each in errors] == [(1, 3), (4, 32)]
     assert len(told) == 2
@@ -135,14 +135,8 @@ def _run_against(truth, *, stall_s):
     async def both():
         hindrance = asyncio.ensure_future(hinder()) if stall_s else None
         try:
-            return await run_closed_loop(
-                truth.endpoint,
-                requests,
-                concurrency=8,
-                timeouts=Timeouts(),
-                ca_bundle=None,
-                on_end=lambda timing: None,
-            )
+            job = LoadJob(LoadTarget(truth.endpoint), requests, 8)
+            return await run_closed_loop(job, on_end=lambda timing: None)
         finally:
             if hindrance is not None:
                 hindrance.cancel()

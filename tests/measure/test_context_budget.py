@@ -17,7 +17,7 @@ WORK = Workload(
     max_tokens=256,
     top_logprobs=20,
     max_scored_tokens=2048,
-    levels={4: LoadShape(4, 8, 1024, 512)},
+    levels={"c04": LoadShape(4, 8, 1024, 512)},
 )
 FEATURE = max(map(fewest_tokens, WORK.prompt_sets["features"].prompts))
 
@@ -32,8 +32,8 @@ FEATURE = max(map(fewest_tokens, WORK.prompt_sets["features"].prompts))
         (Forced("npu", "gpu", outputs=Greedy("gpu")), 60 + 1000 + 40),
         (Hidden("npu"), 3001),
         (Needle("npu", 0.5, 2048), 2048 + 1024),
-        (Load("npu", 4), 1536),
-        (Load("npu", 9), 0),
+        (Load("npu", "c04"), 1536),
+        (Load("npu", "c09"), 0),
         (Drift("npu", 0, 1024), 0),
         (Feature("npu", "whole"), FEATURE + 256),
         (Feature("npu", "cut"), FEATURE + 4),

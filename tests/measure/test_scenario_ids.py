@@ -80,7 +80,8 @@ CELLS = [
     (Needle("npu-tp2", 0.25, 32768, control=True), "needle-npu-tp2-d025-32k-control"),
     (Needle("npu", 0, 1000), "needle-npu-d000-1000"),
     (Drift("npu", 0, 1024), "drift-npu-0-1024"),
-    (Load("npu-tp2", 4), "load-npu-tp2-c04-t0"),
+    (Load("npu-tp2", "c04"), "load-npu-tp2-c04-t0"),
+    (Load("npu-tp2", "c16-p4096", 2), "load-npu-tp2-c16-p4096-t2"),
     (Preflight("npu-tp2"), "preflight-npu-tp2"),
     (Feature("npu-tp2", "tools-auto"), "feature-npu-tp2-tools-auto"),
 ]  # fmt: skip
@@ -102,6 +103,8 @@ def test_an_id_is_spelled_out_where_that_tells_all(scenario, expected):
         (Greedy("a", "p", limit=3), Greedy("a-p", "first3")),
         (Needle("npu", 0.25, 4096), Needle("npu", 0.251, 4096)),
         (Rendered("npu", "smoke", Greedy("npu")), Rendered("npu", "precision", Greedy("npu"))),
+        (Load("npu", "c04-c16"), Load("npu-c04", "c16")),
+        (Load("npu", "c16"), Load("npu", "c16-p4096")),
         (Greedy("npu", "a/b"), Greedy("npu", "a:b")),
         (Preflight("x" * 300), Preflight("x" * 301)),
     ],
