@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from pytest_gptoss.judge.instrument import Clock, error_at, why_too_coarse
 from pytest_gptoss.model.errors import DamagedFile, GptossError
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.results import InstrumentError
+from pytest_gptoss.model.verdicts import Threshold
 from pytest_gptoss.run.store import Store
+from pytest_gptoss.scenarios.kinds import Load, Scenario
 
 if TYPE_CHECKING:
     from pytest_gptoss.scenarios.calibration import Calibrated
 
-__all__ = ["ensure_calibrated", "instrument_errors", "instrument_problems"]
+__all__ = ["ensure_calibrated", "instrument_errors", "instrument_problems", "why_in_doubt"]
 
 DOCUMENT = "instrument"
 """Concurrency -> ``error`` and ``problem``, one of them null."""
@@ -55,6 +58,26 @@ def instrument_problems(store: Store) -> Mapping[int, str]:
     known = _known(store)
     problems = {int(level): each.problem for level, each in known.items() if each.problem}
     return dict(sorted(problems.items()))
+
+
+def why_in_doubt(store: Store, threshold: Threshold, clock: Clock, needs: Iterable[Scenario]) -> str | None:
+    """Why the instrument cannot tell whether a latency keeps its limit, in a line; None when it can.
+
+    ``needs`` are what the latency is measured by: its first calibrated load level tells. Raises DamagedFile.
+    """
+    errors, problems = instrument_errors(store), instrument_problems(store)
+    for each in needs:
+        if not isinstance(each, Load):
+            continue
+        if each.concurrency in problems:
+            return (
+                f"the instrument could not be calibrated at concurrency {each.concurrency} "
+                f"({problems[each.concurrency]}): --gptoss-no-calibration judges without"
+            )
+        error = error_at(errors, each.concurrency)
+        if error is not None:
+            return why_too_coarse(threshold, clock, error)
+    return "the instrument was not calibrated at this level: measure again in a new run"
 
 
 def _known(store: Store) -> Mapping[str, _Level]:
