@@ -37,7 +37,7 @@ MAY_IMPORT = {
 ORDER = {
     "run": (
         "file_lock", "stopwatch", "progress", "termination", "interruption",
-        "store", "probed", "baseline", "recording", "replay", "instrument", "scheduler",
+        "run_directory", "store", "probed", "baseline", "recording", "replay", "instrument", "scheduler",
         "probing", "devices",
         "roles", "absent", "load_order", "hidden_source", "measuring",
         "context", "estimating", "info_metrics", "judging",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 __all__ = ["Stopwatch"]
@@ -11,14 +12,15 @@ __all__ = ["Stopwatch"]
 class Stopwatch:
     """Adds up the time spent inside ``with``; what is nested counts once."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.seconds = 0.0
         self._depth = 0
         self._began = 0.0
 
     def __enter__(self) -> None:
         if self._depth == 0:
-            self._began = time.monotonic()
+            self._began = self._clock()
         self._depth += 1
 
     def __exit__(
@@ -26,4 +28,4 @@ class Stopwatch:
     ) -> None:
         self._depth -= 1
         if self._depth == 0:
-            self.seconds += time.monotonic() - self._began
+            self.seconds += self._clock() - self._began
