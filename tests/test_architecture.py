@@ -34,6 +34,20 @@ MAY_IMPORT = {
 
 ``report/builders`` make the report document from a run; all else in ``report`` reads that document alone.
 """
+ORDER = {
+    "run": (
+        "file_lock", "stopwatch", "progress", "termination", "interruption",
+        "run_directory", "store", "probed", "baseline", "recording", "replay", "instrument", "scheduler",
+        "probing", "devices",
+        "roles", "absent", "load_order", "hidden_source", "measuring",
+        "context", "estimating", "info_metrics", "judging",
+        "servers_seen", "engine",
+    ),
+    "plugin": (
+        "problems", "workers", "selected_rows", "asking", "telling", "report_parts", "reporting", "session",
+    ),
+}  # fmt: skip
+"""Modules of a room in the order of use: each may import those that stand before it."""
 ROOMS = {room for room in MAY_IMPORT if "/" not in room}
 FORBIDDEN_PACKAGES = {
     "model": {"pytest", "httpx"},
@@ -94,6 +108,24 @@ def test_imports_run_one_way(path):
         assert not {name for name in _ours(imports) if f"{name}.".startswith("report.builders.")}
     packages = {name.split(".")[0] for name in imports}
     assert not packages & FORBIDDEN_PACKAGES.get(parts[0], set())
+
+
+@pytest.mark.parametrize(
+    ("room", "name"), [(room, name) for room, names in ORDER.items() for name in names], ids=lambda part: part
+)
+def test_imports_inside_a_room_run_one_way(room, name):
+    imported = {
+        found.split(".")[1]
+        for found in _ours(_imports(PACKAGE / room / f"{name}.py"))
+        if found.startswith(f"{room}.")
+    }
+    later = ORDER[room][ORDER[room].index(name) :]
+    assert not imported & set(later)
+
+
+def test_the_order_of_a_run_is_whole():
+    files = {path.stem for path in (PACKAGE / "run").glob("*.py")} - {"__init__"}
+    assert files == set(ORDER["run"])
 
 
 def test_public_names_are_there():

@@ -44,7 +44,7 @@ def test_a_run_that_ended_before_probing_asks_nobody_when_replayed(begun, tmp_pa
     begun(Settings(devices=DEVICES, report=tmp_path / "first")).close()
     again = begun(replayed(Settings(replay=tmp_path / "first", report=tmp_path / "again")))
     with pytest.raises(MeasurementError, match="ended before its devices were probed"):
-        again.probed()
+        again.devices.probed()
     assert again.verdict("npu", "precision.leakage").status == "INVALID"
 
 
@@ -86,8 +86,8 @@ def test_recording_asks_nobody_and_keeps_the_earlier_file(begun, tmp_path):
 
 def test_a_prompt_set_or_a_level_that_nobody_has_is_named(begun, tmp_path, monkeypatch):
     run = begun(Settings(devices=DEVICES, report=tmp_path / "report"))
-    monkeypatch.setattr(run, "probed", dict)
-    monkeypatch.setattr(run, "device", lambda name: None)
+    monkeypatch.setattr(run.devices, "probed", dict)
+    monkeypatch.setattr(run.devices, "device", lambda name: None)
     with pytest.raises(
         MeasurementError, match=r"no prompt set is called 'nope'; there are: precision, smoke"
     ):

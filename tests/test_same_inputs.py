@@ -115,7 +115,7 @@ def test_sound_answers_are_not_asked_for_again(tmp_path, inputs):
         fake_vllm() as gpu,
         running(tmp_path, npu=npu.url, gpu=gpu.url, inputs=inputs) as run,
     ):
-        run.probed()
+        run.devices.probed()
         before = len(npu.asked)
         assert run.verdict("npu", "inputs.identical").status == "PASS"
         asked = [body for path, body in npu.asked[before:]]
@@ -128,7 +128,7 @@ def test_prompts_without_an_answer_alone_are_asked_for(tmp_path):
         return refused(body, chunks) if body["messages"][0]["content"] == PROMPTS[1] else chunks
 
     with fake_vllm() as gpu, fake_vllm(fails_once) as npu, running(tmp_path, npu=npu.url, gpu=gpu.url) as run:
-        run.probed()
+        run.devices.probed()
         before = len(npu.chats())
         assert run.verdict("npu", "inputs.identical").status == "PASS"
         short = [body["messages"][0]["content"] for body in npu.chats()[before:] if not long(body)]
@@ -139,7 +139,7 @@ def test_prompts_sent_as_ids_are_compared_too(tmp_path):
     with fake_vllm() as gpu, fake_vllm() as npu:
         npu.post["/v1/completions"] = (500, "no")
         with running(tmp_path, npu=npu.url, gpu=gpu.url, inputs="token-ids") as run:
-            run.probed()
+            run.devices.probed()
             verdict = run.verdict("npu", "inputs.identical")
             assert verdict.status == "INVALID"
             assert "answered 500" in verdict.reason

@@ -69,10 +69,12 @@ def test_a_device_whose_server_did_not_start_is_invalid_alone(running, tmp_path)
     )
     run = AcceptanceRun(settings, make_plan(settings), tell=lambda _: None)
     run.begin()
-    assert run.probed()["cpu"].problem == "cpu: the reference server did not start: bad: no checkpoint"
-    assert "127.0.0.1:9" in run.probed()["npu"].problem
+    assert (
+        run.devices.probed()["cpu"].problem == "cpu: the reference server did not start: bad: no checkpoint"
+    )
+    assert "127.0.0.1:9" in run.devices.probed()["npu"].problem
     with pytest.raises(MeasurementError, match="no checkpoint"):
-        run.device("cpu")
+        run.devices.device("cpu")
     assert run.store.load("preflight-cpu").failures[0].kind == "start"
     assert starts == ["reference"]
     run.close()

@@ -81,6 +81,18 @@ def test_a_restart_between_two_families(run):
     assert (change["kind"], change["sides"]) == ("restart", [["preflight", "precision"], ["needle"]])
 
 
+def test_what_a_row_depends_on_belongs_to_its_family(run):
+    """``inputs.identical`` takes prompt ids out of the answers."""
+    keep(run, Greedy("npu"), (FIRST,), (FIRST,))
+    keep(run, CELL, (SECOND,), (SECOND,), at=1)
+    rows = [
+        {"threshold_id": name, "npu": "npu", "verdict": "PASS"}
+        for name in ("inputs.identical", "needle.recall.d000-1k")
+    ]
+    (change,) = servers_seen(run.store, run.plan, run.roles, rows)["changed"]
+    assert change["sides"] == [["precision"], ["needle"]]
+
+
 def test_a_restart_while_a_family_was_measured(run):
     family(run, (FIRST, FIRST), (FIRST, SECOND), (SECOND, SECOND))
     (change,) = found_of(run)["changed"]

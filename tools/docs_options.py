@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping
+from typing import get_args
 
 from pytest_gptoss.cli import main as command_line
 from pytest_gptoss.config.option import OnReplay, Option
 from pytest_gptoss.config.options import GROUPS
+from pytest_gptoss.model.key_variables import key_variable
+from pytest_gptoss.model.subjects import Role
 
 __all__ = ["options_page"]
 
@@ -33,8 +36,8 @@ and an ini key. The command line comes before the environment, the environment b
 option that repeats takes one value a line in environment and ini file. `[NAME=]` is the name of one of
 several devices under test.
 
-API keys come from the environment alone: `GPTOSS_NPU_API_KEY`, `GPTOSS_GPU_API_KEY`,
-`GPTOSS_CPU_API_KEY`. Each is sent to its own device only.
+API keys come from the environment alone: KEYS.
+Each is sent to its own device only.
 
 Select tests as always with pytest: `-m "precision and contract"`, `-k rouge`, `-x`, `-n 2`
 (pytest-xdist). Only what the selected tests need is measured. Do not combine with pytest-rerunfailures:
@@ -44,7 +47,8 @@ it would assert the same measurement again.
 
 def options_page() -> str:
     """The page, ending in a line break."""
-    lines = [_INTRO]
+    keys = ", ".join(f"`{key_variable(role)}`" for role in get_args(Role))
+    lines = [_INTRO.replace("KEYS", keys)]
     for group, options in GROUPS.items():
         lines += [f"## {_TITLES.get(group, group.capitalize())}", ""]
         for option in options:

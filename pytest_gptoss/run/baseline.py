@@ -21,7 +21,8 @@ from pytest_gptoss.model.finite import strict_json
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
-from pytest_gptoss.run.store import FORMAT, MEASUREMENTS, Store, file_names
+from pytest_gptoss.run.run_directory import MEASUREMENTS
+from pytest_gptoss.run.store import FORMAT, Store, file_names
 from pytest_gptoss.scenarios.codec import array_names
 from pytest_gptoss.scenarios.devices import ProbedDevice
 from pytest_gptoss.scenarios.kinds import Preflight

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from pytest_gptoss.judge.instrument import Clock, why_too_coarse
 from pytest_gptoss.model.errors import DamagedFile, GptossError
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.load_names import concurrency_of, level_name, level_order, read_level
 from pytest_gptoss.model.results import InstrumentError
+from pytest_gptoss.model.verdicts import Threshold
 from pytest_gptoss.run.store import Store
+from pytest_gptoss.scenarios.kinds import Load, Scenario
 
 if TYPE_CHECKING:
     from pytest_gptoss.scenarios.calibration import Calibrated
 
-__all__ = ["ensure_calibrated", "instrument_errors", "instrument_problems"]
+__all__ = ["ensure_calibrated", "instrument_errors", "instrument_problems", "why_in_doubt"]
 
 DOCUMENT = "instrument"
 """Level -> ``error`` and ``problem``, one of them null; ``c16`` is stored as 16."""
@@ -53,6 +56,34 @@ def instrument_errors(store: Store) -> Mapping[str, InstrumentError]:
 def instrument_problems(store: Store) -> Mapping[str, str]:
     """Level -> why the instrument could not be calibrated there, the lowest first."""
     return {name: level.problem for name, level in _known(store).items() if level.problem}
+
+
+def why_in_doubt(
+    store: Store,
+    levels: Mapping[str, LoadShape],
+    threshold: Threshold,
+    clock: Clock,
+    needs: Iterable[Scenario],
+) -> str | None:
+    """Why the instrument cannot tell whether a latency keeps its limit, in a line; None when it can.
+
+    ``levels`` are the run's, ``needs`` what the latency is measured by: its first calibrated level tells.
+    Raises DamagedFile.
+    """
+    errors, problems = instrument_errors(store), instrument_problems(store)
+    for each in needs:
+        if not isinstance(each, Load):
+            continue
+        if each.level in problems:
+            concurrency = levels[each.level].concurrency
+            return (
+                f"the instrument could not be calibrated at concurrency {concurrency} "
+                f"({problems[each.level]}): --gptoss-no-calibration judges without"
+            )
+        error = errors.get(each.level)
+        if error is not None:
+            return why_too_coarse(threshold, clock, error)
+    return "the instrument was not calibrated at this level: measure again in a new run"
 
 
 def _known(store: Store) -> Mapping[str, _Level]:

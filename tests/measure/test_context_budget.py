@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_gptoss.model.inputs import LoadShape, Message, Prompt, TokenSequence
-from pytest_gptoss.scenarios.context_budget import context_needed, fewest_tokens
+from pytest_gptoss.scenarios.context_budget import fewest_tokens
 from pytest_gptoss.scenarios.kinds import Drift, Feature, Forced, Greedy, Hidden, Load, Needle, Rendered
 from pytest_gptoss.scenarios.prompts import load_shipped, prompt_set
 from pytest_gptoss.scenarios.workload import Workload
@@ -43,4 +43,4 @@ FEATURE = max(map(fewest_tokens, WORK.prompt_sets["features"].prompts))
     ],
 )
 def test_a_scenario_needs_its_prompt_and_its_answer(scenario, needed):
-    assert context_needed(scenario, WORK) == needed
+    assert scenario.context_needed(WORK) == needed
