@@ -25,6 +25,7 @@ from pytest_gptoss.model.array_file import map_array
 from pytest_gptoss.model.atomic_files import write_atomically, write_json
 from pytest_gptoss.model.errors import DamagedFile, StoreError
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import revived, with_messages
 from pytest_gptoss.model.results import Failure, Measurement
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
 from pytest_gptoss.run.file_lock import try_lock, wait_for_lock
@@ -148,7 +149,7 @@ class Store:
             for name, array in arrays.items():
                 path = self.measured / f"{measurement.scenario_id}.{name}.npy"
                 write_atomically(path, functools.partial(_save_array, array))
-            write_json(self.measured / f"{measurement.scenario_id}.json", document)
+            write_json(self.measured / f"{measurement.scenario_id}.json", with_messages(document))
         self._measurements[measurement.scenario_id] = measurement
 
     def load(self, scenario_id: str) -> Measurement[Any] | None:
@@ -208,7 +209,8 @@ class Store:
     def save_document(self, name: str, document: Json) -> None:
         """Keep a JSON document of the run: ``run``, ``devices``."""
         with _explained(self.directory):
-            write_json(self.directory / f"{name}.json", document)
+            whole = with_messages(document) if isinstance(document, Mapping) else document
+            write_json(self.directory / f"{name}.json", whole)
 
     def load_document(self, name: str, kind: Any = Any) -> Any:
         """A JSON document of the run as ``kind``, None when it was not written; raises DamagedFile."""
@@ -222,7 +224,7 @@ class Store:
     def save_verdict(self, npu: str, threshold_id: str, document: Mapping[str, Json]) -> None:
         """Keep a verdict's JSON form."""
         with _explained(self.directory):
-            write_json(self.directory / "verdicts" / f"{npu}-{threshold_id}.json", document)
+            write_json(self.directory / "verdicts" / f"{npu}-{threshold_id}.json", with_messages(document))
 
     def verdicts(self) -> tuple[Json, ...]:
         """All verdicts kept so far, by file name."""
@@ -231,7 +233,7 @@ class Store:
 
     def _read(self, path: Path) -> Json | None:
         try:
-            document = parse(path.read_bytes())
+            document = revived(parse(path.read_bytes()))
             if document is None:
                 raise Mismatch("null, which no run writes")
         except FileNotFoundError:
