@@ -25,7 +25,7 @@ from pytest_gptoss.model.array_file import map_array
 from pytest_gptoss.model.atomic_files import write_atomically, write_json
 from pytest_gptoss.model.errors import DamagedFile, StoreError
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.model.message import revived, with_messages
+from pytest_gptoss.model.message import revived, say, with_messages
 from pytest_gptoss.model.results import Failure, Measurement
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
 from pytest_gptoss.run.file_lock import try_lock, wait_for_lock
@@ -244,7 +244,9 @@ class Store:
 
     def _damaged(self, path: Path, error: Exception) -> DamagedFile:
         place = path.relative_to(self.directory.parent).as_posix()
-        return DamagedFile(f"{place}: {error}; the file is damaged: measure again in a new run")
+        return DamagedFile(
+            say("{place}: {error}; the file is damaged: measure again in a new run", place=place, error=error)
+        )
 
 
 def _failed(scenario_id: str, error: DamagedFile) -> Measurement[Any]:

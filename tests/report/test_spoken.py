@@ -9,13 +9,25 @@ import pytest
 from documents import recorded
 
 import pytest_gptoss
+from pytest_gptoss.diagnosis.signatures import load_signatures
+from pytest_gptoss.judge.known_defects import known_defects
 from pytest_gptoss.model.message import joined, say, with_messages
 from pytest_gptoss.report.formats.html import html
 from pytest_gptoss.report.formats.markdown import markdown
 from pytest_gptoss.report.spoken import chinese_templates, in_chinese, spoken
 
 PACKAGE = Path(pytest_gptoss.__file__).parent
-ROOMS = ("diagnosis", "judge", "scenarios", "client", "run", "report/builders", "model/errors.py")
+ROOMS = (
+    "diagnosis",
+    "judge",
+    "scenarios",
+    "client",
+    "run",
+    "report/builders",
+    "model/errors.py",
+    "model/sentinels.py",
+    "plugin/reporting.py",
+)
 """Where sentences of reports are made."""
 JOINED = {"{sentences}"}
 
@@ -37,32 +49,12 @@ UNCONVERTED: set[str] = {
     "client/stream_checks.py",
     "client/stream_event.py",
     "client/unary.py",
-    "judge/evidence.py",
     "judge/metrics/capability.py",
-    "judge/metrics/drift.py",
-    "judge/metrics/forced.py",
-    "judge/metrics/hidden.py",
-    "judge/metrics/inputs.py",
-    "judge/metrics/known_defects.py",
-    "judge/metrics/leakage.py",
-    "judge/metrics/needle.py",
-    "judge/metrics/noise.py",
     "judge/metrics/performance.py",
-    "judge/metrics/perplexity.py",
-    "judge/metrics/prefill.py",
     "judge/metrics/preflight.py",
-    "judge/metrics/rouge.py",
-    "judge/metrics/tool_parser.py",
     "run/engine.py",
-    "run/interruption.py",
     "run/scheduler.py",
-    "scenarios/abort_trial.py",
     "scenarios/calibration.py",
-    "scenarios/drift.py",
-    "scenarios/hidden_file.py",
-    "scenarios/needle_prompt.py",
-    "scenarios/needle_trial.py",
-    "scenarios/preflight.py",
 }
 """Files whose sentences are not all templates yet."""
 
@@ -100,7 +92,11 @@ def _said():
 
 def _tables():
     """Sentences of shipped tables: each is a template without fields."""
-    return set()
+    signatures = load_signatures(())
+    return {
+        *(each.remedy for each in (*signatures.log, *signatures.symptoms)),
+        *(text for each in known_defects() for text in (each.wrong, each.remedy)),
+    }
 
 
 LITERAL = [(place, node) for place, node in _said() if isinstance(node.args[0], ast.Constant)]

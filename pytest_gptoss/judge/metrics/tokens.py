@@ -14,6 +14,7 @@ from pytest_gptoss.judge.evidence import answer_ids, first_difference, pair, ref
 from pytest_gptoss.judge.intervals import wilson
 from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation, Measurement, TopLogprobs
 from pytest_gptoss.model.sentinels import filler, no_logprobs
 from pytest_gptoss.model.verdicts import Estimate
@@ -159,8 +160,14 @@ def _finding(prompts: list[Json], kinds: dict[str, int]) -> str:
     worst = next((prompt for prompt in forked if prompt["fork"]["kind"] == "real"), forked[0])
     fork = worst["fork"]
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    margin = "" if fork["margin"] is None else f", margin {fork['margin']:.2f} nat"
-    return (
-        f"{len(forked)} of {len(prompts)} answers fork ({counts}); {worst['prompt_id']} at token "
-        f"{fork['index']}: {fork['kind']}{margin}"
+    margin = "" if fork["margin"] is None else say(", margin {margin:.2f} nat", margin=fork["margin"])
+    return say(
+        "{forked} of {prompts} answers fork ({counts}); {prompt_id} at token {index}: {kind}{margin}",
+        forked=len(forked),
+        prompts=len(prompts),
+        counts=counts,
+        prompt_id=worst["prompt_id"],
+        index=fork["index"],
+        kind=fork["kind"],
+        margin=margin,
     )
