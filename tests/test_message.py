@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from pytest_gptoss.model.message import Message, joined, revived, say, stored_messages, with_messages
+from pytest_gptoss.model.message import Message, joined, listed, revived, say, stored_messages, with_messages
 from pytest_gptoss.model.printable import printable
 
 
@@ -42,6 +42,8 @@ def test_sentences_are_joined():
     assert joined([]) == ""
     assert joined([one]) is one
     assert joined([one, other]) == "5 tokens; what a server said"
+    assert listed([one, other]) == "5 tokens, what a server said"
+    assert (listed([]), listed([one])) == ("", one)
 
 
 def test_what_does_not_show_is_escaped_in_the_values():

@@ -15,7 +15,19 @@ from typing import Any, TypeAlias
 
 from pytest_gptoss.model.json_type import Json
 
-__all__ = ["TABLE", "Message", "filled", "joined", "revived", "say", "stored_messages", "with_messages"]
+__all__ = [
+    "SENTENCES",
+    "TABLE",
+    "WORDS",
+    "Message",
+    "filled",
+    "joined",
+    "listed",
+    "revived",
+    "say",
+    "stored_messages",
+    "with_messages",
+]
 
 Value: TypeAlias = "str | int | float | tuple[str, ...]"
 """What fills a field: a text, a message, a number, or several texts, which are written as a list."""
@@ -24,7 +36,10 @@ TABLE = "messages"
 """The key of a document that holds its messages: English text -> ``template``, ``values``."""
 MOST = 2_000
 """Messages of one document; what is beyond stays English."""
-BETWEEN = "; "
+SENTENCES = "{sentences}"
+WORDS = "{words}"
+"""Templates of lists: what stands between their texts is the language's."""
+_BETWEEN: Mapping[str, str] = {SENTENCES: "; ", WORDS: ", "}
 _LARGEST = 2**63
 """Documents hold no whole number beyond it, but its digits."""
 _DEEPEST = 40
@@ -76,15 +91,24 @@ def joined(parts: Iterable[str]) -> str:
     texts = tuple(parts)
     if len(texts) < 2:
         return texts[0] if texts else ""
-    return Message("{sentences}", {"sentences": texts})
+    return Message(SENTENCES, {"sentences": texts})
 
 
-def filled(template: str, values: Mapping[str, Value], between: str = BETWEEN) -> str:
-    """A template with its values; ``between`` stands between the texts of a list."""
+def listed(parts: Iterable[str]) -> str:
+    """Several words in one text, with commas between them; one alone stays what it is."""
+    texts = tuple(parts)
+    if len(texts) < 2:
+        return texts[0] if texts else ""
+    return Message(WORDS, {"words": texts})
+
+
+def filled(template: str, values: Mapping[str, Value], between: Mapping[str, str] = _BETWEEN) -> str:
+    """A template with its values; ``between`` is what stands between the texts of a list, by its template."""
     if not values:
         return template
+    mark = between.get(template, "; ")
     return template.format(
-        **{name: between.join(each) if isinstance(each, tuple) else each for name, each in values.items()}
+        **{name: mark.join(each) if isinstance(each, tuple) else each for name, each in values.items()}
     )
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.language import Language
-from pytest_gptoss.model.message import TABLE, Message, filled, stored_messages
+from pytest_gptoss.model.message import SENTENCES, TABLE, WORDS, Message, filled, stored_messages
 
 __all__ = ["chinese_templates", "in_chinese", "spoken"]
 
-_BETWEEN = "；"
-"""Between the sentences of a list."""
+_BETWEEN: Mapping[str, str] = {SENTENCES: "；", WORDS: "、"}
+"""What stands between the texts of a list."""
 
 
 @cache

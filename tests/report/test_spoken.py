@@ -11,7 +11,7 @@ from documents import recorded
 import pytest_gptoss
 from pytest_gptoss.diagnosis.signatures import load_signatures
 from pytest_gptoss.judge.known_defects import known_defects
-from pytest_gptoss.model.message import joined, say, with_messages
+from pytest_gptoss.model.message import SENTENCES, WORDS, joined, say, with_messages
 from pytest_gptoss.report.formats.html import html
 from pytest_gptoss.report.formats.markdown import markdown
 from pytest_gptoss.report.spoken import chinese_templates, in_chinese, spoken
@@ -29,7 +29,7 @@ ROOMS = (
     "plugin/reporting.py",
 )
 """Where sentences of reports are made."""
-JOINED = {"{sentences}"}
+JOINED = {SENTENCES, WORDS}
 
 UNCONVERTED: set[str] = {
     "client/channel.py",
@@ -53,7 +53,6 @@ UNCONVERTED: set[str] = {
     "judge/metrics/performance.py",
     "judge/metrics/preflight.py",
     "run/engine.py",
-    "run/scheduler.py",
     "scenarios/calibration.py",
 }
 """Files whose sentences are not all templates yet."""
