@@ -25,7 +25,7 @@ from pytest_gptoss.model.array_file import map_array
 from pytest_gptoss.model.atomic_files import write_atomically, write_json
 from pytest_gptoss.model.errors import DamagedFile, StoreError
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.model.message import revived, say, with_messages
+from pytest_gptoss.model.message import TABLE, revived, say, with_messages
 from pytest_gptoss.model.results import Failure, Measurement
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
 from pytest_gptoss.run.file_lock import try_lock, wait_for_lock
@@ -44,6 +44,9 @@ FORMAT: Final = 2
 """Of stored runs and of recorded baselines; those of another format are measured again, never converted."""
 CLAIM = ".gptoss-lock"
 """Beside the run directory: held by the process that leads a run, as long as it lives."""
+
+_LIST = "list"
+"""Key of a stored list that has messages beside it."""
 
 
 class Store:
@@ -209,8 +212,7 @@ class Store:
     def save_document(self, name: str, document: Json) -> None:
         """Keep a JSON document of the run: ``run``, ``devices``."""
         with _explained(self.directory):
-            whole = with_messages(document) if isinstance(document, Mapping) else document
-            write_json(self.directory / f"{name}.json", whole)
+            write_json(self.directory / f"{name}.json", _whole(document))
 
     def load_document(self, name: str, kind: Any = Any) -> Any:
         """A JSON document of the run as ``kind``, None when it was not written; raises DamagedFile."""
@@ -240,13 +242,21 @@ class Store:
             return None
         except (OSError, Mismatch) as error:
             raise self._damaged(path, error) from None
-        return document
+        return document[_LIST] if isinstance(document, dict) and set(document) == {_LIST} else document
 
     def _damaged(self, path: Path, error: Exception) -> DamagedFile:
         place = path.relative_to(self.directory.parent).as_posix()
         return DamagedFile(
             say("{place}: {error}; the file is damaged: measure again in a new run", place=place, error=error)
         )
+
+
+def _whole(document: Json) -> Json:
+    """A document with its messages; a list that has some lies inside an object, beside them."""
+    if isinstance(document, Mapping):
+        return with_messages(document)
+    whole = with_messages({_LIST: document})
+    return whole if TABLE in whole else document
 
 
 def _failed(scenario_id: str, error: DamagedFile) -> Measurement[Any]:
