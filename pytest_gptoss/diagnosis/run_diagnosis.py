@@ -18,6 +18,7 @@ from pytest_gptoss.judge.facts import FactBook
 from pytest_gptoss.model.errors import DamagedFile, UsageError
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.key_variables import key_variable
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.printable import printable
 from pytest_gptoss.model.results import BadRequest, LoadLevel, Measurement, NeedleAnswer
 from pytest_gptoss.model.subjects import Role
@@ -99,7 +100,8 @@ class Diagnosis:
             for row in rows
             if row["verdict"] in ("FAIL", "INVALID") and "blocked_by" not in row["details"]
         ]
-        return [*self._of_servers(red), *read_symptoms(self._signatures.symptoms, rows, self._versions())]
+        symptoms = read_symptoms(self._signatures.symptoms, rows, self._versions())
+        return [{**each, "remedy": say(each["remedy"])} for each in (*self._of_servers(red), *symptoms)]
 
     def _of_servers(self, red: Sequence[tuple[str, Sequence[str]]]) -> list[dict[str, Json]]:
         """Each signature once a device, with how often it was seen; a replay keeps what its run found.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from pytest_gptoss.judge.verdicts import number
 from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.verdicts import Threshold
 
 __all__ = ["contradictions"]
@@ -24,7 +25,7 @@ def contradictions(thresholds: Iterable[Threshold], shapes: Mapping[str, LoadSha
     ttft, tpot = _lowest(rows, "ttft"), _lowest(rows, "tpot")
     if tpot is None:
         return []
-    lines = []
+    lines: list[str] = []
     for level, shape in shapes.items():
         concurrency, later = shape.concurrency, shape.max_tokens - 1
         rates = [rows[name] for name in _rates(level) if name in rows]
@@ -40,9 +41,18 @@ def contradictions(thresholds: Iterable[Threshold], shapes: Mapping[str, LoadSha
         slowest = wait_s + later * gap_s
         asked = " and ".join(f"{row.comparison} {number(row.limit)} {row.unit}" for row in rates)
         lines.append(
-            f"{level}: by Little's law {asked} with {shape.max_tokens} tokens an answer need a TPOT of at "
-            f"most {implied_s * 1000:.1f} ms; a TPOT at its limit of {number(gap_s * 1000)} ms would give "
-            f"{concurrency * shape.max_tokens / slowest:.0f} tok/s and {concurrency / slowest:.2f} req/s"
+            say(
+                "{level}: by Little's law {asked} with {max_tokens} tokens an answer need a TPOT "
+                "of at most {implied_s:.1f} ms; a TPOT at its limit of {gap_s} ms would give "
+                "{concurrency:.0f} tok/s and {concurrency_2:.2f} req/s",
+                level=level,
+                asked=asked,
+                max_tokens=shape.max_tokens,
+                implied_s=implied_s * 1000,
+                gap_s=number(gap_s * 1000),
+                concurrency=concurrency * shape.max_tokens / slowest,
+                concurrency_2=concurrency / slowest,
+            )
         )
     return lines
 

@@ -17,6 +17,7 @@ import numpy as np
 from pytest_gptoss.judge.intervals import quantile_ranks
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import LoadLevel, RequestTiming
 
 __all__ = [
@@ -55,11 +56,19 @@ def why_incomplete(request: RequestTiming, shape: LoadShape) -> str | None:
     came = {"prompt": request.prompt_tokens, "output": request.completion_tokens}
     for what, count in came.items():
         if count is None:
-            return f"the server told no count of {what} tokens: it must heed stream_options.include_usage"
+            return say(
+                "the server told no count of {what} tokens: it must heed stream_options.include_usage",
+                what=what,
+            )
         if count != asked[what]:
-            return f"{count} {what} tokens by the server's count, {asked[what]} were asked for"
+            return say(
+                "{count} {what} tokens by the server's count, {asked} were asked for",
+                count=count,
+                what=what,
+                asked=asked[what],
+            )
     if request.sent_ns is None or not request.token_ns:
-        return "no event with a token came"
+        return say("no event with a token came")
     return None
 
 

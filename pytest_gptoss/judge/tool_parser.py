@@ -7,6 +7,7 @@ import re
 
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.gptoss import CALL
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import AGAIN, Generation, Measurement
 
 __all__ = ["PARSER_FLAGS", "not_enforced", "refuse_without_parser"]
@@ -29,20 +30,34 @@ def refuse_without_parser(npu: Measurement[Generation]) -> None:
     for failure in npu.failures:
         if any(word in failure.message for word in _NO_PARSER):
             raise InsufficientData(
-                f"{npu.device} was started without a tool parser: add {PARSER_FLAGS} ({failure.message})"
+                say(
+                    "{device} was started without a tool parser: add {flags} ({message})",
+                    device=npu.device,
+                    flags=PARSER_FLAGS,
+                    message=failure.message,
+                )
             )
     whole = [each for each in npu.items if each.prompt_id.removesuffix(AGAIN).endswith("-whole")]
     if any(each.tool_calls for each in whole) or not any(map(_holds_unparsed_call, whole)):
         return
     if not any(each.tool_calls for each in npu.items):
         raise InsufficientData(
-            f"{npu.device}: the model calls the tool, the server takes no call out of it: add {PARSER_FLAGS}"
+            say(
+                "{device}: the model calls the tool, the server takes no call out of it: add {flags}",
+                device=npu.device,
+                flags=PARSER_FLAGS,
+            )
         )
     minor = _minor(npu)
     if minor is None or minor < _STREAMS_BY_PARSER:
         raise InsufficientData(
-            f"{npu.device}: streamed answers carry the call, whole ones leave it out, as vLLM 0.18 does "
-            f"without a tool parser: add {PARSER_FLAGS}; if these are set, the parser fails: see its log"
+            say(
+                "{device}: streamed answers carry the call, whole ones leave it out, as vLLM "
+                "0.18 does without a tool parser: add {flags}; if these are set, the "
+                "parser fails: see its log",
+                device=npu.device,
+                flags=PARSER_FLAGS,
+            )
         )
 
 
@@ -50,9 +65,11 @@ def not_enforced(npu: Measurement[Generation], choice: str) -> str | None:
     """Say that this server leaves a required or named tool to the model; None where it is not known to."""
     if choice == "auto" or _minor(npu) != _NOT_ENFORCING:
         return None
-    return (
-        f"vLLM {npu.provenance['server_version']} does not enforce tool_choice {choice} for GPT-OSS: "
-        "whether the tool is called is the model's choice there (0.32 enforces it)"
+    return say(
+        "vLLM {server_version} does not enforce tool_choice {choice} for GPT-OSS: "
+        "whether the tool is called is the model's choice there (0.32 enforces it)",
+        server_version=npu.provenance["server_version"],
+        choice=choice,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from pytest_gptoss.judge.intervals import Interval
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.printable import printable
 from pytest_gptoss.model.subjects import Device
 from pytest_gptoss.model.verdicts import BY_HOOK, Comparison, Estimate, Threshold, Verdict
@@ -123,7 +124,10 @@ def line(verdict: Verdict, devices: Devices | None = None) -> str:
         parts = [verdict.reason, f"required {_required(threshold)}"]
         return printable(f"{head} " + "; ".join([*parts, *_played(devices)]))
     figure = number(verdict.value, apart_from=threshold.limit)
-    parts = [f"{figure}, required {_required(threshold)}", f"n {verdict.n}"]
+    parts = [
+        f"{figure}, required {_required(threshold)}",
+        f"n {verdict.n}",
+    ]
     if verdict.interval is not None:
         parts.append(_between(verdict.interval, threshold.limit))
     if verdict.status == "PASS" and verdict.proven is False:
@@ -187,15 +191,25 @@ def _whole(value: float) -> str | None:
 def _unsound(threshold: Threshold, estimate: Estimate) -> str | None:
     ends = () if estimate.interval is None else estimate.interval
     if not all(math.isfinite(figure) for figure in (estimate.value, *ends)):
-        return (
-            f"metric {threshold.metric} gave {estimate.value}, interval {estimate.interval}: no finite figure"
+        return say(
+            "metric {metric} gave {value}, interval {interval}: no finite figure",
+            metric=threshold.metric,
+            value=estimate.value,
+            interval=estimate.interval,
         )
     if estimate.n < 1:
-        return f"metric {threshold.metric} gave {number(estimate.value)} from nothing (n = {estimate.n})"
+        return say(
+            "metric {metric} gave {value} from nothing (n = {n})",
+            metric=threshold.metric,
+            value=number(estimate.value),
+            n=estimate.n,
+        )
     if estimate.unit != threshold.unit:
-        return (
-            f"metric {threshold.metric} is in {estimate.unit!r}, its limit in {threshold.unit!r}: "
-            "give the threshold the metric's unit"
+        return say(
+            "metric {metric} is in {unit}, its limit in {unit_2}: give the threshold the metric's unit",
+            metric=threshold.metric,
+            unit=repr(estimate.unit),
+            unit_2=repr(threshold.unit),
         )
     return None
 

@@ -15,6 +15,7 @@ from pytest_gptoss.diagnosis.run_diagnosis import Diagnosis
 from pytest_gptoss.judge.configurations import configuration_matrix
 from pytest_gptoss.model.errors import DamagedFile
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import Message, say
 from pytest_gptoss.model.verdicts import Threshold
 from pytest_gptoss.report.builders.findings import findings
 from pytest_gptoss.report.builders.load_levels import load_levels, load_requests
@@ -59,7 +60,7 @@ def facts_of_run(run: AcceptanceRun, *, started: str, ended: str | None) -> dict
 
 def device_rows(run: AcceptanceRun) -> Rows:
     """The ``devices`` part: every device as it was probed, or why it was not."""
-    unasked = "not asked: no selected test needed it"
+    unasked: str = say("not asked: no selected test needed it")
     try:
         found = {each.name: each for each in probed_devices(run.store) or ()}
     except DamagedFile as error:
@@ -69,9 +70,16 @@ def device_rows(run: AcceptanceRun) -> Rows:
         probed = found.get(settings.name, ProbedDevice(settings.name, problem=unasked))
         problem = probed.problem
         if problem is not None:  # reports name the device beside it
-            problem = problem.removeprefix(f"{settings.name}: ")
+            problem = _without_name(problem, settings.name)
         rows.append(device_row(settings.name, settings.role, settings.url, probed.device, problem))
     return rows
+
+
+def _without_name(problem: str, name: str) -> str:
+    """A device's problem without the device's name before it."""
+    told = problem.values.get("error") if isinstance(problem, Message) else None
+    without = problem.removeprefix(f"{name}: ")
+    return told if isinstance(told, str) and told == without else without
 
 
 def measurements(

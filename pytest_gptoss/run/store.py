@@ -24,6 +24,7 @@ from pytest_gptoss.model.array_file import map_array
 from pytest_gptoss.model.atomic_files import write_atomically, write_json
 from pytest_gptoss.model.errors import DamagedFile, StoreError
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import TABLE, revived, say, with_messages
 from pytest_gptoss.model.results import Failure, Measurement
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
 from pytest_gptoss.run.file_lock import try_lock, wait_for_lock
@@ -40,6 +41,9 @@ FORMAT: Final = 2
 """Of stored runs and of recorded baselines; those of another format are measured again, never converted."""
 CLAIM = ".gptoss-lock"
 """Beside the run directory: held by the process that leads a run, as long as it lives."""
+
+_LIST = "list"
+"""Key of a stored list that has messages beside it."""
 
 
 class Store:
@@ -120,7 +124,7 @@ class Store:
             for name, array in arrays.items():
                 path = self.measured / f"{measurement.scenario_id}.{name}.npy"
                 write_atomically(path, functools.partial(_save_array, array))
-            write_json(self.measured / f"{measurement.scenario_id}.json", document)
+            write_json(self.measured / f"{measurement.scenario_id}.json", with_messages(document))
         self._measurements[measurement.scenario_id] = measurement
 
     def load(self, scenario_id: str) -> Measurement[Any] | None:
@@ -180,7 +184,7 @@ class Store:
     def save_document(self, name: str, document: Json) -> None:
         """Keep a JSON document of the run: ``run``, ``devices``."""
         with explained(self.directory):
-            write_json(self.directory / f"{name}.json", document)
+            write_json(self.directory / f"{name}.json", _whole(document))
 
     def load_document(self, name: str, kind: Any = Any) -> Any:
         """A JSON document of the run as ``kind``, None when it was not written; raises DamagedFile."""
@@ -194,7 +198,7 @@ class Store:
     def save_verdict(self, npu: str, threshold_id: str, document: Mapping[str, Json]) -> None:
         """Keep a verdict's JSON form."""
         with explained(self.directory):
-            write_json(self.directory / VERDICTS / f"{npu}-{threshold_id}.json", document)
+            write_json(self.directory / VERDICTS / f"{npu}-{threshold_id}.json", with_messages(document))
 
     def verdicts(self) -> tuple[Json, ...]:
         """All verdicts kept so far, by file name."""
@@ -203,18 +207,28 @@ class Store:
 
     def _read(self, path: Path) -> Json | None:
         try:
-            document = parse(path.read_bytes())
+            document = revived(parse(path.read_bytes()))
             if document is None:
                 raise Mismatch("null, which no run writes")
         except FileNotFoundError:
             return None
         except (OSError, Mismatch) as error:
             raise self._damaged(path, error) from None
-        return document
+        return document[_LIST] if isinstance(document, dict) and set(document) == {_LIST} else document
 
     def _damaged(self, path: Path, error: Exception) -> DamagedFile:
         place = path.relative_to(self.directory.parent).as_posix()
-        return DamagedFile(f"{place}: {error}; the file is damaged: measure again in a new run")
+        return DamagedFile(
+            say("{place}: {error}; the file is damaged: measure again in a new run", place=place, error=error)
+        )
+
+
+def _whole(document: Json) -> Json:
+    """A document with its messages; a list that has some lies inside an object, beside them."""
+    if isinstance(document, Mapping):
+        return with_messages(document)
+    whole = with_messages({_LIST: document})
+    return whole if TABLE in whole else document
 
 
 def _failed(scenario_id: str, error: DamagedFile) -> Measurement[Any]:

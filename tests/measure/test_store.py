@@ -10,6 +10,7 @@ import pytest
 
 from pytest_gptoss.model.atomic_files import write_json
 from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import (
     AbortTrace,
     BadRequest,
@@ -252,3 +253,15 @@ def test_the_lock_excludes_other_processes_and_admits_its_own(tmp_path):
         for process in (holder, waiter):
             process.join(30)
             process.kill()
+
+
+@pytest.mark.parametrize("wrapped", [lambda told: {"problem": told}, lambda told: [{"problem": told}]])
+def test_messages_of_a_document_are_kept(tmp_path, wrapped):
+    store = Store(tmp_path / "run")
+    store.begin()
+    for told in (say("{n} tokens", n=5), "5 tokens"):
+        store.save_document("devices", wrapped(told))
+        found = store.load_document("devices")
+        assert found == wrapped("5 tokens")
+        problem = (found[0] if isinstance(found, list) else found)["problem"]
+        assert type(problem) is type(told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -14,6 +15,7 @@ from pytest_gptoss.judge.evidence import answer_ids, first_difference, pair, ref
 from pytest_gptoss.judge.intervals import wilson
 from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import listed, say
 from pytest_gptoss.model.results import Generation, Measurement, TopLogprobs
 from pytest_gptoss.model.sentinels import filler, no_logprobs
 from pytest_gptoss.model.verdicts import Estimate
@@ -24,6 +26,10 @@ NEAR_TIE = 0.5
 """Nats. Where neither device prefers its own token by more, rounding can turn the choice."""
 
 ForkKind: TypeAlias = Literal["near tie", "real", "length", "unknown"]
+_KINDS: Mapping[str, str] = {
+    each: each for each in (say("near tie"), say("real"), say("length"), say("unknown"))
+}
+"""The kinds as messages call them."""
 
 
 @against_first
@@ -158,9 +164,17 @@ def _finding(prompts: list[Json], kinds: dict[str, int]) -> str:
     forked = [prompt for prompt in prompts if prompt["fork"]]
     worst = next((prompt for prompt in forked if prompt["fork"]["kind"] == "real"), forked[0])
     fork = worst["fork"]
-    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    margin = "" if fork["margin"] is None else f", margin {fork['margin']:.2f} nat"
-    return (
-        f"{len(forked)} of {len(prompts)} answers fork ({counts}); {worst['prompt_id']} at token "
-        f"{fork['index']}: {fork['kind']}{margin}"
+    counts = listed(
+        say("{count} {kind}", count=count, kind=_KINDS[kind]) for kind, count in sorted(kinds.items())
+    )
+    margin = "" if fork["margin"] is None else say(", margin {margin:.2f} nat", margin=fork["margin"])
+    return say(
+        "{forked} of {prompts} answers fork ({counts}); {prompt_id} at token {index}: {kind}{margin}",
+        forked=len(forked),
+        prompts=len(prompts),
+        counts=counts,
+        prompt_id=worst["prompt_id"],
+        index=fork["index"],
+        kind=_KINDS[fork["kind"]],
+        margin=margin,
     )

@@ -30,6 +30,7 @@ from pytest_gptoss.judge.load import (
 from pytest_gptoss.model.errors import DamagedFile
 from pytest_gptoss.model.inputs import LoadShape, LoadTask
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Failure, InstrumentError, LoadLevel, Measurement, RequestTiming
 from pytest_gptoss.run.instrument import instrument_errors, instrument_problems
 from pytest_gptoss.run.store import Store
@@ -51,7 +52,7 @@ def load_levels(store: Store, plan: Plan, *, devices: Sequence[str], task: LoadT
     found = list(_measured(store, plan, devices, task.trials))
     problem = damaged or (None if errors else "; ".join(dict.fromkeys(problems.values())) or None)
     if problem is None and found and not task.calibrate:
-        problem = "not calibrated: --gptoss-no-calibration was given"
+        problem = say("not calibrated: --gptoss-no-calibration was given")
     shapes = {scenario.level: plan.workload.levels[scenario.level] for scenario, _ in found}
     limit = _ttft_limit_ms(plan)
     notes = [note for scenario, each in found for note in _notes(scenario, each, errors, limit)]
@@ -61,7 +62,7 @@ def load_levels(store: Store, plan: Plan, *, devices: Sequence[str], task: LoadT
         "notes": [
             *notes,
             *(
-                f"{level}: the instrument could not be calibrated: {why}"
+                say("{level}: the instrument could not be calibrated: {why}", level=level, why=why)
                 for level, why in problems.items()
                 if errors
             ),
@@ -85,7 +86,11 @@ def _other_statistics(plan: Plan) -> Iterator[str]:
     for row in plan.thresholds.values():
         known = plan.metrics[row.metric].statistics
         if row.family == "performance" and len(known) > 1 and row.statistic != known[0]:
-            yield f"{row.id} is judged by its {row.statistic}, as the thresholds file says"
+            yield say(
+                "{id} is judged by its {statistic}, as the thresholds file says",
+                id=row.id,
+                statistic=row.statistic,
+            )
 
 
 def load_requests(
@@ -132,7 +137,7 @@ def _reason(measurement: Measurement[Any]) -> str | None:
         return failures[0].message
     if measurement.left_out:
         return next(iter(measurement.left_out.values()))
-    return None if measurement.complete else "measuring stopped early"
+    return None if measurement.complete else say("measuring stopped early")
 
 
 def _figures(level: LoadLevel) -> dict[str, Json]:
@@ -194,7 +199,11 @@ def _notes(
                 yield f"{where}: {why}"
         per_event = tokens_per_event(level.requests)
         if per_event is not None and per_event >= SEVERAL_TOKENS:
-            yield f"{where}: ITL is per event, which carries {per_event:.1f} tokens on average"
+            yield say(
+                "{where}: ITL is per event, which carries {per_event:.1f} tokens on average",
+                where=where,
+                per_event=per_event,
+            )
         for text in disagreements(level, error):
             yield f"{where}: {text}"
         overloaded = why_overloaded(level.health, error, ttft_limit_ms=ttft_limit_ms)
@@ -202,8 +211,12 @@ def _notes(
             yield f"{where}: {overloaded}"
         if level.health is not None and level.health.cpu_share > BUSY:
             yield (
-                f"{where}: the client used {level.health.cpu_share:.0%} of a core: it may be what is slow, "
-                "measure from a machine with an idle core"
+                say(
+                    "{where}: the client used {cpu_share:.0%} of a core: it may be what is slow, "
+                    "measure from a machine with an idle core",
+                    where=where,
+                    cpu_share=level.health.cpu_share,
+                )
             )
 
 

@@ -35,6 +35,7 @@ from pytest_gptoss.report.headline import (
 from pytest_gptoss.report.heat import heats
 from pytest_gptoss.report.ranges import range_groups
 from pytest_gptoss.report.sections import PARTS, SECTIONS
+from pytest_gptoss.report.spoken import spoken
 from pytest_gptoss.report.tables.forks import forks, visible
 from pytest_gptoss.report.tables.rows import nothing, npus
 from pytest_gptoss.report.tables.table import Cell, Table
@@ -84,7 +85,7 @@ def html(document: Document, language: Language = "en") -> str:
         lstrip_blocks=True,
     )
     page = environment.get_template("acceptance.html.j2")
-    return page.render(_context(document, language)).lstrip()
+    return page.render(_context(spoken(document, language), language)).lstrip()
 
 
 def _shown(value: Any) -> Any:

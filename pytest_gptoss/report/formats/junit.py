@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.load_names import level_name
+from pytest_gptoss.model.message import Message
 from pytest_gptoss.model.printable import printable, shortened
 from pytest_gptoss.report.format import Format
 from pytest_gptoss.report.instrument import calibrated, uncalibrated
@@ -41,7 +42,8 @@ def properties(row: Mapping[str, Json]) -> list[tuple[str, str | int | float]]:
             continue
         if isinstance(value, bool):
             value = "true" if value else "false"
-        found.append((name, value))
+        # pytest-xdist sends properties to another process, which takes plain texts alone.
+        found.append((name, value.english if isinstance(value, Message) else value))
     return found
 
 
