@@ -60,6 +60,14 @@ def test_a_readme_is_short_and_starts_with_a_picture(text):
     assert (ROOT / path).stat().st_size < 150_000
 
 
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "CONTRIBUTING.md"])
+def test_its_links_lead_somewhere(name):
+    text = (ROOT / name).read_text("utf-8")
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+    assert links
+    assert not [link for link in links if not (ROOT / link).is_file()]
+
+
 BLOCK = re.compile(r"(<!-- needs: devices -->\n)?```bash\n(.*?)```", re.DOTALL)
 
 

@@ -60,7 +60,7 @@ def test_no_key_is_dead():
         for key in catalogue()
         if key not in quoted
         and parts.get(key) not in quoted
-        and not key.startswith(("name.", "unit.", "run.", "statistic.", "setting.", "latency."))
+        and not key.startswith(("name.", "unit.", "run.", "statistic.", "setting.", "latency.", "about."))
     ]
 
 
