@@ -135,16 +135,29 @@ def test_public_names_are_there():
         pytest_gptoss.nothing  # noqa: B018
 
 
-@pytest.mark.parametrize("place", ["README.md", "README.zh-CN.md", "pytest_gptoss/plugin/hookspecs.py"])
-def test_examples_import_public_names_alone(place):
-    """A line of an example, indented or not, that takes something from a module of ours."""
+DOCUMENTS = [
+    path.relative_to(PACKAGE.parent).as_posix()
+    for path in (*PACKAGE.parent.glob("README*.md"), *sorted((PACKAGE.parent / "docs").rglob("*.md")))
+]
+
+
+def _taken_from_us(place):
+    """The lines of its examples, indented or not, that take something from a module of ours, in words."""
     text = (PACKAGE.parent / place).read_text("utf-8")
     shown = text.partition('"""')[2].partition('"""')[0] if place.endswith(".py") else text
     taken = [line.split() for line in shown.splitlines() if line.split()[:1] in (["from"], ["import"])]
-    ours = [words for words in taken if words[1].startswith("pytest_gptoss")]
+    return [words for words in taken if words[1:] and words[1].startswith("pytest_gptoss")]
+
+
+def test_the_documentation_and_the_hooks_have_examples():
+    assert any(_taken_from_us(place) for place in DOCUMENTS)
+    assert _taken_from_us("pytest_gptoss/plugin/hookspecs.py")
+
+
+@pytest.mark.parametrize("place", [*DOCUMENTS, "pytest_gptoss/plugin/hookspecs.py"])
+def test_examples_import_public_names_alone(place):
+    ours = _taken_from_us(place)
     assert not [words for words in ours if words[1] != "pytest_gptoss"]
-    if place != "README.zh-CN.md":
-        assert ours
     names = {word.rstrip(",") for words in ours for word in words[3:]}
     assert names <= set(pytest_gptoss.__all__)
 

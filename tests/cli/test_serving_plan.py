@@ -164,6 +164,15 @@ def test_a_checkpoints_own_figures(tmp_path):
     assert not read_architecture(tmp_path).mxfp4
 
 
+def test_the_guides_card_and_context_need_no_argument(capsys):
+    assert main(["plan"]) == 0
+    out = capsys.readouterr().out
+    assert main(["plan", "--device-memory", "64", "--cards", "1", "--context", "131072"]) == 0
+    assert capsys.readouterr().out == out
+    assert "57.6 GB may be used" in out
+    assert "--max-model-len 131072" in out
+
+
 def test_the_command(capsys):
     assert main(["plan", "--device-memory", "64"]) == 0
     out = capsys.readouterr().out

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from command_blocks import ROOT, Block
 
-from pytest_gptoss.cli.main import _COMMANDS, _parser
+from pytest_gptoss.cli.main import _COMMANDS, command_parser
 from pytest_gptoss.config.option import Option
 from pytest_gptoss.config.option_types import CHECKPOINT, DIRECTORY, FILE, URL, URL_OR_FILE
 from pytest_gptoss.config.options import OPTIONS
@@ -143,7 +143,7 @@ def _gptoss(rest: list[str]) -> tuple[str, ...] | None:
     if name not in _COMMANDS and rest not in (["--version"], ["--help"]):
         raise Fault(f"pytest-gptoss has no command {name!r}")
     try:
-        _, unknown = _parser().parse_known_args(rest)
+        _, unknown = command_parser().parse_known_args(rest)
     except SystemExit as ended:
         if ended.code:
             raise Fault(f"pytest-gptoss {shlex.join(rest)}: not what its parser takes") from None

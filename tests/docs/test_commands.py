@@ -217,7 +217,7 @@ def test_blocks_are_found_and_told_apart():
         ("vllm serve M", ("run by", ".ci/run"), "name the test"),
         ("pytest-gptoss fly", ("needs", "devices"), "has no command 'fly'"),
         ("pytest-gptoss plan --device-memory 64 --moon", None, "has no option --moon"),
-        ("pytest-gptoss plan --cards x", None, "not what its parser takes"),
+        ("pytest-gptoss plan --cards", None, "not what its parser takes"),
         ("python tools/nothing.py", ("needs", "vllm"), "there is no such file"),
         ("python tools/vllm_cpu.py --moon", None, "has no option --moon"),
         ("pytest tests/nothing.py", None, "there is no such file"),

@@ -74,7 +74,7 @@ def test_every_public_name_is_on_the_page():
 def test_documents_name_no_option_that_is_not_built():
     built = {option.flag for option in OPTIONS}
     for path in DOCS.rglob("*.md"):
-        named = set(FLAG.findall(path.read_text("utf-8")))
+        named = set(FLAG.findall(path.read_text("utf-8"))) - {"--gptoss-report-title"}  # extending's example
         assert named <= built, path.name
 
 
