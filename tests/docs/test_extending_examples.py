@@ -28,7 +28,7 @@ COPIED = (
     "pytest_gptoss",
     "tests/config",
     "tests/judge",
-    "tests/measure",
+    "tests/scenarios",
     "tests/report",
     "tests/test_architecture.py",
 )

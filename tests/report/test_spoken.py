@@ -9,7 +9,7 @@ import pytest
 from documents import recorded
 
 import pytest_gptoss
-from pytest_gptoss.diagnosis.signatures import load_signatures
+from pytest_gptoss.diagnosis.signature_files import load_signatures
 from pytest_gptoss.judge.known_defects import known_defects
 from pytest_gptoss.model.message import SENTENCES, WORDS, joined, say, with_messages
 from pytest_gptoss.report.formats.html import html
