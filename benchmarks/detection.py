@@ -13,8 +13,8 @@ choice runs of each defect the families of its named checks, and shows every thr
 colours, or the command fails; preflight, capabilities and the baseline's own rows have tests in
 ``tests/plugin`` that do the same.
 
-Two of these commands can share the work, given rows of different names: a reference server keeps one core
-busy. The rows ``bench-*`` want the machine for themselves.
+``--jobs 2`` runs two rows side by side: a reference server keeps one core busy. The rows that are measured
+in time (``bench-*``, slow servers) have the machine for themselves and come last.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import json
 import os
 import platform
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -51,6 +52,8 @@ FAST = ("decode-no-sinks", "kv-shift", "harmony-leak", "truncate-context", "wron
 EVERY, FAST_EVERY = 4, 6
 BOTH_COLOURS = ("inputs", "precision", "needle", "performance")
 """Beginnings of the thresholds that the fast choice shows red once and green once."""
+TIMED = ("timing", "bench")
+"""Groups of rows whose verdicts hang on the pace of the machine."""
 
 
 def main() -> int:
@@ -74,7 +77,7 @@ def main() -> int:
             print("baseline: the sound pair", flush=True)
             with reference() as npu, reference(dtype="float32") as gpu:
                 runs.record_baseline(npu, gpu.url)
-        _run(runs, wanted, again=options.again)
+        _run(runs, wanted, again=options.again, jobs=options.jobs)
     except (NotMeasured, ReferenceServerError) as error:
         print(f"detection: {error}", file=sys.stderr)
         return 1
@@ -106,18 +109,30 @@ def main() -> int:
     return 0 if sound and not found["not run"] and not unproven else 1
 
 
-def _run(runs: Runs, rows: list[Row], *, again: bool) -> None:
+def _run(runs: Runs, rows: list[Row], *, again: bool, jobs: int) -> None:
     done = {} if again else runs.outcomes()
     left = [row for row in rows if row.id not in done and _possible(row)]
-    for number, row in enumerate(left, 1):
-        print(f"{number}/{len(left)} {row.id}: {row.what}", flush=True)
+    timed = [row for row in left if row.group in TIMED]
+    print(f"{len(left)} rows to run", flush=True)
+    with ThreadPoolExecutor(jobs) as pool:
         try:
-            outcome = runs.run(row)
-        except (NotMeasured, ReferenceServerError, vllm_cpu.VllmCpuError) as error:
-            print(f"    not run: {error}", flush=True)
-            continue
-        red = ", ".join(sorted(outcome.red)) or "nothing red"
-        print(f"    exit {outcome.status}, {outcome.seconds:g} s: {red}", flush=True)
+            for line in pool.map(lambda row: _line(runs, row), [row for row in left if row not in timed]):
+                print(line, flush=True)
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+    for row in timed:
+        print(_line(runs, row), flush=True)
+
+
+def _line(runs: Runs, row: Row) -> str:
+    """Run a row; what it said."""
+    try:
+        outcome = runs.run(row)
+    except (NotMeasured, ReferenceServerError, vllm_cpu.VllmCpuError) as error:
+        return f"{row.id}: {row.what}\n    not run: {error}"
+    red = ", ".join(sorted(outcome.red)) or "nothing red"
+    return f"{row.id}: {row.what}\n    exit {outcome.status}, {outcome.seconds:g} s: {red}"
 
 
 def _possible(row: Row) -> bool:
@@ -148,6 +163,9 @@ def _parser() -> argparse.ArgumentParser:
         "--every", type=int, choices=range(1, 11), metavar="N", help="one prompt in N (default 4; --fast: 6)"
     )
     parser.add_argument("--repeat", type=int, default=REPETITIONS, metavar="N", help="sound runs")
+    parser.add_argument(
+        "--jobs", type=int, choices=(1, 2, 3, 4), default=1, metavar="N", help="rows side by side (default 1)"
+    )
     parser.add_argument("--again", action="store_true", help="run rows that were run already")
     parser.add_argument("--state", type=Path, default=ROOT / ".detection", metavar="DIR")
     parser.add_argument("--output", type=Path, metavar="FILE", help="for the table")

@@ -33,17 +33,10 @@ def body(tokens: int) -> dict[str, object]:
 def ours(url: str, concurrency: int, requests: int, tokens: int) -> dict[str, float]:
     """The instrument itself."""
     from pytest_gptoss.client.endpoint import Endpoint
-    from pytest_gptoss.client.load import LoadRequest, run_load
-    from pytest_gptoss.client.timeouts import Timeouts
+    from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadTarget, run_load
 
-    run = run_load(
-        Endpoint(url),
-        [LoadRequest(f"r{place}", PATH, body(tokens)) for place in range(requests)],
-        concurrency=concurrency,
-        timeouts=Timeouts(),
-        ca_bundle=None,
-        on_end=lambda timing: None,
-    )
+    sent = [LoadRequest(f"r{place}", PATH, body(tokens)) for place in range(requests)]
+    run = run_load(LoadJob(LoadTarget(Endpoint(url)), sent, concurrency), on_end=lambda timing: None)
     failed = [timing.error for timing in run.requests if timing.error is not None]
     if failed:
         raise SystemExit(f"{len(failed)} requests failed: {failed[0]}")

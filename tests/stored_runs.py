@@ -95,7 +95,7 @@ def scenarios(plan):
     metrics += [plan.metrics[name] for metric in metrics for name in metric.info]
     kept = [metric for metric in metrics if metric.condition not in (CPU, FIRST, PEER)]
     needed = dict.fromkeys(each for metric in kept for each in metric.needs(roles).values())
-    return [each for each in needed if not isinstance(each, Load) or each.concurrency in plan.workload.levels]
+    return [each for each in needed if not isinstance(each, Load) or each.level in plan.workload.levels]
 
 
 def make_baseline(path: Path, run: Path, plan: Plan) -> None:
@@ -212,8 +212,8 @@ def _scored(name, ids, first):
 
 
 def _level(scenario, plan):
-    shape = plan.workload.levels[scenario.concurrency]
-    late, step = _LATE_MS[scenario.concurrency] * 1_000_000, 5_000_000
+    shape = plan.workload.levels[scenario.level]
+    late, step = _LATE_MS[shape.concurrency] * 1_000_000, 5_000_000
     requests = []
     for index in range(shape.requests):
         start = index * 10_000_000

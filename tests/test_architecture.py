@@ -34,6 +34,20 @@ MAY_IMPORT = {
 
 ``report/builders`` make the report document from a run; all else in ``report`` reads that document alone.
 """
+ORDER = {
+    "run": (
+        "file_lock", "stopwatch", "progress", "termination", "interruption",
+        "run_directory", "store", "probed", "baseline", "recording", "replay", "instrument", "scheduler",
+        "probing", "devices",
+        "roles", "absent", "load_order", "hidden_source", "measuring",
+        "context", "estimating", "info_metrics", "judging",
+        "servers_seen", "engine",
+    ),
+    "plugin": (
+        "problems", "workers", "selected_rows", "asking", "telling", "report_parts", "reporting", "session",
+    ),
+}  # fmt: skip
+"""Modules of a room in the order of use: each may import those that stand before it."""
 ROOMS = {room for room in MAY_IMPORT if "/" not in room}
 FORBIDDEN_PACKAGES = {
     "model": {"pytest", "httpx"},
@@ -96,6 +110,24 @@ def test_imports_run_one_way(path):
     assert not packages & FORBIDDEN_PACKAGES.get(parts[0], set())
 
 
+@pytest.mark.parametrize(
+    ("room", "name"), [(room, name) for room, names in ORDER.items() for name in names], ids=lambda part: part
+)
+def test_imports_inside_a_room_run_one_way(room, name):
+    imported = {
+        found.split(".")[1]
+        for found in _ours(_imports(PACKAGE / room / f"{name}.py"))
+        if found.startswith(f"{room}.")
+    }
+    later = ORDER[room][ORDER[room].index(name) :]
+    assert not imported & set(later)
+
+
+def test_the_order_of_a_run_is_whole():
+    files = {path.stem for path in (PACKAGE / "run").glob("*.py")} - {"__init__"}
+    assert files == set(ORDER["run"])
+
+
 def test_public_names_are_there():
     for name in pytest_gptoss.__all__:
         assert getattr(pytest_gptoss, name) is not None
@@ -103,16 +135,29 @@ def test_public_names_are_there():
         pytest_gptoss.nothing  # noqa: B018
 
 
-@pytest.mark.parametrize("place", ["README.md", "README.zh-CN.md", "pytest_gptoss/plugin/hookspecs.py"])
-def test_examples_import_public_names_alone(place):
-    """A line of an example, indented or not, that takes something from a module of ours."""
+DOCUMENTS = [
+    path.relative_to(PACKAGE.parent).as_posix()
+    for path in (*PACKAGE.parent.glob("README*.md"), *sorted((PACKAGE.parent / "docs").rglob("*.md")))
+]
+
+
+def _taken_from_us(place):
+    """The lines of its examples, indented or not, that take something from a module of ours, in words."""
     text = (PACKAGE.parent / place).read_text("utf-8")
     shown = text.partition('"""')[2].partition('"""')[0] if place.endswith(".py") else text
     taken = [line.split() for line in shown.splitlines() if line.split()[:1] in (["from"], ["import"])]
-    ours = [words for words in taken if words[1].startswith("pytest_gptoss")]
+    return [words for words in taken if words[1:] and words[1].startswith("pytest_gptoss")]
+
+
+def test_the_documentation_and_the_hooks_have_examples():
+    assert any(_taken_from_us(place) for place in DOCUMENTS)
+    assert _taken_from_us("pytest_gptoss/plugin/hookspecs.py")
+
+
+@pytest.mark.parametrize("place", [*DOCUMENTS, "pytest_gptoss/plugin/hookspecs.py"])
+def test_examples_import_public_names_alone(place):
+    ours = _taken_from_us(place)
     assert not [words for words in ours if words[1] != "pytest_gptoss"]
-    if place != "README.zh-CN.md":
-        assert ours
     names = {word.rstrip(",") for words in ours for word in words[3:]}
     assert names <= set(pytest_gptoss.__all__)
 

@@ -151,13 +151,13 @@ def _judge(session, rows=None):
     found = Counter()
     for threshold_id in rows or session.run.plan.thresholds:
         verdict = session.run.verdict("npu", threshold_id)
-        session._keep(verdict)
+        session.asking.keep(verdict)
         assert "\n" not in verdict.reason
         found[verdict.status] += 1
     written = []
-    session._write = lambda document: written.append(markdown(document))
-    session._conclude("finished")
-    assert session._problems == []
+    session.reporting._write = lambda document: written.append(markdown(document))
+    session.reporting.conclude("finished")
+    assert session.problems.lines == []
     assert written[-1]
     return found
 
@@ -173,10 +173,10 @@ def _replay(directory, report, rows=None):
 
 def _judged(directory, report, rows=None):
     session = _session(replayed(Settings(replay=directory, report=report)))
-    session.header()
+    session.telling.header()
     session.begin()
     try:
-        session.devices_found()
+        session.telling.devices_found()
         return session, _judge(session, rows)
     finally:
         session.run.close()
@@ -271,9 +271,9 @@ def read_by(stored, tmp_path_factory):
             found.setdefault(scenario_id, {})[row] = None
             return load(store, scenario_id)
 
-        session.header()
+        session.telling.header()
         session.begin()
-        session.devices_found()
+        session.telling.devices_found()
         patch.setattr(Store, "load", noted)
         for row in session.run.plan.thresholds:  # ``noted`` reads it
             session.run.verdict("npu", row)
@@ -362,7 +362,7 @@ def _change_baseline(stored, work, draw):
 
 def test_no_change_to_a_report_document_ends_in_a_traceback(stored, tmp_path):
     session, _ = _judged(stored, tmp_path / "report")
-    content = json.dumps(session._document).encode()
+    content = json.dumps(session.reporting.document).encode()
     told = Counter()
     for seed in range(CHANGES_TO_DOCUMENT):
         draw = random.Random(seed)
@@ -404,7 +404,7 @@ def test_what_is_damaged_is_named_in_the_reports_and_the_rest_is_judged(name, st
     shutil.copytree(stored, tmp_path / "run-a")
     (tmp_path / "run-a" / name).write_text("[1, null]")
     session, found = _judged(tmp_path / "run-a", tmp_path / "report")
-    assert name.removeprefix("run/") in json.dumps(session._document)
+    assert name.removeprefix("run/") in json.dumps(session.reporting.document)
     assert found["INVALID"] or name == "run/log-findings.json"
 
 

@@ -13,7 +13,7 @@ import pytest
 from pytest_gptoss.judge.load import FIGURES
 from pytest_gptoss.judge.registry import shipped_metric
 from pytest_gptoss.model.gptoss import CONTEXT, NAMED_TOKENS, VOCABULARY_SIZE
-from pytest_gptoss.model.load_names import GUIDE_FIGURES, LOAD_FIGURES, concurrency_of, level_name
+from pytest_gptoss.model.load_names import GUIDE_FIGURES, LOAD_FIGURES, concurrency_of, level_name, read_level
 from pytest_gptoss.model.verdicts import PRECISION_CONTRACT
 
 ROOT = Path(__file__).parents[1]
@@ -107,9 +107,16 @@ def test_every_load_figure_is_computed():
 
 @pytest.mark.parametrize("concurrency", [1, 8, 16, 128, 4096])
 def test_a_level_name_is_read_back(concurrency):
-    assert concurrency_of(level_name(concurrency)) == concurrency
+    level = level_name(concurrency)
+    assert (read_level(level), concurrency_of(level)) == (level, concurrency)
 
 
-@pytest.mark.parametrize("text", ["c1", "c004", "16", "c00", "c", "d16", "c16.5", "c" + "9" * 5000])
+def test_another_shape_of_a_concurrency_has_a_name_of_its_own():
+    assert (read_level("c16-p4096"), concurrency_of("c16-p4096")) == ("c16-p4096", None)
+
+
+@pytest.mark.parametrize("text", ["c1", "c004", "16", "c00", "c", "d16", "c16.5", "c16-", "c16-P4", "c16 ",
+                                  "c16\n", "c" + "9" * 5000])  # fmt: skip
 def test_what_names_no_level(text):
+    assert read_level(text) is None
     assert concurrency_of(text) is None

@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -53,6 +55,44 @@ def test_the_row_of_an_installed_package_is_judged(site, tmp_path):
     document = json.loads((report / "acceptance.json").read_text("utf-8"))
     (row,) = (each for each in document["verdicts"] if each["threshold_id"] == "acme.answer_length")
     assert row["verdict"] == "PASS"
+
+
+def test_the_row_of_an_installed_package_is_judged_live(tmp_path):
+    """In an environment of its own, by a run of the embedded pair: one row, on one prompt."""
+    python = _environment(tmp_path / "venv")
+    prompts = tmp_path / "prompts.json"
+    prompts.write_text(json.dumps(["What is the capital of France?"]))
+    report = tmp_path / "report"
+    done = subprocess.run(
+        [python, "-m", "pytest", "-p", "no:cacheprovider", str(TESTS), "--embedded", "--gptoss-profile=acme",
+         "-k", "answer_length", f"--gptoss-prompts={prompts}", f"--gptoss-report={report}"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+    document = json.loads((report / "acceptance.json").read_text("utf-8"))
+    (row,) = (each for each in document["verdicts"] if each["threshold_id"] == "acme.answer_length")
+    assert (row["verdict"], row["n"], row["limit"]) == ("PASS", 1, 256)
+    assert 0 < row["value"] <= 256
+
+
+def _environment(folder):
+    """An environment with the package in it, which sees what this one has beside; returns its Python."""
+    venv.create(folder, with_pip=False)
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    purelib = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    inside = Path(
+        subprocess.run([python, "-c", purelib], capture_output=True, text=True, check=True).stdout.strip()
+    )
+    here = sysconfig.get_path("purelib")
+    (inside / "beside.pth").write_text(f"import site; site.addsitedir({here!r})\n")
+    source = shutil.copytree(PACKAGE, folder / "source")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps",
+         "--no-build-isolation", "--no-index", "--disable-pip-version-check", str(source)],
+        check=True, capture_output=True, timeout=300,
+    )  # fmt: skip
+    return str(python)
 
 
 def test_the_package_is_not_there_where_it_is_not_installed(tmp_path):

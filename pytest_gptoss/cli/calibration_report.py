@@ -31,7 +31,7 @@ def calibration_report(
     """
     chosen = load_profile(profile)
     task = LoadTask(concurrency=None if concurrency is None else LEVELS.read(concurrency, "--concurrency"))
-    shapes = tuple(planned_levels(chosen.workload.levels, task).values())
+    shapes = planned_levels(chosen.workload.levels, task)
     limits = _latency_limits(chosen.thresholds.values())
     found: list[Calibrated] = []
     calibrate(shapes, tell=tell, take=found.append, short=short)
@@ -40,7 +40,9 @@ def calibration_report(
         for each in found
         if each.error is not None
     ]
-    problems = [f"concurrency {each.concurrency}: {each.problem}" for each in found if each.problem]
+    problems = [
+        f"concurrency {shapes[each.level].concurrency}: {each.problem}" for each in found if each.problem
+    ]
     return {
         "profile": profile,
         "first_token_ms": FIRST_TOKEN_MS,

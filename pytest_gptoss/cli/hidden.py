@@ -39,7 +39,7 @@ def _run(known: argparse.Namespace, rest: Sequence[str]) -> int:
         role=known.role,
         model=known.model,
         profile=known.profile,
-        timeouts=Timeouts.of_whole_answers(seconds, "--timeout"),
+        timeouts=Timeouts.for_unary_answers(seconds, "--timeout"),
         ca_bundle=known.ca_bundle,
         tell=lambda text: print(text, file=sys.stderr),
     )

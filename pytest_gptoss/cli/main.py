@@ -16,7 +16,7 @@ from pytest_gptoss.cli.command import FAILED, INTERRUPTED, USAGE, Command
 from pytest_gptoss.model.errors import GptossError, UsageError
 from pytest_gptoss.run.termination import Termination
 
-__all__ = ["main"]
+__all__ = ["command_parser", "main"]
 
 _COMMANDS: Mapping[str, Command] = {
     each.COMMAND.name: each.COMMAND
@@ -35,7 +35,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns its exit status. SIGTERM interrupts it as Ctrl-C does."""
-    known, rest = _parser().parse_known_args(arguments)
+    known, rest = command_parser().parse_known_args(arguments)
     try:
         with Termination():
             return _run(_COMMANDS[known.command], known, rest)
@@ -55,7 +55,8 @@ def _run(command: Command, known: argparse.Namespace, rest: Sequence[str]) -> in
     return command.run(known, rest)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line, with a parser for each subcommand."""
     parser = _Parser(prog="pytest-gptoss", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)

@@ -12,9 +12,15 @@ from pytest_gptoss.model.gptoss import CONTEXT
 
 __all__ = ["COMMAND"]
 
+GUIDE_CARD_GB = "64"
+"""Memory of the acceptance guide's card, an Atlas 800 A2 (910B), in units of 10^9 bytes."""
+
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device-memory", required=True, metavar="GB", help="memory of one card, 10^9 bytes")
+    parser.add_argument(
+        "--device-memory", default=GUIDE_CARD_GB, metavar="GB",
+        help=f"memory of one card, 10^9 bytes (default {GUIDE_CARD_GB}, an Atlas 800 A2)",
+    )  # fmt: skip
     parser.add_argument("--cards", default="1", metavar="N", help="how many cards there are (default 1)")
     parser.add_argument(
         "--context", default=str(CONTEXT), metavar="N", help=f"--max-model-len (default {CONTEXT})"

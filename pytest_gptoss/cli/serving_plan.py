@@ -28,7 +28,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_gptoss.judge.metrics.capability import PARSER_FLAGS
+from pytest_gptoss.judge.tool_parser import PARSER_FLAGS
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.gptoss import CONTEXT, SLIDING_WINDOW, VOCABULARY_SIZE
 from pytest_gptoss.model.json_type import Json

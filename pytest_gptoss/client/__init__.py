@@ -1,1 +1,1 @@
-"""Asks: the one place that speaks HTTP and vLLM's dialect. Imports no pytest."""
+"""Asks servers: the one place that speaks HTTP and knows vLLM's API. Imports no pytest."""

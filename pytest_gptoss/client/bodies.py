@@ -1,4 +1,4 @@
-"""What a server says when it does not say what was asked for: any body, condensed to one line."""
+"""Bodies that were not expected (refusals, web pages, damaged JSON), shortened to one line for messages."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ def condense(text: str, limit: int = SHOWN_CHARACTERS) -> str:
 def shown(value: Json, limit: int = SHOWN_CHARACTERS) -> str:
     """``value`` as Python writes it, on one line of at most ``limit`` characters, however large or deep.
 
-    Its blanks are shown as they are: a text may be refused for them alone.
+    Spaces are kept: a text may be refused because of them.
     """
     text = repr(_pruned(value))
     return text if len(text) <= limit else text[: limit - len(CUT)] + CUT
 
 
 def cause_of(said: str) -> Cause | None:
-    """Why a server gave no answer, by its own words; None where they do not tell."""
+    """Why a server gave no answer, by the text of its refusal; None where that does not tell."""
     if _CONTEXT_TOO_LONG.search(said):
         return "context"
     return "died" if _DIED.search(said) else None
 
 
 def _pruned(value: Json, levels: int = _SHOWN_LEVELS) -> Json:
-    """As much of a value as a line can show: what Python's recursion and a person's patience bear."""
+    """As much of a value as a line can show; ``repr`` of a deeply nested one would raise RecursionError."""
     if isinstance(value, str):
         return value if len(value) <= _READ_CHARACTERS else value[:_READ_CHARACTERS] + CUT
     if isinstance(value, int) and abs(value) >= 10**_SHOWN_DIGITS:
@@ -73,12 +73,12 @@ def _pruned(value: Json, levels: int = _SHOWN_LEVELS) -> Json:
 
 
 def is_web_page(content_type: str, body: bytes) -> bool:
-    """Whether a body is HTML: a proxy speaks, or a web server, not vLLM."""
+    """Whether a body is HTML: a proxy or a web server answered, not vLLM."""
     return "html" in content_type.lower() or body[:64].lstrip().lower().startswith((b"<!doctype", b"<html"))
 
 
 def refusal_text(body: bytes | Json, content_type: str = "") -> str:
-    """Find the reason in a refusal and put it on one line.
+    """The reason in a refusal, on one line; empty for an empty body.
 
     Understands vLLM's three shapes, ``{"error": {"message": ...}}``, ``{"detail": ...}`` and
     ``{"error": "Unauthorized"}``, the older ``{"message": ...}``, and strips a web page of its tags.

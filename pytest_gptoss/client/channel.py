@@ -1,6 +1,6 @@
-"""One server's HTTP: every wait bounded, every body bounded, every failure in words.
+"""HTTP with one server: every wait and every body is bounded, every failure is a RequestError.
 
-Knows nothing of models or tokens.
+It knows nothing of models, and of tokens only that an event may carry one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import httpx
 
 from pytest_gptoss.client.bodies import condense, is_web_page, refusal_text
 from pytest_gptoss.client.connection import bound_http_client
-from pytest_gptoss.client.content_decoding import unpacked
+from pytest_gptoss.client.content_decoding import decoded
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.failures import Interpreter
 from pytest_gptoss.client.sse import SseDecoder, SseEvent, ends_stream
@@ -29,21 +29,22 @@ from pytest_gptoss.model.subjects import Role
 __all__ = ["MAX_ANSWER_BYTES", "MAX_STREAM_BYTES", "Answer", "Channel"]
 
 MAX_ANSWER_BYTES = 8 * 2**20
-"""No answer may be longer unless its request says so. Parsed JSON takes up to 25 times the memory."""
+"""The longest answer, unless its request allows more. Parsed JSON takes up to 25 times the memory."""
 
 MAX_STREAM_BYTES = 32 * 2**20
-"""No stream may be longer: 2,048 tokens with 20 alternatives each, and a prompt of 128K ids, take 6 MiB."""
+"""The longest stream. 2,048 tokens with 20 alternatives each, and a prompt of 128K ids, take 6 MiB."""
 
 MAX_REFUSAL_BYTES = 64 * 2**10
-"""As much of a refusal's body is read: it is shortened to one line anyway."""
+"""As much of a refusal's body is read: messages quote one line of it."""
 
 REFUSAL_WAIT_S = 5.0
+"""The longest wait for that: the status alone makes the message."""
 
 CLOSING_GRACE_S = 1.0
-"""After ``[DONE]`` the server has so long to end the body in good order."""
+"""After ``[DONE]`` the answer is complete; the server has so long to end the body."""
 
 _WRITTEN = "http11.send_request_body.complete"
-"""httpcore's name, in its trace, for the moment when a request's last byte is with the kernel."""
+"""The event of httpcore's trace extension for the moment when a request's last byte is with the kernel."""
 
 _BROKEN = (httpx.HTTPError, OSError)
 """What httpx raises for a connection that fails; a TLS error in mid-answer can come as it is."""
@@ -51,7 +52,7 @@ _BROKEN = (httpx.HTTPError, OSError)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer with a status of success."""
+    """A unary answer, read to its end, with a status of success."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -91,7 +92,8 @@ class Channel:
         self.interpreter = Interpreter(endpoint, role, url_option)
         self._http = bound_http_client(
             endpoint,
-            # All waits but this one are bounded by a deadline of the whole request.
+            # httpx's read timeout would start again with every byte. Only connecting is left to it; all other
+            # waits are bounded by a deadline for the request, or for the next token.
             timeout=httpx.Timeout(None, connect=timeouts.connect),
             ca_bundle=ca_bundle,
             trust_env=trust_env,
@@ -110,8 +112,8 @@ class Channel:
         await self._http.__aexit__(kind, error, traceback)
 
     async def get(self, path: str, *, wait: Wait) -> Answer:
-        """GET a whole answer. Raises RequestError in one of its forms."""
-        return await self._whole("GET", path, None, wait=wait, longest=MAX_ANSWER_BYTES)
+        """GET a unary answer within ``wait``. Raises a RequestError."""
+        return await self._unary("GET", path, None, wait=wait, max_bytes=MAX_ANSWER_BYTES)
 
     async def post(
         self,
@@ -119,18 +121,18 @@ class Channel:
         body: Mapping[str, Json],
         *,
         wait: Wait,
-        longest: int | None = None,
+        max_bytes: int | None = None,
     ) -> Answer:
-        """POST JSON and read the whole answer, of ``longest`` bytes if it is more than is usual.
+        """POST JSON and read the unary answer; ``max_bytes`` allows a longer one than MAX_ANSWER_BYTES.
 
-        Raises RequestError in one of its forms.
+        Raises a RequestError.
         """
-        longest = max(MAX_ANSWER_BYTES, longest or 0)
-        return await self._whole("POST", path, _encoded(body), wait=wait, longest=longest)
+        max_bytes = max(MAX_ANSWER_BYTES, max_bytes or 0)
+        return await self._unary("POST", path, _encoded(body), wait=wait, max_bytes=max_bytes)
 
     async def post_bytes(self, path: str, content: bytes, *, wait: Wait) -> Answer:
-        """POST bytes that are said to be JSON. Raises RequestError in one of its forms."""
-        return await self._whole("POST", path, content, wait=wait, longest=MAX_ANSWER_BYTES)
+        """POST bytes with the content type of JSON. Raises a RequestError."""
+        return await self._unary("POST", path, content, wait=wait, max_bytes=MAX_ANSWER_BYTES)
 
     async def post_stream(
         self,
@@ -141,13 +143,12 @@ class Channel:
         first: Wait,
         written: Callable[[], None] | None = None,
     ) -> bool:
-        """POST JSON and hand each event's data to ``take``; whether ``[DONE]`` came.
+        """POST JSON and hand each event's data to ``take``; returns whether ``[DONE]`` came.
 
-        ``written`` is called when the request's last byte has been written.
-
-        ``take`` answers whether the event carried a token: ``first`` bounds the wait for the first
-        such, ``timeouts.between_tokens`` for each next one and for the end. Pings and dribbling
-        bytes therefore extend nothing.
+        ``take`` returns whether the event carried a token: ``first`` bounds the wait for the first one,
+        ``timeouts.between_tokens`` that for each next one and for the end. Pings and single bytes extend no
+        wait. ``written`` is called when the request's last byte has been written. Raises a RequestError, and
+        what ``take`` raises.
         """
         where = self.where("POST", path)
         progress = _Progress(first)
@@ -161,12 +162,12 @@ class Channel:
         return progress.done
 
     def where(self, method: str, path: str) -> str:
-        """How a message names a request."""
+        """How messages name a request: method and full URL."""
         return f"{method} {self.endpoint.url(path)}"
 
     @contextmanager
     def placed(self, where: str) -> Iterator[None]:
-        """Put the place before the message of an error that pure code raises, and the key out of it."""
+        """Put the request before the message of an error that parsing raises, and take the key out of it."""
         try:
             yield
         except (DialectError, StreamError) as error:
@@ -193,7 +194,7 @@ class Channel:
         content: bytes | None,
         written: Callable[[], None] | None = None,
     ) -> AsyncIterator[httpx.Response]:
-        """Give the response once its headers are there and its status is a success."""
+        """The response, once its headers are there and its status is a success."""
         where = self.where(method, path)
         request = self._http.build_request(
             method,
@@ -216,23 +217,23 @@ class Channel:
             await response.aclose()
 
     async def _refusal(self, response: httpx.Response) -> bytes:
-        """Read the beginning of a body that is only quoted; what does not come soon is not waited for."""
+        """The beginning of a refusal's body, as far as it comes within REFUSAL_WAIT_S."""
         body = bytearray()
         with anyio.move_on_after(REFUSAL_WAIT_S), suppress(*_BROKEN, DialectError):
-            async for chunk in unpacked(response):
+            async for chunk in decoded(response):
                 body += chunk
                 if len(body) >= MAX_REFUSAL_BYTES:
                     break
         return bytes(body[:MAX_REFUSAL_BYTES])
 
-    async def _whole(
+    async def _unary(
         self,
         method: str,
         path: str,
         content: bytes | None,
         *,
         wait: Wait,
-        longest: int,
+        max_bytes: int,
     ) -> Answer:
         where = self.where(method, path)
         body = bytearray()
@@ -240,10 +241,10 @@ class Channel:
             async with self._answering(method, path, content) as response:
                 try:
                     with self.placed(where):
-                        async for chunk in unpacked(response):
+                        async for chunk in decoded(response):
                             body += chunk
-                            if len(body) > longest:
-                                raise DialectError(_too_long(longest))
+                            if len(body) > max_bytes:
+                                raise DialectError(_too_long(max_bytes))
                 except _BROKEN as error:
                     raise ConnectError(
                         f"{where}: the connection was closed in the middle of the answer, "
@@ -274,7 +275,7 @@ class Channel:
         size = 0
         try:
             with self.placed(where):
-                async for chunk in unpacked(response):
+                async for chunk in decoded(response):
                     size += len(chunk)
                     if size > MAX_STREAM_BYTES:
                         if progress.done:
@@ -298,7 +299,7 @@ class Channel:
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a stream has come: what is waited for, events with tokens, and whether it is over."""
+    """How far a stream has come: the present wait, the events with tokens, and whether ``[DONE]`` came."""
 
     wait: Wait
     tokens: int = 0
@@ -307,7 +308,7 @@ class _Progress:
     def advance(
         self, events: Sequence[SseEvent], take: Callable[[str], bool], next_wait: Wait
     ) -> float | None:
-        """Hand events on; the seconds that may pass from now on, None when the old bound stands."""
+        """Hand events to ``take``; returns the seconds of the next wait, None to keep the deadline."""
         seconds = None
         for event in events:
             if self.done:
@@ -345,5 +346,5 @@ def _encoded(body: Mapping[str, Json]) -> bytes:
     return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _too_long(longest: int) -> str:
-    return f"an answer of more than {longest} bytes: is it the vLLM server's root?"
+def _too_long(max_bytes: int) -> str:
+    return f"an answer of more than {max_bytes} bytes: is it the vLLM server's root?"

@@ -1,4 +1,4 @@
-"""An httpx client bound to one server: its key, its certificates, no redirects, no stray proxies."""
+"""An httpx client bound to one server: its key, its certificates, no redirects, proxies only on request."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from pytest_gptoss.model.errors import UsageError
 __all__ = ["bound_http_client", "proxy_variables", "trusted_context"]
 
 _ONE_REQUEST_EACH = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-"""A request sent on a connection that the server is just closing would fail by our own fault, and a
-measured request is not sent again. Many requests under load have a transport of their own."""
+"""No connection is used twice: a request sent while the server closes an idle one would fail through our
+fault, and a measured request is not sent again. Load has a transport of its own, which reuses connections."""
 
 _LOGGERS = ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
-"""Where httpx and httpcore write down an answer's headers and reason phrase. A logger's filter does not see
-what its children write, so each is named."""
+"""Loggers of httpx and httpcore that log an answer's headers and reason phrase. A logger's filter does not
+apply to its children, so each is named."""
 
 
 def bound_http_client(
     endpoint: Endpoint, *, timeout: httpx.Timeout, ca_bundle: Path | None, trust_env: bool
 ) -> httpx.AsyncClient:
-    """Make an httpx client with the endpoint's root as base URL and its key on every request.
+    """An httpx client with the endpoint's root as base URL and its key on every request.
 
-    Redirects are not followed, so the key goes to this server only, and while the client is open its
-    libraries' logs hold no key that the server repeats. ``ca_bundle`` replaces the
-    public certificate authorities; the environment's proxies count only with ``trust_env``. Raises
-    UsageError for a bundle that holds no certificates and for a proxy that cannot be used.
+    Redirects are not followed, so the key goes to this server only. While the client is open, a key that the
+    server repeats is taken out of the logs of httpx and httpcore. ``ca_bundle`` replaces the public
+    certificate authorities; the environment's proxies are used only with ``trust_env``. Raises UsageError
+    for a bundle that holds no certificates and for a proxy that cannot be used.
     """
     try:
         return _BoundClient(
@@ -61,7 +61,7 @@ def bound_http_client(
 
 
 def proxy_variables(root: str) -> tuple[str, ...]:
-    """Names of the environment's variables whose proxy would apply to this server."""
+    """Names of the environment variables whose proxy applies to this server; none where NO_PROXY does."""
     parts = urlsplit(root)
     if proxy_bypass_environment(parts.netloc, getproxies_environment()):
         return ()
@@ -70,7 +70,7 @@ def proxy_variables(root: str) -> tuple[str, ...]:
 
 
 class _BoundClient(httpx.AsyncClient):
-    """Scrubs the logs of httpx and httpcore from when it is entered until it is left."""
+    """Takes the key out of the logs of httpx and httpcore while it is open."""
 
     def __init__(self, key: Secret | None, **settings: Any) -> None:
         super().__init__(**settings)
@@ -97,22 +97,22 @@ class _BoundClient(httpx.AsyncClient):
 
 
 class _Scrubbing(logging.Filter):
-    """Takes the key out of each record's text; lets all of them pass."""
+    """Takes the key out of each record's text; suppresses no record."""
 
     def __init__(self, key: Secret) -> None:
         super().__init__()
         self._key = key
 
     def filter(self, record: logging.LogRecord) -> bool:
-        said = record.getMessage()
-        scrubbed = self._key.scrub(said)
-        if scrubbed != said:
+        text = record.getMessage()
+        scrubbed = self._key.scrub(text)
+        if scrubbed != text:
             record.msg, record.args = scrubbed, ()
         return True
 
 
 class _Bearer(httpx.Auth):
-    """Puts the key into the header of each request, so that no client object holds it in clear."""
+    """Adds the key to each request, so that no client object holds it in its default headers."""
 
     def __init__(self, key: Secret) -> None:
         self._key = key
@@ -125,10 +125,10 @@ class _Bearer(httpx.Auth):
 def trusted_context(
     endpoint: Endpoint, ca_bundle: Path | None, *, trust_env: bool = False
 ) -> ssl.SSLContext | None:
-    """Whom to trust: the bundle alone if one is given, else the public CAs; None where no TLS is spoken.
+    """The certificates to trust: the bundle's if one is given, else the public CAs'; None for plain HTTP.
 
-    With ``trust_env`` SSL_CERT_FILE or SSL_CERT_DIR stand in for the public CAs, as httpx has it.
-    Raises UsageError for a bundle that holds no certificates.
+    With ``trust_env`` SSL_CERT_FILE or SSL_CERT_DIR replace the public CAs, as in httpx. Raises UsageError
+    for a bundle that holds no certificates.
     """
     if endpoint.root.startswith("http://"):
         return None
@@ -136,9 +136,9 @@ def trusted_context(
 
 
 def _trusted(endpoint: Endpoint, ca_bundle: Path | None, *, trust_env: bool) -> ssl.SSLContext | bool:
-    """Whom to trust: the bundle alone if one is given, else the public CAs (httpx's default)."""
+    """The certificates to trust: the bundle's if one is given, else the public CAs' (httpx's default)."""
     if endpoint.root.startswith("http://") and not trust_env:
-        # No TLS will be spoken: trust nobody, and save the 70 ms that loading the public CAs takes.
+        # Plain HTTP: an empty context saves the 70 ms that loading the public CAs takes.
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return True if ca_bundle is None else _bundle(ca_bundle)
 

@@ -1,7 +1,7 @@
-"""Bodies that come packed although they were not asked for so, unpacked in pieces of bounded size.
+"""Content decoding: gzip and zlib taken off bodies in pieces of bounded size.
 
-The one decoding of all clients: the one that asks one by one reads while a body comes, the one under load
-afterwards, from bytes that were stamped as they came.
+Requests ask for ``identity``, but proxies may compress all the same. Both clients decode here: the usual one
+while a body comes, the one under load afterwards, from bytes that were stamped as they came.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import httpx
 from pytest_gptoss.client.bodies import condense
 from pytest_gptoss.model.errors import DialectError
 
-__all__ = ["Unpacker", "unpacked"]
+__all__ = ["ContentDecoder", "decoded"]
 
 PIECE_BYTES = 64 * 2**10
-"""httpx unpacks all that a read holds at once, a thousand times what came, and codings one after another."""
+"""The largest decoded piece. httpx is not used for this: it decodes a read at once, to a thousand times its
+size, and several codings one after another."""
 
 _PLAIN = ("", "identity")
 _ZLIB = ("gzip", "x-gzip", "deflate")
@@ -25,10 +26,11 @@ _EITHER_HEADER = zlib.MAX_WBITS | 32
 _GZIP_BEGINS = b"\x1f"
 
 
-class Unpacker:
-    """Takes gzip or zlib off a body, part by part; what is not packed passes as it is.
+class ContentDecoder:
+    """Decodes a body part by part; one without a coding passes as it is.
 
-    ``content_encoding`` is the answer's header. Raises DialectError for any other coding and for several.
+    ``content_encoding`` is the answer's header: gzip, deflate (zlib's form), identity or empty. Raises
+    DialectError for any other coding and for several.
     """
 
     def __init__(self, content_encoding: str) -> None:
@@ -41,11 +43,11 @@ class Unpacker:
         self._zlib = None if self._coding in _PLAIN else zlib.decompressobj(_EITHER_HEADER)
 
     def feed(self, part: bytes) -> Iterator[bytes]:
-        """Give the body's bytes in a part; raises DialectError when it is not packed as it says."""
+        """The decoded bytes of a part, in pieces; raises DialectError for data that is not in that coding."""
         if self._zlib is None:
             yield part
             return
-        more = False  # a piece of full size may not be all that zlib has of what it was given
+        more = False  # after a piece of full size zlib may hold more of what it was given
         try:
             while part or more:
                 if self._zlib.eof:
@@ -63,9 +65,9 @@ class Unpacker:
             ) from None
 
 
-async def unpacked(response: httpx.Response) -> AsyncIterator[bytes]:
-    """Give a body's bytes as they come, gzip and zlib taken off. Raises DialectError as ``Unpacker`` does."""
-    unpacker = Unpacker(response.headers.get("content-encoding", ""))
+async def decoded(response: httpx.Response) -> AsyncIterator[bytes]:
+    """A body's decoded bytes as they come. Raises DialectError as ``ContentDecoder`` does."""
+    decoder = ContentDecoder(response.headers.get("content-encoding", ""))
     async for chunk in response.aiter_raw():
-        for piece in unpacker.feed(chunk):
+        for piece in decoder.feed(chunk):
             yield piece

@@ -1,4 +1,4 @@
-"""Where a server is: its root, the served model and its API key, kept secret."""
+"""A server's address, the model it serves and its API key, which is kept secret."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _SHORTEST_TELLTALE = 12
 
 
 class Secret:
-    """An API key that shows itself only to who asks by name; ``str`` and ``repr`` give three stars.
+    """An API key that only ``reveal`` gives; ``str`` and ``repr`` give three stars, and pickling raises.
 
-    Raises UsageError when no HTTP header could carry it; white space around it is taken away.
+    White space around it is removed. Raises UsageError when no HTTP header could carry it.
     """
 
     __slots__ = ("_value",)
@@ -35,7 +35,7 @@ class Secret:
         self._value = stripped
 
     def reveal(self) -> str:
-        """Give the key itself, for the one header it belongs in."""
+        """The key itself, for the Authorization header only."""
         return self._value
 
     def scrub(self, text: str) -> str:
@@ -47,7 +47,7 @@ class Secret:
         return text
 
     def stands_in(self, text: str) -> bool:
-        """Whether an answer's text holds the key; a short one, such as EMPTY, is a word like any other."""
+        """Whether a text holds the key; never one of under 12 characters, which may be a word (EMPTY)."""
         return len(self._value) >= _SHORTEST_TELLTALE and self._value in text
 
     def __eq__(self, other: object) -> bool:

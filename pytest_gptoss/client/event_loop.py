@@ -1,4 +1,4 @@
-"""Coroutines run to their end from synchronous code, each on an event loop of its own."""
+"""Coroutines run from synchronous code, each on a new event loop."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Result = TypeVar("Result")
 
 
 def run_async(work: Coroutine[Any, Any, Result], *, fast: bool = False) -> Result:
-    """Run a coroutine to its end.
+    """Run a coroutine on a new event loop; returns its result and raises what it raises.
 
-    Where a loop already runs in this thread (a fixture asked for inside an async test), a thread of
-    its own carries it. ``fast`` asks for uvloop where it is installed.
+    asyncio allows one running loop a thread. Where this thread has one (a fixture requested inside an async
+    test), a new thread runs the coroutine. ``fast`` uses uvloop where it is installed.
     """
     run = _fast_run() if fast else asyncio.run
     try:

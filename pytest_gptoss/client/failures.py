@@ -1,8 +1,7 @@
-"""What went wrong, in words: an HTTP status or a broken connection becomes one of our errors.
+"""HTTP statuses and failed connections as RequestErrors, each with a message of one line.
 
-Every message names the URL, what came back, and the way out, on one line. They are raised
-``from None``: the frames below hold request headers, and a traceback that shows locals would
-print the API key.
+A message names the URL, what came back, and the way out. Such errors are raised ``from None``: the frames
+below hold request headers, and a traceback that shows local variables would print the API key.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _NO_SUCH_MODEL = re.compile(r"model .* does not exist", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """Knows whose server this is, and so which option or variable would put things right."""
+    """Makes errors for one server; by its role it knows which options and variables to name."""
 
     endpoint: Endpoint
     role: Role
@@ -65,7 +64,7 @@ class Interpreter:
     def refused(
         self, where: str, path: str, status: int, headers: Mapping[str, str], body: bytes
     ) -> StatusError:
-        """Make the error for an answer whose status is no success."""
+        """The error for an answer whose status is no success."""
         content_type = headers.get("content-type", "")
         said = self.scrub(refusal_text(body, content_type))
         page = is_web_page(content_type, body)
@@ -73,9 +72,9 @@ class Interpreter:
         if 300 <= status < 400:
             advice = self._redirected(headers)
         else:
-            # A gateway that knows the model's context refuses with its reason: that says more.
-            told = None if cause_of(said) == "context" else gateway_advice(status, headers, body)
-            advice = told or self._way_out(path, status, said, page)
+            # A gateway that refuses for the model's context gives that reason, which says more than its name.
+            advice_of_gateway = None if cause_of(said) == "context" else gateway_advice(status, headers, body)
+            advice = advice_of_gateway or self._way_out(path, status, said, page)
         return StatusError(
             f"{where} answered {status} {_phrase(status)}{quoted}: {advice}",
             status=status,
@@ -83,7 +82,7 @@ class Interpreter:
         )
 
     def no_stream(self, where: str, content_type: str, body: bytes) -> DialectError:
-        """Make the error for an answer that should have been an event stream."""
+        """The error for an answer that should have been an event stream."""
         said = self.scrub(refusal_text(body, content_type))
         named = self.scrub(condense(content_type, 60)) or "no event"
         came = "a web page" if is_web_page(content_type, body) else named
@@ -93,7 +92,7 @@ class Interpreter:
         )
 
     def unconnected(self, where: str, error: Exception, *, connect_s: float) -> RequestError:
-        """Make the error for a request to which no answer began."""
+        """The error for a request without an answer; ``connect_s`` is the bound on connecting, in s."""
         causes = list(_causes(error))
         reason = self.scrub(condense(str(error))) or type(error).__name__
         if isinstance(error, httpx.ConnectTimeout):
@@ -138,7 +137,7 @@ class Interpreter:
         )
 
     def _redirected(self, headers: Mapping[str, str]) -> str:
-        # A query may hold a token, and what stands before "@" a password.
+        # The query may hold a token, and the part before "@" a password: neither is shown.
         target = headers.get("location", "").partition("?")[0]
         scheme, mark, rest = target.partition("//")
         place = self.scrub(condense(f"{scheme}{mark}{rest.rpartition('@')[2]}"))

@@ -1,7 +1,7 @@
-"""Optional fields of a server's JSON, read as tolerantly as can be done without guessing.
+"""Optional fields of a server's JSON.
 
-Null reads as absent, and so does what is empty: servers and gateways fill in null for what they leave out.
-A value of another type is none of these, and is refused with what came.
+Null and empty values read as absent: servers and gateways send null for what they leave out. A value of
+another type is refused with a DialectError that shows it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from pytest_gptoss.client.logprobs import COUNT_LIMIT
 from pytest_gptoss.model.errors import DialectError
 from pytest_gptoss.model.json_type import Json
 
-__all__ = ["count_field", "dict_field", "list_field", "text_field", "whole_field"]
+__all__ = ["count_field", "dict_field", "int_field", "list_field", "text_field"]
 
 _NOTHING: dict[str, Json] = {}
 
-# Types are compared, not asked with isinstance: JSON makes no subclasses, and true is no count.
+# Types are compared, not tested with isinstance: to isinstance, JSON's true would be an int.
 
 
 def dict_field(place: dict[str, Json], name: str) -> dict[str, Json]:
@@ -48,20 +48,20 @@ def text_field(place: dict[str, Json], name: str) -> str:
     return value
 
 
-def whole_field(place: dict[str, Json], name: str, default: int, *, told: str | None = None) -> int:
+def int_field(place: dict[str, Json], name: str, default: int, *, label: str | None = None) -> int:
     """The whole number at ``name``, ``default`` where there is none.
 
-    ``told`` names the field in messages. Raises DialectError for another type.
+    ``label`` names the field in messages. Raises DialectError for another type.
     """
     value = place.get(name)
     if value is None:
         return default
     if type(value) is not int:
-        raise _other(value, told or name, int)
+        raise _other(value, label or name, int)
     return value
 
 
-def count_field(place: dict[str, Json], name: str, default: int | None, *, told: str | None = None) -> int:
+def count_field(place: dict[str, Json], name: str, default: int | None, *, label: str | None = None) -> int:
     """The count of tokens at ``name``, ``default`` where there is none; a default of None requires one.
 
     Raises DialectError for another type, and for what no count of tokens can be.
@@ -69,9 +69,9 @@ def count_field(place: dict[str, Json], name: str, default: int | None, *, told:
     value = place.get(name)
     value = default if value is None else value
     if type(value) is not int:
-        raise _other(value, told or name, int)
+        raise _other(value, label or name, int)
     if not 0 <= value < COUNT_LIMIT:
-        what = told or name
+        what = label or name
         raise DialectError(f"{what}: usage counts {shown(value, 60)} tokens: expected a number from 0 on")
     return value
 

@@ -1,7 +1,8 @@
-"""The log-probability of one given token behind a prompt: the only token the server may generate.
+"""The log-probability of one given token after a prompt: the only token that the server may generate.
 
-``prompt_logprobs`` would tell it too, with the logits of the whole prompt, which for long ones exhausts
-devices. vLLM takes log-probabilities before it forbids the other tokens (``--logprobs-mode raw_logprobs``).
+``prompt_logprobs`` would give it too, but computes the logits of the full prompt, which for long ones
+exhausts a device's memory. vLLM takes log-probabilities before it masks the other tokens (``--logprobs-mode
+raw_logprobs``).
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ __all__ = ["forced_body", "forced_logprob"]
 
 
 def forced_body(prompt: Sequence[int], token: int, *, top: int) -> dict[str, Json]:
-    """Ask for one token behind the prompt, which can be ``token`` alone, and the ``top`` likeliest."""
+    """The body of a request for one token after the prompt, ``token``, and the ``top`` likeliest."""
     body = completion_body(prompt, max_tokens=1, top=top)
-    # The prompt's own ids would come back with each answer; the token's id stands in the log-probabilities.
+    # No ids are asked for: the prompt's would come back too. The token's id is in the log-probabilities.
     return {**body, "allowed_token_ids": [token], "return_token_ids": False}
 
 
@@ -30,8 +31,8 @@ def forced_logprob(answer: Generation, token: int) -> float:
     """The log-probability of ``token`` in nats, from the answer to ``forced_body``.
 
     A server that generates another token may still list this one among the likeliest. Raises DialectError
-    where it does not, where other tokens were forbidden before the log-probabilities were taken, and where
-    the figure is none.
+    where it does not, where the other tokens were masked before the log-probabilities were taken, and where
+    the value is no log-probability.
     """
     if answer.logprobs is None or answer.top is None or answer.token_ids is None:
         raise DialectError("the answer holds no log-probabilities by token id: serve with a current vLLM")

@@ -1,4 +1,4 @@
-"""Whose answer a refusal is where a proxy or gateway stands before vLLM, and which of its limits to raise."""
+"""Refusals by a proxy or gateway in front of vLLM: which one answered, and which of its limits to raise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ANY = "a proxy or gateway before the server"
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A kind of gateway: how it is told by its Server header or its page, and its limits by status."""
+    """A kind of gateway: how its Server header or its page identifies it, and its limits by status."""
 
     name: str
     header: re.Pattern[str]
@@ -102,11 +102,11 @@ _HEADERS_TOO_LARGE = "Request Header Or Cookie Too Large"
 
 
 def gateway_advice(status: int, headers: Mapping[str, str], body: bytes) -> str | None:
-    """Say whose answer a refusal is, what it means and which limit to raise.
+    """Which gateway refused, what that means and which of its limits to raise, in a line.
 
-    None where vLLM itself may have answered, or where the status tells nothing of a gateway: then the usual
-    advice holds. Where vLLM may answer with the same status, only a gateway's own page tells it: gateways
-    put their Server header on vLLM's answers too.
+    None where vLLM itself may have answered, or where the status says nothing of a gateway: then the usual
+    advice applies. Where vLLM may answer with the same status, only a gateway's error page identifies it:
+    gateways put their Server header on vLLM's answers too.
     """
     page = body[:_READ].decode("utf-8", "replace").strip()
     if status == 400 and _HEADERS_TOO_LARGE in page:

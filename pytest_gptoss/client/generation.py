@@ -1,6 +1,6 @@
-"""Greedy answers, streamed: request bodies for chat and completions, and their events put together.
+"""Greedy answers, streamed: request bodies for chat and completions, and answers assembled from events.
 
-Streaming is for the waits' sake: the first token and each gap have a bound of their own.
+They are streamed so that the waits for the first token and for each next one can be bounded separately.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ __all__ = [
 ]
 
 HARMONY_STOP_TOKENS = (RETURN, CALL)
-"""``<|return|>`` and ``<|call|>``: chat stops at both by itself, completions must be told."""
+"""``<|return|>`` and ``<|call|>``: chat stops at both by itself, completions only when asked to."""
 
 _WHAT = "logprobs"
 _LONGEST_WORD = 256
-"""Bytes of a token's text that are kept: longer ones are no words that a report could show."""
+"""Most bytes of a token's text that are kept for reports; none is kept of a longer one."""
 _NO_CHARACTER = "\ufffd"
 
 
 def chat_body(messages: Sequence[Message], *, max_tokens: int, top: int | None) -> dict[str, Json]:
-    """Ask for a greedy, streamed chat answer; ``top`` None asks for no log-probabilities."""
+    """The body of a request for a greedy, streamed chat answer; ``top`` None: no log-probabilities."""
     chosen = {} if top is None else {"logprobs": True, "top_logprobs": top}
     sent = [{"role": message.role, "content": message.content} for message in messages]
     return {"messages": sent, **_greedy(max_tokens), **chosen}
 
 
 def completion_body(prompt: Sequence[int], *, max_tokens: int, top: int | None) -> dict[str, Json]:
-    """Ask for a greedy, streamed completion of token ids, ending where a chat answer ends."""
+    """The body of a request for a greedy, streamed completion that ends where a chat answer ends."""
     chosen = {} if top is None else {"logprobs": top}
     stop = list(HARMONY_STOP_TOKENS)
     return {"prompt": list(prompt), **_greedy(max_tokens), "stop_token_ids": stop, **chosen}
@@ -69,14 +69,14 @@ def _greedy(max_tokens: int) -> dict[str, Json]:
 
 
 def estimated_tokens(messages: Sequence[Message]) -> int:
-    """Guess a chat prompt's tokens, generously: one for every 3 bytes of UTF-8, and 100 of frame."""
+    """An upper estimate of a chat prompt's tokens: one for every 3 bytes of UTF-8, and 100 of frame."""
     return 100 + sum(len(message.content.encode("utf-8", "replace")) // 3 for message in messages)
 
 
 def prompt_only(
     prompt_id: str, prompt_token_ids: tuple[int, ...] | None, *, counted: int | None = None
 ) -> Generation:
-    """Return the record of a prompt whose answer does not matter; ``counted`` is its length by usage."""
+    """The record of a prompt without its answer; ``counted`` is the prompt's length by usage."""
     return Generation(
         prompt_id=prompt_id,
         prompt_token_ids=prompt_token_ids,
@@ -98,15 +98,15 @@ class _Step:
     logprob: Json
     alternatives: list[tuple[Json, Json]]
     spelt: Json = None
-    """The bytes of its text, which chat tells even of a token that is named by its id."""
+    """The bytes of its text, which chat reports even for a token that is named by its id."""
 
 
 @dataclass
 class StreamedGeneration:
-    """Collects the events of one streamed answer, chat or completions.
+    """Assembles one streamed answer, chat or completions, from its events.
 
-    Feed each event's data to ``take``; ``finished`` gives the record. ``max_tokens`` bounds what a
-    server that ignores it can send.
+    Give each event's data to ``take``; ``finished`` returns the record. ``max_tokens`` bounds what is
+    accepted from a server that ignores it.
     """
 
     max_tokens: int
@@ -122,7 +122,7 @@ class StreamedGeneration:
     _events: int = 0
 
     def take(self, data: str) -> bool:
-        """Add one event; whether it carried a token.
+        """Add one event; returns whether it carried a token.
 
         Raises StreamError for an error event, one that is no JSON object, or events without end;
         DialectError for a field of another type than vLLM's or more tokens than were asked for.
@@ -130,7 +130,7 @@ class StreamedGeneration:
         return self.add(read_event(data))
 
     def add(self, event: StreamEvent) -> bool:
-        """Add what an event says; whether it carried a token. Raises as ``take`` does."""
+        """Add a parsed event; returns whether it carried a token. Raises as ``take`` does."""
         if event.prompt_ids:
             self._prompt_ids = event.prompt_ids
         if event.usage:
@@ -160,16 +160,16 @@ class StreamedGeneration:
 
     @property
     def prompt_ids(self) -> tuple[int, ...] | None:
-        """The prompt's token ids, as soon as the server has told them; None until then.
+        """The prompt's token ids, as soon as the server has sent them; None until then.
 
-        Raises DialectError when usage has counted another number of them.
+        Raises DialectError when usage counts another number of them.
         """
         if self._usage is not None:
             require_prompt_count(self._prompt_ids, self._usage[0])
         return self._prompt_ids
 
     def finished(self, *, prompt_id: str, top: int | None, done: bool) -> Generation:
-        """Put the answer together; ``done`` says whether ``[DONE]`` came.
+        """The assembled answer; ``done`` says whether ``[DONE]`` came.
 
         Raises StreamError when an end mark is missing, DialectError when counts disagree or a
         log-probability is no finite number.
@@ -199,7 +199,7 @@ class StreamedGeneration:
         )
 
     def _words(self, ids: tuple[int, ...] | None) -> tuple[str | None, ...] | None:
-        """The tokens' texts in the server's own words; None where they are not told one a token."""
+        """The tokens' texts as the server reports them; None where it does not report one for each."""
         if ids is None or self._steps is None or len(self._steps) != len(ids):
             return None
         words = tuple(map(_word, self._steps))
@@ -213,7 +213,7 @@ class StreamedGeneration:
         return ids
 
     def _ids_of_logprobs(self, completion_tokens: int) -> tuple[int, ...] | None:
-        """Ids by way of ``token_id:N``, for servers older than ``return_token_ids``."""
+        """Ids from ``token_id:N`` in the log-probabilities, for servers older than ``return_token_ids``."""
         named = [token_id_named(step.token) for step in self._steps or ()]
         ids = tuple(each for each in named if each is not None)
         return ids if len(ids) == len(named) == completion_tokens else None
@@ -222,7 +222,7 @@ class StreamedGeneration:
         self, ids: tuple[int, ...] | None, top: int | None
     ) -> tuple[FloatArray | None, TopLogprobs | None]:
         if self._steps is None or top is None or ids is None:
-            # Without ids the rows belong to no known tokens: 0.18.1 leaves header tokens out of them.
+            # Without ids it is unknown to which tokens the rows belong: 0.18.1 has none for header tokens.
             return None, None
         if len(self._steps) != len(ids):
             raise DialectError(
@@ -240,7 +240,7 @@ class StreamedGeneration:
 
 
 def _word(step: _Step) -> str | None:
-    """A token's text; None where the server tells none, or no whole characters."""
+    """A token's text; None where the server reports none, or incomplete characters."""
     spelt = step.spelt
     if not isinstance(spelt, list) or not 0 < len(spelt) <= _LONGEST_WORD:
         return None
@@ -254,7 +254,7 @@ def _table(steps: list[_Step], top: int) -> TopLogprobs | None:
     ids = [token_id_named(token) for step in steps for token, _ in step.alternatives]
     known = [each for each in ids if each is not None]
     if len(known) != len(ids):
-        # The server names tokens by their text, and texts that are alike collide.
+        # The server names tokens by their text, and different tokens may have the same text.
         return None
     return top_logprobs(
         [len(step.alternatives) for step in steps],
@@ -266,7 +266,7 @@ def _table(steps: list[_Step], top: int) -> TopLogprobs | None:
 
 
 def _steps(logprobs: Json) -> list[_Step]:
-    """Both forms: chat's list of entries, and completions' three parallel lists."""
+    """The steps from either form: chat's list of entries, or completions' three parallel lists."""
     try:
         if logprobs.get("content") is not None:
             return [
@@ -295,5 +295,5 @@ def _steps(logprobs: Json) -> list[_Step]:
 
 
 def _joined(parts: Sequence[str]) -> str:
-    """Join the text; halves of a surrogate pair that came apart meet again, single ones replaced."""
+    """Join texts. Halves of a surrogate pair from two events are combined; single halves are replaced."""
     return "".join(parts).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -50,11 +50,11 @@ _STATES_BYTES: Mapping[Encoding, int] = MappingProxyType({"bytes": 64 * 2**20, "
 
 
 class VllmClient:
-    """Asks one server; an async context manager. Requests may run side by side.
+    """Asks one server; an async context manager. Requests may run concurrently.
 
-    Every method raises a RequestError (ConnectError, TlsError, RequestTimeout, StatusError,
-    StreamError, DialectError) whose one line names the URL, what came, and the way out. A failed
-    request is not sent again.
+    Every method that sends something raises a RequestError (ConnectError, TlsError, RequestTimeout,
+    StatusError, StreamError, DialectError) whose message of one line names the URL, what came, and the way
+    out. A failed request is not sent again.
 
     ``role`` and ``url_option`` (default ``--<role>-url``) only choose the options and variables
     that messages name. ``ca_bundle`` replaces the public certificate authorities. The proxies of
@@ -75,7 +75,7 @@ class VllmClient:
         self.role: Role = role
         self.timeouts = timeouts or Timeouts()
         self.model = endpoint.model
-        """The served model that requests name; None lets the server choose. ``probe`` sets it."""
+        """The served model that requests name; None: the server's default. ``probe`` sets it."""
         self.ca_bundle = ca_bundle
         self.trust_env = trust_env
         self._pooling_encoding: Encoding = "bytes"
@@ -131,10 +131,10 @@ class VllmClient:
     async def chat_timed(
         self, prompt: Prompt, *, max_tokens: int, cache_salt: str | None = None
     ) -> tuple[Generation, float | None]:
-        """Answer greedily, and tell the milliseconds from the request's last byte written to the first token.
+        """Answer greedily; returns the answer and its TTFT in ms, None when no token came.
 
-        None when no token came. The first token is the first event that carries one; a role alone or
-        an empty delta is none. No log-probabilities are asked for.
+        TTFT runs from the request's last byte written to the first event that carries a token; a role
+        alone or an empty delta is none. No log-probabilities are asked for.
         """
         watch = _Stopwatch(StreamedGeneration(max_tokens))
         generation = await self._generate(
@@ -153,12 +153,12 @@ class VllmClient:
     async def chat_unary(
         self, prompt: Prompt, *, max_tokens: int, more: Mapping[str, Json] | None = None
     ) -> Generation:
-        """Answer greedily in one piece, not streamed, without log-probabilities."""
+        """Answer greedily without streaming and without log-probabilities."""
         body = unary_body(chat_body(prompt.messages, max_tokens=max_tokens, top=None))
         answer = await self._channel.post(
             CHAT_PATH,
             self._addressed({**body, **(more or {})}),
-            wait=self.timeouts.until_whole_answer(estimated_tokens(prompt.messages)),
+            wait=self.timeouts.until_unary_answer(estimated_tokens(prompt.messages)),
         )
         with self._channel.placed(self._channel.where("POST", CHAT_PATH)):
             generation = unary_generation(answer.json(), prompt_id=prompt.id, max_tokens=max_tokens)
@@ -168,9 +168,9 @@ class VllmClient:
     async def run_on(
         self, token_ids: tuple[int, ...], *, max_tokens: int, arrived: Callable[[int], object]
     ) -> None:
-        """Continue token ids and never end early; ``arrived`` is told the count of tokens as they come.
+        """Continue token ids without an early end; ``arrived`` is called with the count of tokens so far.
 
-        Meant to be cancelled: leaving closes the connection, as a client does that hangs up.
+        Meant to be cancelled: that closes the connection, as a client does that goes away.
         """
         answer = StreamedGeneration(max_tokens)
         count = 0
@@ -216,9 +216,9 @@ class VllmClient:
         )
 
     async def render(self, prompt: Prompt) -> Generation:
-        """Tell the ids of a prompt as the server renders it; one token is asked for and not kept.
+        """The ids of a prompt as the server renders it; one token is generated and dropped.
 
-        The ids come first in the stream, so they are told even where the answer behind them breaks off.
+        The ids come first in the stream, so they are returned even where the answer after them fails.
         """
         return await self._prompt_alone(
             CHAT_PATH,
@@ -228,7 +228,7 @@ class VllmClient:
         )
 
     async def render_ids(self, token_ids: tuple[int, ...], *, prompt_id: str) -> Generation:
-        """Tell the ids that the server makes of a prompt of token ids; otherwise as ``render``."""
+        """The ids that the server makes of a prompt of token ids; otherwise as ``render``."""
         return await self._prompt_alone(
             COMPLETIONS_PATH,
             completion_body(token_ids, max_tokens=1, top=None),
@@ -237,7 +237,7 @@ class VllmClient:
         )
 
     async def force(self, prompt: tuple[int, ...], token: int, *, top: int = 20) -> float:
-        """Tell the log-probability of ``token`` behind the prompt, in nats; one token is generated."""
+        """The log-probability of ``token`` after the prompt, in nats; one token is generated."""
         answer = await self._generate(
             COMPLETIONS_PATH,
             forced_body(prompt, token, top=top),
@@ -251,12 +251,15 @@ class VllmClient:
             return forced_logprob(answer, token)
 
     async def score(self, sequence: TokenSequence, *, top: int = 20) -> ScoredSequence:
-        """Score a sequence's tokens from ``sequence.first`` on, each given all before it."""
+        """Score a sequence's tokens from ``sequence.first`` on, each given all before it (teacher forcing).
+
+        Costs the server one prefill; the answer takes up to 8 KiB a token.
+        """
         answer = await self._channel.post(
             COMPLETIONS_PATH,
             self._addressed(score_body(sequence, top=top)),
-            wait=self.timeouts.until_whole_answer(len(sequence.token_ids)),
-            longest=_ANSWER_BYTES + len(sequence.token_ids) * _SCORE_BYTES,
+            wait=self.timeouts.until_unary_answer(len(sequence.token_ids)),
+            max_bytes=_ANSWER_BYTES + len(sequence.token_ids) * _SCORE_BYTES,
         )
         with self._channel.placed(self._channel.where("POST", COMPLETIONS_PATH)):
             return scored_sequence(answer.json(), sequence, top=top)
@@ -277,7 +280,7 @@ class VllmClient:
         return states
 
     async def tokenize(self, text: str) -> tuple[int, ...]:
-        """Turn a text into token ids; control tokens written out in it become their ids, none are added."""
+        """Turn a text into token ids. Control tokens in the text become their ids; none are added."""
         body = self._addressed({"prompt": text, "add_special_tokens": False})
         answer = await self._channel.post("/tokenize", body, wait=self.timeouts.until_next_token)
         with self._channel.placed(self._channel.where("POST", "/tokenize")):
@@ -296,14 +299,14 @@ class VllmClient:
         return listed, answer.headers.get("date")
 
     async def detokenize(self, token_ids: tuple[int, ...]) -> str:
-        """Turn token ids into text, control tokens written out."""
+        """Turn token ids into text, control tokens included."""
         body = self._addressed({"tokens": list(token_ids)})
         answer = await self._channel.post("/detokenize", body, wait=self.timeouts.until_next_token)
         with self._channel.placed(self._channel.where("POST", "/detokenize")):
             return str(field_of(answer.json(), "prompt"))
 
     async def server_info(self) -> Json:
-        """Read ``/server_info``, which vLLM serves in its development mode only."""
+        """Read ``/server_info``, which vLLM serves only in its development mode."""
         answer = await self._channel.get(
             "/server_info?config_format=json", wait=self.timeouts.until_next_token
         )
@@ -311,7 +314,7 @@ class VllmClient:
             return answer.json()
 
     async def send(self, path: str, content: bytes) -> None:
-        """POST bytes as they are, said to be JSON; a status of success is enough of an answer."""
+        """POST bytes unchanged with the content type of JSON; only the status of the answer counts."""
         await self._channel.post_bytes(path, content, wait=self.timeouts.until_next_token)
 
     def scrubbed(self, text: str) -> str:
@@ -319,7 +322,7 @@ class VllmClient:
         return self._channel.scrubbed(text)
 
     async def version(self) -> str | None:
-        """Ask for the server's version; None when it does not tell."""
+        """The server's version; None when it does not report one."""
         try:
             answer = await self._channel.get("/version", wait=self.timeouts.until_next_token)
             with self._channel.placed(self._channel.where("GET", "/version")):
@@ -398,8 +401,8 @@ class VllmClient:
         return await self._channel.post(
             POOLING_PATH,
             self._addressed(hidden_body(token_ids, encoding)),
-            wait=self.timeouts.until_whole_answer(len(token_ids)),
-            longest=min(_ANSWER_BYTES + len(token_ids) * _STATE_BYTES[encoding], _STATES_BYTES[encoding]),
+            wait=self.timeouts.until_unary_answer(len(token_ids)),
+            max_bytes=min(_ANSWER_BYTES + len(token_ids) * _STATE_BYTES[encoding], _STATES_BYTES[encoding]),
         )
 
     def _addressed(self, body: dict[str, Json]) -> dict[str, Json]:
@@ -408,7 +411,7 @@ class VllmClient:
 
 @dataclass(slots=True)
 class _Stopwatch:
-    """Notes when a request was written and its first token came, in seconds of the performance counter."""
+    """Notes when a request was written and when its first token came, in s of ``time.perf_counter``."""
 
     answer: StreamedGeneration
     started: float | None = None
@@ -418,7 +421,7 @@ class _Stopwatch:
         self.started = time.perf_counter()
 
     def take(self, data: str) -> bool:
-        arrived = time.perf_counter()
+        arrived = time.perf_counter()  # before the event is parsed
         carried = self.answer.take(data)
         if carried and self.first is None:
             self.first = arrived
@@ -432,7 +435,7 @@ class _Stopwatch:
 
 
 def _texts(generation: Generation) -> Iterator[str]:
-    """All that the server has worded in an answer."""
+    """All texts in an answer that the server wrote."""
     yield from (generation.reasoning, generation.content, generation.finish_reason or "")
     yield "".join(word for word in generation.words or () if word)
     for call in generation.tool_calls:

@@ -1,4 +1,4 @@
-"""Token ids and log-probabilities as servers write them, checked and brought into arrays."""
+"""Token ids and log-probabilities as servers write them, checked and converted to arrays."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["COUNT_LIMIT", "chosen_logprobs", "token_id_named", "token_ids", "top
 _ID_MARK = "token_id:"
 _ID_LIMIT = 2**31
 COUNT_LIMIT = 2**31
-"""Counts of tokens lie below: what is larger was not counted."""
+"""Counts of tokens are below this."""
 
 
 def token_ids(value: Json, what: str) -> tuple[int, ...]:
-    """Check a list of token ids. Raises DialectError naming the first entry that is none."""
+    """A checked list of token ids. Raises DialectError naming the first entry that is none."""
     if not isinstance(value, list):
         raise DialectError(f"{what} is {shown(value, 60)}: expected a list of token ids")
     for place, each in enumerate(value):
@@ -42,7 +42,7 @@ def token_id_named(token: Json) -> int | None:
 
 
 def chosen_logprobs(values: Sequence[Json], what: str, *, first: int = 0) -> FloatArray:
-    """Check log-probabilities of generated or scored tokens in nats, float64 [T].
+    """Checked log-probabilities of generated or scored tokens in nats, float64 [T].
 
     ``first`` is the position of the first one. Raises DialectError naming the first position whose value
     cannot be one: no finite number, -9999.0 or less, above 0.
@@ -73,7 +73,7 @@ def top_logprobs(
     ``sizes`` [T] says how many entries each row has; ``ids``, ``logprobs`` and ``ranks`` are flat.
     Rows are sorted by log-probability, equal ones by rank, then by place. A row of more than k
     entries (the given token, where it is not among the top k, is an extra one) keeps the first k.
-    Minus infinity, and what is below -9999.0, is the -9999.0 that vLLM writes for it: a token that cannot
+    Minus infinity, and what is below -9999.0, becomes the -9999.0 that vLLM writes for a token that cannot
     come. Raises DialectError for another value that is no log-probability or an id that is none.
     """
     rows = len(sizes)

@@ -14,7 +14,7 @@ from itertools import islice
 __all__ = ["PROCESS_START", "Sample", "metric_names", "samples", "totals"]
 
 PROCESS_START = "process_start_time_seconds"
-"""The standard metric for the start of a server's process, in seconds since 1970 of its own clock."""
+"""The standard metric for the start of a server's process, in seconds since 1970 by the server's clock."""
 
 _SAMPLE = re.compile(
     r'^([A-Za-z_:][A-Za-z0-9_:]*)[ \t]*(?:\{((?:[^"}\n]|"(?:\\.|[^"\\\n])*")*)\})?[ \t]+(\S+).*', re.MULTILINE
@@ -22,7 +22,7 @@ _SAMPLE = re.compile(
 _LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:\\.|[^"\\])*)"')
 _LONGEST_NAME = 81
 _MOST = 2.0**53
-"""Beyond it a float, which is what a counter is, does not count one by one."""
+"""Counters are floats, and beyond this value a float cannot count one by one."""
 
 
 @dataclass(frozen=True, slots=True)

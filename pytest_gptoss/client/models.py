@@ -16,9 +16,10 @@ _LONGEST_NAME = 256
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model as the server lists it; ``max_model_len`` in tokens, None when it does not tell.
+    """A model as the server lists it.
 
-    ``root`` is the checkpoint it was loaded from, None when it does not tell.
+    ``max_model_len`` is its context in tokens, ``root`` the checkpoint it was loaded from; None where the
+    server does not report them.
     """
 
     id: str
@@ -27,7 +28,7 @@ class ServedModel:
 
 
 def served_models(answer: Json) -> tuple[ServedModel, ...]:
-    """Read the list. Raises DialectError for another form, and for a name that no report could show."""
+    """The models in an answer. Raises DialectError for another form, and for a name unfit for reports."""
     entries = field_of(answer, "data")
     if not isinstance(entries, list):
         raise DialectError(f"data is {shown(entries, 60)}: expected a list of models")

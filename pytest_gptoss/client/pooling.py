@@ -1,7 +1,7 @@
 """Hidden states from ``/pooling``, task ``token_embed``: one vector a token, after the final norm.
 
 With ``encoding_format`` ``bytes`` the body is raw numbers and a ``metadata`` header holds their
-shape as JSON; with ``float`` it is JSON, some twenty times the work.
+shape as JSON; with ``float`` it is JSON, which takes some twenty times as long to read.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["Encoding", "hidden_body", "require_numbers", "states_from_bytes", "s
 
 Encoding: TypeAlias = Literal["bytes", "float"]
 
-_BRACKETS_BESIDE = 100
-"""Lists and objects that an answer may hold beside one list a token."""
+_OTHER_BRACKETS = 100
+"""Lists and objects that an answer may hold besides one list a token."""
 
 _WAY_OUT = (
     "serve with --runner pooling --convert embed and a pooler config of use_activation false "
@@ -33,14 +33,14 @@ _WAY_OUT = (
 
 
 def hidden_body(token_ids: Sequence[int], encoding: Encoding) -> dict[str, Json]:
-    """Ask for hidden states; the task goes with it, since 0.18.1 takes none in its pooler config."""
+    """The body of a request for hidden states. It names the task: 0.18.1's pooler config cannot."""
     return {"input": list(token_ids), "task": "token_embed", "encoding_format": encoding}
 
 
 def states_from_bytes(
     headers: Mapping[str, str], body: bytes, *, sequence_id: str, token_ids: tuple[int, ...]
 ) -> HiddenStates:
-    """Read raw float32 numbers with their shape in the ``metadata`` header.
+    """The states from raw float32 numbers with their shape in the ``metadata`` header.
 
     Raises DialectError when the header is missing or does not fit the body or the tokens.
     """
@@ -70,19 +70,19 @@ def states_from_bytes(
 
 
 def require_numbers(body: bytes, tokens: int) -> None:
-    """Refuse an answer that is not mostly numbers before it is parsed: empty objects swell most.
+    """Raise DialectError for a body with many more lists and objects than tokens, before it is parsed.
 
-    Raises DialectError when there are many more lists and objects in it than tokens.
+    Empty objects take by far the most memory when parsed: this bounds it.
     """
     brackets = body.count(b"[") + body.count(b"{")
-    if brackets > tokens + _BRACKETS_BESIDE:
+    if brackets > tokens + _OTHER_BRACKETS:
         raise DialectError(
             f"{brackets} lists and objects came for {tokens} tokens: expected one vector a token; {_WAY_OUT}"
         )
 
 
 def states_from_json(answer: Json, *, sequence_id: str, token_ids: tuple[int, ...]) -> HiddenStates:
-    """Read numbers as JSON, ``data[0].data`` a list of vectors. Raises DialectError as above."""
+    """The states from JSON, ``data[0].data`` a list of vectors. Raises as ``states_from_bytes`` does."""
     try:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
             states = np.array(answer["data"][0]["data"], dtype=np.float32)

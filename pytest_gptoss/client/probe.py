@@ -27,8 +27,9 @@ async def probe(
 ) -> Device:
     """Ask a server for its model and its capabilities, and set ``client.model``.
 
-    A capability that is missing leaves a note. Raises RequestError when the server cannot be
-    reached, refuses the key, lists no ``model`` of that name, or lists several and none is named.
+    It sends some eight small requests. A missing capability leaves a note with the reason. Raises
+    RequestError when the server cannot be reached, refuses the key, lists no ``model`` of that name, or
+    lists several and none is named.
     """
     served = _chosen(client, await client.models(), model or client.model)
     client.model = served.id
@@ -46,7 +47,7 @@ async def probe(
 
 
 def _label(version: str | None) -> str | None:
-    """Name the version: vLLM tells a bare number, another server's words stand for themselves."""
+    """The version as a label: vLLM reports a bare number, other servers a text with their name."""
     return f"vLLM {version}" if version and version[0].isdigit() else version
 
 
@@ -103,7 +104,7 @@ async def _capabilities(client: VllmClient) -> Capabilities:
 
 
 async def _chat(client: VllmClient, notes: dict[str, str]) -> Generation | None:
-    """One token of chat with everything asked for; without log-probabilities where those fail."""
+    """One token of chat with ids and log-probabilities; without the latter where that request fails."""
     answer = await _attempt(notes, "logprobs", lambda: client.chat(_PROMPT, max_tokens=1, top_logprobs=1))
     if answer is None:
         answer = await _attempt(notes, "chat", lambda: client.chat(_PROMPT, max_tokens=1, top_logprobs=None))
@@ -121,7 +122,10 @@ async def _chat(client: VllmClient, notes: dict[str, str]) -> Generation | None:
 async def _attempt(
     notes: dict[str, str], capability: str, ask: Callable[[], Awaitable[Result]]
 ) -> Result | None:
-    """Ask, or note why not; a server that is gone or refuses the key is no missing capability."""
+    """The answer, or None and a note why not.
+
+    A server that is gone or refuses the key is no missing capability: those errors are raised.
+    """
     try:
         return await ask()
     except (ConnectError, TlsError, RequestTimeout):

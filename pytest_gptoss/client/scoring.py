@@ -17,7 +17,7 @@ _WHAT = "prompt_logprobs"
 
 
 def score_body(sequence: TokenSequence, *, top: int) -> dict[str, Json]:
-    """Ask for the scores. One token is generated because vLLM takes no fewer; it is ignored."""
+    """The body of a request for scores. One token is generated, vLLM's minimum; it is ignored."""
     return {
         "prompt": list(sequence.token_ids),
         "max_tokens": 1,
@@ -27,10 +27,10 @@ def score_body(sequence: TokenSequence, *, top: int) -> dict[str, Json]:
 
 
 def scored_sequence(answer: Json, sequence: TokenSequence, *, top: int) -> ScoredSequence:
-    """Read the scores: entry i of ``prompt_logprobs`` maps token ids to ``{logprob, rank}`` at position i.
+    """The scores: entry i of ``prompt_logprobs`` maps token ids to ``{logprob, rank}`` at position i.
 
-    The server adds each position's own token to its top k. Raises DialectError when the list is
-    missing, has another length, lacks a position's own token, or holds what is no finite number.
+    The server adds the prompt's token at each position to the top k. Raises DialectError when the list is
+    missing, has another length, lacks one of these tokens, or holds a value that is no finite number.
     """
     entries = _entries(answer)
     if len(entries) != len(sequence.token_ids):
@@ -40,7 +40,7 @@ def scored_sequence(answer: Json, sequence: TokenSequence, *, top: int) -> Score
         )
     rows = entries[sequence.first :]
     positions = range(sequence.first, len(entries))
-    own = [_own_logprob(entries[place], sequence.token_ids[place], place) for place in positions]
+    given = [_given_logprob(entries[place], sequence.token_ids[place], place) for place in positions]
     try:
         logprobs = [entry["logprob"] for row in rows for entry in row.values()]
         ranks = [entry.get("rank") for row in rows for entry in row.values()]
@@ -51,14 +51,14 @@ def scored_sequence(answer: Json, sequence: TokenSequence, *, top: int) -> Score
         sequence_id=sequence.id,
         token_ids=sequence.token_ids,
         first=sequence.first,
-        logprobs=chosen_logprobs(own, _WHAT, first=sequence.first),
+        logprobs=chosen_logprobs(given, _WHAT, first=sequence.first),
         top=top_logprobs(
             [len(row) for row in rows], ids, logprobs, k=top, what=_WHAT, first=sequence.first, ranks=ranks
         ),
     )
 
 
-def _own_logprob(row: Json, token: int, position: int) -> Json:
+def _given_logprob(row: Json, token: int, position: int) -> Json:
     try:
         return row[str(token)]["logprob"]
     except (KeyError, TypeError):

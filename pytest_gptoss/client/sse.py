@@ -15,7 +15,7 @@ from pytest_gptoss.model.errors import StreamError
 __all__ = ["MAX_EVENT_BYTES", "SseDecoder", "SseEvent", "ends_stream"]
 
 MAX_EVENT_BYTES = 8 * 2**20
-"""No line and no event's data may be longer: a stream without line ends must not fill the memory."""
+"""The longest line and event: a stream without line ends must not fill the memory."""
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _DATA = b"data:"
@@ -25,7 +25,7 @@ _END_OF_STREAM = "[DONE]"
 
 
 def ends_stream(data: str) -> bool:
-    """Whether an event's data is the mark that ends an OpenAI stream, whatever blanks stand around it."""
+    """Whether an event's data is ``[DONE]``, which ends an OpenAI stream; spaces around it do not count."""
     return data.strip() == _END_OF_STREAM
 
 
@@ -38,7 +38,7 @@ class SseEvent:
 
 
 class SseDecoder:
-    """Bytes in, events out; a chunk may end anywhere, inside a UTF-8 character too."""
+    """Decodes bytes into events; a chunk may end anywhere, inside a UTF-8 character too."""
 
     def __init__(self, *, max_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max_bytes = max_bytes
@@ -50,7 +50,7 @@ class SseDecoder:
         self._data_bytes = 0
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
-        """Decode a chunk into the events that it completes.
+        """The events that a chunk completes.
 
         Raises StreamError when a line or an event's data exceeds the limit.
         """
@@ -73,7 +73,7 @@ class SseDecoder:
         return events
 
     def _is_one_event(self, chunk: bytes) -> bool:
-        """Whether a chunk is what it nearly always is, one whole event of one line."""
+        """Whether a chunk is exactly one event of one line, as nearly all are: the fast path."""
         return (
             chunk.startswith(_DATA)
             and chunk.find(b"\n") == len(chunk) - 2

@@ -1,4 +1,4 @@
-"""What makes a streamed answer whole: its end marks, and counts that agree. Anything less is a failure."""
+"""What a complete streamed answer has: its end marks, and counts that agree. Anything less is a failure."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from pytest_gptoss.model.errors import DialectError, StreamError
 
 __all__ = ["require_count", "require_end", "require_no_excess", "require_prompt_count"]
 
-_EVENTS_BESIDE = 1000
-"""Events that a server may send beside those with tokens: roles, usage, empty ones while it waits."""
+_OTHER_EVENTS = 1000
+"""Events that a server may send besides those with tokens: roles, usage, empty ones while it waits."""
 
 
 def require_no_excess(max_tokens: int, *, ids: int, token_events: int, events: int) -> None:
-    """Bound what a server sends: DialectError beyond the tokens asked for, StreamError beyond all events."""
-    # One token can show in two events (the end of reasoning and the start of content), not in more.
+    """Raise DialectError for more tokens than were asked for, StreamError for events without end."""
+    # One token can appear in two events (the end of reasoning and the start of content), not in more.
     if ids > max_tokens or token_events > 2 * max_tokens + 16:
         raise DialectError(
             f"more tokens came than max_tokens {max_tokens} allows: the server does not heed max_tokens"
         )
-    if events > 4 * max_tokens + _EVENTS_BESIDE:
+    if events > 4 * max_tokens + _OTHER_EVENTS:
         raise StreamError(f"{events} events came for at most {max_tokens} tokens: the stream is no answer")
 
 
 def require_end(
     *, finish_reason: str | None, usage: Usage | None, done: bool, token_events: int
 ) -> tuple[str, Usage]:
-    """Give finish reason and usage; raise StreamError naming what did not come. ``done`` is ``[DONE]``."""
+    """Finish reason and usage; raises StreamError naming what is missing. ``done``: ``[DONE]`` came."""
     if finish_reason is not None and usage is not None and done:
         return finish_reason, usage
     marks = {"finish_reason": finish_reason is not None, "usage": usage is not None, "[DONE]": done}
@@ -42,7 +42,7 @@ def require_end(
 
 
 def require_count(ids: int, completion_tokens: int) -> None:
-    """Raise DialectError when so many token ids came and usage counts another number."""
+    """Raise DialectError when usage counts another number of tokens than ids came."""
     if ids != completion_tokens:
         raise DialectError(
             f"{ids} token ids came, but usage counts {completion_tokens} completion tokens: "
@@ -51,7 +51,7 @@ def require_count(ids: int, completion_tokens: int) -> None:
 
 
 def require_prompt_count(prompt_ids: Sequence[int] | None, prompt_tokens: int) -> None:
-    """Raise DialectError when usage counts other prompt tokens than ids came; None: no ids came."""
+    """Raise DialectError when usage counts another number of prompt tokens than ids came; None: no ids."""
     if prompt_ids is not None and len(prompt_ids) != prompt_tokens:
         raise DialectError(
             f"{len(prompt_ids)} prompt ids came, but usage counts {prompt_tokens} prompt tokens: "

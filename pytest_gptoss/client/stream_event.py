@@ -1,7 +1,7 @@
-"""What one event of a streamed answer says, chat or completions, whichever server wrote it.
+"""One event of a streamed answer, chat or completions, of any server and version.
 
-Field places differ between servers and versions; this module looks in all of them. A whole chat answer is
-one event that says everything.
+Servers and versions put fields in different places; this module looks in all of them. A unary chat answer
+is read as one event with everything in it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from typing import NamedTuple
 
 from pytest_gptoss.client.bodies import cause_of, condense, refusal_text, shown
-from pytest_gptoss.client.fields import count_field, dict_field, list_field, text_field, whole_field
+from pytest_gptoss.client.fields import count_field, dict_field, int_field, list_field, text_field
 from pytest_gptoss.client.logprobs import token_ids
 from pytest_gptoss.model.errors import ERROR_EVENT, DialectError, StreamError
 from pytest_gptoss.model.json_type import Json
@@ -21,7 +21,7 @@ _LONGEST_FINISH_REASON = 60
 
 
 class Usage(NamedTuple):
-    """The server's counts; ``cached`` is None where it does not tell."""
+    """The server's counts of tokens; ``cached`` is None where it reports none."""
 
     prompt: int
     completion: int
@@ -37,7 +37,7 @@ class ToolDelta(NamedTuple):
 
 
 class StreamEvent(NamedTuple):
-    """One event, of the first choice. Absent lists are None, absent text is empty."""
+    """One event of the first choice. Absent lists are None, absent text is empty."""
 
     prompt_ids: tuple[int, ...] | None
     ids: tuple[int, ...] | None
@@ -50,7 +50,7 @@ class StreamEvent(NamedTuple):
 
     @property
     def carries_token(self) -> bool:
-        """Whether it shows that something was generated: a role or an empty delta does not."""
+        """Whether it shows a generated token; a role or an empty delta does not."""
         return bool(self.ids or self.reasoning or self.content or self.tools)
 
 
@@ -58,7 +58,7 @@ _NOTHING: dict[str, Json] = {}
 
 
 def read_event(data: str) -> StreamEvent:
-    """Read one event's data.
+    """The event in one event's data.
 
     Raises StreamError for an error event or one that is no JSON object, DialectError for a field of
     another type than vLLM's.
@@ -67,16 +67,16 @@ def read_event(data: str) -> StreamEvent:
 
 
 def read_unary(answer: Json) -> StreamEvent:
-    """Read a chat answer that was not streamed. Raises DialectError for one that is not as vLLM has it."""
+    """A unary chat answer as an event. Raises DialectError for one of another form than vLLM's."""
     if type(answer) is not dict or not answer.get("choices"):
         raise DialectError(f"expected a chat answer, but {shown(answer, 120)} came")
     return _event(answer, "message")
 
 
-def _event(chunk: dict[str, Json], worded: str) -> StreamEvent:
-    """What a chunk says whose text stands in the object ``worded``."""
+def _event(chunk: dict[str, Json], text_place: str) -> StreamEvent:
+    """The event in a chunk; its text is in the object called ``text_place``."""
     choice = _first_choice(chunk)
-    delta = dict_field(choice, worded)
+    delta = dict_field(choice, text_place)
     prompt_ids = chunk.get("prompt_token_ids") or choice.get("prompt_token_ids")
     ids = choice.get("token_ids")
     if ids is None:
@@ -117,7 +117,7 @@ def _first_choice(chunk: dict[str, Json]) -> dict[str, Json]:
 
 
 def _tools(deltas: list[Json]) -> tuple[ToolDelta, ...]:
-    # The calls of a whole answer have no index: they stand in their order.
+    # The calls of a unary answer have no index: their order is the list's.
     return tuple(_tool(delta, place) for place, delta in enumerate(deltas))
 
 
@@ -125,7 +125,7 @@ def _tool(delta: Json, default_place: int) -> ToolDelta:
     if type(delta) is not dict:
         raise _other(delta, "tool_calls[]", dict)
     function = dict_field(delta, "function")
-    place = whole_field(delta, "index", default_place, told="tool_calls[].index")
+    place = int_field(delta, "index", default_place, label="tool_calls[].index")
     return ToolDelta(place, text_field(function, "name"), text_field(function, "arguments"))
 
 
@@ -133,11 +133,11 @@ def _usage(usage: dict[str, Json]) -> Usage | None:
     if usage.get("prompt_tokens") is None and usage.get("completion_tokens") is None:
         return None
     details = dict_field(usage, "prompt_tokens_details")
-    told = details.get("cached_tokens") is not None
+    reported = details.get("cached_tokens") is not None
     return Usage(
-        count_field(usage, "prompt_tokens", None, told="usage's counts"),
-        count_field(usage, "completion_tokens", 0, told="usage's counts"),
-        count_field(details, "cached_tokens", None, told="usage's cached_tokens") if told else None,
+        count_field(usage, "prompt_tokens", None, label="usage's counts"),
+        count_field(usage, "completion_tokens", 0, label="usage's counts"),
+        count_field(details, "cached_tokens", None, label="usage's cached_tokens") if reported else None,
     )
 
 

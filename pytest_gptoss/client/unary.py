@@ -1,4 +1,4 @@
-"""Greedy chat answers that come in one piece: the other half of every answer that can be streamed."""
+"""Greedy chat answers without streaming, to be compared with streamed ones."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _STREAMED_ONLY = ("stream", "stream_options")
 
 
 def unary_body(streamed: dict[str, Json]) -> dict[str, Json]:
-    """Turn the body of a streamed request into that of the same request for a whole answer."""
+    """The body of a streamed request, changed to ask for a unary answer."""
     return {name: value for name, value in streamed.items() if name not in _STREAMED_ONLY}
 
 
 def unary_generation(answer: Json, *, prompt_id: str, max_tokens: int) -> Generation:
-    """Read ``/v1/chat/completions``'s answer without streaming; log-probabilities are left out.
+    """The record of a unary answer of ``/v1/chat/completions``; log-probabilities are left out.
 
-    It is read, bounded and checked as a stream of one event is. Raises DialectError naming the field that
-    is not as vLLM has it.
+    It is bounded and checked as a stream of one event. Raises DialectError naming the field that differs
+    from vLLM's.
     """
     event = read_unary(answer)
     if event.finish_reason is None or event.usage is None:

@@ -12,7 +12,7 @@ from typing import get_args
 from pytest_gptoss.config.haystack import refuse_answer_in_haystack
 from pytest_gptoss.config.metric_table import MetricTable
 from pytest_gptoss.config.settings import DEFAULT_PROFILE, Settings
-from pytest_gptoss.judge.conditions import Condition
+from pytest_gptoss.judge.conditions import Condition, condition_names
 from pytest_gptoss.judge.info_metrics import info_names
 from pytest_gptoss.judge.installed import refuse_taken_names
 from pytest_gptoss.judge.metric import Metric
@@ -69,6 +69,7 @@ def make_plan(settings: Settings, extend: Callable[[Extensions], None] = lambda 
         overrides=settings.thresholds,
         full_needle_grid=settings.needle_grid == "full",
         concurrency=settings.load.concurrency,
+        forced=settings.compare == "forced",
     )
     levels = planned_levels(profile.workload.levels, settings.load)
     metrics = MetricTable(row.metric for row in profile.thresholds.values())
@@ -163,7 +164,7 @@ def _refuse_unknown_parts(threshold: Threshold, metric: Metric, metrics: Mapping
     if metric.condition is not None and not isinstance(metric.condition, Condition):
         raise UsageError(
             f"threshold {threshold.id}: its metric's condition is {metric.condition!r}; it takes one of "
-            "pytest_gptoss's conditions: CPU, FIRST, GPU, GPU_CHAT, PEER"
+            f"pytest_gptoss's conditions: {', '.join(condition_names())}"
         )
 
 

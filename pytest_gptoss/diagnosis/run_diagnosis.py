@@ -11,18 +11,14 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from pytest_gptoss.client.endpoint import Secret
 from pytest_gptoss.config.settings import Settings
-from pytest_gptoss.diagnosis.signatures import (
-    LogLine,
-    Signatures,
-    explained,
-    read_answer,
-    read_log,
-    read_symptoms,
-)
+from pytest_gptoss.diagnosis.log_reading import LogLine, explained, read_answer, read_log
+from pytest_gptoss.diagnosis.signatures import Signatures
+from pytest_gptoss.diagnosis.symptoms import read_symptoms
 from pytest_gptoss.judge.facts import FactBook
 from pytest_gptoss.model.errors import DamagedFile, UsageError
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.key_variables import key_variable
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.printable import printable
 from pytest_gptoss.model.results import BadRequest, LoadLevel, Measurement, NeedleAnswer
 from pytest_gptoss.model.subjects import Role
@@ -104,7 +100,8 @@ class Diagnosis:
             for row in rows
             if row["verdict"] in ("FAIL", "INVALID") and "blocked_by" not in row["details"]
         ]
-        return [*self._of_servers(red), *read_symptoms(self._signatures.symptoms, rows, self._versions())]
+        symptoms = read_symptoms(self._signatures.symptoms, rows, self._versions())
+        return [{**each, "remedy": say(each["remedy"])} for each in (*self._of_servers(red), *symptoms)]
 
     def _of_servers(self, red: Sequence[tuple[str, Sequence[str]]]) -> list[dict[str, Json]]:
         """Each signature once a device, with how often it was seen; a replay keeps what its run found.

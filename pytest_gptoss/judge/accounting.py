@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import LoadLevel, RequestTiming
 
 __all__ = ["SEVERAL_TOKENS", "is_accounted", "tokens_per_event", "why_first_is_late", "why_unaccounted"]
@@ -39,12 +40,18 @@ def why_unaccounted(level: LoadLevel) -> str | None:
     if not unknown:
         return None
     first = unknown[0]
-    return (
-        f"generated tokens are not accounted for in {len(unknown)} of {len(level.requests)} requests: "
-        f"{first.id} has {len(first.token_ns)} events with tokens, and {first.completion_tokens} tokens by "
-        "usage, and neither token_ids nor running usage say which event carried which, so how many came "
-        "with or before the first event is unknown; serve a vLLM that heeds return_token_ids or "
-        "stream_options.continuous_usage_stats, and let no gateway drop chunks or fields"
+    return say(
+        "generated tokens are not accounted for in {unknown} of {requests} requests: "
+        "{id} has {token_ns} events with tokens, and {completion_tokens} tokens by "
+        "usage, and neither token_ids nor running usage say which event carried which, "
+        "so how many came with or before the first event is unknown; serve a vLLM that "
+        "heeds return_token_ids or stream_options.continuous_usage_stats, and let no "
+        "gateway drop chunks or fields",
+        unknown=len(unknown),
+        requests=len(level.requests),
+        id=first.id,
+        token_ns=len(first.token_ns),
+        completion_tokens=first.completion_tokens,
     )
 
 
@@ -59,10 +66,16 @@ def why_first_is_late(level: LoadLevel) -> str | None:
     if 2 * len(late) <= len(level.requests):
         return None
     first = late[0]
-    return (
-        f"the first events were not passed on in {len(late)} of {len(level.requests)} requests: with the "
-        f"first one that came of {first.id}, usage counts {first.tokens[0]} tokens, with later ones at most "
-        f"{max(first.tokens[1:])}; let no gateway drop chunks that carry reasoning or nothing visible"
+    return say(
+        "the first events were not passed on in {late} of {requests} requests: with the "
+        "first one that came of {id}, usage counts {tokens} tokens, with later ones at "
+        "most {tokens_2}; let no gateway drop chunks that carry reasoning or nothing "
+        "visible",
+        late=len(late),
+        requests=len(level.requests),
+        id=first.id,
+        tokens=first.tokens[0],
+        tokens_2=max(first.tokens[1:]),
     )
 
 

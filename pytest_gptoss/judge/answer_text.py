@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pytest_gptoss.judge.evidence import first_difference
 from pytest_gptoss.model.gptoss import FIRST_CONTROL_TOKEN
 from pytest_gptoss.model.harmony import HarmonyMessage, ends_in_header, harmony_messages
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation, NeedleAnswer
 from pytest_gptoss.model.token_text import text_of
 
 __all__ = ["PARSER_AT_FAULT", "AnswerText", "answer_text"]
 
-PARSER_AT_FAULT = (
+PARSER_AT_FAULT = say(
     "the server's parser (--reasoning-parser openai_gptoss, where it is set) or something between it and the "
     "client is at fault, not the device"
 )
@@ -92,9 +93,13 @@ def _differs(field: str, said: str, *readings: Sequence[HarmonyMessage]) -> str 
         return None
     expected, given = _compared(max(texts, key=len)), _compared(said)
     at = max(0, first_difference(expected, given) - _BEFORE)
-    held = f"its token ids hold {expected[at : at + _SHOWN]!r}" if expected else "its token ids hold none"
+    held = (
+        say("its token ids hold {expected}", expected=repr(expected[at : at + _SHOWN]))
+        if expected
+        else say("its token ids hold none")
+    )
     came = f"{given[at : at + _SHOWN]!r}" if given else "empty"
-    return f"{field} is {came} where {held}"
+    return say("{field} is {came} where {held}", field=field, came=came, held=held)
 
 
 def _joined(texts: Sequence[str]) -> Iterator[str]:

@@ -11,11 +11,11 @@ from itertools import pairwise
 
 from pytest_gptoss.judge.cross_check import server_ttft_ms
 from pytest_gptoss.judge.load import first_token
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import LoadLevel, RequestTiming
 
 __all__ = ["arrivals", "is_buffered", "why_buffered"]
 
-NS_PER_MS = 1e6
 ONE_ARRIVAL_NS = 1_000_000
 """Token events so near to each other are one arrival: what is flushed at once can take several writes of a
 proxy's and reads of the client's, tenths of a millisecond apart. No GPT-OSS sends 1,000 events a second for
@@ -73,12 +73,18 @@ def why_buffered(level: LoadLevel) -> str | None:
     first = held[0]
     sizes = [str(size) for size in arrivals(first.token_ns)]
     listed = ", ".join(sizes if len(sizes) <= SHOWN else [*sizes[:SHOWN], "..."])
-    return (
-        f"token events came buffered in {len(held)} of {len(level.requests)} requests: {first.id} brought "
-        f"{len(first.token_ns)} in arrivals of {listed} events, so their stamps do not tell when "
-        f"tokens were generated{_server_count(level)}; turn off the "
-        "buffering of what stands between (nginx: proxy_buffering off, or the answer header "
-        "X-Accel-Buffering: no), and see that server and client are not short of CPU"
+    return say(
+        "token events came buffered in {held} of {requests} requests: {id} brought "
+        "{token_ns} in arrivals of {listed} events, so their stamps do not tell when "
+        "tokens were generated{level}; turn off the buffering of what stands between "
+        "(nginx: proxy_buffering off, or the answer header X-Accel-Buffering: no), and "
+        "see that server and client are not short of CPU",
+        held=len(held),
+        requests=len(level.requests),
+        id=first.id,
+        token_ns=len(first.token_ns),
+        listed=listed,
+        level=_server_count(level),
     )
 
 
@@ -92,4 +98,8 @@ def _server_count(level: LoadLevel) -> str:
     ours = [wait for request in level.requests if (wait := first_token(request)) is not None]
     if theirs is None or not ours or (level.server or {}).get("ttft_count") != len(level.requests):
         return ""
-    return f" (mean TTFT {sum(ours) / len(ours):.1f} ms here, {theirs:.1f} ms by the server's own count)"
+    return say(
+        " (mean TTFT {ours:.1f} ms here, {theirs:.1f} ms by the server's own count)",
+        ours=sum(ours) / len(ours),
+        theirs=theirs,
+    )

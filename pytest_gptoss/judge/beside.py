@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pytest_gptoss.judge.figures import exact, holds, number
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.verdicts import Threshold
 
 __all__ = ["beside_words", "forced_would_pass", "with_beside"]
@@ -43,7 +44,9 @@ def forced_would_pass(threshold: Threshold, details: Mapping[str, Json]) -> str 
         return None
     if not holds(beside["value"], threshold.comparison, threshold.forced_limit):
         return None
-    return (
-        f"every fork is a near tie, and under teacher forcing {number(beside['value'])} is within its limit "
-        f"of {exact(threshold.forced_limit)}: --gptoss-compare forced gates that figure"
+    return say(
+        "every fork is a near tie, and under teacher forcing {value} is within its limit of {limit}: "
+        "--gptoss-compare forced gates that figure",
+        value=number(beside["value"]),
+        limit=exact(threshold.forced_limit),
     )

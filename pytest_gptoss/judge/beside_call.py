@@ -9,6 +9,7 @@ from pytest_gptoss.judge.answer_text import PARSER_AT_FAULT, answer_text
 from pytest_gptoss.model.gptoss import NAMED_TOKENS
 from pytest_gptoss.model.harmony import harmony_messages
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation, ToolCall
 
 __all__ = ["calls_by_ids", "fault_beside_call"]
@@ -45,17 +46,32 @@ def calls_by_ids(answer: Generation) -> tuple[ToolCall, ...]:
 def _faults(answer: Generation, call: ToolCall, choice: str) -> Iterator[str]:
     expected = _FINISH_REASONS.get(choice, _A_CALL)
     if answer.finish_reason not in expected:
-        yield f"finish_reason is {answer.finish_reason!r}, not {' or '.join(map(repr, expected))}"
+        yield say(
+            "finish_reason is {finish_reason}, not {repr}",
+            finish_reason=repr(answer.finish_reason),
+            repr=" or ".join(map(repr, expected)),
+        )
     if _repeats(answer.content, call.arguments):
-        yield f"the call's arguments stand in the content too: {answer.content[:_SHOWN]!r}"
+        yield say(
+            "the call's arguments stand in the content too: {content}", content=repr(answer.content[:_SHOWN])
+        )
     if f"to={_FUNCTIONS}" in answer.content:
-        yield f"the call's address stands in the content: {answer.content[:_SHOWN]!r}"
+        yield say(
+            "the call's address stands in the content: {content}", content=repr(answer.content[:_SHOWN])
+        )
     if answer.reasoning and _value(answer.reasoning) == _value(call.arguments):
-        yield f"the reasoning is the call's arguments: {answer.reasoning[:_SHOWN]!r}"
+        yield say(
+            "the reasoning is the call's arguments: {reasoning}", reasoning=repr(answer.reasoning[:_SHOWN])
+        )
     for field, text in (("content", answer.content), ("reasoning", answer.reasoning)):
         control = next((name for name in NAMED_TOKENS.values() if name in text), None)
         if control is not None:
-            yield f"the {field} holds the control token {control}: {text[:_SHOWN]!r}"
+            yield say(
+                "the {field} holds the control token {control}: {text}",
+                field=field,
+                control=control,
+                text=repr(text[:_SHOWN]),
+            )
 
 
 def _repeats(content: str, arguments: str) -> bool:

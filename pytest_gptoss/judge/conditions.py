@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pytest_gptoss.judge.roles import Roles
+from pytest_gptoss.model.message import say
 
-__all__ = ["CPU", "FIRST", "GPU", "GPU_CHAT", "PEER", "Condition"]
+__all__ = ["CPU", "FIRST", "GPU", "GPU_CHAT", "PEER", "Condition", "condition_names"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,26 +24,31 @@ class Condition:
     others: Callable[[Roles], tuple[str | None, ...]] = lambda _: ()
 
 
+def condition_names() -> tuple[str, ...]:
+    """What the conditions of this module are imported by, in the order of the alphabet."""
+    return tuple(sorted(name for name, each in globals().items() if isinstance(each, Condition)))
+
+
 def _no_cpu(roles: Roles) -> str | None:
-    return None if roles.cpu else "no CPU reference: add --cpu-url URL or --gptoss-cpu-model DIR"
+    return None if roles.cpu else say("no CPU reference: add --cpu-url URL or --gptoss-cpu-model DIR")
 
 
 def _no_gpu(roles: Roles) -> str | None:
-    return None if roles.gpu else "no baseline to look at: add --gpu-url URL"
+    return None if roles.gpu else say("no baseline to look at: add --gpu-url URL")
 
 
 def _no_gpu_chat(roles: Roles) -> str | None:
     if roles.gpu and roles.prompt_ids_of is not None:
-        return "the baseline's own prompt ids are sent to every device (--gptoss-inputs token-ids)"
+        return say("the baseline's own prompt ids are sent to every device (--gptoss-inputs token-ids)")
     return _no_gpu(roles)
 
 
 def _no_peer(roles: Roles) -> str | None:
-    return None if roles.gpu or roles.first else "no other device to compare with: add --gpu-url URL"
+    return None if roles.gpu or roles.first else say("no other device to compare with: add --gpu-url URL")
 
 
 def _no_first(roles: Roles) -> str | None:
-    return None if roles.first else "the first device under test is what the others are compared with"
+    return None if roles.first else say("the first device under test is what the others are compared with")
 
 
 CPU = Condition("cpu", _no_cpu)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import joined, say
 from pytest_gptoss.model.verdicts import PRECISION_CONTRACT
 
 __all__ = ["configuration_matrix"]
@@ -71,17 +72,24 @@ def _finding(first: str, matrix: Sequence[Mapping[str, Json]]) -> str | None:
     from_first = [each["device"] for each in matrix if first in each["departs_from"]]
     parts = []
     if from_first:
-        parts.append(f"{_listed(from_first)} from {first}")
+        parts.append(say("{from_first} from {first}", from_first=_listed(from_first), first=first))
     if from_gpu:
-        parts.append(f"{_listed(from_gpu)} from gpu")
+        parts.append(say("{from_gpu} from gpu", from_gpu=_listed(from_gpu)))
     if not parts:
         return None
-    said = f"departs: {'; '.join(parts)}"
+    said = say("departs: {parts}", parts=joined(parts))
     sound = [each["device"] for each in matrix if each["device"] not in from_gpu and _measured(each)]
     if from_gpu and sound:
-        return f"{said}: suspect what {_listed(from_gpu)} has and {_listed(sound)} has not"
+        return say(
+            "{said}: suspect what {from_gpu} has and {sound} has not",
+            said=said,
+            from_gpu=_listed(from_gpu),
+            sound=_listed(sound),
+        )
     if len(from_gpu) == len(matrix) and not from_first:
-        return f"{said}: the fault is in all configurations alike, not in what tells them apart"
+        return say(
+            "{said}: the fault is in all configurations alike, not in what tells them apart", said=said
+        )
     return said
 
 

@@ -7,6 +7,7 @@ from statistics import median
 
 from pytest_gptoss.judge.load import first_token
 from pytest_gptoss.judge.verdicts import fixed
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import InstrumentError, LoadLevel
 
 __all__ = ["disagreements", "server_ttft_ms"]
@@ -28,7 +29,7 @@ def disagreements(level: LoadLevel, error: InstrumentError | None) -> list[str]:
     server = level.server
     if server is None:
         return []
-    found = []
+    found: list[str] = []
     counts = {
         "requests": ("requests", len(level.requests)),
         "prompt_tokens": ("prompt tokens", sum(each.prompt_tokens or 0 for each in level.requests)),
@@ -38,8 +39,13 @@ def disagreements(level: LoadLevel, error: InstrumentError | None) -> list[str]:
         theirs = server.get(name)
         if theirs is not None and theirs != ours:
             found.append(
-                f"the server counted {fixed(theirs, 0)} {what} over the level, {ours} were seen here: does "
-                "other traffic share it?"
+                say(
+                    "the server counted {theirs} {what} over the level, {ours} were seen here: does "
+                    "other traffic share it?",
+                    theirs=fixed(theirs, 0),
+                    what=what,
+                    ours=ours,
+                )
             )
     if not found:
         found += _ttft(level, error)
@@ -58,10 +64,19 @@ def _ttft(level: LoadLevel, error: InstrumentError | None) -> list[str]:
     if -bias <= apart <= bias + trip:
         return []
     reason = (
-        "time passes between its socket and its engine" if apart > 0 else "its clock starts before ours does"
+        say("time passes between its socket and its engine")
+        if apart > 0
+        else say("its clock starts before ours does")
     )
-    known = "not calibrated" if error is None else f"{bias:.1f} ms"
+    known = say("not calibrated") if error is None else f"{bias:.1f} ms"
     return [
-        f"mean TTFT {ours:.1f} ms, by the server's own count {fixed(theirs, 1)} ms; the instrument ({known}) "
-        f"and a round trip ({trip:.1f} ms) explain less: {reason}"
+        say(
+            "mean TTFT {ours:.1f} ms, by the server's own count {theirs} ms; the instrument "
+            "({known}) and a round trip ({trip:.1f} ms) explain less: {reason}",
+            ours=ours,
+            theirs=fixed(theirs, 1),
+            known=known,
+            trip=trip,
+            reason=reason,
+        )
     ]

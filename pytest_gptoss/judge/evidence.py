@@ -14,6 +14,7 @@ import numpy as np
 
 from pytest_gptoss.model.arrays import FloatArray
 from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation, HiddenStates, Measurement, ScoredSequence, TopLogprobs
 from pytest_gptoss.model.sentinels import filler, no_logprobs, why_no_logprob
 
@@ -30,6 +31,15 @@ __all__ = [
     "scored_pairs",
     "sound_items",
 ]
+
+_WORDS: Mapping[str, str] = {
+    each: each
+    for each in (
+        say("levels"), say("prompts"), say("questions"), say("requests"), say("sequences"), say("servers"),
+        say("trials"),
+    )
+}  # fmt: skip
+"""What is measured, as messages call it."""
 
 Identified: TypeAlias = Generation | ScoredSequence | HiddenStates
 Item = TypeVar("Item")
@@ -53,17 +63,38 @@ def sound_items(measurement: Measurement[Item], what: str) -> tuple[Item, ...]:
         first = failures[0]
         if first.item_id == "*":  # the scenario as a whole could not be had: its message says all
             raise InsufficientData(first.message)
-        early = "" if measurement.complete else ", then measuring stopped"
+        early = "" if measurement.complete else say(", then measuring stopped")
         raise InsufficientData(
-            f"{device}: {len(failures)} of {len(items) + len(failures)} {what} failed{early}; "
-            f"first {first.item_id}: {first.kind}: {first.message}"
+            say(
+                "{device}: {failures} of {items} {what} failed{early}; first {item_id}: {kind}: {message}",
+                device=device,
+                failures=len(failures),
+                items=len(items) + len(failures),
+                what=_WORDS.get(what, what),
+                early=early,
+                item_id=first.item_id,
+                kind=first.kind,
+                message=first.message,
+            )
         )
     if not measurement.complete:
         raise InsufficientData(
-            f"{device}: measuring stopped after {len(items)} {what}: measure again, to the end"
+            say(
+                "{device}: measuring stopped after {items} {what}: measure again, to the end",
+                device=device,
+                items=len(items),
+                what=_WORDS.get(what, what),
+            )
         )
     if not items:
-        raise InsufficientData(f"{device}: no {what} to judge{_why_left_out(measurement.left_out)}")
+        raise InsufficientData(
+            say(
+                "{device}: no {what} to judge{left_out}",
+                device=device,
+                what=_WORDS.get(what, what),
+                left_out=_why_left_out(measurement.left_out),
+            )
+        )
     return items
 
 
@@ -85,7 +116,7 @@ def probed(measurement: Measurement[Any], capability: str, advice: str) -> str:
     """
     notes = measurement.provenance.get("lacks")
     note = notes.get(capability) if isinstance(notes, Mapping) else None
-    return f"when probed: {note}" if isinstance(note, str) and note else advice
+    return say("when probed: {note}", note=note) if isinstance(note, str) and note else advice
 
 
 def cut_to(whole: Measurement[Left], part: Measurement[Right]) -> Measurement[Left]:
@@ -111,8 +142,15 @@ def scored_pairs(
         _refuse_bad_scores(theirs, right.device)
         if ours.first != theirs.first:
             raise InsufficientData(
-                f"{ours.sequence_id}: {left.device} scored from position {ours.first}, {right.device} "
-                f"from {theirs.first}: measure both from the same sequences"
+                say(
+                    "{sequence_id}: {device} scored from position {first}, {device_2} from "
+                    "{first_2}: measure both from the same sequences",
+                    sequence_id=ours.sequence_id,
+                    device=left.device,
+                    first=ours.first,
+                    device_2=right.device,
+                    first_2=theirs.first,
+                )
             )
     return pairs
 
@@ -127,8 +165,14 @@ def refuse_other_tokens(
         if ours.token_ids != theirs.token_ids:
             at = first_difference(ours.token_ids, theirs.token_ids)
             raise InsufficientData(
-                f"{ours.sequence_id}: {left} and {right} were given different tokens, first at position "
-                f"{at}: measure both from the same sequences"
+                say(
+                    "{sequence_id}: {left} and {right} were given different tokens, first at "
+                    "position {at}: measure both from the same sequences",
+                    sequence_id=ours.sequence_id,
+                    left=left,
+                    right=right,
+                    at=at,
+                )
             )
 
 
@@ -138,10 +182,14 @@ def answer_ids(answer: Generation, measurement: Measurement[Any]) -> tuple[int, 
     ``measurement`` is the one that the answer belongs to.
     """
     if answer.token_ids is None:
-        advice = probed(measurement, "token_ids", "serve with a vLLM that knows return_token_ids")
+        advice = probed(measurement, "token_ids", say("serve with a vLLM that knows return_token_ids"))
         raise InsufficientData(
-            f"{measurement.device} withholds the token ids of its answers (first {answer.prompt_id}): "
-            f"{advice}"
+            say(
+                "{device} withholds the token ids of its answers (first {prompt_id}): {advice}",
+                device=measurement.device,
+                prompt_id=answer.prompt_id,
+                advice=advice,
+            )
         )
     return answer.token_ids
 
@@ -157,15 +205,29 @@ def refuse_no_logprobs(
     if bad.size:
         value = float(logprobs[bad[0]])
         raise InsufficientData(
-            f"{device}: {bad.size} log-probabilities of {item} are none, the first is {value:.6g} at "
-            f"position {first + int(bad[0])}: {why_no_logprob(value)}"
+            say(
+                "{device}: {size} log-probabilities of {item} are none, the first is {value:.6g} "
+                "at position {first}: {why}",
+                device=device,
+                size=bad.size,
+                item=item,
+                value=value,
+                first=first + int(bad[0]),
+                why=why_no_logprob(value),
+            )
         )
     value_of_all = filler(logprobs, top)
     if value_of_all is not None:
         raise InsufficientData(
-            f"{device} sent {value_of_all:.6g} as the log-probability of all {logprobs.size} tokens of "
-            f"{item} and no alternatives that differ: that is no measurement; serve with logprobs computed, "
-            "or waive the rows that need them"
+            say(
+                "{device} sent {value_of_all:.6g} as the log-probability of all {size} tokens of "
+                "{item} and no alternatives that differ: that is no measurement; serve with "
+                "logprobs computed, or waive the rows that need them",
+                device=device,
+                value_of_all=value_of_all,
+                size=logprobs.size,
+                item=item,
+            )
         )
 
 
@@ -177,13 +239,21 @@ def refuse_sameness(answers: Mapping[str, Hashable], device: str) -> None:
     values = set(answers.values())
     if not any(values):
         raise InsufficientData(
-            f"{device}: every one of {len(answers)} answers is empty, agreement with them proves nothing: "
-            "check the prompts, max_tokens and the server's log"
+            say(
+                "{device}: every one of {answers} answers is empty, agreement with them proves "
+                "nothing: check the prompts, max_tokens and the server's log",
+                device=device,
+                answers=len(answers),
+            )
         )
     if len(answers) > 1 and len(values) == 1:
         raise InsufficientData(
-            f"{device}: all {len(answers)} answers are the same, agreement with them proves nothing: "
-            "check this server, or use other prompts"
+            say(
+                "{device}: all {answers} answers are the same, agreement with them proves "
+                "nothing: check this server, or use other prompts",
+                device=device,
+                answers=len(answers),
+            )
         )
 
 
@@ -198,7 +268,14 @@ def _by_id(measurement: Measurement[Left], what: str) -> dict[str, Left]:
     counts = Counter(item_id(item) for item in items)
     repeated = next((key for key, count in counts.items() if count > 1), None)
     if repeated is not None:
-        raise InsufficientData(f"{measurement.device}: {repeated} stands twice among the {what}")
+        raise InsufficientData(
+            say(
+                "{device}: {repeated} stands twice among the {what}",
+                device=measurement.device,
+                repeated=repeated,
+                what=_WORDS.get(what, what),
+            )
+        )
     return {item_id(item): item for item in items}
 
 
@@ -208,10 +285,17 @@ def _refuse_missing(
     missing = sorted(ids)
     if missing:
         first = missing[0]
-        why = lacking.left_out.get(first, "measure both from the same inputs")
+        why = lacking.left_out.get(first, say("measure both from the same inputs"))
         raise InsufficientData(
-            f"{len(missing)} {what} of {of.device} are not among those of {lacking.device}; "
-            f"first {first}: {why}"
+            say(
+                "{missing} {what} of {device} are not among those of {device_2}; first {first}: {why}",
+                missing=len(missing),
+                what=_WORDS.get(what, what),
+                device=of.device,
+                device_2=lacking.device,
+                first=first,
+                why=why,
+            )
         )
 
 
@@ -219,8 +303,15 @@ def _refuse_bad_scores(item: ScoredSequence, device: str) -> None:
     scored = len(item.token_ids) - item.first
     if item.first < 1 or scored < 1 or len(item.logprobs) != scored:
         raise InsufficientData(
-            f"{device}: {item.sequence_id} has {len(item.logprobs)} scores for positions {item.first} to "
-            f"{len(item.token_ids) - 1}: measure it again"
+            say(
+                "{device}: {sequence_id} has {logprobs} scores for positions {first} to "
+                "{token_ids}: measure it again",
+                device=device,
+                sequence_id=item.sequence_id,
+                logprobs=len(item.logprobs),
+                first=item.first,
+                token_ids=len(item.token_ids) - 1,
+            )
         )
     refuse_no_logprobs(item.logprobs, item.top, item.sequence_id, device, first=item.first)
 
@@ -229,4 +320,6 @@ def _why_left_out(left_out: Mapping[str, str]) -> str:
     if not left_out:
         return ""
     first, why = next(iter(left_out.items()))
-    return f": all {len(left_out)} were left out, first {first}: {why}"
+    return say(
+        ": all {left_out} were left out, first {first}: {why}", left_out=len(left_out), first=first, why=why
+    )

@@ -6,9 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pytest_gptoss.judge.evidence import sound_items
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.subjects import KnownFact, ServerFacts
 
-__all__ = ["FactBook", "Release", "Stated", "release"]
+__all__ = ["FactBook", "Release", "Stated", "facts_of", "known_fact", "release", "usable_facts"]
 
 Release = tuple[int, ...]
 Stated = Mapping[str, Mapping[str, str]]
@@ -62,3 +65,31 @@ class FactBook:
     def get(self, name: str) -> KnownFact | None:
         """A fact by name; None when nobody tells it."""
         return self.facts.get(name)
+
+
+def facts_of(measurement: Measurement[ServerFacts]) -> ServerFacts:
+    """What a server says of itself; raises InsufficientData when it did not answer."""
+    return sound_items(measurement, "servers")[0]
+
+
+def usable_facts(measurement: Measurement[ServerFacts]) -> ServerFacts:
+    """The same of a server that has a model to ask; raises InsufficientData for any other."""
+    facts = facts_of(measurement)
+    if facts.model is None:
+        raise InsufficientData(facts.problem)
+    return facts
+
+
+def known_fact(
+    measurement: Measurement[ServerFacts], stated: Stated, name: str, *, example: str
+) -> KnownFact:
+    """A fact by its name; raises InsufficientData, with ``example`` to state, when nobody tells it."""
+    device = measurement.device
+    fact = FactBook.of(device, facts_of(measurement), stated).get(name)
+    if fact is None:
+        raise InsufficientData(
+            f"{device}: its {name} is not known: name its log with --gptoss-npu-log {device}=FILE, "
+            f"or state it with --gptoss-info {device}.{name}={example}, "
+            "or start it with VLLM_SERVER_DEV_MODE=1"
+        )
+    return fact

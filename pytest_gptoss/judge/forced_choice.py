@@ -16,6 +16,7 @@ from pytest_gptoss.judge.evidence import sound_items
 from pytest_gptoss.judge.intervals import bootstrap_mean, bootstrap_ratio, wilson
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Measurement, ScoredSequence
 from pytest_gptoss.model.verdicts import Estimate
 
@@ -51,8 +52,12 @@ def _answer(item: ScoredSequence, device: str) -> Answer:
     baseline = item.token_ids[item.first :]
     if len(item.top.ids) != len(baseline) or not item.top.ids.size or (item.top.ids[:, 0] < 0).any():
         raise InsufficientData(
-            f"{device}: {item.sequence_id} lacks the most likely token of some positions: the server must "
-            "allow prompt_logprobs (--max-logprobs)"
+            say(
+                "{device}: {sequence_id} lacks the most likely token of some positions: the server must "
+                "allow prompt_logprobs (--max-logprobs)",
+                device=device,
+                sequence_id=item.sequence_id,
+            )
         )
     return Answer(item.sequence_id, baseline, tuple(item.top.ids[:, 0].tolist()))
 
@@ -69,9 +74,14 @@ def forced_match(answers: Sequence[Answer]) -> Estimate:
     details: dict[str, Json] = {"forced_positions": sum(lengths), "forced_differ": sum(lengths) - sum(equal)}
     if sum(equal) < sum(lengths):
         worst = min(answers, key=lambda each: each.equal / len(each.baseline))
-        details["finding"] = (
-            f"{sum(lengths) - sum(equal)} of {sum(lengths)} positions differ under teacher forcing, most in "
-            f"{worst.sequence_id} with {worst.equal} of {len(worst.baseline)} equal"
+        details["finding"] = say(
+            "{differ} of {positions} positions differ under teacher forcing, most in {sequence_id} with "
+            "{equal} of {length} equal",
+            differ=sum(lengths) - sum(equal),
+            positions=sum(lengths),
+            sequence_id=worst.sequence_id,
+            equal=worst.equal,
+            length=len(worst.baseline),
         )
     return Estimate(sum(equal) / sum(lengths), "share", len(answers), interval, details)
 
@@ -82,9 +92,13 @@ def forced_rouge(answers: Sequence[Answer], score: Score) -> Estimate:
     details: dict[str, Json] = {"forced_min": float(values.min())}
     if values.min() < 1:
         worst = answers[int(values.argmin())].sequence_id
-        details["finding"] = (
-            f"{int((values < 1).sum())} of {len(values)} answers differ under teacher forcing, most in "
-            f"{worst} with ROUGE-L {values.min():.3f}"
+        details["finding"] = say(
+            "{differ} of {answers} answers differ under teacher forcing, most in {worst} with ROUGE-L "
+            "{score:.3f}",
+            differ=int((values < 1).sum()),
+            answers=len(values),
+            worst=worst,
+            score=float(values.min()),
         )
     return Estimate(float(values.mean()), "F", len(values), bootstrap_mean(values), details)
 

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal, TypeAlias
 
 from pytest_gptoss.judge.evidence import first_difference
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation, TopLogprobs
 from pytest_gptoss.model.sentinels import filler, no_logprobs
 
-__all__ = ["NEAR_TIE", "ForkKind", "compare", "fork_kinds"]
+__all__ = ["KINDS", "NEAR_TIE", "ForkKind", "compare", "fork_kinds"]
 
 NEAR_TIE = 0.5
 """Nats. Where neither device prefers its own token by more, rounding can turn the choice."""
 
 ForkKind: TypeAlias = Literal["near tie", "real", "length", "unknown"]
 """Of a fork: margin at most NEAR_TIE; more; one answer begins the other; without log-probabilities."""
+
+
+KINDS: Mapping[str, str] = {
+    each: each for each in (say("near tie"), say("real"), say("length"), say("unknown"))
+}
+"""The kinds as messages call them."""
 
 
 def fork_kinds(compared: Iterable[Json]) -> dict[str, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pytest_gptoss.judge.answer_text import answer_text
 from pytest_gptoss.model.gptoss import NAMED_TOKENS
 from pytest_gptoss.model.harmony import harmony_messages
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import NeedleAnswer
 from pytest_gptoss.model.token_text import text_of
 
@@ -49,14 +50,20 @@ def garbage_of(answer: NeedleAnswer) -> str | None:
     ids = answer.token_ids or ()
     period = _period(ids, _TOKENS)
     if period:
-        return _repeated(text_of(ids[-period:]), f"the last {_run(ids, period)} of {len(ids)} tokens")
+        return _repeated(
+            text_of(ids[-period:]),
+            say("the last {ids} of {ids_2} tokens", ids=_run(ids, period), ids_2=len(ids)),
+        )
     read = answer_text(answer)
     if not read.text.strip() and not (answer.content or answer.reasoning).strip():
         return _without_text(ids)
     text = " ".join(read.text.split())
     period = _period(text, _CHARACTERS)
     if period:
-        return _repeated(text[-period:], f"the last {_run(text, period)} of {len(text)} characters")
+        return _repeated(
+            text[-period:],
+            say("the last {text} of {text_2} characters", text=_run(text, period), text_2=len(text)),
+        )
     return None
 
 
@@ -80,15 +87,19 @@ def _run(units: Sequence[object], period: int) -> int:
 
 def _repeated(phrase: str, where: str) -> str:
     shown = phrase if len(phrase) <= _SHOWN else phrase[:_SHOWN] + "..."
-    return f"garbage: {where} repeat {shown!r}"
+    return say("garbage: {where} repeat {shown}", where=where, shown=repr(shown))
 
 
 def _without_text(ids: Sequence[int]) -> str:
     if not ids:
-        return "no text came, and the server withholds its token ids"
+        return say("no text came, and the server withholds its token ids")
     if harmony_messages(ids):
-        return f"no text in {len(ids)} tokens"
+        return say("no text in {ids} tokens", ids=len(ids))
     written = text_of([token for token in ids if token not in NAMED_TOKENS])
     if not written.strip():
-        return f"no text in {len(ids)} tokens"
-    return f"garbage: {len(ids)} tokens without a harmony message, they begin {written[:_SHOWN]!r}"
+        return say("no text in {ids} tokens", ids=len(ids))
+    return say(
+        "garbage: {ids} tokens without a harmony message, they begin {written}",
+        ids=len(ids),
+        written=repr(written[:_SHOWN]),
+    )

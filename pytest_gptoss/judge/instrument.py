@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 from pytest_gptoss.judge.verdicts import number
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import InstrumentError, LoopHealth
 from pytest_gptoss.model.verdicts import Threshold
 
-__all__ = ["LARGEST_SHARE", "Clock", "error_at", "why_overloaded", "why_too_coarse"]
+__all__ = ["LARGEST_SHARE", "Clock", "why_overloaded", "why_too_coarse"]
 
 Clock: TypeAlias = Literal["ttft", "tpot"]
 """Which of the calibrated errors bounds a latency: that of one stamp, or that of a mean gap."""
@@ -21,11 +21,6 @@ LEAST_HELD = 0.99
 """Share of the offered load below which the client itself holds the server back."""
 
 _TAIL = ("p90", "p95", "p99", "max")
-
-
-def error_at(errors: Iterable[InstrumentError], concurrency: int) -> InstrumentError | None:
-    """The calibrated error at a level, None where that was not calibrated."""
-    return next((error for error in errors if error.concurrency == concurrency), None)
 
 
 def why_too_coarse(threshold: Threshold, clock: Clock, error: InstrumentError) -> str | None:
@@ -42,11 +37,16 @@ def why_too_coarse(threshold: Threshold, clock: Clock, error: InstrumentError) -
     off = abs(p99) if tail else abs(bias)
     if off <= LARGEST_SHARE * threshold.limit:
         return None
-    what = "99th percentile of its error" if tail else "bias"
-    return (
-        f"the instrument is too coarse: at concurrency {error.concurrency} the {what} in {clock.upper()} "
-        f"is {number(off)} ms, more than 5% of the limit of {number(threshold.limit)} ms: measure from a "
-        "machine with an idle core, or waive this threshold"
+    what = say("99th percentile of its error") if tail else "bias"
+    return say(
+        "the instrument is too coarse: at concurrency {concurrency} the {what} in "
+        "{clock} is {off} ms, more than 5% of the limit of {limit} ms: measure from a "
+        "machine with an idle core, or waive this threshold",
+        concurrency=error.concurrency,
+        what=what,
+        clock=clock.upper(),
+        off=number(off),
+        limit=number(threshold.limit),
     )
 
 
@@ -60,12 +60,17 @@ def why_overloaded(
     """
     signs = []
     if error is not None and error.load_held < LEAST_HELD:
-        signs.append(f"held {error.load_held:.1%} of the load when it was calibrated")
+        signs.append(
+            say("held {load_held:.1%} of the load when it was calibrated", load_held=error.load_held)
+        )
     if health is not None and ttft_limit_ms is not None and health.lag_p99_ms > LARGEST_SHARE * ttft_limit_ms:
-        signs.append(f"was late by {number(health.lag_p99_ms)} ms (p99) during the level")
+        signs.append(
+            say("was late by {lag_p99_ms} ms (p99) during the level", lag_p99_ms=number(health.lag_p99_ms))
+        )
     if not signs:
         return None
-    return (
-        f"the client {' and '.join(signs)}: throughput and QPS may be its own, not the server's; measure "
-        "from a machine with an idle core"
+    return say(
+        "the client {signs}: throughput and QPS may be its own, not the server's; "
+        "measure from a machine with an idle core",
+        signs=" and ".join(signs),
     )

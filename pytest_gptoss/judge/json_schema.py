@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
@@ -29,15 +30,19 @@ def _lines(error: ValidationError) -> Iterator[str]:
     rule: Json = error.validator_value
     schema: Json = error.schema
     if error.validator == "type":
-        yield f"{place} is no {rule}: {value!r}"
+        yield say("{place} is no {rule}: {value}", place=place, rule=rule, value=repr(value))
     elif error.validator == "enum":
-        yield f"{place} is {value!r}, not one of {rule}"
+        yield say("{place} is {value}, not one of {rule}", place=place, value=repr(value), rule=rule)
     elif error.validator == "required":
-        yield from (f"{place} lack {name!r}" for name in rule if name not in value)
+        yield from (
+            say("{place} lack {name}", place=place, name=repr(name)) for name in rule if name not in value
+        )
     elif error.validator == "additionalProperties" and rule is False:
         known = schema.get("properties", {})
         yield from (
-            f"{place} hold {name!r}, which the schema does not know" for name in value if name not in known
+            say("{place} hold {name}, which the schema does not know", place=place, name=repr(name))
+            for name in value
+            if name not in known
         )
     else:
         yield f"{place}: {error.message}"

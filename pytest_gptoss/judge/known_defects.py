@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from pytest_gptoss.judge.facts import FactBook
+from pytest_gptoss.model.message import say
 
 __all__ = ["KnownDefect", "Standing", "Status", "known_defects", "platform_of", "standing_of"]
 
@@ -84,9 +85,9 @@ def known_defects() -> tuple[KnownDefect, ...]:
             component=entry["component"],
             versions=entry["versions"],
             platform=entry["platform"],
-            wrong=entry["wrong"],
+            wrong=say(entry["wrong"]),
             rows=tuple(entry["rows"]),
-            remedy=entry["remedy"],
+            remedy=say(entry["remedy"]),
             source=entry["source"],
             when={fact: tuple(values) for fact, values in entry.get("when", {}).items()},
             unless={fact: tuple(values) for fact, values in entry.get("unless", {}).items()},

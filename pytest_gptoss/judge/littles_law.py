@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 
 from pytest_gptoss.judge.verdicts import number
 from pytest_gptoss.model.inputs import LoadShape
-from pytest_gptoss.model.load_names import level_name
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.verdicts import Threshold
 
 __all__ = ["contradictions"]
 
 
-def contradictions(thresholds: Iterable[Threshold], shapes: Mapping[int, LoadShape]) -> list[str]:
+def contradictions(thresholds: Iterable[Threshold], shapes: Mapping[str, LoadShape]) -> list[str]:
     """One line for each level whose rate limits ask for more than its latency limits do.
 
     With c requests under way, a request may last c / QPS seconds, or c * tokens / throughput; what the
@@ -25,13 +25,14 @@ def contradictions(thresholds: Iterable[Threshold], shapes: Mapping[int, LoadSha
     ttft, tpot = _lowest(rows, "ttft"), _lowest(rows, "tpot")
     if tpot is None:
         return []
-    lines = []
-    for concurrency, shape in sorted(shapes.items()):
-        level, later = level_name(concurrency), shape.max_tokens - 1
+    lines: list[str] = []
+    for level, shape in shapes.items():
+        concurrency, later = shape.concurrency, shape.max_tokens - 1
         rates = [rows[name] for name in _rates(level) if name in rows]
         if not rates or later < 1:
             continue
-        wait_s = (rows.get(f"performance.ttft.{level}") or ttft or _NONE).limit / 1000
+        first = rows.get(f"performance.ttft.{level}") or ttft
+        wait_s = 0.0 if first is None else first.limit / 1000
         gap_s = (rows.get(f"performance.tpot.{level}") or tpot).limit / 1000
         longest = min(_longest(row, shape) for row in rates)
         implied_s = (longest - wait_s) / later
@@ -40,14 +41,20 @@ def contradictions(thresholds: Iterable[Threshold], shapes: Mapping[int, LoadSha
         slowest = wait_s + later * gap_s
         asked = " and ".join(f"{row.comparison} {number(row.limit)} {row.unit}" for row in rates)
         lines.append(
-            f"{level}: by Little's law {asked} with {shape.max_tokens} tokens an answer need a TPOT of at "
-            f"most {implied_s * 1000:.1f} ms; a TPOT at its limit of {number(gap_s * 1000)} ms would give "
-            f"{concurrency * shape.max_tokens / slowest:.0f} tok/s and {concurrency / slowest:.2f} req/s"
+            say(
+                "{level}: by Little's law {asked} with {max_tokens} tokens an answer need a TPOT "
+                "of at most {implied_s:.1f} ms; a TPOT at its limit of {gap_s} ms would give "
+                "{concurrency:.0f} tok/s and {concurrency_2:.2f} req/s",
+                level=level,
+                asked=asked,
+                max_tokens=shape.max_tokens,
+                implied_s=implied_s * 1000,
+                gap_s=number(gap_s * 1000),
+                concurrency=concurrency * shape.max_tokens / slowest,
+                concurrency_2=concurrency / slowest,
+            )
         )
     return lines
-
-
-_NONE = Threshold("", "", "", "", "<", 0.0, "ms", "info", "")
 
 
 def _rates(level: str) -> tuple[str, str]:

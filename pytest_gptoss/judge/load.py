@@ -1,4 +1,4 @@
-"""What one load level says: figures of each request, their distributions, and rates.
+"""Figures of one load level: of each request, their distributions, and rates.
 
 Times are on the client's monotonic clock. Latencies count from the moment the request's last byte was
 written, in milliseconds; events that carry no generated token are no tokens.
@@ -17,6 +17,7 @@ import numpy as np
 from pytest_gptoss.judge.intervals import quantile_ranks
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import LoadLevel, RequestTiming
 
 __all__ = [
@@ -48,18 +49,26 @@ Figure: TypeAlias = Callable[[RequestTiming], "float | None"]
 
 
 def why_incomplete(request: RequestTiming, shape: LoadShape) -> str | None:
-    """Why a request does not count, in a line; None when its stream is whole and its counts exact."""
+    """Why a request does not count, in a line; None when its stream is complete and its counts exact."""
     if request.error is not None:
         return f"{request.error.kind}: {request.error.message}"
     asked = {"prompt": shape.prompt_tokens, "output": shape.max_tokens}
     came = {"prompt": request.prompt_tokens, "output": request.completion_tokens}
     for what, count in came.items():
         if count is None:
-            return f"the server told no count of {what} tokens: it must heed stream_options.include_usage"
+            return say(
+                "the server told no count of {what} tokens: it must heed stream_options.include_usage",
+                what=what,
+            )
         if count != asked[what]:
-            return f"{count} {what} tokens by the server's count, {asked[what]} were asked for"
+            return say(
+                "{count} {what} tokens by the server's count, {asked} were asked for",
+                count=count,
+                what=what,
+                asked=asked[what],
+            )
     if request.sent_ns is None or not request.token_ns:
-        return "no event with a token came"
+        return say("no event with a token came")
     return None
 
 
@@ -205,8 +214,8 @@ def full_window(level: LoadLevel) -> Span | None:
     """The stretch in which as many requests were under way as the level wants.
 
     From the moment the last of the first ones was sent, until the first end after which no other was
-    started. Requests in it are counted by the share of their tokens that came in it: whole ends would leave
-    out up to ``concurrency - 1`` that are nearly done when it closes. None when a level had too few
+    started. Requests in it are counted by the share of their tokens that came in it: counting ends would
+    leave out up to ``concurrency - 1`` that are nearly done when it closes. None when a level had too few
     requests to get there.
     """
     done = [each for each in level.requests if why_incomplete(each, level.shape) is None]

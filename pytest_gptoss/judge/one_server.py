@@ -8,13 +8,14 @@ says nothing of the other. So they too are accepted only in part; no row turns r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import joined, say
 from pytest_gptoss.model.subjects import ServerIdentity
 
 __all__ = ["Sighting", "Source", "one_server", "one_source", "same_model", "sightings_of"]
@@ -29,6 +30,10 @@ _NAMES: Mapping[str, str] = {
     "starts": "process start", "model": "model", "checkpoint": "checkpoint", "version": "version",
     "max_model_len": "max_model_len",
 }  # fmt: skip
+
+
+_WHAT: Mapping[str, str] = {"measurements": say("measurements"), "hidden states": say("hidden states")}
+"""What comes from another source, as messages call it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,26 +177,36 @@ def _text(found: Mapping[str, Json]) -> str:
     replicas = found["kind"] == "replicas"
     mark = " and " if replicas else " -> "
     changed = [f"{name} {_listed(values, mark)}" for name, values in found["changed"].items()]
-    facts = "; ".join(changed[:_MOST_SHOWN])
-    if len(changed) > _MOST_SHOWN:
-        facts += f"; {len(changed) - _MOST_SHOWN} more"
-    sides = [", ".join(side) or "no family" for side in found["sides"]]
-    lie = "; ".join(f"server {number}: {side}" for number, side in enumerate(sides[:_MOST_SHOWN], 1))
+    more = [say("{count} more", count=len(changed) - _MOST_SHOWN)] if len(changed) > _MOST_SHOWN else []
+    facts = joined([*changed[:_MOST_SHOWN], *more])
+    sides = [", ".join(side) or say("no family") for side in found["sides"]]
+    told = [
+        say("server {number}: {families}", number=number, families=side)
+        for number, side in enumerate(sides[:_MOST_SHOWN], 1)
+    ]
     if found["across"]:
-        lie += f"; on more than one: {', '.join(found['across'])}"
+        told.append(say("on more than one: {families}", families=", ".join(found["across"])))
+    lie = joined(told)
     if replicas:
-        return (
-            f"{found['device']}: {len(sides)} servers answered in turn at its address, as replicas do "
-            f"({facts}); {lie}; to accept them give each its own address, --npu-url NAME=URL"
+        return say(
+            "{device}: {sides} servers answered in turn at its address, as replicas do "
+            "({facts}); {lie}; to accept them give each its own address, --npu-url NAME=URL",
+            device=found["device"],
+            sides=len(sides),
+            facts=facts,
+            lie=lie,
         )
-    return (
-        f"{found['device']}: its server changed during the run ({facts}); {lie}; "
-        "run all families on one start to accept it"
+    return say(
+        "{device}: its server changed during the run ({facts}); {lie}; run all families "
+        "on one start to accept it",
+        device=found["device"],
+        facts=facts,
+        lie=lie,
     )
 
 
 def _listed(values: Sequence[str], mark: str) -> str:
-    more = [f"{len(values) - _MOST_SHOWN} more"] if len(values) > _MOST_SHOWN else []
+    more = [say("{count} more", count=len(values) - _MOST_SHOWN)] if len(values) > _MOST_SHOWN else []
     return mark.join([*values[:_MOST_SHOWN], *more])
 
 
@@ -202,11 +217,19 @@ def one_source(device: str, own: ServerIdentity, source: Source) -> dict[str, Js
     """
     theirs = source.identity
     sound = same_model(own, theirs) and _same(own.version, theirs.version)
-    text = f"{device}: {source.what} from {source.place} ({_served(theirs)})"
+    text = say(
+        "{device}: {what} from {place} ({theirs})",
+        device=device,
+        what=_WHAT.get(source.what, source.what),
+        place=source.place,
+        theirs=_served(theirs),
+    )
     if not sound:
-        text += (
-            f", its own server is {_served(own)}: "
-            "take them from one model and one version, served or recorded again"
+        text = say(
+            "{source}, its own server is {own}: "
+            "take them from one model and one version, served or recorded again",
+            source=text,
+            own=_served(own),
         )
     return {
         "device": device,
@@ -230,8 +253,10 @@ def _same(ours: str | None, theirs: str | None) -> bool:
 
 
 def _served(identity: ServerIdentity) -> str:
-    told: Iterable[str] = (
-        identity.model or "model not told",
-        f"version {identity.version}" if identity.version else "version not told",
+    return say(
+        "{model}, {version}",
+        model=identity.model or say("model not told"),
+        version=say("version {version}", version=identity.version)
+        if identity.version
+        else say("version not told"),
     )
-    return ", ".join(told)

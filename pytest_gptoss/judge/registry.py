@@ -1,13 +1,13 @@
 """Metrics by name, each imported and built when it is first asked for.
 
-``metric_named("kl")`` finds what ``judge.metric`` has declared in the modules of ``judge.metrics``; those
-whose name begins the metric's come first, so that most names import one module. A name that is none of ours
-is looked for among the metrics of other installed packages.
+``metric_named("kl")`` finds what ``judge.metric`` has declared in the modules of ``judge.metrics``; the one
+whose name is the longest beginning of the metric's comes first, so that most names import one module. A name
+that is none of ours is looked for among the metrics of other installed packages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -16,7 +16,7 @@ from pytest_gptoss.judge import metrics
 from pytest_gptoss.judge.installed import installed_metric
 from pytest_gptoss.judge.metric import Declaration, Metric, declared
 
-__all__ = ["declared_names", "metric_named", "shipped_metric"]
+__all__ = ["metric_named", "shipped_metric"]
 
 
 @cache
@@ -44,15 +44,9 @@ def shipped_metric(name: str) -> Metric | None:
     return None
 
 
-def declared_names() -> Iterator[str]:
-    """Names of all metrics, those of families with a ``*`` in the place of cell or level."""
-    for module in _modules(""):
-        yield from _declared_in(module)
-
-
 def _modules(name: str) -> list[str]:
     found = [each.name for each in iter_modules(metrics.__path__)]
-    return sorted(found, key=lambda module: not name.startswith(module))
+    return sorted(found, key=lambda module: len(module) if name.startswith(module) else 0, reverse=True)
 
 
 @cache

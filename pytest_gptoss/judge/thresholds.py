@@ -1,63 +1,29 @@
-"""The threshold table as data: shipped profiles, and a user's changes to them.
-
-A changes file names thresholds by id and says what is other::
-
-    [thresholds."precision.rouge_l"]
-    limit = 0.97
-
-Every figure of a load level may be gated, those without a row of their own too::
-
-    [thresholds."performance.ttft.c08"]
-    limit = 300
-    statistic = "p99"
-"""
+"""The threshold table as data: shipped profiles, with a user's changes applied."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_gptoss.judge.needle_cells import Cell, cells_of, full_grid
-from pytest_gptoss.judge.profile_files import profile_document, profile_names, toml
-from pytest_gptoss.judge.registry import metric_named
+from pytest_gptoss.judge.forced_rows import with_forced
+from pytest_gptoss.judge.profile_files import profile_document, profile_names
+from pytest_gptoss.judge.profile_rows import with_all_depths, with_levels
+from pytest_gptoss.judge.threshold_changes import with_changes
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.inputs import LoadShape
-from pytest_gptoss.model.load_names import LOAD_FIGURES, concurrency_of, level_name
-from pytest_gptoss.model.verdicts import Comparison, Threshold
+from pytest_gptoss.model.load_names import level_name, read_level
+from pytest_gptoss.model.verdicts import Threshold
 
-__all__ = ["ADDED", "CHANGEABLE", "Profile", "ProfileWorkload", "load_profile", "profile_names"]
-
-ADDED = "--gptoss-thresholds"
-"""The source of a row that the profile does not have."""
-
-CHANGEABLE = ("limit", "statistic")
-"""What a changes file may say about a threshold."""
-
-_RANGES = {"share": (0.0, 1.0), "F": (0.0, 1.0), "cosine": (-1.0, 1.0)}
-"""Limits outside are slips (95 for 0.95) that no or every device would meet; all other units: from 0."""
-
-_HUGE = 1e300
-
-_LOAD_ROW = re.compile(r"performance\.([a-z0-9_]+)\.(c[0-9]{2,})")
-_GATES: Mapping[str, tuple[Comparison, str]] = {
-    each.name: (each.comparison, each.unit) for each in LOAD_FIGURES
-}
-"""How a load figure is compared, and its unit, where the profile has no row for it."""
-
-_LARGEST_FILE = 2**20
-_SHOWN = 60
+__all__ = ["Profile", "ProfileWorkload", "load_profile", "profile_names"]
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileWorkload:
     """What a profile measures its thresholds on: ``prompts`` and ``corpus`` name shipped sets.
 
-    ``levels`` are its load levels, the lowest concurrency first.
+    ``levels`` are its load levels by name, the lowest concurrency first.
     """
 
     prompts: str
@@ -65,7 +31,7 @@ class ProfileWorkload:
     max_tokens: int
     top_logprobs: int
     max_scored_tokens: int
-    levels: tuple[LoadShape, ...]
+    levels: Mapping[str, LoadShape]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +58,13 @@ def load_profile(
     overrides: Path | None = None,
     full_needle_grid: bool = False,
     concurrency: Iterable[int] | None = None,
+    forced: bool = False,
 ) -> Profile:
     """Load a profile, with the changes of ``overrides`` applied.
 
     ``full_needle_grid``: each length of its needle cells at every depth. ``concurrency``: the run's load
     levels (None: the profile's); a level that the profile does not know gets assurance rows like the others'.
+    ``forced``: the rows that have such a statistic are gated under teacher forcing.
 
     Raises UsageError for a name that is none, and for a file naming it, the threshold, the key
     and the rule.
@@ -111,164 +79,26 @@ def load_profile(
             'complete [thresholds."ID"] tables, or begins with extends = "PROFILE"'
         ) from error
     if full_needle_grid:
-        table = _with_all_depths(table)
-    levels = [level.concurrency for level in workload.levels] if concurrency is None else list(concurrency)
-    table = _with_levels(table, levels)
+        table = with_all_depths(table)
+    levels = list(workload.levels) if concurrency is None else list(map(level_name, concurrency))
+    table = with_levels(table, levels)
+    if forced:
+        table = with_forced(table)
     if overrides is not None:
-        table = _changed(table, overrides, levels)
+        table = with_changes(table, overrides, levels)
     return Profile(name, table, workload)
 
 
 def _workload(document: Mapping[str, Any]) -> ProfileWorkload:
     load = document["load"]
-    levels = tuple(LoadShape(prompt_tokens=load["prompt_tokens"], **level) for level in load["levels"])
+    levels = dict(_level({"prompt_tokens": load["prompt_tokens"], **line}) for line in load["levels"])
     return ProfileWorkload(**{**{key: document[key] for key in document if key != "load"}, "levels": levels})
 
 
-def _with_levels(table: Mapping[str, Threshold], levels: Iterable[int]) -> dict[str, Threshold]:
-    """The table with what makes a level trustworthy, for each level that has no such rows."""
-    full = dict(table)
-    for concurrency in levels:
-        level = level_name(concurrency)
-        for figure in ("completed", "uncached"):
-            like = next((row for row in table.values() if row.metric.startswith(f"{figure}.")), None)
-            row_id = f"performance.{figure}.{level}"
-            if like is not None and row_id not in full:
-                full[row_id] = dataclasses.replace(like, id=row_id, metric=f"{figure}.{level}")
-    return full
-
-
-def _with_all_depths(table: Mapping[str, Threshold]) -> dict[str, Threshold]:
-    """Beside each row of needle recall the same length at the other depths, which are not the guide's."""
-    grid = full_grid(cells_of(table.values()))
-    full: dict[str, Threshold] = {}
-    for row in table.values():
-        length = _needle_length(row)
-        for cell in grid:
-            if cell.length == length:
-                full.setdefault(f"needle.recall.{cell.name}", _recall_row(table, row, cell))
-        full.setdefault(row.id, row)
-    return full
-
-
-def _recall_row(table: Mapping[str, Threshold], like: Threshold, cell: Cell) -> Threshold:
-    """The table's own row for a cell, or else one with the limit of another depth."""
-    row_id = f"needle.recall.{cell.name}"
-    if row_id in table:
-        return table[row_id]
-    metric = f"needle_recall.{cell.name}"
-    return dataclasses.replace(like, id=row_id, metric=metric, tier="assurance", source="ours")
-
-
-def _needle_length(row: Threshold) -> int | None:
-    """The prompt length of a row of needle recall; None for any other row."""
-    if not row.metric.startswith("needle_recall."):
-        return None
-    return next((cell.length for cell in cells_of([row])), None)
-
-
-def _changed(table: Mapping[str, Threshold], path: Path, levels: list[int]) -> dict[str, Threshold]:
-    changed = dict(table)
-    for threshold_id, change in _read_changes(path).items():
-        where = f"{path}: {threshold_id}"
-        if threshold_id in table:
-            changed[threshold_id] = _change(table[threshold_id], change, where)
-            continue
-        row = _load_row(threshold_id, levels, where)
-        if row is None:
-            known = ", ".join(table)
-            raise UsageError(f"{path}: no threshold is called {_told(threshold_id)}; there are: {known}")
-        gated = _change(row, change, where)
-        if "limit" not in change:
-            raise UsageError(f"{where}: it has no limit of its own yet: write limit = NUMBER")
-        changed[threshold_id] = dataclasses.replace(gated, changed_from=None, statistic_from=None)
-    return changed
-
-
-def _load_row(threshold_id: str, levels: Sequence[int], where: str) -> Threshold | None:
-    """A row for a load figure that the profile does not gate; None when there is no such figure."""
-    found = _LOAD_ROW.fullmatch(threshold_id)
-    if found is None or found[1] not in _GATES:
-        return None
-    comparison, unit = _GATES[found[1]]
-    level = found[2]
-    if concurrency_of(level) not in levels:
-        known = ", ".join(map(level_name, levels))
-        raise UsageError(
-            f"{where}: {level} is no load level of this run, which has {known}: "
-            "correct it, or add the level with --gptoss-concurrency"
-        )
-    metric = f"{found[1]}.{level}"
-    statistic = metric_named(metric).statistics[0]
-    return Threshold(
-        threshold_id, "performance", metric, statistic, comparison, math.nan, unit, "assurance", ADDED,
-    )  # fmt: skip
-
-
-def _read_changes(path: Path) -> Mapping[str, Any]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_FILE + 1)
-        if len(content) > _LARGEST_FILE:
-            raise UsageError(f"{path}: more than {_LARGEST_FILE} bytes, the limit: is it the right file?")
-        document = toml.loads(content.decode("utf-8-sig"))
-    except RecursionError:
-        raise UsageError(f"{path}: nested too deeply; it holds tables of limits") from None
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:  # not UTF-8, or not TOML
-        raise UsageError(f"{path}: not a TOML file ({error})") from error
-    unknown = next((key for key in document if key != "thresholds"), None)
-    if unknown is not None:
-        raise UsageError(f'{path}: unknown table {_told(unknown)}; write [thresholds."ID"] tables only')
-    changes = document.get("thresholds")
-    if not isinstance(changes, dict) or not changes:
-        raise UsageError(f'{path}: it changes nothing; write a [thresholds."ID"] table with a limit')
-    return changes
-
-
-def _change(row: Threshold, change: Any, where: str) -> Threshold:
-    if not isinstance(change, dict) or not change:
-        raise UsageError(f"{where}: {_told(change)} is no table; write limit = NUMBER below the table's head")
-    unknown = next((key for key in change if key not in CHANGEABLE), None)
-    if unknown is not None:
-        # An id written without quotes makes nested tables, and its second half shows up here.
-        raise UsageError(
-            f"{where}: {_told(unknown)} cannot be changed, only {' and '.join(CHANGEABLE)}; "
-            "quote ids with dots"
-        )
-    if "limit" in change:
-        limit = _limit(change["limit"], row.unit, where)
-        row = dataclasses.replace(row, limit=limit, changed_from=row.limit if limit != row.limit else None)
-    if "statistic" in change:
-        statistic = _statistic(change["statistic"], row.metric, where)
-        row = dataclasses.replace(
-            row, statistic=statistic, statistic_from=row.statistic if statistic != row.statistic else None
-        )
-    return row
-
-
-def _limit(value: Any, unit: str, where: str) -> float:
-    low, high = _RANGES.get(unit, (0.0, math.inf))
-    if isinstance(value, bool) or not isinstance(value, int | float) or not -_HUGE < value < _HUGE:
-        raise UsageError(f"{where}: limit is {_told(value)}; it must be a finite number")
-    if not low <= value <= high:
-        span = f"at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
-        raise UsageError(f"{where}: limit is {_told(value)}; a limit in {unit} must be {span}")
-    return float(value)
-
-
-def _statistic(value: Any, metric: str, where: str) -> str:
-    known = metric_named(metric).statistics
-    if value not in known:
-        raise UsageError(f"{where}: statistic is {_told(value)}; {metric} has: {', '.join(known)}")
-    return str(value)
-
-
-def _told(value: Any) -> str:
-    """A value of the file for a message: cut where it is long, named by its kind where it cannot be shown."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):
-        return f"of kind {type(value).__name__}, beyond telling"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+def _level(line: Mapping[str, Any]) -> tuple[str, LoadShape]:
+    """A load level of a profile: its ``name``, or else that of its concurrency, and its shape."""
+    shape = LoadShape(**{key: value for key, value in line.items() if key != "name"})
+    name = line.get("name", level_name(shape.concurrency))
+    if read_level(name) is None:
+        raise ValueError(f"{name!r} is no load level's name, as c16 and c16-p4096 are")
+    return name, shape

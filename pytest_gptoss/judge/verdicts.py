@@ -10,6 +10,7 @@ from pytest_gptoss.judge.beside import beside_words, forced_would_pass, with_bes
 from pytest_gptoss.judge.figures import LONGEST_NUMBER, exact, fixed, holds, number, percent
 from pytest_gptoss.judge.intervals import Interval
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import joined, say
 from pytest_gptoss.model.printable import printable
 from pytest_gptoss.model.subjects import Device
 from pytest_gptoss.model.verdicts import BY_HOOK, Comparison, Estimate, Threshold, Verdict
@@ -84,9 +85,9 @@ def judge(threshold: Threshold, npu: str, estimate: Estimate) -> Verdict:
 
 
 def _finding(threshold: Threshold, details: Mapping[str, Json]) -> str:
-    found = str(details.get("finding", ""))
+    found = details.get("finding", "")
     hint = forced_would_pass(threshold, details)
-    return found if hint is None else f"{found}; {hint}"
+    return str(found) if hint is None else joined([found, hint])
 
 
 def invalid(threshold: Threshold, npu: str, reason: str) -> Verdict:
@@ -132,15 +133,25 @@ def line(verdict: Verdict, devices: Devices | None = None) -> str:
 def _unsound(threshold: Threshold, estimate: Estimate) -> str | None:
     ends = () if estimate.interval is None else estimate.interval
     if not all(math.isfinite(figure) for figure in (estimate.value, *ends)):
-        return (
-            f"metric {threshold.metric} gave {estimate.value}, interval {estimate.interval}: no finite figure"
+        return say(
+            "metric {metric} gave {value}, interval {interval}: no finite figure",
+            metric=threshold.metric,
+            value=estimate.value,
+            interval=estimate.interval,
         )
     if estimate.n < 1:
-        return f"metric {threshold.metric} gave {number(estimate.value)} from nothing (n = {estimate.n})"
+        return say(
+            "metric {metric} gave {value} from nothing (n = {n})",
+            metric=threshold.metric,
+            value=number(estimate.value),
+            n=estimate.n,
+        )
     if estimate.unit != threshold.unit:
-        return (
-            f"metric {threshold.metric} is in {estimate.unit!r}, its limit in {threshold.unit!r}: "
-            "give the threshold the metric's unit"
+        return say(
+            "metric {metric} is in {unit}, its limit in {limit_unit}: give the threshold the metric's unit",
+            metric=threshold.metric,
+            unit=repr(estimate.unit),
+            limit_unit=repr(threshold.unit),
         )
     return None
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pytest_gptoss.model.gptoss import END, MESSAGE, START
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.subjects import ServerFacts
 
 __all__ = ["IDS_OF_TEXTS", "TURN", "Unlike", "unlike"]
@@ -48,9 +49,18 @@ def _text_unlike(ids: tuple[int, ...], expected: tuple[int, ...]) -> Unlike:
     same = sum(ours == theirs for ours, theirs in zip(ids, expected, strict=False))
     missing = max(1, len(expected) - same)
     if place is None:
-        said = f"{len(ids)} token ids for a text that has {len(expected)} in GPT-OSS's vocabulary"
+        said = say(
+            "{ids} token ids for a text that has {expected} in GPT-OSS's vocabulary",
+            ids=len(ids),
+            expected=len(expected),
+        )
     else:
-        said = f"the id {ids[place]} at position {place} of a text where GPT-OSS's has {expected[place]}"
+        said = say(
+            "the id {ids} at position {place} of a text where GPT-OSS's has {expected}",
+            ids=ids[place],
+            place=place,
+            expected=expected[place],
+        )
     return Unlike(missing, len(expected), said)
 
 
@@ -59,4 +69,6 @@ def _prompt_unlike(ids: tuple[int, ...]) -> Unlike:
     if any(ids[at : at + length] == TURN for at in range(len(ids) - length + 1)):
         return Unlike(0, length, "")
     missing = max(1, len(set(TURN) - set(ids)))
-    return Unlike(missing, length, f"a chat prompt without {list(TURN)}, GPT-OSS's turn of a user")
+    return Unlike(
+        missing, length, say("a chat prompt without {turn}, GPT-OSS's turn of a user", turn=list(TURN))
+    )

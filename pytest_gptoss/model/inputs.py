@@ -77,7 +77,10 @@ class NeedleTask:
 
 @dataclass(frozen=True, slots=True)
 class LoadShape:
-    """What one load level asks: ``requests`` in all, each of exactly so many tokens in and out."""
+    """What one load level asks: ``requests`` in all, each of exactly so many tokens in and out.
+
+    A level's name (``model/load_names.py``) refers to its shape: everything of a level is found by its name.
+    """
 
     concurrency: int
     requests: int

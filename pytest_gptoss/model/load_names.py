@@ -7,21 +7,44 @@ from dataclasses import dataclass
 
 from pytest_gptoss.model.verdicts import Comparison
 
-__all__ = ["GUIDE_FIGURES", "LOAD_FIGURES", "LoadFigure", "concurrency_of", "level_name"]
+__all__ = [
+    "GUIDE_FIGURES",
+    "LEVEL",
+    "LOAD_FIGURES",
+    "LoadFigure",
+    "concurrency_of",
+    "level_name",
+    "level_order",
+    "read_level",
+]
 
-_LEVEL = re.compile(r"c([0-9]{2,9})")
+_CLOSED_LOOP = r"c(0[1-9]|[1-9][0-9]{1,8})"
+LEVEL = rf"{_CLOSED_LOOP}(?:-[a-z0-9]+)*"
+"""What a level's name looks like: ``c16``, and ``c16-p4096`` for another shape of the same concurrency.
+
+Another arrival process gets a letter of its own here."""
+_LAST = 10**9
 
 
 def level_name(concurrency: int) -> str:
-    """A level's name in threshold ids: ``c16``."""
+    """The name of the level that is told apart by its concurrency alone: ``c16``."""
     return f"c{concurrency:02d}"
 
 
+def read_level(text: str) -> str | None:
+    """The level's name that a text is; None for a text that can be none, such as ``c004``."""
+    return text if re.fullmatch(LEVEL, text) else None
+
+
 def concurrency_of(level: str) -> int | None:
-    """The concurrency of a level by its name; None for a text that names none, such as ``c004``."""
-    found = _LEVEL.fullmatch(level)
-    concurrency = int(found[1]) if found else 0
-    return concurrency if concurrency and level == level_name(concurrency) else None
+    """The concurrency of a level whose name tells nothing else, as ``c16`` does; None for any other."""
+    found = re.fullmatch(_CLOSED_LOOP, level)
+    return int(found[1]) if found else None
+
+
+def level_order(level: str) -> tuple[int, str]:
+    """Sorts names of levels: by concurrency those that ``level_name`` gives, then all others."""
+    return concurrency_of(level) or _LAST, level
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,9 @@ a line of a megabyte.
 from __future__ import annotations
 
 import unicodedata
+from functools import partial
+
+from pytest_gptoss.model.message import Message
 
 __all__ = ["printable", "shortened"]
 
@@ -23,6 +26,8 @@ def printable(text: str, *, keep: str = "") -> str:
     """
     if text.isascii() and text.isprintable():
         return text
+    if isinstance(text, Message):
+        return text.changed(partial(printable, keep=keep))
     return "".join(char if _shows(char) or char in keep else _escape(char) for char in text)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_gptoss.model.arrays import FloatArray
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import TopLogprobs
 
 __all__ = ["NEVER", "filler", "no_logprobs", "why_no_logprob"]
@@ -36,13 +37,14 @@ def no_logprobs(logprobs: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
 def why_no_logprob(value: float) -> str:
     """What such a value means and what to look at."""
     if value > _ROUNDING and np.isfinite(value):
-        return "a log-probability is never above 0; look at what the server writes there"
+        return say("a log-probability is never above 0; look at what the server writes there")
     if np.isfinite(value):
-        return (
-            f"servers write {NEVER} for NaN and for minus infinity, which no token of finite logits has; "
-            "look for NaN in its logits"
+        return say(
+            "servers write {value} for NaN and for minus infinity, which no token of finite logits has; "
+            "look for NaN in its logits",
+            value=NEVER,
         )
-    return "the device computes something that is no number; look for NaN in its logits"
+    return say("the device computes something that is no number; look for NaN in its logits")
 
 
 def filler(logprobs: FloatArray, top: TopLogprobs | None) -> float | None:

@@ -202,7 +202,10 @@ def _plain(kind: type, needed: str) -> Reader:
     return lambda value: value if type(value) is kind else _refuse(value, needed)
 
 
-_text = _plain(str, "a text")
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else str(_refuse(value, "a text"))
+
+
 _NOTHING = _plain(type(None), "nothing")
 _PLAIN: Mapping[Any, Reader] = {
     Any: lambda value: value,

@@ -23,7 +23,7 @@ __all__ = [
 
 FAMILIES = ("preflight", "precision", "needle", "performance", "capability")
 TIERS = ("contract", "assurance")
-Tier: TypeAlias = Literal["contract", "assurance", "info"]
+Tier: TypeAlias = Literal["contract", "assurance"]
 
 PRECISION_CONTRACT = ("token_match_rate", "hidden_cosine", "perplexity_diff", "rouge_l")
 """The metrics of the acceptance guide's precision table, in its order."""

@@ -127,7 +127,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         raise pytest.UsageError(f"gptoss: {error}") from None
     rows = [
         pytest.param((npu, threshold.id), id=f"{npu}-{threshold.id}", marks=_marks(threshold.tier))
-        for npu, threshold in session.rows(family)
+        for npu, threshold in session.asking.rows(family)
     ]
     metafunc.parametrize(ROW, rows, indirect=True)
 
@@ -166,7 +166,7 @@ def _turn(item: pytest.Item) -> int:
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Version, profile and where the reports go."""
     session = config.stash.get(SESSION, None)
-    return session.header() if session is not None and session.active else []
+    return session.telling.header() if session is not None and session.active else []
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
@@ -176,7 +176,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
         return []
     if not any(ROW in getattr(item, "fixturenames", ()) for item in items):
         return []
-    return session.devices_found()
+    return session.telling.devices_found()
 
 
 @pytest.hookimpl(wrapper=True)

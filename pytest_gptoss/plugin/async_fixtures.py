@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 @pytest_asyncio.fixture(loop_scope="function")
 async def npu_client(gptoss_session: Session, npu: Device) -> AsyncIterator[httpx.AsyncClient]:
     """An httpx client bound to the device under test: base URL, key and certificates set."""
-    async with gptoss_session.http_client(npu) as client:
+    async with gptoss_session.asking.http_client(npu) as client:
         yield client
 
 
 @pytest_asyncio.fixture(loop_scope="function")
 async def gpu_client(gptoss_session: Session, gpu: Device) -> AsyncIterator[httpx.AsyncClient]:
     """An httpx client bound to the baseline: base URL, key and certificates set."""
-    async with gptoss_session.http_client(gpu) as client:
+    async with gptoss_session.asking.http_client(gpu) as client:
         yield client

@@ -44,10 +44,10 @@ def _or_error(ask: Callable[[], Any]) -> Any:
 
 
 def _device(session: Session, role: str) -> Device:
-    name = session.name_of(role)
+    name = session.asking.name_of(role)
     if name is None:
         pytest.skip(f"no {role} in this run: add --{role}-url URL")
-    device: Device = _or_error(lambda: session.run.device(name))
+    device: Device = _or_error(lambda: session.run.devices.device(name))
     return device
 
 
@@ -72,21 +72,21 @@ def cpu(gptoss_session: Session) -> Device:
 @pytest.fixture(scope="session")
 def devices(gptoss_session: Session) -> Mapping[str, Device]:
     """Every device that answers, by name."""
-    found: Mapping[str, Device] = _or_error(gptoss_session.live_devices)
+    found: Mapping[str, Device] = _or_error(gptoss_session.run.devices.answering)
     return found
 
 
 @pytest.fixture(scope="session")
 def npu_url(gptoss_session: Session, npu: Device) -> str:
     """Root URL of the device under test."""
-    url: str = _or_error(lambda: gptoss_session.run.url(npu.name))
+    url: str = _or_error(lambda: gptoss_session.run.devices.url(npu.name))
     return url
 
 
 @pytest.fixture(scope="session")
 def gpu_url(gptoss_session: Session, gpu: Device) -> str:
     """Root URL of the baseline."""
-    url: str = _or_error(lambda: gptoss_session.run.url(gpu.name))
+    url: str = _or_error(lambda: gptoss_session.run.devices.url(gpu.name))
     return url
 
 
@@ -118,7 +118,7 @@ def verdict(gptoss_session: Session) -> Callable[..., Verdict]:
     """``verdict(threshold_id, npu=None)``: a threshold's verdict, whatever it is."""
 
     def judge(threshold_id: str, npu: str | None = None) -> Verdict:
-        result: Verdict = _or_error(lambda: gptoss_session.verdict(npu, threshold_id))
+        result: Verdict = _or_error(lambda: gptoss_session.asking.verdict(npu, threshold_id))
         return result
 
     return judge
@@ -137,11 +137,11 @@ def threshold_verdict(
 ) -> Verdict:
     """The verdict of the row: PASS or FAIL. INVALID is an error here, a waived row is skipped."""
     npu, threshold_id = threshold_row
-    result = gptoss_session.judge_row(npu, threshold_id, request.node)
+    result = gptoss_session.asking.judge_row(npu, threshold_id, request.node)
     if result.status == "INVALID":
-        pytest.fail(gptoss_session.explain(result), pytrace=False)
+        pytest.fail(gptoss_session.asking.explain(result), pytrace=False)
     if result.status in ("WAIVED", "SKIPPED"):
-        pytest.skip(gptoss_session.explain(result))
+        pytest.skip(gptoss_session.asking.explain(result))
     return result
 
 
@@ -151,7 +151,7 @@ def assert_accepted(gptoss_session: Session) -> Callable[[Verdict], None]:
 
     def check(verdict: Verdict) -> None:
         if verdict.status != "PASS":
-            pytest.fail(gptoss_session.explain(verdict), pytrace=False)
+            pytest.fail(gptoss_session.asking.explain(verdict), pytrace=False)
 
     return check
 

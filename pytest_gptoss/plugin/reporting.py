@@ -1,142 +1,128 @@
-"""What a finished run becomes: the parts of its report document, and its files.
-
-The session decides when a run has ended and how; this module reads the run's store and writes reports.
-"""
+"""The reports of a run: the document of one that is running, and all files of one that has ended."""
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable, Container, Iterable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timezone
 
 import pytest
 
-from pytest_gptoss import __version__
 from pytest_gptoss.diagnosis.run_diagnosis import Diagnosis
-from pytest_gptoss.judge.configurations import configuration_matrix
-from pytest_gptoss.model.errors import DamagedFile
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.model.verdicts import Threshold
-from pytest_gptoss.report.builders.findings import findings
-from pytest_gptoss.report.builders.load_levels import load_levels, load_requests
-from pytest_gptoss.report.builders.needle_cells import needle_cells
-from pytest_gptoss.report.builders.preflight_findings import preflight_findings
-from pytest_gptoss.report.document import changed_limits, device_row, not_judged_row
-from pytest_gptoss.report.files import write_report
-from pytest_gptoss.report.format import Source
-from pytest_gptoss.report.formats import formats
+from pytest_gptoss.model.verdicts import FAMILIES
+from pytest_gptoss.plugin.asking import Asking
+from pytest_gptoss.plugin.problems import Problems
+from pytest_gptoss.plugin.report_parts import (
+    device_rows,
+    facts_of_run,
+    measurements,
+    not_judged,
+    write_formats,
+)
+from pytest_gptoss.plugin.selected_rows import Row, SelectedRows
+from pytest_gptoss.report.document import State, acceptance_document, finite
+from pytest_gptoss.report.files import forget_reports, write_document
+from pytest_gptoss.report.formats.junit import suite_properties
+from pytest_gptoss.report.schema import faults
 from pytest_gptoss.run.engine import AcceptanceRun
-from pytest_gptoss.run.probed import probed_devices
-from pytest_gptoss.run.servers_seen import servers_seen
-from pytest_gptoss.scenarios.devices import ProbedDevice
 
-__all__ = ["device_rows", "facts_of_run", "measurements", "not_judged", "write_formats"]
-
-Rows = list[dict[str, Json]]
+__all__ = ["Reporting"]
 
 
-def facts_of_run(run: AcceptanceRun, *, started: str, ended: str | None) -> dict[str, Json]:
-    """The ``run`` part of the report document; ``ended`` is None while the run goes on."""
-    settings, plan = run.settings, run.plan
-    return {
-        "started": started,
-        "ended": ended,
-        "versions": {"pytest-gptoss": __version__, "pytest": pytest.__version__,
-                     "python": platform.python_version()},
-        "profile": plan.profile.name,
-        "changed_limits": changed_limits(plan.thresholds.values()),
-        "waivers": dict(settings.waivers or {}),
-        "info": dict(settings.info.of_run),
-        "settings": {"inputs": settings.inputs, "timeout_s": settings.timeout_s, **run.facts()},
-        "load": {
-            **asdict(settings.load),
-            "levels": [asdict(shape) for shape in plan.workload.levels.values()],
-        },
-        "needle": {**asdict(settings.needle), "grid": settings.needle_grid},
-        "prompts_sha256": run.facts()["prompts_sha256"],
-        "replay_of": str(settings.replay) if settings.replay is not None else None,
-    }  # fmt: skip
+class Reporting:
+    """Writes the reports; ``document`` is the report document once the run has ended, None before."""
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        run: AcceptanceRun,
+        *,
+        asking: Asking,
+        diagnosis: Diagnosis,
+        selected: SelectedRows,
+        problems: Problems,
+    ) -> None:
+        self._config = config
+        self._run = run
+        self._asking = asking
+        self._diagnosis = diagnosis
+        self._selected = selected
+        self._problems = problems
+        self._started = _now()
+        self.document: dict[str, Json] | None = None
+
+    def begin(self) -> None:
+        """The old report is gone, the new one says that it is running; raises GptossError."""
+        self._diagnosis.begin()
+        self._selected.begin()
+        directory = self._run.settings.report
+        forget_reports(directory)
+        write_document(directory, acceptance_document(state="running", run=self._facts(None)))
+
+    def conclude(self, state: State) -> None:
+        """Write every report of a run that has ended."""
+        selected = self._selected.asked_for()
+        if state == "interrupted":
+            self._judge_finished_levels(selected)
+        document = self._document_of(state, self._run.record(), selected)
+        with self._problems.noting("a pytest_gptoss_report hook failed"):
+            self._config.hook.pytest_gptoss_report(config=self._config, document=document)
+        self.document = finite(document)
+        with self._problems.noting("JUnit's suite properties could not be added"):
+            self._add_suite_properties(self.document)
+        self._write(self.document)
+
+    def _judge_finished_levels(self, selected: Collection[Row]) -> None:
+        judged = {(row["npu"], row["threshold_id"]) for row in self._verdict_rows()}
+        for verdict in self._run.judge_finished_levels([row for row in selected if row not in judged]):
+            self._asking.keep(verdict)
+
+    def _document_of(
+        self, state: State, recorded: Iterable[str], selected: Collection[Row]
+    ) -> dict[str, Json]:
+        rows = self._verdict_rows()
+        npus, order = list(self._run.settings.npus), list(self._run.plan.thresholds)
+        rows.sort(key=lambda row: (npus.index(row["npu"]), order.index(row["threshold_id"])))
+        return acceptance_document(
+            state=state,
+            run={**self._facts(_now()), "recorded": list(recorded)},
+            devices=device_rows(self._run),
+            verdicts=rows,
+            selected=max(len(selected), len(rows)),
+            measurements=measurements(self._run, self._diagnosis, self._asking.player_names, rows),
+            not_judged=self._not_judged(rows, selected),
+        )
+
+    def _verdict_rows(self) -> list[dict[str, Json]]:
+        return [row for row in self._run.store.verdicts() if row is not None]
+
+    def _facts(self, ended: str | None) -> dict[str, Json]:
+        return facts_of_run(self._run, started=self._started, ended=ended)
+
+    def _not_judged(
+        self, rows: Iterable[Mapping[str, Json]], selected: Collection[Row]
+    ) -> list[dict[str, Json]]:
+        judged = {(row["npu"], row["threshold_id"]) for row in rows}
+        to_be_had = {(npu, row.id) for family in FAMILIES for npu, row in self._asking.rows(family)}
+        thresholds = self._run.plan.thresholds.values()
+        return not_judged(self._run.settings.npus, thresholds, to_be_had - judged, selected)
+
+    def _write(self, document: Mapping[str, Json]) -> None:
+        write_document(self._run.settings.report, document)
+        wrong = faults(document)
+        if wrong:  # a hook's doing, or a fault of ours; who reads the file must know
+            self._problems.lines.append(f"acceptance.json does not keep its schema: {'; '.join(wrong)}")
+        write_formats(self._run, document, self._problems.noting)
+
+    def _add_suite_properties(self, document: Mapping[str, Json]) -> None:
+        from _pytest.junitxml import xml_key
+
+        xml = self._config.stash.get(xml_key, None)
+        if xml is None:
+            return
+        for name, value in suite_properties(document):
+            xml.add_global_property(name, value)
 
 
-def device_rows(run: AcceptanceRun) -> Rows:
-    """The ``devices`` part: every device as it was probed, or why it was not."""
-    unasked = "not asked: no selected test needed it"
-    try:
-        found = {each.name: each for each in probed_devices(run.store) or ()}
-    except DamagedFile as error:
-        found, unasked = {}, str(error)
-    rows = []
-    for settings in run.settings.devices:
-        probed = found.get(settings.name, ProbedDevice(settings.name, problem=unasked))
-        problem = probed.problem
-        if problem is not None:  # reports name the device beside it
-            problem = problem.removeprefix(f"{settings.name}: ")
-        rows.append(device_row(settings.name, settings.role, settings.url, probed.device, problem))
-    return rows
-
-
-def measurements(
-    run: AcceptanceRun, diagnosis: Diagnosis, players: Callable[[str, str], list[str]], rows: Rows
-) -> dict[str, Json]:
-    """The ``measurements`` part. ``players`` returns the devices that a verdict is about."""
-    store, plan, settings = run.store, run.plan, run.settings
-    roles = [run.roles(npu) for npu in settings.npus]
-    found = findings(store, roles, rows, info=plan.info_names)
-    found["notes"] += [row["details"]["note"] for row in rows if row["details"].get("note")]
-    try:
-        servers = servers_seen(store, plan, run.roles, rows)
-    except DamagedFile as error:
-        servers = {"changed": [], "sources": []}
-        found["notes"].append(str(error))
-    found["notes"] += [each["text"] for each in servers["sources"] if each["sound"]]
-    try:
-        diagnosed = diagnosis.findings(rows, players)
-    except DamagedFile as error:
-        diagnosed = []
-        found["notes"].append(str(error))
-    return {
-        **found,
-        "servers": servers,
-        "preflight": preflight_findings(store, settings),
-        "configurations": configuration_matrix(list(settings.npus), rows),
-        "diagnosis": diagnosed,
-        "needles": needle_cells(store, _names(run), plan.thresholds.values()),
-        "load": load_levels(store, plan, devices=_names(run), task=settings.load),
-    }
-
-
-def not_judged(
-    npus: Iterable[str],
-    thresholds: Iterable[Threshold],
-    open_rows: Container[tuple[str, str]],
-    selected: Container[tuple[str, str]],
-) -> Rows:
-    """The ``not_judged`` part: of each device the thresholds that are in ``open_rows``."""
-    table = list(thresholds)
-    return [
-        not_judged_row(npu, threshold, selected=(npu, threshold.id) in selected)
-        for npu in npus
-        for threshold in table
-        if (npu, threshold.id) in open_rows
-    ]
-
-
-def write_formats(
-    run: AcceptanceRun,
-    document: Mapping[str, Json],
-    noting: Callable[..., AbstractContextManager[None]],
-) -> None:
-    """Write every report that a run writes; ``noting`` notes what goes wrong with one of them."""
-    settings = run.settings
-    requests = partial(load_requests, run.store, run.plan, devices=_names(run), task=settings.load)
-    source = Source(document, settings.lang, requests)
-    # From the last to the first: the page, which takes longest to draw, comes last.
-    for each in reversed([each for each in formats() if each.by_run]):
-        with noting(f"{each.title} could not be written", file=each.file):
-            write_report(settings.report, each, source)
-
-
-def _names(run: AcceptanceRun) -> list[str]:
-    return [device.name for device in run.settings.devices]
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -30,11 +30,6 @@ class CacheShape:
     head_dim: int
     dtype: torch.dtype
 
-    @property
-    def bytes_per_token(self) -> int:
-        """Memory of one token in bytes."""
-        return self.layers * 2 * self.heads * self.head_dim * self.dtype.itemsize
-
 
 class Pen:
     """Room for sequences of at most ``width`` tokens; its tenants always have the first slots.

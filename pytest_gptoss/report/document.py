@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 from pytest_gptoss.judge.verdicts import headroom, line
 from pytest_gptoss.model.finite import finite
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import with_messages
 from pytest_gptoss.model.subjects import Device
 from pytest_gptoss.model.verdicts import Threshold, Verdict
 from pytest_gptoss.report.equivalence import equivalence
@@ -148,10 +149,13 @@ def acceptance_document(
     measurements: Mapping[str, Json] | None = None,
     not_judged: Sequence[Mapping[str, Json]] = (),
 ) -> dict[str, Json]:
-    """``acceptance.json``. ``selected`` is how many rows the run was asked for."""
+    """``acceptance.json``. ``selected`` is how many rows the run was asked for.
+
+    ``messages`` stands in it where there are any: what its sentences are made of, for other languages.
+    """
     rows = list(verdicts)
     one = not several_servers(measurements or {})
-    return {
+    document = {
         "schema_version": SCHEMA_VERSION,
         "state": state,
         "run": {
@@ -165,6 +169,7 @@ def acceptance_document(
         "not_judged": list(not_judged),
         "measurements": dict(measurements or {}),
     }
+    return with_messages(document)
 
 
 def headline(

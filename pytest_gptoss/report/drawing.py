@@ -15,7 +15,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from pytest_gptoss.model.errors import MissingExtra
-from pytest_gptoss.report.charts import Chart, Series
+from pytest_gptoss.report.charts.chart import Chart, Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

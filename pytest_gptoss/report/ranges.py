@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pytest_gptoss.judge.verdicts import headroom
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.verdicts import TIERS
 from pytest_gptoss.report.headline import close, sentence
 from pytest_gptoss.report.tables.rows import npus
 from pytest_gptoss.report.tables.table import Cell
@@ -55,7 +56,7 @@ def range_groups(document: Mapping[str, Json], translate: Wording) -> list[Range
     several = len(npus(document)) > 1
     groups = []
     for npu in npus(document):
-        for tier in ("contract", "assurance", "info"):
+        for tier in TIERS:
             rows = [row for row in document["verdicts"] if row["npu"] == npu and row["tier"] == tier]
             caption = translate.word("tier", tier)
             if rows:

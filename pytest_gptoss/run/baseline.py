@@ -19,9 +19,11 @@ from typing import Any, Literal
 from pytest_gptoss.model.errors import DamagedFile, UsageError
 from pytest_gptoss.model.finite import strict_json
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import revived
 from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
-from pytest_gptoss.run.store import FORMAT, MEASUREMENTS, Store, file_names
+from pytest_gptoss.run.run_directory import MEASUREMENTS
+from pytest_gptoss.run.store import FORMAT, Store, file_names
 from pytest_gptoss.scenarios.codec import array_names
 from pytest_gptoss.scenarios.devices import ProbedDevice
 from pytest_gptoss.scenarios.kinds import Preflight
@@ -193,7 +195,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
 def _json(archive: zipfile.ZipFile, name: str) -> Json:
     with archive.open(_member(archive, name)) as file:
         try:
-            return parse(file.read(LARGEST_JSON))
+            return revived(parse(file.read(LARGEST_JSON)))
         except Mismatch as error:
             raise Mismatch(f"{name}: {error}") from None
 

@@ -6,18 +6,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from pytest_gptoss.judge.instrument import Clock, why_too_coarse
 from pytest_gptoss.model.errors import DamagedFile, GptossError
 from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.load_names import concurrency_of, level_name, level_order, read_level
 from pytest_gptoss.model.results import InstrumentError
+from pytest_gptoss.model.verdicts import Threshold
 from pytest_gptoss.run.store import Store
+from pytest_gptoss.scenarios.kinds import Load, Scenario
 
 if TYPE_CHECKING:
     from pytest_gptoss.scenarios.calibration import Calibrated
 
-__all__ = ["ensure_calibrated", "instrument_errors", "instrument_problems"]
+__all__ = ["ensure_calibrated", "instrument_errors", "instrument_problems", "why_in_doubt"]
 
 DOCUMENT = "instrument"
-"""Concurrency -> ``error`` and ``problem``, one of them null."""
+"""Level -> ``error`` and ``problem``, one of them null; ``c16`` is stored as 16."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,13 @@ class _Level:
     problem: str | None
 
 
-def ensure_calibrated(store: Store, shapes: Iterable[LoadShape], *, tell: Callable[[str], None]) -> None:
+def ensure_calibrated(store: Store, levels: Mapping[str, LoadShape], *, tell: Callable[[str], None]) -> None:
     """Calibrate the levels that were not yet, and keep each as it ends: its error, or what went wrong.
 
     What went wrong is judged by who needs that level. The caller holds the store's lock.
     """
     known = _known(store)
-    missing = [shape for shape in shapes if str(shape.concurrency) not in known]
+    missing = {name: shape for name, shape in levels.items() if name not in known}
     if not missing:
         return
     from pytest_gptoss.scenarios.calibration import Calibrated, calibrate
@@ -40,33 +44,67 @@ def ensure_calibrated(store: Store, shapes: Iterable[LoadShape], *, tell: Callab
     try:
         calibrate(missing, tell=lambda text: tell(f"gptoss: {text}"), take=lambda found: _keep(store, found))
     except GptossError as error:  # the server did not start
-        for shape in missing:
-            _keep(store, Calibrated(shape.concurrency, problem=str(error)))
+        for name in missing:
+            _keep(store, Calibrated(name, problem=str(error)))
 
 
-def instrument_errors(store: Store) -> tuple[InstrumentError, ...]:
-    """The calibrated errors, the lowest level first; empty where nothing was calibrated."""
-    errors = [level.error for level in _known(store).values() if level.error is not None]
-    return tuple(sorted(errors, key=lambda error: error.concurrency))
+def instrument_errors(store: Store) -> Mapping[str, InstrumentError]:
+    """The calibrated errors by level, the lowest first; empty where nothing was calibrated."""
+    return {name: level.error for name, level in _known(store).items() if level.error is not None}
 
 
-def instrument_problems(store: Store) -> Mapping[int, str]:
-    """Concurrency -> why the instrument could not be calibrated there, the lowest first."""
-    known = _known(store)
-    problems = {int(level): each.problem for level, each in known.items() if each.problem}
-    return dict(sorted(problems.items()))
+def instrument_problems(store: Store) -> Mapping[str, str]:
+    """Level -> why the instrument could not be calibrated there, the lowest first."""
+    return {name: level.problem for name, level in _known(store).items() if level.problem}
+
+
+def why_in_doubt(
+    store: Store,
+    levels: Mapping[str, LoadShape],
+    threshold: Threshold,
+    clock: Clock,
+    needs: Iterable[Scenario],
+) -> str | None:
+    """Why the instrument cannot tell whether a latency keeps its limit, in a line; None when it can.
+
+    ``levels`` are the run's, ``needs`` what the latency is measured by: its first calibrated level tells.
+    Raises DamagedFile.
+    """
+    errors, problems = instrument_errors(store), instrument_problems(store)
+    for each in needs:
+        if not isinstance(each, Load):
+            continue
+        if each.level in problems:
+            concurrency = levels[each.level].concurrency
+            return (
+                f"the instrument could not be calibrated at concurrency {concurrency} "
+                f"({problems[each.level]}): --gptoss-no-calibration judges without"
+            )
+        error = errors.get(each.level)
+        if error is not None:
+            return why_too_coarse(threshold, clock, error)
+    return "the instrument was not calibrated at this level: measure again in a new run"
 
 
 def _known(store: Store) -> Mapping[str, _Level]:
-    """What was calibrated, by concurrency; raises DamagedFile."""
-    known: Mapping[str, _Level] = store.load_document(DOCUMENT, Mapping[str, _Level]) or {}
-    for level in known:
-        if not (level.isascii() and level.isdigit() and len(level) < 10):
-            raise DamagedFile(f"run/{DOCUMENT}.json: {level[:40]!r} is no concurrency: measure again")
-    return known
+    """What was calibrated, by level, the lowest first; raises DamagedFile."""
+    stored: Mapping[str, _Level] = store.load_document(DOCUMENT, Mapping[str, _Level]) or {}
+    known = {_level_of(key): level for key, level in stored.items()}
+    return {name: known[name] for name in sorted(known, key=level_order)}
 
 
 def _keep(store: Store, found: Calibrated) -> None:
-    level = _Level(found.error, found.problem)
-    levels = {**_known(store), str(found.concurrency): level}
-    store.save_document(DOCUMENT, {name: asdict(each) for name, each in levels.items()})
+    levels = {**_known(store), found.level: _Level(found.error, found.problem)}
+    store.save_document(DOCUMENT, {_key(name): asdict(each) for name, each in levels.items()})
+
+
+def _key(level: str) -> str:
+    return str(concurrency_of(level) or level)
+
+
+def _level_of(key: str) -> str:
+    plain = key.isascii() and key.isdigit() and len(key) < 10
+    level = read_level(level_name(int(key)) if plain else key)
+    if level is None:
+        raise DamagedFile(f"run/{DOCUMENT}.json: {key[:40]!r} is no load level: measure again")
+    return level

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.printable import printable
 from pytest_gptoss.model.results import Failure, Measurement
 from pytest_gptoss.run.termination import interrupted_by
@@ -20,7 +21,13 @@ _LONGEST = 200
 def interruption(device: str, error: BaseException) -> Failure:
     """The failure of a whole measurement on ``device`` that ``error`` has broken off."""
     return Failure(
-        "*", INTERRUPTED, f"{device}: measuring was interrupted by {_what(error)}: measure again in a new run"
+        "*",
+        INTERRUPTED,
+        say(
+            "{device}: measuring was interrupted by {error}: measure again in a new run",
+            device=device,
+            error=_what(error),
+        ),
     )
 
 

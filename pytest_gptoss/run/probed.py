@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_gptoss.model.errors import DamagedFile
+from pytest_gptoss.model.message import say
 from pytest_gptoss.run.store import Store
 from pytest_gptoss.scenarios.devices import ProbedDevice
 
@@ -14,5 +15,11 @@ def probed_devices(store: Store) -> tuple[ProbedDevice, ...] | None:
     found: tuple[ProbedDevice, ...] | None = store.load_document("devices", tuple[ProbedDevice, ...])
     for each in found or ():
         if each.device is not None and each.device.name != each.name:
-            raise DamagedFile(f"run/devices.json: {each.name} holds {each.device.name}: measure again")
+            raise DamagedFile(
+                say(
+                    "run/devices.json: {name} holds {name_2}: measure again",
+                    name=each.name,
+                    name_2=each.device.name,
+                )
+            )
     return found

@@ -17,6 +17,7 @@ from typing import Any
 from pytest_gptoss.client.event_loop import run_async
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.model.errors import MeasurementError, RequestError
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Failure, Measurement
 from pytest_gptoss.model.subjects import Device, ServerIdentity
 from pytest_gptoss.run.interruption import interrupted, interruption
@@ -213,13 +214,15 @@ class Runner:
 
     def _job(self, scenario: Scenario, client: VllmClient) -> Job:
         if scenario.measured_while_probing:
-            raise MeasurementError(f"{scenario.id} is measured while devices are probed, not here")
+            raise MeasurementError(say("{id} is measured while devices are probed, not here", id=scenario.id))
         return scenario.job(self._setup, client)
 
     def _stored(self, scenario: Scenario) -> Measurement[Any]:
         measurement = self._store.load(scenario.id)
         if measurement is None:
-            raise MeasurementError(f"{scenario.id} was not measured, and another scenario rests on it")
+            raise MeasurementError(
+                say("{id} was not measured, and another scenario rests on it", id=scenario.id)
+            )
         return measurement
 
     def _provenance(self, scenario: Scenario) -> dict[str, Any]:

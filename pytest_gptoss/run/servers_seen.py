@@ -13,7 +13,7 @@ from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.subjects import ServerIdentity
 from pytest_gptoss.run.probed import probed_devices
 from pytest_gptoss.run.store import Store
-from pytest_gptoss.scenarios.kinds import Forced, Greedy, Preflight, Rendered, Scenario
+from pytest_gptoss.scenarios.kinds import Preflight, Scenario
 
 __all__ = ["RECORDED", "servers_seen"]
 
@@ -70,16 +70,14 @@ def _families(plan: Plan, roles: Callable[[str], Roles], rows: Iterable[Mapping[
 
 
 def _needed(metric: Metric, roles: Roles) -> Iterable[Scenario]:
+    """The scenarios that a metric rests on, and those that they depend on."""
     try:
         needs = list(metric.needs(roles).values())
     except ValueError:  # it compares with a device that this run lacks
         return
     for each in needs:
         yield each
-        if isinstance(each, Forced) and each.outputs is not None:
-            yield each.outputs
-        if isinstance(each, Greedy) and each.prompt_ids_of is not None:
-            yield Rendered(each.prompt_ids_of, each.prompts)
+        yield from each.depends_on
 
 
 def _seen(store: Store, device: str, families: Families) -> tuple[list[Sighting], list[Source]]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -25,24 +24,26 @@ from pytest_gptoss.model.array_file import map_array
 from pytest_gptoss.model.atomic_files import write_atomically, write_json
 from pytest_gptoss.model.errors import DamagedFile, StoreError
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import TABLE, revived, say, with_messages
 from pytest_gptoss.model.results import Failure, Measurement
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
 from pytest_gptoss.run.file_lock import try_lock, wait_for_lock
+from pytest_gptoss.run.run_directory import MEASUREMENTS, VERDICTS, explained, fill_from, make_empty
 from pytest_gptoss.scenarios.codec import array_names, decode, encode
 from pytest_gptoss.scenarios.registry import device_of_id
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-__all__ = ["FORMAT", "MEASUREMENTS", "Store", "StoreError", "file_names", "info_name"]
+__all__ = ["FORMAT", "Store", "StoreError", "file_names", "info_name"]
 
-MEASUREMENTS = "measurements"
-MARKER = "run.json"
-"""Every run's store has it; a directory without it is somebody else's."""
 FORMAT: Final = 2
 """Of stored runs and of recorded baselines; those of another format are measured again, never converted."""
 CLAIM = ".gptoss-lock"
 """Beside the run directory: held by the process that leads a run, as long as it lives."""
+
+_LIST = "list"
+"""Key of a stored list that has messages beside it."""
 
 
 class Store:
@@ -66,7 +67,7 @@ class Store:
         """
         if self._claim is not None:
             return
-        with _explained(self.directory):
+        with explained(self.directory):
             self.directory.parent.mkdir(parents=True, exist_ok=True)
             self._claim = try_lock(self.directory.with_name(CLAIM))
         if self._claim is None:
@@ -87,39 +88,14 @@ class Store:
         Raises StoreError when the directory cannot be made or written, or when what is in its place was
         not made by a run.
         """
-        with _explained(self.directory):
-            if self.directory.is_symlink():  # what it leads to is not ours to move or to delete
-                self.directory.unlink()
-            if self.directory.exists():
-                aside = self.directory.with_name("previous")
-                _refuse_foreign(self.directory)
-                if aside.is_symlink():
-                    aside.unlink()
-                elif aside.exists():
-                    _refuse_foreign(aside)
-                    shutil.rmtree(aside, ignore_errors=True)
-                self.directory.rename(aside)
-            self.measured.mkdir(parents=True)
-            write_json(self.directory / MARKER, {})
-            (self.directory / "verdicts").mkdir()
+        make_empty(self.directory)
 
     def adopt(self, source: Path) -> None:
         """Take over a finished run's measurements and forget its verdicts.
 
         Raises StoreError when ``source`` holds no run.
         """
-        if not (source / MEASUREMENTS).is_dir():
-            raise StoreError(f"{source}: no measurements of a run there; name the directory of its reports")
-        link = next((path for path in source.rglob("*") if path.is_symlink()), None)
-        if link is not None:  # it may lead anywhere, and runs make none
-            raise StoreError(f"{link}: a link, which no run makes; replay the directory that a run wrote")
-        with _explained(self.directory):
-            if source.resolve() != self.directory.resolve():
-                self.begin()
-                shutil.rmtree(self.directory)
-                shutil.copytree(source, self.directory)
-            shutil.rmtree(self.directory / "verdicts", ignore_errors=True)
-            (self.directory / "verdicts").mkdir()
+        fill_from(source, self.directory)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -131,7 +107,7 @@ class Store:
             finally:
                 self._held -= 1
             return
-        with _explained(self.directory):
+        with explained(self.directory):
             lock = wait_for_lock(self.directory / "lock")
         self._held = 1
         try:
@@ -144,11 +120,11 @@ class Store:
         """Keep a measurement; arrays first, so a JSON file always has its arrays."""
         document, arrays = encode(measurement)
         document["arrays"] = sorted(arrays)
-        with _explained(self.directory):
+        with explained(self.directory):
             for name, array in arrays.items():
                 path = self.measured / f"{measurement.scenario_id}.{name}.npy"
                 write_atomically(path, functools.partial(_save_array, array))
-            write_json(self.measured / f"{measurement.scenario_id}.json", document)
+            write_json(self.measured / f"{measurement.scenario_id}.json", with_messages(document))
         self._measurements[measurement.scenario_id] = measurement
 
     def load(self, scenario_id: str) -> Measurement[Any] | None:
@@ -207,8 +183,8 @@ class Store:
 
     def save_document(self, name: str, document: Json) -> None:
         """Keep a JSON document of the run: ``run``, ``devices``."""
-        with _explained(self.directory):
-            write_json(self.directory / f"{name}.json", document)
+        with explained(self.directory):
+            write_json(self.directory / f"{name}.json", _whole(document))
 
     def load_document(self, name: str, kind: Any = Any) -> Any:
         """A JSON document of the run as ``kind``, None when it was not written; raises DamagedFile."""
@@ -221,28 +197,38 @@ class Store:
 
     def save_verdict(self, npu: str, threshold_id: str, document: Mapping[str, Json]) -> None:
         """Keep a verdict's JSON form."""
-        with _explained(self.directory):
-            write_json(self.directory / "verdicts" / f"{npu}-{threshold_id}.json", document)
+        with explained(self.directory):
+            write_json(self.directory / VERDICTS / f"{npu}-{threshold_id}.json", with_messages(document))
 
     def verdicts(self) -> tuple[Json, ...]:
         """All verdicts kept so far, by file name."""
-        paths = sorted((self.directory / "verdicts").glob("*.json"))
+        paths = sorted((self.directory / VERDICTS).glob("*.json"))
         return tuple(self._read(path) for path in paths)
 
     def _read(self, path: Path) -> Json | None:
         try:
-            document = parse(path.read_bytes())
+            document = revived(parse(path.read_bytes()))
             if document is None:
                 raise Mismatch("null, which no run writes")
         except FileNotFoundError:
             return None
         except (OSError, Mismatch) as error:
             raise self._damaged(path, error) from None
-        return document
+        return document[_LIST] if isinstance(document, dict) and set(document) == {_LIST} else document
 
     def _damaged(self, path: Path, error: Exception) -> DamagedFile:
         place = path.relative_to(self.directory.parent).as_posix()
-        return DamagedFile(f"{place}: {error}; the file is damaged: measure again in a new run")
+        return DamagedFile(
+            say("{place}: {error}; the file is damaged: measure again in a new run", place=place, error=error)
+        )
+
+
+def _whole(document: Json) -> Json:
+    """A document with its messages; a list that has some lies inside an object, beside them."""
+    if isinstance(document, Mapping):
+        return with_messages(document)
+    whole = with_messages({_LIST: document})
+    return whole if TABLE in whole else document
 
 
 def _failed(scenario_id: str, error: DamagedFile) -> Measurement[Any]:
@@ -263,24 +249,3 @@ def info_name(npu: str, metric: str) -> str:
 
 def _save_array(array: np.ndarray[Any, np.dtype[Any]], file: IO[bytes]) -> None:
     np.save(file, array, allow_pickle=False)
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"{path}: {error.strerror or error}; the run directory must be writable and have room: "
-            "name another with --gptoss-report DIR"
-        ) from error
-
-
-def _refuse_foreign(directory: Path) -> None:
-    """Raise StoreError unless a directory was made by a run, or holds nothing."""
-    if (directory / MARKER).is_file() or not any(path.is_file() for path in directory.rglob("*")):
-        return
-    raise StoreError(
-        f"{directory}: not made by a run (no {MARKER}), so it is neither moved nor deleted: "
-        "name another directory with --gptoss-report DIR"
-    )

@@ -17,6 +17,7 @@ from pytest_gptoss.client.bodies import condense
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.client.metrics_page import metric_names, samples, totals
 from pytest_gptoss.model.errors import DialectError, RequestError
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import AbortTrace
 
 __all__ = ["AbortTrial"]
@@ -130,9 +131,12 @@ class AbortTrial:
         counted = totals(page)
         if RUNNING not in counted:
             raise DialectError(
-                f"/metrics holds no {RUNNING} that is a number, though it has vllm: counters: "
-                f"{', '.join(metric_names(page, most=3))}: a router's or a gateway's? "
-                "give the vLLM server's own address"
+                say(
+                    "/metrics holds no {running} that is a number, though it has vllm: counters: "
+                    "{page}: a router's or a gateway's? give the vLLM server's own address",
+                    running=RUNNING,
+                    page=", ".join(metric_names(page, most=3)),
+                )
             )
         lines = "; ".join(sample.line for sample in samples(page, RUNNING))
         said = condense(self._client.scrubbed(lines))

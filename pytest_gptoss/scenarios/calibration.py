@@ -1,15 +1,14 @@
-"""How far the instrument is off on this machine: the same client against a server that knows the truth."""
+"""The instrument's own error on this machine: the load client against a server that stamps its writes."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
-from pytest_gptoss.client.load import LoadRequest, LoadRun, run_load
-from pytest_gptoss.client.timeouts import Timeouts
+from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadRun, LoadTarget, run_load
 from pytest_gptoss.model.errors import GptossError, MeasurementError
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.paths import CHAT_PATH
@@ -37,15 +36,15 @@ _WORD = "token "
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """A level's calibration: the instrument's error there, or why it is not known."""
+    """A level's calibration, by the level's name: the instrument's error there, or why it is not known."""
 
-    concurrency: int
+    level: str
     error: InstrumentError | None = None
     problem: str | None = None
 
 
 def calibrate(
-    levels: Iterable[LoadShape],
+    levels: Mapping[str, LoadShape],
     *,
     tell: Callable[[str], None],
     take: Callable[[Calibrated], None],
@@ -54,26 +53,25 @@ def calibrate(
     """Run the load client against the ground-truth server at each level; ``take`` gets each as it ends.
 
     ``short`` takes about 2 s a level (8 rounds of 32 tokens); otherwise all the level's requests are
-    made, of 64 tokens at most. What fails on the way is the problem of its level alone: an instrument
-    that cannot measure its own server there measures nothing there. Raises ReferenceServerError when
-    the server does not start.
+    made, of 64 tokens at most. A failure is the problem of its level alone, whose latencies cannot be
+    judged then. Raises ReferenceServerError when the server does not start.
     """
     arguments = (f"--first-token-ms={FIRST_TOKEN_MS}", f"--interval-ms={INTERVAL_MS}")
     with truth_server(*arguments) as server:
-        for level in levels:
+        for name, shape in levels.items():
             try:
-                found = Calibrated(level.concurrency, _level(server, level, tell=tell, short=short))
+                found = Calibrated(name, _level(server, shape, tell=tell, short=short))
             except GptossError as error:
-                found = Calibrated(level.concurrency, problem=str(error))
+                found = Calibrated(name, problem=str(error))
             take(found)
 
 
 def instrument_error(run: LoadRun, truth: Mapping[str, TrueRequest], *, concurrency: int) -> InstrumentError:
-    """Hold a run's timings against what the server did. Errors are measured minus true, in ms.
+    """Compare a run's timings with the server's. Errors are measured minus true, in ms.
 
-    True TTFT: the server had read the whole request -> it wrote the first event with a token; so the
-    way over the loopback and both sides' wake-ups count as error. Raises MeasurementError when a
-    request failed or its tokens differ from those written.
+    True TTFT is from the server's having read the request to its writing the first event with a token, so the
+    loopback and the wake-ups of both processes count as error. Raises MeasurementError when a request
+    failed or its tokens differ from those written.
     """
     pairs = [_pair(timing, truth.get(timing.id)) for timing in run.requests]
     if not pairs:
@@ -92,38 +90,33 @@ def instrument_error(run: LoadRun, truth: Mapping[str, TrueRequest], *, concurre
 
 
 def _level(
-    server: TruthServer, level: LoadShape, *, tell: Callable[[str], None], short: bool
+    server: TruthServer, shape: LoadShape, *, tell: Callable[[str], None], short: bool
 ) -> InstrumentError:
-    rounds = _SHORT_ROUNDS * level.concurrency
-    count = max(min(level.requests, rounds) if short else level.requests, 1)
-    tokens = max(min(level.max_tokens, _SHORT_TOKENS if short else _FULL_TOKENS), 2)
-    _run(server, level, _WARM_REQUESTS, _WARM_TOKENS)
+    rounds = _SHORT_ROUNDS * shape.concurrency
+    count = max(min(shape.requests, rounds) if short else shape.requests, 1)
+    tokens = max(min(shape.max_tokens, _SHORT_TOKENS if short else _FULL_TOKENS), 2)
+    _run(server, shape, _WARM_REQUESTS, _WARM_TOKENS)
     server.forget()
-    run = _run(server, level, count, tokens)
-    error = instrument_error(run, server.stamps(), concurrency=level.concurrency)
+    run = _run(server, shape, count, tokens)
+    error = instrument_error(run, server.stamps(), concurrency=shape.concurrency)
     tell(
-        f"instrument at concurrency {level.concurrency}: TTFT {error.ttft_bias_ms:+.2f} ms "
+        f"instrument at concurrency {shape.concurrency}: TTFT {error.ttft_bias_ms:+.2f} ms "
         f"(p99 {error.ttft_p99_ms:+.2f}), TPOT {error.tpot_bias_ms:+.3f} ms, "
         f"{error.load_held:.1%} of the load held"
     )
     return error
 
 
-def _run(server: TruthServer, level: LoadShape, count: int, tokens: int) -> LoadRun:
+def _run(server: TruthServer, shape: LoadShape, count: int, tokens: int) -> LoadRun:
     body = {
-        "messages": [{"role": "user", "content": _WORD * level.prompt_tokens}],
+        "messages": [{"role": "user", "content": _WORD * shape.prompt_tokens}],
         "max_tokens": tokens,
         "stream": True,
     }
     name = uuid4().hex
-    return run_load(
-        server.endpoint,
-        [LoadRequest(f"calibrate-{name}-{place}", CHAT_PATH, body) for place in range(count)],
-        concurrency=level.concurrency,
-        timeouts=Timeouts(),
-        ca_bundle=None,
-        on_end=lambda timing: None,
-    )
+    requests = [LoadRequest(f"calibrate-{name}-{place}", CHAT_PATH, body) for place in range(count)]
+    job = LoadJob(LoadTarget(server.endpoint), requests, shape.concurrency)
+    return run_load(job, on_end=lambda timing: None)
 
 
 def _pair(timing: RequestTiming, true: TrueRequest | None) -> tuple[RequestTiming, TrueRequest]:

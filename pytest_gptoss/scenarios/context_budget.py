@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from pytest_gptoss.model.inputs import Prompt, TokenSequence
-from pytest_gptoss.scenarios.workload import Workload
 
-if TYPE_CHECKING:
-    from pytest_gptoss.scenarios.scenario import Scenario
-
-__all__ = ["FRAME_TOKENS", "context_needed", "fewest_tokens", "longest", "scored", "with_answer"]
+__all__ = ["FRAME_TOKENS", "fewest_tokens", "longest", "scored", "with_answer"]
 
 FRAME_TOKENS = 60
 """Of a chat prompt that are not the messages': harmony's system message and its marks."""
 BYTES_A_TOKEN = 5
 """Few texts have more bytes of UTF-8 to a token."""
-
-
-def context_needed(scenario: Scenario, workload: Workload) -> int:
-    """Tokens of prompt and answer together, 0 where the scenario fits any context."""
-    return scenario.context_needed(workload)
 
 
 def fewest_tokens(prompt: Prompt) -> int:

@@ -21,6 +21,7 @@ from pytest_gptoss.client.probe import probe
 from pytest_gptoss.model.errors import RequestError
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.key_variables import key_variable
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Failure, Measurement
 from pytest_gptoss.model.subjects import Device, Role, ServerFacts, ServerIdentity
 from pytest_gptoss.scenarios.identity import provenance_of, read_identity
@@ -171,7 +172,7 @@ async def _meet(address: Address, access: Access, waiting: Waiting) -> Met:
         try:
             met = await knock(client, name=address.name, patience_s=waiting.patience_s, tell=waiting.tell)
         except RequestError as error:
-            problem = f"{address.name}: {error}"
+            problem = say("{device}: {error}", device=address.name, error=error)
             return not_met(address.name, error.kind, problem, started=started)
         facts = ServerFacts(
             run=waiting.run,
@@ -186,7 +187,7 @@ async def _meet(address: Address, access: Access, waiting: Waiting) -> Met:
                 client, role=address.role, name=address.name, label=address.label, model=address.model
             )
         except RequestError as error:
-            problem = f"{address.name}: {error}"
+            problem = say("{device}: {error}", device=address.name, error=error)
             facts = dataclasses.replace(facts, problem=problem)
             return ProbedDevice(address.name, problem=problem), _preflight(address.name, started, facts)
         date, date_trouble = await harmony_date(client)

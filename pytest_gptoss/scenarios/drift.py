@@ -14,6 +14,7 @@ import numpy as np
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.model.errors import DialectError
 from pytest_gptoss.model.inputs import NeedleTask
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import DriftPoint
 from pytest_gptoss.model.subjects import Capabilities
 from pytest_gptoss.scenarios.kinds import Drift
@@ -45,11 +46,15 @@ def why_not_asked(
     lacks = [name for name in ("tokenize", "token_prompts") if not getattr(able, name)]
     if lacks:
         notes = "; ".join(able.notes[name] for name in lacks if able.notes.get(name))
-        lacking = f"{device} lacks {' and '.join(lacks).replace('_', ' ')}, which position drift needs"
-        return f"{lacking}: when probed: {notes}" if notes else lacking
+        lacking = say(
+            "{device} lacks {value}, which position drift needs",
+            device=device,
+            value=" and ".join(lacks).replace("_", " "),
+        )
+        return say("{lacking}: when probed: {notes}", lacking=lacking, notes=notes) if notes else lacking
     most = min(task.max_context_len, context or task.max_context_len)
     if spot > most:
-        return f"{spot} tokens do not fit the context of {most}"
+        return say("{spot} tokens do not fit the context of {most}", spot=spot, most=most)
     return None
 
 
@@ -88,7 +93,11 @@ class DriftPoints:
         ids = await self._client.tokenize(text)
         if len(ids) <= length:
             raise DialectError(
-                f"{len(ids)} tokens came of a text made for more than {length}: does the server cut it short?"
+                say(
+                    "{ids} tokens came of a text made for more than {length}: does the server cut it short?",
+                    ids=len(ids),
+                    length=length,
+                )
             )
         return ids
 

@@ -94,7 +94,10 @@ TAGS = _tags()
 
 
 def item_ids(feature: FeatureName, prompts: PromptSet) -> tuple[str, ...]:
-    """Ids of what is asked to try a feature; ``prompts`` are the short questions of the "features" set."""
+    """Ids of what is asked to try a feature; ``prompts`` are the short questions of the "features" set.
+
+    Raises ValueError for a feature without items.
+    """
     questions = tuple(prompt.id for prompt in prompts.prompts)
     if feature == "whole":
         return (*questions, *(f"{each}{AGAIN}" for each in questions))
@@ -106,7 +109,9 @@ def item_ids(feature: FeatureName, prompts: PromptSet) -> tuple[str, ...]:
         return ("abort",)
     if feature == "bad-requests":
         return tuple(BAD_REQUESTS)
-    return tuple(f"{city}-{form}" for city in CITIES for form in ("streamed", "whole", f"whole{AGAIN}"))
+    if feature.startswith("tools-"):
+        return tuple(f"{city}-{form}" for city in CITIES for form in ("streamed", "whole", f"whole{AGAIN}"))
+    raise ValueError(f"feature {feature} has no items: item_ids names none")
 
 
 class FeatureTrial:
@@ -133,7 +138,7 @@ class FeatureTrial:
         return REQUESTS_AT_ONCE if self._feature == "tags" else 1
 
     async def ask(self, item_id: str) -> Any:
-        """One item. Raises RequestError when it cannot be had."""
+        """One item. Raises RequestError when it cannot be had, ValueError for a feature without a request."""
         if self._feature == "abort":
             return await AbortTrial(self._client, context=self._context).ask()
         if self._feature == "bad-requests":
@@ -148,8 +153,12 @@ class FeatureTrial:
             return dataclasses.replace(answer, prompt_id=item_id)
         if self._feature == "cut":
             return await self._client.chat(prompt, max_tokens=CUT_AFTER, top_logprobs=None)
-        effort = {"reasoning_effort": self._feature.removeprefix("effort-")}
-        return await self._client.chat(prompt, max_tokens=self._max_tokens, top_logprobs=None, more=effort)
+        if self._feature.startswith("effort-"):
+            effort = {"reasoning_effort": self._feature.removeprefix("effort-")}
+            return await self._client.chat(
+                prompt, max_tokens=self._max_tokens, top_logprobs=None, more=effort
+            )
+        raise ValueError(f"feature {self._feature} has no request: FeatureTrial.ask sends none")
 
     async def _call(self, item_id: str) -> Generation:
         city, _, form = item_id.removesuffix(AGAIN).rpartition("-")

@@ -20,6 +20,7 @@ from pytest_gptoss.model.array_file import check_header
 from pytest_gptoss.model.errors import MeasurementError
 from pytest_gptoss.model.finite import strict_json
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import HiddenStates, Measurement
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
 from pytest_gptoss.model.subjects import ServerIdentity
@@ -51,7 +52,7 @@ def read_hidden(
 
     Raises MeasurementError when it is no such file, or was recorded from another corpus.
     """
-    again = "record it again with: pytest-gptoss hidden --url URL --output FILE.npz"
+    again = say("record it again with: pytest-gptoss hidden --url URL --output FILE.npz")
     try:
         with zipfile.ZipFile(path) as archive:
             arrays = {name: _array(archive, name) for name in _MEMBERS}
@@ -59,11 +60,23 @@ def read_hidden(
         names = typed(tuple[str, ...], facts.get("sequence_ids"))
         items = _items(arrays, names)
     except (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise MeasurementError(f"{path.name}: not a file of hidden states ({error}); {again}") from None
+        raise MeasurementError(
+            say(
+                "{name}: not a file of hidden states ({error}); {again}",
+                name=path.name,
+                error=error,
+                again=again,
+            )
+        ) from None
     if facts.get("corpus_sha256") != corpus_sha256:
         raise MeasurementError(
-            f"{path.name}: recorded from corpus {str(facts.get('corpus_sha256'))[:12]}, "
-            f"this run uses {corpus_sha256[:12]}; {again}"
+            say(
+                "{name}: recorded from corpus {value}, this run uses {corpus_sha256}; {again}",
+                name=path.name,
+                value=str(facts.get("corpus_sha256"))[:12],
+                corpus_sha256=corpus_sha256[:12],
+                again=again,
+            )
         )
     return Measurement(
         scenario_id=scenario_id,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from pytest_gptoss.model.message import say
 from pytest_gptoss.scenarios.workload import Workload
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Setup:
         """Stored prompt ids of ``rendered``, by prompt; and why the other ``prompts`` have none."""
         items = self.stored(rendered).items
         ids = {item.prompt_id: item.prompt_token_ids for item in items if item.prompt_token_ids}
-        reason = f"{rendered.device} did not tell its prompt ids"
+        reason = say("{device} did not tell its prompt ids", device=rendered.device)
         return ids, {prompt.id: reason for prompt in prompts if prompt.id not in ids}
 
 

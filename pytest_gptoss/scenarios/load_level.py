@@ -1,4 +1,4 @@
-"""One load level on one device: prompts made, server warmed up, load held, counters read around it."""
+"""One load level on one device: make prompts, warm up, put load on it, read counters before and after."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from pytest_gptoss.client.event_loop import run_async
 from pytest_gptoss.client.http import VllmClient
-from pytest_gptoss.client.load import LoadRequest, LoadRun, round_trip_ms, run_load
+from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadRun, LoadTarget, round_trip_ms, run_load
 from pytest_gptoss.model.errors import RequestError
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.results import Failure, LoadLevel, RequestTiming
@@ -45,9 +45,9 @@ def why_too_long(shape: LoadShape, *, device: str, context: int | None) -> str |
 
 @dataclass
 class LevelRun:
-    """Measures one level. ``level`` holds what there is so far, also after an interruption.
+    """Measures one level. ``level`` holds what was measured so far, also after an interruption.
 
-    ``make_client`` gives an unopened client of the device; ``on_end`` hears of every measured request.
+    ``make_client`` gives an unopened client of the device; ``on_end`` is called after every measured request.
     """
 
     scenario: Load
@@ -74,7 +74,7 @@ class LevelRun:
         self._ended: list[RequestTiming] = []
 
     def measure(self) -> None:
-        """Carry the level out; raises RequestError when no load could be put on the device.
+        """Measure the level; raises RequestError when no load could be put on the device.
 
         A device that answers none of the requests that warm it up is not measured; one that stops
         answering on the way is given up after ``FAILED_ROUNDS``, and the rest is never sent.
@@ -105,18 +105,9 @@ class LevelRun:
         self.on_end()
 
     def _run(self, requests: tuple[LoadRequest, ...], on_end: Callable[[RequestTiming], None]) -> LoadRun:
-        client = self.make_client()
-        return run_load(
-            client.endpoint,
-            requests,
-            concurrency=self.shape.concurrency,
-            timeouts=client.timeouts,
-            ca_bundle=client.ca_bundle,
-            trust_env=client.trust_env,
-            on_end=on_end,
-            role=client.role,
-            give_up_after=FAILED_ROUNDS * self.shape.concurrency,
-        )
+        concurrency = self.shape.concurrency
+        job = LoadJob(_target(self.make_client()), requests, concurrency, FAILED_ROUNDS * concurrency)
+        return run_load(job, on_end=on_end)
 
     async def _prompts(self) -> LoadPrompts:
         async with self.make_client() as client:
@@ -128,7 +119,7 @@ class LevelRun:
             )
 
     async def _beforehand(self) -> dict[str, float] | None:
-        """Note the way to the server and its cache's block; its counters once the warm-up is in them."""
+        """Keep round trips and the cache's block size; returns the counters once they include the warm-up."""
         async with self.make_client() as client:
             self.level = replace(self.level, rtt_ms=await _round_trips(client))
             if not self.device.capabilities.metrics:
@@ -160,8 +151,8 @@ def _refuse_unanswered(warm_up: Sequence[RequestTiming]) -> None:
 def counted(requests: tuple[LoadRequest, ...], warmed: Sequence[RequestTiming]) -> tuple[LoadRequest, ...]:
     """The same requests; they ask for a running usage where one that warmed up came without token ids.
 
-    One of the two must say how many tokens each event carries. Usage makes every event longer, so it is not
-    asked for where ids do.
+    One of the two must tell how many tokens each event carries. Usage makes every event longer, so it is
+    asked for only where there are no ids.
     """
     if all(timing.error is not None or timing.counted_by == "ids" for timing in warmed):
         return requests
@@ -169,17 +160,16 @@ def counted(requests: tuple[LoadRequest, ...], warmed: Sequence[RequestTiming]) 
 
 
 async def _round_trips(client: VllmClient) -> tuple[float, ...]:
-    """Round trips in ms; none where they cannot be had: they only stand beside the figures."""
+    """Round trips in ms; none where they fail: they are information, and no figure depends on them."""
     try:
-        return await round_trip_ms(
-            client.endpoint,
-            timeouts=client.timeouts,
-            ca_bundle=client.ca_bundle,
-            trust_env=client.trust_env,
-            role=client.role,
-        )
+        return await round_trip_ms(_target(client))
     except RequestError:
         return ()
+
+
+def _target(client: VllmClient) -> LoadTarget:
+    """The server of a client, reached as the client reaches it."""
+    return LoadTarget(client.endpoint, client.timeouts, client.ca_bundle, client.trust_env, client.role)
 
 
 def _cut(requests: tuple[LoadRequest, ...]) -> tuple[LoadRequest, ...]:

@@ -18,6 +18,7 @@ from typing import TypeAlias
 from pytest_gptoss.model.errors import DialectError, MiscountError
 from pytest_gptoss.model.gptoss import CONTEXT
 from pytest_gptoss.model.inputs import NeedleTask
+from pytest_gptoss.model.message import say
 from pytest_gptoss.scenarios import prose
 from pytest_gptoss.scenarios.kinds import Needle
 
@@ -106,7 +107,9 @@ async def opening(task: NeedleTask, tokens: int, *, seed: int, count: Count) -> 
     stock = _Stock(seed, prose.language_of(f"{task.needle}{task.question}"))
     rate = await count(stock.join(*stock.first(SAMPLE))) / stock.reach[SAMPLE]
     if rate <= 0:
-        raise MiscountError(f"no tokens were counted in {SAMPLE} sentences: {_ADVICE}")
+        raise MiscountError(
+            say("no tokens were counted in {sample} sentences: {advice}", sample=SAMPLE, advice=_ADVICE)
+        )
     return stock.join(*stock.first(SAMPLE + stock.within(tokens * SURPLUS / rate)))
 
 
@@ -155,7 +158,11 @@ class _Stock:
             sentence = next(self._source, None)
             if sentence is None:
                 raise MiscountError(
-                    f"all prose, {len(self.sentences)} sentences, is too short for what is asked: {_ADVICE}"
+                    say(
+                        "all prose, {sentences} sentences, is too short for what is asked: {advice}",
+                        sentences=len(self.sentences),
+                        advice=_ADVICE,
+                    )
                 )
             self.sentences.append(sentence)
             self.reach.append(self.reach[-1] + self.size(sentence))
@@ -231,7 +238,13 @@ class _Fit:
         ]
         fresh = [each for each in candidates if each not in self.counted]
         if not fresh:
-            raise MiscountError(f"no text of exactly {self.tokens} tokens was found: {_ADVICE}")
+            raise MiscountError(
+                say(
+                    "no text of exactly {tokens} tokens was found: {advice}",
+                    tokens=self.tokens,
+                    advice=_ADVICE,
+                )
+            )
         return min(fresh, key=lambda each: (abs(self.estimate(each) - self.tokens), each.turn, each.words))
 
     def start(self, place: int) -> float:
@@ -250,7 +263,7 @@ class _Fit:
         return min(starts, key=lambda place: abs(starts[place] - target))
 
 
-_ADVICE = "the server's counts do not follow the text; does it cut prompts short?"
+_ADVICE = say("the server's counts do not follow the text; does it cut prompts short?")
 
 
 async def bury(
@@ -272,8 +285,13 @@ async def bury(
     if rate <= 0 or tokens < fewest:
         kind = MiscountError if rate <= 0 else DialectError
         raise kind(
-            f"{tokens} tokens do not hold needle and question, which with the chat frame are {known}: "
-            f"{_ADVICE if rate <= 0 else 'use shorter ones'}"
+            say(
+                "{tokens} tokens do not hold needle and question, which with the chat frame are "
+                "{known}: {advice}",
+                tokens=tokens,
+                known=known,
+                advice=_ADVICE if rate <= 0 else say("use shorter ones"),
+            )
         )
     fit = _Fit(stock, tokens, known, rate, depth)
     measured: set[int] = set()
@@ -284,7 +302,14 @@ async def bury(
         counted = await count(text)
         fit.counted[layout] = counted
         if len(fit.counted) > 2 and abs(counted - tokens) > max(FAR_OFF, tokens / 10):
-            raise MiscountError(f"{counted} tokens were counted in a text made for {tokens}: {_ADVICE}")
+            raise MiscountError(
+                say(
+                    "{counted} tokens were counted in a text made for {tokens}: {advice}",
+                    counted=counted,
+                    tokens=tokens,
+                    advice=_ADVICE,
+                )
+            )
         if counted != tokens:
             continue
         if exact_depth:
@@ -297,7 +322,14 @@ async def bury(
         measured.add(layout.place)
         if fit.place(layout.kept) in measured:  # where boundaries merge, the nearest may have no rest
             return Buried(text, tokens, start / fit.haystack)
-    raise MiscountError(f"no text of exactly {tokens} tokens was found in {MAX_COUNTS} steps: {_ADVICE}")
+    raise MiscountError(
+        say(
+            "no text of exactly {tokens} tokens was found in {max_counts} steps: {advice}",
+            tokens=tokens,
+            max_counts=MAX_COUNTS,
+            advice=_ADVICE,
+        )
+    )
 
 
 def _text(stock: _Stock, layout: _Layout, needle: str | None, question: str) -> str:

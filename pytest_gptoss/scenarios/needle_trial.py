@@ -16,6 +16,7 @@ from pytest_gptoss.model.errors import (
 )
 from pytest_gptoss.model.harmony import harmony_messages
 from pytest_gptoss.model.inputs import NeedleTask
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation, NeedleAnswer, NeedleTrouble
 from pytest_gptoss.model.subjects import Capabilities
 from pytest_gptoss.scenarios.kinds import Needle
@@ -46,14 +47,21 @@ def why_left_out(scenario: Needle, task: NeedleTask, *, context: int | None) -> 
     """Why a cell is not asked at all, in a line; None when it fits the context of ``context`` tokens."""
     needed = planned_tokens(scenario.length) + RESERVE
     if needed > task.max_context_len:
-        return (
-            f"{scenario.cell} needs a context of {needed} tokens, more than --gptoss-max-context-len "
-            f"{task.max_context_len}: raise that, or waive this threshold"
+        return say(
+            "{cell} needs a context of {needed} tokens, more than --gptoss-max-context-len "
+            "{max_context_len}: raise that, or waive this threshold",
+            cell=scenario.cell,
+            needed=needed,
+            max_context_len=task.max_context_len,
         )
     if context is not None and needed > context:
-        return (
-            f"{scenario.cell} needs a context of {needed} tokens and {scenario.device} serves {context}: "
-            f"serve with --max-model-len {needed} or more, or waive this threshold"
+        return say(
+            "{cell} needs a context of {needed} tokens and {device} serves {context}: serve "
+            "with --max-model-len {needed} or more, or waive this threshold",
+            cell=scenario.cell,
+            needed=needed,
+            device=scenario.device,
+            context=context,
         )
     return None
 
@@ -80,7 +88,9 @@ class NeedleTrials:
         code = code_of(self._task, trial)
         planned = planned_tokens(scenario.length)
         if self._lost is not None:
-            message = f"not asked after trial {self._lost.trial}: {self._lost.message}"
+            message = say(
+                "not asked after trial {trial}: {message}", trial=self._lost.trial, message=self._lost.message
+            )
             trouble = self._lost.trouble
             return NeedleAnswer(trial, code, planned, scenario.depth, trouble=trouble, message=message)
         try:
@@ -148,8 +158,12 @@ class NeedleTrials:
 def _refuse_longer(answer: NeedleAnswer) -> None:
     if (answer.prompt_tokens or 0) > answer.planned_tokens:
         raise DialectError(
-            f"the server counts {answer.prompt_tokens} tokens in a prompt made for {answer.planned_tokens}: "
-            "its /tokenize and its chat disagree, or something adds to prompts on the way"
+            say(
+                "the server counts {prompt_tokens} tokens in a prompt made for {planned_tokens}: "
+                "its /tokenize and its chat disagree, or something adds to prompts on the way",
+                prompt_tokens=answer.prompt_tokens,
+                planned_tokens=answer.planned_tokens,
+            )
         )
 
 

@@ -19,6 +19,7 @@ from pytest_gptoss.client.http import ServedModel, VllmClient
 from pytest_gptoss.client.metrics_page import PROCESS_START, samples
 from pytest_gptoss.model.errors import ConnectError, RequestError, RequestTimeout, StatusError, UnknownHost
 from pytest_gptoss.model.inputs import Message, Prompt
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.subjects import KnownFact
 from pytest_gptoss.scenarios.server_facts import facts_of_log, facts_of_server_info
 from pytest_gptoss.scenarios.server_log import shown
@@ -96,8 +97,12 @@ async def _listed(client: VllmClient, *, within_s: float) -> tuple[tuple[ServedM
     with anyio.move_on_after(within_s):
         return await client.models_and_date()
     raise RequestTimeout(
-        f"GET {client.endpoint.url('/v1/models')}: no answer within {within_s:.0f} s: see the server's log, "
-        "or wait longer with --gptoss-ready-timeout"
+        say(
+            "GET {value}: no answer within {within_s:.0f} s: see the server's log, or wait "
+            "longer with --gptoss-ready-timeout",
+            value=client.endpoint.url("/v1/models"),
+            within_s=within_s,
+        )
     )
 
 
@@ -146,11 +151,11 @@ async def harmony_date(client: VllmClient) -> tuple[str | None, str]:
     try:
         answer = await client.render(_GREETING)
         if answer.prompt_token_ids is None:
-            return None, "its answer lacks prompt_token_ids: return_token_ids is not heeded"
+            return None, say("its answer lacks prompt_token_ids: return_token_ids is not heeded")
         found = _DATE.search(await client.detokenize(answer.prompt_token_ids))
     except RequestError as error:
         return None, str(error)
-    return (found[1], "") if found else (None, "its prompt holds no line 'Current date: YYYY-MM-DD'")
+    return (found[1], "") if found else (None, say("its prompt holds no line 'Current date: YYYY-MM-DD'"))
 
 
 async def text_ids(client: VllmClient) -> tuple[int, ...] | None:

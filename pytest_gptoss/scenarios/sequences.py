@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pytest_gptoss.model.inputs import TokenSequence
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation
 
 __all__ = ["Sequences", "corpus_sequences", "output_sequences"]
@@ -43,9 +44,9 @@ def output_sequences(
 
 def _sequence(output: Generation) -> TokenSequence | str:
     if output.prompt_token_ids is None or output.token_ids is None:
-        return "the server did not tell its token ids"
+        return say("the server did not tell its token ids")
     if not output.token_ids:
-        return "the answer is empty"
+        return say("the answer is empty")
     return TokenSequence(
         output.prompt_id, (*output.prompt_token_ids, *output.token_ids), first=len(output.prompt_token_ids)
     )
@@ -66,9 +67,17 @@ def _sort_out(
         if isinstance(candidate, str):
             left_out[item_id] = candidate
         elif longest is not None and len(candidate.token_ids) > longest:
-            left_out[item_id] = f"{len(candidate.token_ids)} tokens, more than the {longest} scored at once"
+            left_out[item_id] = say(
+                "{token_ids} tokens, more than the {longest} scored at once",
+                token_ids=len(candidate.token_ids),
+                longest=longest,
+            )
         elif context is not None and len(candidate.token_ids) >= context:
-            left_out[item_id] = f"{len(candidate.token_ids)} tokens do not fit the context of {context}"
+            left_out[item_id] = say(
+                "{token_ids} tokens do not fit the context of {context}",
+                token_ids=len(candidate.token_ids),
+                context=context,
+            )
         else:
             kept.append(candidate)
     return Sequences(tuple(kept), left_out)

@@ -18,7 +18,7 @@ class Workload:
     ``prompt_sets`` by name; "precision" is the one the thresholds use. ``corpus`` is the fixed
     token sequences with ``corpus_sha256``. ``max_scored_tokens`` bounds every prompt_logprobs
     request: full-vocabulary logits of long prompts can exhaust a device's memory. ``needle`` is what
-    the long-context cells hide, ``levels`` the load levels by concurrency; neither is part of ``facts``,
+    the long-context cells hide, ``levels`` the load levels by name; neither is part of ``facts``,
     their measurements carry them themselves.
     """
 
@@ -29,7 +29,7 @@ class Workload:
     top_logprobs: int
     max_scored_tokens: int
     needle: NeedleTask = field(default_factory=NeedleTask)
-    levels: Mapping[int, LoadShape] = field(default_factory=dict)
+    levels: Mapping[str, LoadShape] = field(default_factory=dict)
 
     def budget(self, prompt: Prompt) -> int:
         """Most tokens of a prompt's answer."""

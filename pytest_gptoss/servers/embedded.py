@@ -1,4 +1,4 @@
-"""Reference servers as child processes: started, waited for, and always ended."""
+"""Starts reference servers as child processes: one, or the embedded pair."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_gptoss.servers.process import ServerProcess
 __all__ = ["PINNED_DATE", "start_pair", "start_reference"]
 
 PINNED_DATE = "2026-01-01"
-"""The date in the prompts of the embedded pair, so that its answers do not change with the day."""
+"""The date in the embedded pair's prompts: the system prompt holds it, and answers would change daily."""
 
 _READY_S = 120.0
 _DATE = "VLLM_SYSTEM_START_DATE"
@@ -31,13 +31,13 @@ def start_reference(
     ready_timeout: float = _READY_S,
     log_file: Path | None = None,
 ) -> ServerProcess:
-    """Start a server on a free port of the loopback and wait until it answers.
+    """Start a server on a free port of the loopback and return it when it answers.
 
-    ``environment`` is added to this process's own, whose API keys are not passed on; ``arguments`` to the
-    command line. The server's log goes to ``log_file``, or nowhere.
+    ``environment`` is added to this process's environment, whose API keys are not passed on; ``arguments`` to
+    the command line. The server's log goes to ``log_file``, or to a temporary file. The caller stops it.
 
     Raises:
-        ReferenceServerError: it did not start within ``ready_timeout`` seconds; it says why.
+        ReferenceServerError: it did not start within ``ready_timeout`` seconds, with the reason.
     """
     deadline = time.monotonic() + ready_timeout
     server = _launch(
@@ -60,11 +60,11 @@ def start_pair(
     ready_timeout: float = _READY_S,
     log_dir: Path | None = None,
 ) -> dict[str, ServerProcess]:
-    """Start the embedded pair side by side: the tiny model as ``npu`` (bfloat16) and ``gpu`` (float32).
+    """Start the embedded pair at once: the tiny model as ``npu`` (bfloat16) and ``gpu`` (float32).
 
-    Both get one date for their prompts, and tell on /server_info how they compute. ``defects``
-    maps a name of the pair to a defect; logs go to
-    ``log_dir``/NAME.log, or nowhere.
+    Returns the two servers by name when both answer; the caller stops them. Both get the same date for their
+    prompts, and serve /server_info. ``defects`` maps a name of the pair to a defect; logs go to
+    ``log_dir``/NAME.log, or to temporary files.
 
     Raises:
         ReferenceServerError: one did not start within ``ready_timeout`` seconds; none is left running.

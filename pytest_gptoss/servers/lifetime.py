@@ -1,4 +1,4 @@
-"""When a server process of ours ends: at once on a signal, and soon after the process that started it."""
+"""When our server processes end: at once on a signal, and soon after the process that started them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ _INIT = 1
 
 
 def end_on_signals() -> None:
-    """Let SIGTERM and Ctrl-C end the process by the kernel's hand, whatever it is computing.
+    """Let SIGTERM and Ctrl-C end the process by the kernel's default action, whatever it is computing.
 
-    There is nothing to tidy up: no file is open for writing and no child was started. A SIGINT that the
-    shell has switched off, as for a background job, stays off.
+    A Python handler would run only between two bytecodes, so not during a long call into a library. No
+    cleanup is needed: no file is open for writing and no child was started. A SIGINT that the shell
+    ignores, as for a background job, stays ignored.
     """
-    # The kernel spares process 1 of a container from the default action.
+    # The default action does not apply to process 1 of a container.
     action = signal.SIG_DFL if os.getpid() != _INIT else _exit
     signal.signal(signal.SIGTERM, action)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
@@ -28,10 +29,10 @@ def end_on_signals() -> None:
 
 
 def end_with_parent(parent: int) -> None:
-    """End this process when ``parent`` is no longer the process it belongs to.
+    """End this process when ``parent`` is no longer its parent: within a quarter of a second, by a thread.
 
-    Linux could send a signal by itself (PR_SET_PDEATHSIG), but does so when the *thread* that started the
-    process ends, which a living parent's worker threads do all the time. So the parent is looked at.
+    Linux can send a signal for this (PR_SET_PDEATHSIG), but sends it when the *thread* that started the
+    process ends, and worker threads of a living parent end all the time.
     """
     threading.Thread(target=_watch, args=(parent,), name="gptoss-parent", daemon=True).start()
 

@@ -1,8 +1,8 @@
-"""Servers of ours as child processes: started, waited for, and always ended.
+"""Our servers as child processes: start, wait until ready, stop.
 
-A child gets a session of its own, so that Ctrl-C at the terminal reaches only the process that started
-it, which then stops it; and it watches that process, so that it never outlives it. It prints one line
-of JSON with its ``url`` when it is ready. No API key of this process's environment is passed on to it.
+A child runs in a new session, so that Ctrl-C at the terminal reaches only the process that started it, which
+then stops it. The child watches that process and ends with it (``lifetime.py``). When it is ready it prints
+one line of JSON with its ``url``. No API key of this process's environment is passed on to it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ _LATE = "it is not ready in time, raise --gptoss-ready-timeout"
 
 
 class ServerProcess:
-    """A running server. Stop it, or use it as a context. ``what`` names it in messages."""
+    """A started server. Call ``stop``, or use it as a context manager.
+
+    ``what`` names it in messages; ``url`` is empty until ``wait_ready`` has returned.
+    """
 
     def __init__(self, process: subprocess.Popen[str], log: IO[bytes], what: str) -> None:
         self.process = process
@@ -49,11 +52,13 @@ class ServerProcess:
         environment: Mapping[str, str] | None = None,
         log_file: Path | None = None,
     ) -> ServerProcess:
-        """Start a server; its log goes to ``log_file``, or nowhere.
+        """Start a server and return at once. Its log goes to ``log_file``, or to a temporary file.
 
-        ``environment`` is added to this process's own, whose API keys are left out.
+        ``environment`` is added to this process's environment, whose API keys are left out. Raises OSError
+        when the command or the log file cannot be opened.
         """
-        # Open for as long as the process lives; stop() closes it.
+        # A file, not a pipe: a server that logs much would block on a pipe that nobody reads. stop() closes
+        # it.
         log: IO[bytes] = log_file.open("w+b") if log_file else TemporaryFile()  # noqa: SIM115
         inherited = without_key_variables(os.environ)
         try:
@@ -76,10 +81,10 @@ class ServerProcess:
     def wait_ready(self, deadline: float, *, late: str = _LATE) -> None:
         """Wait for the line that names the address, until ``deadline`` on the monotonic clock.
 
-        ``late`` is what to say when the time runs out and the server has logged nothing.
+        ``late`` is the reason to give when the time runs out and the server has logged nothing.
 
         Raises:
-            ReferenceServerError: the process ended, or the time ran out; it is stopped then.
+            ReferenceServerError: the process ended, or the time ran out; it is stopped first.
         """
         while not self.url:
             try:
@@ -92,7 +97,7 @@ class ServerProcess:
             self.url = _url(line)
 
     def stop(self) -> None:
-        """End the process and wait for that; safe to call twice."""
+        """End the process and wait for it, up to 5 s before it is killed; may be called twice."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -114,6 +119,7 @@ class ServerProcess:
         self.stop()
 
     def _read(self) -> None:
+        # Reads to the end of the output, also after the ready line: a full pipe would block the server.
         for line in self.process.stdout or ():
             self._lines.put(line)
         self._lines.put(None)
@@ -125,12 +131,12 @@ class ServerProcess:
 
 
 def _url(line: str) -> str:
-    """The address in the server's own line; a line that a library printed has none."""
+    """The address in a line of the server; empty for a line that a library printed."""
     try:
-        said = json.loads(line)
+        ready = json.loads(line)
     except ValueError:
         return ""
-    return str(said.get("url", "")) if isinstance(said, dict) else ""
+    return str(ready.get("url", "")) if isinstance(ready, dict) else ""
 
 
 def _last_line(log: IO[bytes]) -> str:

@@ -1,4 +1,4 @@
-"""The reference servers a run starts for itself: the embedded pair, or the CPU reference."""
+"""The reference servers that a run starts: the embedded pair, or the CPU reference."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ __all__ = ["Servers", "Started"]
 
 @dataclass(frozen=True)
 class Started:
-    """What came of starting servers, by device name: ``urls`` of those that run, why others do not."""
+    """The outcome by device name: ``urls`` of servers that run, ``problems`` of those that did not start."""
 
     urls: Mapping[str, str] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Json]:
-        """JSON form, for other processes of the run."""
+        """JSON form, for other processes of the run (xdist workers)."""
         return asdict(self)
 
 
 class Servers:
-    """Starts what the settings ask for at the first call of ``started``, once, and stops it once.
+    """Starts the servers that the settings ask for, once, at the first call of ``started``.
 
-    A server that does not start is not tried again: it is that device's problem, and others are judged.
+    A server that does not start is not tried again: that device has a problem, and the others are judged.
+    ``tell`` gets a line before each start; ``started`` is what another process of the run has started.
     """
 
     def __init__(
@@ -42,13 +43,13 @@ class Servers:
         self._processes: list[ServerProcess] = []
 
     def started(self) -> Started:
-        """The address of every server started for this run, and the problem of each that is not there."""
+        """The address of every server started for this run, or why it did not start. May take minutes."""
         if self._started is None:
             self._started = self._start()
         return self._started
 
     def stop(self) -> None:
-        """End the processes started here; those named by the user are left alone."""
+        """End the processes started here; servers that the user named are not touched."""
         while self._processes:
             self._processes.pop().stop()
 
@@ -56,7 +57,7 @@ class Servers:
         urls: dict[str, str] = {}
         problems: dict[str, str] = {}
         for names, start in self._wanted().items():
-            with _told_to(names, problems):
+            with _noting_problems(names, problems):
                 processes = start()
                 self._processes.extend(processes.values())
                 urls.update({name: process.url for name, process in processes.items()})
@@ -83,8 +84,8 @@ class Servers:
 
 
 @contextlib.contextmanager
-def _told_to(names: Iterable[str], problems: dict[str, str]) -> Iterator[None]:
-    """Make a failure to start the problem of those that were to be served."""
+def _noting_problems(names: Iterable[str], problems: dict[str, str]) -> Iterator[None]:
+    """Turn a ReferenceServerError into a problem of each device in ``names``."""
     try:
         yield
     except ReferenceServerError as error:

@@ -41,7 +41,7 @@ def test_it_fails_when_the_instrument_is_too_coarse_for_the_guides_limits(
 ):
     """Medians are gated, at 100 and 20 ms, and 5% of that is allowed; a long tail alone does not count."""
     monkeypatch.setattr(
-        command, "calibrate", lambda shapes, take, **_: take(Calibrated(16, erring(**errors)))
+        command, "calibrate", lambda shapes, take, **_: take(Calibrated("c16", erring(**errors)))
     )
     assert main(["calibrate", "--concurrency", "16"]) == status
     said = capsys.readouterr().out
@@ -51,8 +51,8 @@ def test_it_fails_when_the_instrument_is_too_coarse_for_the_guides_limits(
 
 def test_a_level_that_failed_leaves_the_others_their_figures(monkeypatch, capsys, tmp_path):
     def calibrate(shapes, take, **_):
-        take(Calibrated(4, problem="calibration: the client fell over"))
-        take(Calibrated(16, erring()))
+        take(Calibrated("c04", problem="calibration: the client fell over"))
+        take(Calibrated("c16", erring()))
 
     monkeypatch.setattr(command, "calibrate", calibrate)
     file = tmp_path / "calibration.json"

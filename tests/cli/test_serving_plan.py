@@ -17,8 +17,8 @@ from pytest_gptoss.cli.serving_plan import (
     read_architecture,
 )
 from pytest_gptoss.judge.known_defects import known_defects
-from pytest_gptoss.judge.metrics.capability import PARSER_FLAGS
 from pytest_gptoss.judge.thresholds import load_profile
+from pytest_gptoss.judge.tool_parser import PARSER_FLAGS
 from pytest_gptoss.model.errors import UsageError
 
 
@@ -162,6 +162,15 @@ def test_a_checkpoints_own_figures(tmp_path):
     assert model.mxfp4
     tmp_path.joinpath("config.json").write_text(json.dumps({**config, "quantization_config": None}))
     assert not read_architecture(tmp_path).mxfp4
+
+
+def test_the_guides_card_and_context_need_no_argument(capsys):
+    assert main(["plan"]) == 0
+    out = capsys.readouterr().out
+    assert main(["plan", "--device-memory", "64", "--cards", "1", "--context", "131072"]) == 0
+    assert capsys.readouterr().out == out
+    assert "57.6 GB may be used" in out
+    assert "--max-model-len 131072" in out
 
 
 def test_the_command(capsys):

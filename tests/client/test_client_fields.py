@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from wire_transcripts import VERSIONS, response_body, sse_chunks
 
 from pytest_gptoss.client.bodies import shown
-from pytest_gptoss.client.fields import count_field, dict_field, list_field, text_field, whole_field
+from pytest_gptoss.client.fields import count_field, dict_field, int_field, list_field, text_field
 from pytest_gptoss.client.generation import StreamedGeneration
 from pytest_gptoss.client.load.reading import StampedStream
 from pytest_gptoss.client.logprobs import token_id_named
@@ -133,10 +133,10 @@ def test_a_field_of_another_type_is_refused(read):
 
 @pytest.mark.parametrize("value", [True, 1.0, "1", [], {}, float("nan")])
 def test_what_is_no_whole_number_is_refused(value):
-    assert (whole_field({"a": None}, "a", 7), count_field({}, "a", 7)) == (7, 7)
-    for read in (whole_field, count_field):
+    assert (int_field({"a": None}, "a", 7), count_field({}, "a", 7)) == (7, 7)
+    for read in (int_field, count_field):
         with pytest.raises(DialectError, match=r"it\[\] is .*: expected int"):
-            read({"a": value}, "a", 0, told="it[]")
+            read({"a": value}, "a", 0, label="it[]")
 
 
 # -- markers ------------------------------------------------------------------------------------

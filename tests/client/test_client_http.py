@@ -223,7 +223,7 @@ async def test_a_server_that_says_nothing_at_all_is_given_up():
 
 
 async def test_a_bound_on_whole_answers_is_kept_and_its_option_named():
-    timeouts = Timeouts.of_whole_answers(SHORT, "--timeout")
+    timeouts = Timeouts.for_unary_answers(SHORT, "--timeout")
     async with asking({COMPLETIONS: silence()}, timeouts=timeouts) as client:
         message = await failure(client.score(TokenSequence("fox", IDS)), RequestTimeout)
     assert "no whole answer within 0.3 s" in message

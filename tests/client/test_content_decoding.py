@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from pytest_gptoss.client.content_decoding import PIECE_BYTES, Unpacker
+from pytest_gptoss.client.content_decoding import PIECE_BYTES, ContentDecoder
 from pytest_gptoss.model.errors import DialectError
 
 PACKINGS = {
@@ -26,37 +26,37 @@ def test_a_body_comes_out_whole(coding, step, size):
     packed = PACKINGS[coding](body)
     if step == 1 and len(packed) > 2**12:
         step = 1000
-    unpacker = Unpacker(coding)
+    decoder = ContentDecoder(coding)
     parts = [packed[at : at + step] for at in range(0, len(packed), step)]
-    assert b"".join(piece for part in parts for piece in unpacker.feed(part)) == body
+    assert b"".join(piece for part in parts for piece in decoder.feed(part)) == body
 
 
 def test_pieces_are_bounded():
-    pieces = list(Unpacker("gzip").feed(gzip.compress(bytes(10 * PIECE_BYTES))))
+    pieces = list(ContentDecoder("gzip").feed(gzip.compress(bytes(10 * PIECE_BYTES))))
     assert {len(piece) for piece in pieces} == {PIECE_BYTES}
 
 
 def test_what_comes_is_given_at_once():
-    packer, unpacker = zlib.compressobj(), Unpacker("deflate")
+    packer, decoder = zlib.compressobj(), ContentDecoder("deflate")
     for event in (b"data: 1\n\n", b"data: 2\n\n"):
         packed = packer.compress(event) + packer.flush(zlib.Z_SYNC_FLUSH)
-        assert b"".join(unpacker.feed(packed)) == event
+        assert b"".join(decoder.feed(packed)) == event
 
 
 def test_a_body_of_several_gzip_files_and_padding_is_one_body():
     packed = gzip.compress(b"one ") + gzip.compress(b"two") + bytes(16)
     for step in (1, 7, 1000):
-        unpacker = Unpacker("gzip")
+        decoder = ContentDecoder("gzip")
         parts = [packed[at : at + step] for at in range(0, len(packed), step)]
-        assert b"".join(piece for part in parts for piece in unpacker.feed(part)) == b"one two"
+        assert b"".join(piece for part in parts for piece in decoder.feed(part)) == b"one two"
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, br", "compress"])
 def test_a_coding_that_cannot_be_read_is_named(coding):
     with pytest.raises(DialectError, match=f"comes packed as '{coding}'.*turn its compression off"):
-        Unpacker(coding)
+        ContentDecoder(coding)
 
 
 def test_a_body_that_is_not_packed_as_it_says_is_told():
     with pytest.raises(DialectError, match="is not packed as deflate, as it says"):
-        list(Unpacker("deflate").feed(b"data: 1\n\n"))
+        list(ContentDecoder("deflate").feed(b"data: 1\n\n"))

@@ -4,8 +4,7 @@ import uuid
 
 import pytest
 
-from pytest_gptoss.client.load import LoadRequest, run_load
-from pytest_gptoss.client.timeouts import Timeouts
+from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadTarget, run_load
 from pytest_gptoss.judge.accounting import is_accounted
 from pytest_gptoss.judge.arrivals import is_buffered
 from pytest_gptoss.judge.load import per_token
@@ -49,14 +48,8 @@ def asked(script):
 
 def timed(truth, kinds):
     requests = {name: asked(script) for name, script in kinds.items()}
-    run = run_load(
-        truth.endpoint,
-        list(requests.values()),
-        concurrency=len(requests),
-        timeouts=Timeouts(),
-        ca_bundle=None,
-        on_end=lambda _: None,
-    )
+    job = LoadJob(LoadTarget(truth.endpoint), list(requests.values()), len(requests))
+    run = run_load(job, on_end=lambda _: None)
     timings = dict(zip(kinds, run.requests, strict=True))
     assert {name: timing.error for name, timing in timings.items()} == dict.fromkeys(kinds)
     return timings

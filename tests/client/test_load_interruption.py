@@ -10,8 +10,7 @@ import pytest
 SCRIPT = """
 import signal, sys
 from pytest_gptoss.client.endpoint import Endpoint
-from pytest_gptoss.client.load import LoadRequest, run_load
-from pytest_gptoss.client.timeouts import Timeouts
+from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadTarget, run_load
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if sys.argv[2] == "plain":
@@ -31,7 +30,7 @@ def ended(timing):
 
 try:
     server = Endpoint(sys.argv[1])
-    run_load(server, requests, concurrency=2, timeouts=Timeouts(), ca_bundle=None, on_end=ended)
+    run_load(LoadJob(LoadTarget(server), requests, 2), on_end=ended)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.failures import Interpreter
-from pytest_gptoss.client.load import LoadRequest, round_trip_ms, run_load
+from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadTarget, round_trip_ms, run_load
 from pytest_gptoss.client.load.answer import AnswerReader
 from pytest_gptoss.client.load.exchange import Exchange
 from pytest_gptoss.client.timeouts import Timeouts
@@ -101,10 +101,8 @@ def test_a_refusal_that_cannot_be_unpacked_keeps_its_status():
 
 def test_a_real_stream_says_so_too(truth):
     body = {"stream": True, "max_tokens": 4, "messages": [], "truth": {"encoding": "br"}}
-    run = run_load(
-        truth.endpoint, [LoadRequest(uuid.uuid4().hex, CHAT, body)],
-        concurrency=1, timeouts=Timeouts(), ca_bundle=None, on_end=lambda _: None,
-    )  # fmt: skip
+    job = LoadJob(LoadTarget(truth.endpoint), [LoadRequest(uuid.uuid4().hex, CHAT, body)], 1)
+    run = run_load(job, on_end=lambda _: None)
     assert "comes packed as 'br'" in run.requests[0].error.message
 
 
@@ -123,6 +121,6 @@ async def test_round_trips_do_not_look_at_the_body():
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server:
-        times = await round_trip_ms(Endpoint(f"http://127.0.0.1:{port}"), timeouts=Timeouts(), ca_bundle=None)
+        times = await round_trip_ms(LoadTarget(Endpoint(f"http://127.0.0.1:{port}")))
         await asyncio.wait_for(gone.wait(), 20)
     assert len(times) == 9

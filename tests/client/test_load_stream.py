@@ -15,7 +15,7 @@ import uuid
 import pytest
 
 from pytest_gptoss.client.endpoint import Endpoint, Secret
-from pytest_gptoss.client.load import LoadRequest, backlog, run_load
+from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadTarget, backlog, run_load
 from pytest_gptoss.client.timeouts import Timeouts
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -76,15 +76,8 @@ def asked(name, script, path=CHAT):
 
 def run(endpoint, requests, *, concurrency=None, timeouts=TIMEOUTS, give_up_after=None):
     ended = []
-    result = run_load(
-        endpoint,
-        requests,
-        concurrency=concurrency or len(requests),
-        timeouts=timeouts,
-        ca_bundle=None,
-        on_end=ended.append,
-        give_up_after=give_up_after,
-    )
+    job = LoadJob(LoadTarget(endpoint, timeouts), requests, concurrency or len(requests), give_up_after)
+    result = run_load(job, on_end=ended.append)
     assert sorted(each.id for each in ended) == sorted(each.id for each in result.requests)
     if give_up_after is None:
         assert [each.id for each in result.requests] == [request.id for request in requests]
@@ -253,11 +246,7 @@ def test_timings_are_handed_over_while_the_level_runs(truth):
     requests = [asked(str(place), schedule) for place in range(12)]
     handed_over = []
     result = run_load(
-        truth.endpoint,
-        requests,
-        concurrency=2,
-        timeouts=TIMEOUTS,
-        ca_bundle=None,
+        LoadJob(LoadTarget(truth.endpoint, TIMEOUTS), requests, 2),
         on_end=lambda timing: handed_over.append((time.monotonic_ns(), timing)),
     )
     assert all(moment >= timing.end_ns for moment, timing in handed_over)

@@ -14,7 +14,7 @@ from scripted_server import ScriptedServer, answer, events, hang_up, silence, st
 
 from pytest_gptoss.client.connection import trusted_context
 from pytest_gptoss.client.endpoint import Endpoint, Secret
-from pytest_gptoss.client.load import LoadRequest, round_trip_ms, run_closed_loop
+from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadTarget, round_trip_ms, run_closed_loop
 from pytest_gptoss.client.load.transport import EXCHANGE, StampingTransport
 from pytest_gptoss.client.timeouts import Timeouts
 from pytest_gptoss.model.errors import ConnectError, RequestTimeout, TlsError, UsageError
@@ -55,15 +55,8 @@ async def load(
     sent = [
         LoadRequest(f"r{place}", "/v1/chat/completions", {"max_tokens": 4, **body}) for place in range(count)
     ]
-    run = await run_closed_loop(
-        endpoint,
-        sent,
-        concurrency=concurrency,
-        timeouts=timeouts,
-        ca_bundle=ca_bundle,
-        trust_env=trust_env,
-        on_end=lambda timing: None,
-    )
+    target = LoadTarget(endpoint, timeouts, ca_bundle, trust_env)
+    run = await run_closed_loop(LoadJob(target, sent, concurrency), on_end=lambda timing: None)
     return run.requests
 
 
@@ -125,7 +118,7 @@ async def test_tls_with_the_users_own_authority(certificate, server_context):
     async with ScriptedServer(routes, ssl=server_context) as server:
         timings = await load(server.url, ca_bundle=certificate[0], concurrency=2, text="x" * 300_000)
         assert len(server.requests[0].body) > 300_000
-        trips = await round_trip_ms(Endpoint(server.url), timeouts=PATIENT, ca_bundle=certificate[0])
+        trips = await round_trip_ms(LoadTarget(Endpoint(server.url), PATIENT, certificate[0]))
     assert [(timing.error, timing.tokens) for timing in timings] == [(None, (1,))] * 3
     assert all(timing.start_ns <= timing.sent_ns <= timing.token_ns[0] for timing in timings)
     assert min(trips) > 0
@@ -136,7 +129,7 @@ async def test_tls_as_the_environment_says_only_when_it_is_trusted(certificate, 
     routes = {CHAT: stream(ANSWER), "GET /version": answer({"version": "1"})}
     async with ScriptedServer(routes, ssl=server_context) as server:
         assert (await load(server.url, count=1, trust_env=True))[0].error is None
-        assert await round_trip_ms(Endpoint(server.url), timeouts=PATIENT, ca_bundle=None, trust_env=True)
+        assert await round_trip_ms(LoadTarget(Endpoint(server.url), PATIENT, trust_env=True))
         with pytest.raises(TlsError):
             await load(server.url, count=1)
 
@@ -188,9 +181,7 @@ async def test_proxies_of_the_environment_are_ignored(monkeypatch, unused_tcp_po
     async with ScriptedServer({CHAT: stream(ANSWER), "GET /version": answer({"version": "1"})}) as server:
         for trusted in (False, True):
             assert (await load(server.url, count=1, trust_env=trusted))[0].error is None
-            assert await round_trip_ms(
-                Endpoint(server.url), timeouts=PATIENT, ca_bundle=None, trust_env=trusted
-            )
+            assert await round_trip_ms(LoadTarget(Endpoint(server.url), PATIENT, trust_env=trusted))
 
 
 async def test_a_key_is_in_no_message_no_log_and_no_traceback(caplog):
@@ -316,7 +307,7 @@ async def test_an_unanswered_round_trip_is_bounded():
     hasty = Timeouts(connect=20, between_tokens=0.1)
     async with ScriptedServer({"GET /version": silence()}) as server:
         with pytest.raises(RequestTimeout, match="--gptoss-timeout"):
-            await round_trip_ms(Endpoint(server.url), timeouts=hasty, ca_bundle=None)
+            await round_trip_ms(LoadTarget(Endpoint(server.url), hasty))
 
 
 async def test_no_certificates_are_loaded_where_no_tls_is_spoken():

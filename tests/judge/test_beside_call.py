@@ -6,7 +6,7 @@ import pytest
 from made import answer, measurement
 from made_harmony import harmony, harmony_call
 
-from pytest_gptoss.judge.metrics import capability
+from pytest_gptoss.judge.metrics.tools import tools
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.results import ToolCall
 
@@ -30,7 +30,7 @@ def judged(streamed, whole=None, *, choice="auto"):
     whole = whole or dataclasses.replace(streamed, prompt_id="Paris-whole")
     again = dataclasses.replace(whole, prompt_id="Paris-whole again")
     items = [streamed, whole, again]
-    return capability.tools(npu=measurement("npu", items, provenance={"schemas": SCHEMAS}), choice=choice)
+    return tools(npu=measurement("npu", items, provenance={"schemas": SCHEMAS}), choice=choice)
 
 
 WRONG = [

@@ -4,14 +4,18 @@ import dataclasses
 import inspect
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 
 import pytest_gptoss.judge
+from pytest_gptoss.judge import metrics
 from pytest_gptoss.judge.conditions import CPU, FIRST, GPU, GPU_CHAT, PEER
 from pytest_gptoss.judge.gates import gates
-from pytest_gptoss.judge.registry import declared_names, metric_named
+from pytest_gptoss.judge.metric import declared
+from pytest_gptoss.judge.registry import metric_named, shipped_metric
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
 from pytest_gptoss.model.language import LANGUAGES
@@ -32,8 +36,16 @@ def _member(name):
     return metric_named(name.replace("*", PARTS.get(name.partition("_")[0], "c03")))
 
 
-EVERY = {name: _member(name) for name in declared_names()}
-GATED = {row.metric: metric_named(row.metric) for table in TABLES.values() for row in table.values()}
+def _declared_names():
+    """Names of all metrics, those of families with a ``*`` in the place of cell or level."""
+    for module in iter_modules(metrics.__path__):
+        for value in vars(import_module(f"{metrics.__name__}.{module.name}")).values():
+            yield from (each.name for each in declared(value))
+
+
+EVERY = {name: _member(name) for name in _declared_names()}
+ROWS = [row for table in TABLES.values() for row in table.values()]
+GATED = {row.metric: metric_named(row.metric) for row in ROWS if shipped_metric(row.metric)}
 AS_FAR_AS_THERE = ("edges", "preflight_baseline")
 """They look at the CPU reference where the run has one."""
 
@@ -172,9 +184,9 @@ def test_a_load_level_is_measured_once_for_all_its_figures_and_again_for_each_tr
     families = [name for name, metric in EVERY.items() if metric.name.endswith(".c03")]
     figures = [metric_named(name.replace("*", "c16")) for name in families]
     once = {tuple(metric.needs(ROLES).values()) for metric in figures}
-    assert once == {(Load("tp8", 16),)}
+    assert once == {(Load("tp8", "c16"),)}
     again = metric_named("qps.c16").needs(Roles("tp8", trials=3))
-    assert list(again.values()) == [Load("tp8", 16, trial) for trial in range(3)]
+    assert list(again.values()) == [Load("tp8", "c16", trial) for trial in range(3)]
     soundness = {metric.name for metric in figures if not metric.depends_on}
     assert soundness == {"completed.c16", "uncached.c16", "error_rate.c16"}
     assert metric_named("ttft.c16").depends_on == (
@@ -259,13 +271,21 @@ def _printed_by(code):
     return done.stdout.strip()
 
 
-def test_a_metric_named_as_its_module_imports_no_other():
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("needle_recall.d025-32k", "needle"),
+        ("tools_auto", "tools"),
+        ("preflight_distinct", "preflight_distinct"),
+    ],
+)
+def test_a_metric_named_as_its_module_imports_no_other(name, module):
     code = (
         "import sys\nfrom pytest_gptoss.judge.registry import metric_named\n"
-        "metric_named('needle_recall.d025-32k')\n"
+        f"metric_named({name!r})\n"
         "print([name for name in sys.modules if name.startswith('pytest_gptoss.judge.metrics.')])"
     )
-    assert _printed_by(code) == "['pytest_gptoss.judge.metrics.needle']"
+    assert _printed_by(code) == f"['pytest_gptoss.judge.metrics.{module}']"
 
 
 def test_importing_the_whole_judge_loads_nothing_heavy():

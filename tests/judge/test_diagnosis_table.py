@@ -4,18 +4,13 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from pytest_gptoss.diagnosis.signatures import (
-    LogLine,
-    explained,
-    load_signatures,
-    read_answer,
-    read_log,
-    read_symptoms,
-)
-from pytest_gptoss.judge.metrics.capability import PARSER_FLAGS
-from pytest_gptoss.judge.registry import metric_named
+from pytest_gptoss.diagnosis.log_reading import LogLine, explained, read_answer, read_log
+from pytest_gptoss.diagnosis.signature_files import load_signatures
+from pytest_gptoss.diagnosis.symptoms import read_symptoms
+from pytest_gptoss.judge.registry import metric_named, shipped_metric
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
+from pytest_gptoss.judge.tool_parser import PARSER_FLAGS
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.scenarios.kinds import Preflight
 
@@ -111,6 +106,7 @@ ROWS = {
     row.id: metric_named(row.metric)
     for name in profile_names()
     for row in load_profile(name).thresholds.values()
+    if shipped_metric(row.metric)
 }
 ALL_ROLES = Roles(npu="tp8", gpu="gpu", cpu="cpu", first="tp1")
 BREAKDOWNS = (

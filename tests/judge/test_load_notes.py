@@ -6,13 +6,13 @@ import pytest
 from made_load import PROMPT, instrument, level, request, steady
 
 from pytest_gptoss.judge.cross_check import disagreements, server_ttft_ms
-from pytest_gptoss.judge.instrument import error_at, why_overloaded, why_too_coarse
+from pytest_gptoss.judge.instrument import why_overloaded, why_too_coarse
 from pytest_gptoss.judge.littles_law import contradictions
 from pytest_gptoss.judge.thresholds import load_profile
 from pytest_gptoss.model.results import LoopHealth
 
 ATLAS = load_profile("atlas-800-a2")
-SHAPES = {shape.concurrency: shape for shape in ATLAS.workload.levels}
+SHAPES = ATLAS.workload.levels
 TTFT, TPOT = ATLAS.thresholds["performance.ttft.c01"], ATLAS.thresholds["performance.tpot.c01"]
 
 
@@ -29,7 +29,7 @@ def test_limits_that_agree_are_not_mentioned():
     rows["performance.tpot.c01"] = dataclasses.replace(TPOT, limit=6.0)
     assert contradictions(rows.values(), SHAPES) == []
     assert contradictions([TTFT], SHAPES) == []
-    assert contradictions(ATLAS.thresholds.values(), {1: SHAPES[1]}) == []
+    assert contradictions(ATLAS.thresholds.values(), {"c01": SHAPES["c01"]}) == []
 
 
 def test_a_levels_own_tpot_limit_goes_before_that_of_the_lowest():
@@ -61,12 +61,6 @@ def test_an_instrument_is_too_coarse_beyond_a_twentieth_of_the_limit(
     if why is not None:
         assert "at concurrency 16" in why
         assert "5% of the limit" in why
-
-
-def test_the_error_of_a_level():
-    errors = (instrument(1), instrument(16))
-    assert error_at(errors, 16) is errors[1]
-    assert error_at(errors, 4) is None
 
 
 @pytest.mark.parametrize(

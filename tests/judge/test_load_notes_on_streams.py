@@ -26,7 +26,7 @@ def told(tmp_path):
         store = Store(tmp_path / "run")
         store.begin()
         made = level(*requests)
-        store.save(Measurement(Load("npu", 1, 0).id, "npu", (made,)))
+        store.save(Measurement(Load("npu", "c01", 0).id, "npu", (made,)))
         load = load_levels(store, make_plan(settings), devices=["npu"], task=TASK)
         return load["levels"][0], "\n".join(load["notes"])
 

@@ -6,8 +6,11 @@ import pytest
 from made import answer, measurement
 from made_harmony import RETURN, harmony, message
 
-from pytest_gptoss.judge.metrics import capability, preflight
+from pytest_gptoss.judge.metrics.no_mixing import no_mixing
+from pytest_gptoss.judge.metrics.reasoning import reasoning
 from pytest_gptoss.judge.metrics.rouge import rouge_l
+from pytest_gptoss.judge.metrics.smoke import names_paris
+from pytest_gptoss.judge.metrics.streaming import streaming
 
 THOUGHT, SAID = "The capital of France is asked for.", "Paris is the capital of France."
 IDS = harmony(THOUGHT, SAID)
@@ -31,7 +34,7 @@ def said(content=SAID, reasoning=THOUGHT, ids=IDS, prompt_id="a"):
     ],
 )
 def test_the_row_of_reasoning_names_the_parser(lost, words):
-    estimate = capability.reasoning(npu=measurement("npu", [said(prompt_id="b"), lost]))
+    estimate = reasoning(npu=measurement("npu", [said(prompt_id="b"), lost]))
     assert estimate.value == 0.5
     assert words in estimate.details["finding"]
     assert "--reasoning-parser openai_gptoss, where it is set" in estimate.details["finding"]
@@ -40,7 +43,7 @@ def test_the_row_of_reasoning_names_the_parser(lost, words):
 
 def test_reasoning_that_is_shown_as_content_wants_the_flags():
     for content in (f"{THOUGHT}{SAID}", f"{THOUGHT}\n{SAID}", THOUGHT):
-        estimate = capability.reasoning(npu=measurement("npu", [said(content, "")]))
+        estimate = reasoning(npu=measurement("npu", [said(content, "")]))
         assert estimate.value == 0
         assert "serve with --enable-auto-tool-choice" in estimate.details["finding"]
 
@@ -48,18 +51,18 @@ def test_reasoning_that_is_shown_as_content_wants_the_flags():
 def test_sound_answers_and_cut_ones_stay_green():
     cut = dataclasses.replace(said("", THOUGHT[:9], ids=harmony(THOUGHT, end=None)), finish_reason="length")
     straight = said(SAID, "", ids=(*message("final", SAID), RETURN))
-    estimate = capability.reasoning(npu=measurement("npu", [said(), straight, cut]))
+    estimate = reasoning(npu=measurement("npu", [said(), straight, cut]))
     assert (estimate.value, estimate.n) == (1, 1)
     assert "finding" not in estimate.details
 
 
 def test_the_row_of_streaming_names_the_parser_where_the_ids_are_the_same():
     whole = measurement("npu", [said(), said(prompt_id="a again")])
-    lost = capability.streaming(streamed=measurement("npu", [said(content="")]), whole=whole)
+    lost = streaming(streamed=measurement("npu", [said(content="")]), whole=whole)
     assert lost.value == 0
     assert "from the same token ids: the server's parser makes the difference" in lost.details["finding"]
     other = said("Lyon.", ids=harmony(THOUGHT, "Lyon."))
-    differs = capability.streaming(streamed=measurement("npu", [other]), whole=whole)
+    differs = streaming(streamed=measurement("npu", [other]), whole=whole)
     assert differs.value == 0
     assert "parser" not in differs.details["finding"]
 
@@ -97,13 +100,13 @@ def test_mixed_requests_are_seen_in_ids():
 
     tags = ("1111", "2222", "3333")
     sound = [tagged(tag, tag) for tag in tags]
-    assert capability.no_mixing(npu=measurement("npu", sound)).value == 0
+    assert no_mixing(npu=measurement("npu", sound)).value == 0
     grouped = [tagged(tag, f"{tag[0]},{tag[1:]}") for tag in tags]
-    assert capability.no_mixing(npu=measurement("npu", grouped)).details["own"] == 3
+    assert no_mixing(npu=measurement("npu", grouped)).details["own"] == 3
     crossed = [tagged("1111", "2,222"), *sound[1:]]
-    assert capability.no_mixing(npu=measurement("npu", crossed)).value == 1
+    assert no_mixing(npu=measurement("npu", crossed)).value == 1
 
 
 def test_the_smoke_question_is_read_from_ids():
     lost = said("", "", prompt_id="capital-france")
-    assert preflight.names_paris(npu=measurement("npu", [lost])).value == 1
+    assert names_paris(npu=measurement("npu", [lost])).value == 1

@@ -7,7 +7,15 @@ import pytest
 from made import answer, measurement, scored
 from made_load import level, steady, trial
 
-from pytest_gptoss.judge.metrics import capability, inputs, performance, prefill, preflight, tokens
+from pytest_gptoss.judge.metrics import (
+    abort_frees,
+    finish_reasons,
+    inputs,
+    performance,
+    prefill,
+    preflight_date,
+    tokens,
+)
 from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.model.results import AbortTrace
 from pytest_gptoss.model.subjects import ServerFacts
@@ -34,9 +42,9 @@ def identical(**notes):
     return inputs.identical(npu=npu, gpu=told("p", [answer("p")]))
 
 
-def finish_reasons(**notes):
+def endings(**notes):
     cut = measurement("npu", [dataclasses.replace(answer("a", (1,)), finish_reason="length")])
-    return capability.finish_reasons(finished=told("a", [answer("a", None)], **notes), cut=cut)
+    return finish_reasons.finish_reasons(finished=told("a", [answer("a", None)], **notes), cut=cut)
 
 
 def uncached(**notes):
@@ -50,7 +58,7 @@ def uncached(**notes):
         (decode_prefill, "logprobs", "--max-logprobs above 0"),
         (match, "token_ids", "serve with a vLLM that knows return_token_ids"),
         (identical, "token_ids", "serve with a vLLM that knows return_token_ids"),
-        (finish_reasons, "token_ids", "serve with a vLLM that knows return_token_ids"),
+        (endings, "token_ids", "serve with a vLLM that knows return_token_ids"),
         (uncached, "metrics", "/metrics is needed"),
     ],
 )
@@ -70,13 +78,13 @@ def test_an_unseen_date_says_why():
     seen = ServerFacts("r", (), 0.0, ("m",), model="m", harmony_date="2026-01-01")
     blind = dataclasses.replace(seen, harmony_date=None, date_trouble="POST /detokenize answered 404")
     with pytest.raises(ConditionAbsent, match=r"npu does not show .* \(POST /detokenize answered 404\)"):
-        preflight.harmony_date(npu=measurement("npu", [blind]), gpu=measurement("gpu", [seen]))
+        preflight_date.harmony_date(npu=measurement("npu", [blind]), gpu=measurement("gpu", [seen]))
 
 
 def test_a_count_that_does_not_rise_is_quoted():
     said = 'vllm:num_requests_running{server="http://10.0.0.5:8000"} 0'
     trace = AbortTrace(0, 0, ((0.1, 0),), 30.0, said=said)
     with pytest.raises(InsufficientData) as error:
-        capability.abort_frees(npu=measurement("npu", [trace]))
+        abort_frees.abort_frees(npu=measurement("npu", [trace]))
     assert f"/metrics said meanwhile: {said}" in str(error.value)
     assert "does a router or another server answer there" in str(error.value)

@@ -6,9 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_gptoss.judge import thresholds
+from pytest_gptoss.judge.profile_files import profile_document
 from pytest_gptoss.judge.registry import metric_named
+from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.scenarios.kinds import Load
 
 CONTRACT = {
     "precision.token_match_rate": (">=", 0.95, "share"),
@@ -66,7 +71,7 @@ def test_every_row_is_well_formed(name):
     for key, row in load_profile(name).thresholds.items():
         assert row.id == key
         assert row.family in {"preflight", "precision", "needle", "performance", "capability"}
-        assert row.tier in {"contract", "assurance", "info"}
+        assert row.tier in {"contract", "assurance"}
         assert row.comparison in {">=", "<=", ">", "<", "="}
         assert isinstance(row.limit, float)
         assert row.source
@@ -112,9 +117,13 @@ def test_the_workload_of_the_document():
     workload = load_profile("atlas-800-a2").workload
     assert (workload.max_tokens, workload.top_logprobs, workload.max_scored_tokens) == (256, 20, 2048)
     assert load_profile("embedded").workload.prompts == "embedded"
-    levels = [(each.concurrency, each.requests, each.max_tokens) for each in workload.levels]
-    assert levels == [(1, 50, 256), (4, 100, 512), (8, 100, 512), (16, 200, 512)]
-    assert {(each.prompt_tokens, each.endpoint) for each in workload.levels} == {(1024, "chat")}
+    levels = [
+        (name, each.concurrency, each.requests, each.max_tokens) for name, each in workload.levels.items()
+    ]
+    assert levels == [
+        ("c01", 1, 50, 256), ("c04", 4, 100, 512), ("c08", 8, 100, 512), ("c16", 16, 200, 512),
+    ]  # fmt: skip
+    assert {(each.prompt_tokens, each.endpoint) for each in workload.levels.values()} == {(1024, "chat")}
 
 
 def test_any_figure_of_a_level_can_be_gated(tmp_path):
@@ -199,7 +208,7 @@ def test_a_whole_number_is_a_limit(tmp_path):
             '[thresholds."precision.kl"]\nlimt = 1',
             "precision.kl: 'limt' cannot be changed, only limit and statistic",
         ),
-        ('[thresholds."precision.kl"]\ntier = "info"', "precision.kl: 'tier' cannot be changed"),
+        ('[thresholds."precision.kl"]\ntier = "assurance"', "precision.kl: 'tier' cannot be changed"),
         (
             '[thresholds."precision.kl"]\nlimit = "1"',
             "precision.kl: limit is '1'; it must be a finite number",
@@ -304,3 +313,37 @@ def test_any_file_is_a_table_or_one_line_of_refusal(tmp_path_factory, text):
         assert len(refusal.splitlines()) == 1
     else:
         assert table.keys() == load_profile("embedded").thresholds.keys()
+
+
+@pytest.fixture
+def profile_with(monkeypatch):
+    """The guide's profile with further load levels, as lines of its TOML."""
+
+    def make(*lines, **changes):
+        document = profile_document("atlas-800-a2")
+        load = document["workload"]["load"]
+        document["workload"]["load"] = {**load, "levels": [*load["levels"], *lines]}
+        monkeypatch.setattr(thresholds, "profile_document", lambda _: document)
+        return load_profile("atlas-800-a2", **changes)
+
+    return make
+
+
+LONG = {"name": "c16-p4096", "concurrency": 16, "requests": 64, "prompt_tokens": 4096, "max_tokens": 512}
+
+
+def test_a_level_of_another_prompt_length_is_a_line_of_toml(profile_with, tmp_path):
+    file = tmp_path / "limits.toml"
+    file.write_text('[thresholds."performance.ttft.c16-p4096"]\nlimit = 900\n', "utf-8")
+    profile = profile_with(LONG, overrides=file)
+    assert profile.workload.levels["c16-p4096"] == LoadShape(16, 64, 4096, 512)
+    assert profile.workload.levels["c16"].prompt_tokens == 1024
+    for figure in ("ttft", "completed", "uncached"):
+        row = profile.thresholds[f"performance.{figure}.c16-p4096"]
+        assert row.metric == f"{figure}.c16-p4096"
+        assert metric_named(row.metric).needs(Roles("npu")) == {"trial_0": Load("npu", "c16-p4096")}
+
+
+def test_a_level_with_a_name_that_none_can_have_is_refused(profile_with):
+    with pytest.raises(UsageError, match="'C16 long' is no load level's name"):
+        profile_with({**LONG, "name": "C16 long"})

@@ -6,7 +6,7 @@ import json
 import pytest
 from made import answer, failure, measurement
 
-from pytest_gptoss.judge.metrics.capability import tools
+from pytest_gptoss.judge.metrics.tools import tools
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.results import ToolCall
 from pytest_gptoss.scenarios.features import TOOL_SCHEMAS

@@ -156,7 +156,7 @@ def test_a_round_trip_that_fails_is_only_not_shown(under_load, embedded_pair):
 
     with altering_proxy(embedded_pair["npu"], request=no_version) as url:
         run = under_load(npu=url)
-        run.probed()
+        run.devices.probed()
         probed.set()
         assert statuses(run, "completed.c01") == {"completed.c01": "PASS"}
     (level,) = levels_of(run)
@@ -327,7 +327,7 @@ def test_a_server_that_is_gone_is_invalid(under_load, embedded_pair):
 
     with altering_proxy(embedded_pair["npu"], request=refuse) as url:
         run = under_load(npu=url)
-        run.probed()
+        run.devices.probed()
         gone.set()
         found = judged(run, "completed.c01", "ttft.c01")
     assert [each.status for each in found.values()] == ["INVALID", "INVALID"]

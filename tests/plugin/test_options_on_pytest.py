@@ -12,9 +12,9 @@ pytest_plugins = ["pytester"]
 
 @pytest.fixture
 def accept(pytester):
-    """Run the acceptance tests in a process of their own."""
-    return lambda *arguments: pytester.runpytest_subprocess(
-        str(acceptance_tests()), "-p", "no:cacheprovider", *arguments, timeout=120
+    """Run the acceptance tests inside this process: a mistake is told before anything is started."""
+    return lambda *arguments: pytester.runpytest_inprocess(
+        str(acceptance_tests()), "-p", "no:cacheprovider", *arguments
     )
 
 

@@ -96,7 +96,9 @@ def test_memory_is_given_back_when_all_sequences_are_gone():
     caches = [forward.new_cache() for _ in range(5)]
     for cache in caches:
         fed(forward, cache, some_ids(300))
-    assert forward.pool.held_bytes >= 5 * 300 * forward.pool.shape.bytes_per_token
+    shape = forward.pool.shape
+    numbers_per_token = shape.layers * 2 * shape.heads * shape.head_dim  # keys and values
+    assert forward.pool.held_bytes >= 5 * 300 * numbers_per_token * shape.dtype.itemsize
     for cache in caches:
         cache.release()
         cache.release()

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from pytest_gptoss.reference.kv_cache import CachePool, CacheShape, KeyValueCache
 
 SHAPE = CacheShape(layers=1, heads=1, head_dim=2, dtype=torch.float32)
+BYTES_PER_TOKEN = 1 * 2 * 1 * 2 * 4
+"""Layers x (key and value) x heads x head_dim x bytes of a number."""
 
 
 def append(cache: KeyValueCache, numbers: list[float]) -> None:
@@ -55,7 +57,7 @@ def test_memory_follows_what_is_held_not_the_longest_sequence():
     append(long, [0.0] * 5000)
     for cache in short:
         append(cache, [0.0] * 10)
-    assert pool.held_bytes <= (2 * 5000 + 2 * 4 * 256) * SHAPE.bytes_per_token
+    assert pool.held_bytes <= (2 * 5000 + 2 * 4 * 256) * BYTES_PER_TOKEN
 
 
 def test_a_shifted_cache_stores_values_one_row_late_and_keys_where_they_belong():

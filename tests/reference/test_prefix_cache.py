@@ -68,7 +68,7 @@ def test_a_copy_is_kept_not_the_running_sequence(pool):
 
 
 def test_memory_is_bounded_and_the_end_of_a_prompt_goes_first(pool):
-    block_bytes = BLOCK * SHAPE.bytes_per_token
+    block_bytes = BLOCK * 2 * 2 * 1 * 4 * 4  # layers x (key and value) x heads x head_dim x bytes of a number
     prefixes = PrefixCache(2 * block_bytes)
     prefixes.keep(finished(pool), PROMPT, None)
     assert prefixes.held_bytes == 2 * block_bytes

@@ -60,14 +60,14 @@ def test_no_key_is_dead():
         for key in catalogue()
         if key not in quoted
         and parts.get(key) not in quoted
-        and not key.startswith(("name.", "unit.", "run.", "statistic.", "setting.", "latency."))
+        and not key.startswith(("name.", "unit.", "run.", "statistic.", "setting.", "latency.", "about."))
     ]
 
 
 _RECORDED = {
     "not selected", "not reached", "near tie", "real", "length", "unknown", "hit", "miss", "truncated",
     "rejected", "out_of_memory", "cut", "timeout", "running", "finished", "interrupted", "contract",
-    "assurance", "info", "positions up to 128", "positions beyond 128", "common tokens", "rare tokens",
+    "assurance", "positions up to 128", "positions beyond 128", "common tokens", "rare tokens",
 }  # fmt: skip
 """Words of the document itself, which the renderers pass on."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
+import threading
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -221,3 +223,39 @@ def test_rows_that_nobody_knows_are_refused(tmp_path):
     assert done.returncode == 2
     assert "--rows typo: no row is called so" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+class TwoAtOnce:
+    """Runs that wait for each other: rows of numerics come two at once, bench rows one by one."""
+
+    def __init__(self):
+        self.met, self.order = threading.Barrier(2, timeout=60), []
+
+    def outcomes(self):
+        return {"done": Outcome("done", 0, 1.0)}
+
+    def run(self, row):
+        if row.group == "numerics":
+            self.met.wait()
+        self.order.append(row.id)
+        if row.id == "broken":
+            raise NotMeasured("no end")
+        return Outcome(row.id, 1, 2.0, {"precision.kl": "FAIL"})
+
+
+def test_rows_run_side_by_side_and_those_measured_in_time_alone_and_last(capsys):
+    spec = importlib.util.spec_from_file_location("detection_command", ROOT / "benchmarks" / "detection.py")
+    command = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(command)
+    runs = TwoAtOnce()
+    rows = [row("pace", group="bench"), row("done"), row("hit"), row("broken"), row("late", group="timing")]
+    command._run(runs, rows, again=False, jobs=2)
+    assert sorted(runs.order[:2]) == ["broken", "hit"]
+    assert runs.order[2:] == ["pace", "late"]
+    assert capsys.readouterr().out.splitlines() == [
+        "4 rows to run",
+        "hit: what hit is", "    exit 1, 2 s: precision.kl",
+        "broken: what broken is", "    not run: no end",
+        "pace: what pace is", "    exit 1, 2 s: precision.kl",
+        "late: what late is", "    exit 1, 2 s: precision.kl",
+    ]  # fmt: skip

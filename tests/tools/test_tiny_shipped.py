@@ -7,6 +7,7 @@ import random
 import pytest
 from tiny import domain, exam, harmony, report
 from tiny.damage import DAMAGES, SOUND
+from tiny.evaluation import Examined
 
 from pytest_gptoss.model.resources import fixture
 
@@ -23,6 +24,11 @@ def examiner() -> report.Examiner:
 @pytest.fixture(scope="module")
 def answers(examiner) -> list[tuple[int, ...]]:
     return examiner.greedy(TASKS)
+
+
+@pytest.fixture(scope="module")
+def sound(examiner, answers) -> Examined:
+    return examiner.examine(TASKS, answers, SOUND)
 
 
 def test_it_answers_as_taught(answers):
@@ -56,8 +62,7 @@ def test_it_thinks_longer_when_asked_to(examiner, language):
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_it_depends_on_every_part(examiner, answers, name):
-    sound = examiner.examine(TASKS, answers, SOUND)
+def test_it_depends_on_every_part(examiner, answers, sound, name):
     hurt = examiner.examine(TASKS, answers, DAMAGES[name])
     moved = abs(hurt.perplexity / sound.perplexity - 1)
     assert moved > 0.02 or hurt.equal < 0.9 * hurt.total

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pytest_gptoss.client.content_decoding import Unpacker
+from pytest_gptoss.client.content_decoding import ContentDecoder
 from pytest_gptoss.client.load.framing import Dechunker
 from pytest_gptoss.client.sse import SseDecoder
 from pytest_gptoss.truth.script import FAULTS, Script, ScriptError
@@ -114,9 +114,9 @@ def test_a_buffer_holds_bytes_back_until_it_is_full_or_the_answer_ends():
 def test_a_packed_body_unpacks_event_by_event(encoding):
     writes = timeline(Script(encoding=encoding), 3, chat=True)
     assert b"content-encoding: " + encoding.encode() in writes[0].data
-    unpacker = Unpacker(encoding)
+    decoder = ContentDecoder(encoding)
     bodies = [Dechunker().feed(write.data) for write in writes[1:]]
-    parts = [b"".join(unpacker.feed(body)) for body in bodies]
+    parts = [b"".join(decoder.feed(body)) for body in bodies]
     assert sum(part.startswith(b"data: ") and part.endswith(b"\n\n") for part in parts) == 7
     assert b"".join(parts).endswith(b"data: [DONE]\n\n")
 

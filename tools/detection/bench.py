@@ -18,7 +18,7 @@ from typing import Any
 
 from detection.proxy import Exchange, Handler, pass_on, proxy, relay
 from detection.row import FAIL, Row, Served
-from detection.servers import reference
+from detection.servers import reference, shared_reference
 from pytest_gptoss.scenarios.truth import truth_server
 
 __all__ = ["LIMITS", "bench_rows", "same_prompts", "scheduled"]
@@ -138,9 +138,8 @@ def same_prompts() -> Handler:
 @contextmanager
 def _paced(pace: Pace) -> Iterator[Served]:
     with (
-        reference() as sound,
         truth_server() as truth,
-        proxy(sound.url, scheduled(truth.endpoint.root, pace)) as url,
+        proxy(shared_reference(), scheduled(truth.endpoint.root, pace)) as url,
         tempfile.TemporaryDirectory(prefix="gptoss-") as scratch,
     ):
         limits = Path(scratch) / "limits.toml"

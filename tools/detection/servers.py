@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import vllm_cpu
@@ -16,7 +18,7 @@ from pytest_gptoss.model.resources import fixture
 from pytest_gptoss.reference.export import export
 from pytest_gptoss.servers.embedded import PINNED_DATE, start_reference
 
-__all__ = ["behind", "damaged", "real_vllm", "reference"]
+__all__ = ["behind", "damaged", "real_vllm", "reference", "shared_reference"]
 
 READY_S = 600.0
 
@@ -36,6 +38,18 @@ def reference(
         model, dtype, defect=defect, environment=environment, arguments=arguments, ready_timeout=READY_S
     ) as server:
         yield Served(server.url, options)
+
+
+@cache
+def shared_reference() -> str:
+    """The URL of a sound reference server that lives as long as this process.
+
+    For rows that put nothing under test on it: they ask it for what every server is asked beside.
+    """
+    environment = {"VLLM_SYSTEM_START_DATE": PINNED_DATE, "VLLM_SERVER_DEV_MODE": "1"}
+    server = start_reference("tiny", "bfloat16", environment=environment, ready_timeout=READY_S)
+    atexit.register(server.stop)
+    return server.url
 
 
 @contextmanager

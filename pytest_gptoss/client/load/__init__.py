@@ -1,7 +1,16 @@
-"""The client under load: requests kept in flight, and a stamp on every byte that comes back."""
+"""The client under load: requests kept in flight, and a stamp on every read of their answers."""
 
 from pytest_gptoss.client.load.closed_loop import run_closed_loop, run_load
+from pytest_gptoss.client.load.job import LoadJob, LoadTarget
 from pytest_gptoss.client.load.requests import LoadRequest, LoadRun
 from pytest_gptoss.client.load.round_trip import round_trip_ms
 
-__all__ = ["LoadRequest", "LoadRun", "round_trip_ms", "run_closed_loop", "run_load"]
+__all__ = [
+    "LoadJob",
+    "LoadRequest",
+    "LoadRun",
+    "LoadTarget",
+    "round_trip_ms",
+    "run_closed_loop",
+    "run_load",
+]

@@ -1,4 +1,7 @@
-"""An exchange, read into a timing: framing, events and JSON, piece by piece, off the hot path."""
+"""An exchange decoded into a timing: chunk framing, content coding, events and JSON.
+
+It happens after the reads were stamped, and in parts, so that the backlog can stop between them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from time import monotonic_ns
 
 import httpx
 
-from pytest_gptoss.client.content_decoding import Unpacker
+from pytest_gptoss.client.content_decoding import ContentDecoder
 from pytest_gptoss.client.failures import Interpreter
 from pytest_gptoss.client.load.exchange import MAX_BODY_BYTES, Exchange
 from pytest_gptoss.client.load.framing import Dechunker, FramingError, Head
@@ -22,19 +25,20 @@ from pytest_gptoss.model.results import Failure, RequestTiming
 __all__ = ["AnswerReader"]
 
 _PART_BYTES = 4096
-"""So much is decoded in one go: about 17 events, a tenth of a millisecond."""
-_PACKED_PART_BYTES = 512
-"""So much of a packed body: an event stream shrinks to a tenth."""
+"""Bytes that are decoded in one go: about 17 events, a tenth of a millisecond."""
+_ENCODED_PART_BYTES = 512
+"""The same of a compressed body: an event stream shrinks to a tenth."""
 
 _REFUSAL_BYTES = 64 * 2**10
+"""As much of a refusal's body is kept: messages quote one line of it."""
 
 
 class AnswerReader:
-    """Reads one answer, if need be while it still arrives.
+    """Decodes one answer, if need be while it still arrives.
 
-    ``advance`` reads what is there; ``timing`` gives the record of an exchange that has ended. Errors of
-    the server's are kept for it, never raised. ``prompt_tokens`` is about the prompt's length, for the
-    wait for the first token.
+    ``advance`` decodes what has come; ``timing`` gives the record of an exchange that has ended. What is
+    wrong with the answer goes into that record and is never raised. ``prompt_tokens`` estimates the prompt's
+    length, on which the wait for the first token depends.
     """
 
     def __init__(
@@ -53,8 +57,8 @@ class AnswerReader:
         self._stream = StampedStream(request.max_tokens)
         self._decoder = SseDecoder()
         self._dechunker = Dechunker()
-        self._unpacker: Unpacker | None = None
-        self._unpacked_bytes = 0
+        self._content_decoder: ContentDecoder | None = None
+        self._decoded_bytes = 0
         self._piece = 0
         self._at = 0
         self._refusal = bytearray()
@@ -63,11 +67,14 @@ class AnswerReader:
         self._prompt_tokens = prompt_tokens
 
     def advance(self, until_ns: int) -> bool:
-        """Read on until a moment of the monotonic clock; whether all that has come is read."""
+        """Decode until a moment of the monotonic clock; returns whether all that has come is decoded.
+
+        At least one part is decoded, and the last one may end a little after that moment.
+        """
         exchange = self.exchange
-        if exchange.head is None:  # what has come is part of it, and no piece of the body
+        if exchange.head is None:  # what has come is a part of the head
             return True
-        part_bytes = _PACKED_PART_BYTES if exchange.head.header(b"content-encoding") else _PART_BYTES
+        part_bytes = _ENCODED_PART_BYTES if exchange.head.header(b"content-encoding") else _PART_BYTES
         while self._piece < len(exchange.pieces):
             piece = exchange.pieces[self._piece]
             part = piece[self._at : self._at + part_bytes]
@@ -81,13 +88,13 @@ class AnswerReader:
         return self._piece >= len(exchange.pieces)
 
     def may_be_overdue(self, now_ns: int) -> bool:
-        """Whether a wait might be over: by what was read so far, which may not be all that has come."""
+        """Whether a wait may be over, by what was decoded so far, which may not be all that has come."""
         return self._late(now_ns, self._shortest_wait())
 
     def overdue(self, now_ns: int) -> RequestTimeout | None:
-        """Give the error when the present wait, for the first token or the next, has run out.
+        """The error when the wait for the first or the next token has run out, else None.
 
-        Only right once all that has come is read.
+        Right only when all that has come is decoded.
         """
         if not self._late(now_ns, self._wait()):
             return None
@@ -99,7 +106,7 @@ class AnswerReader:
         )
 
     def timing(self, broken: Exception | None) -> RequestTiming:
-        """Read what is left and put the record together; ``broken`` ended the exchange early."""
+        """Decode the rest and return the record; ``broken`` is the error that ended the exchange early."""
         exchange, stream = self.exchange, self._stream
         while not self.advance(monotonic_ns()):
             pass
@@ -132,44 +139,45 @@ class AnswerReader:
             if not self._streams(head):
                 self._refuse(head, body)
                 return
-            for piece in self._unpacking(head).feed(body):
+            for piece in self._decoding(head).feed(body):
                 self._bound(len(piece))
                 for event in self._decoder.feed(piece):
                     self._stream.take(event.data, stamp_ns)
         except FramingError as error:
-            self._error = self._said(DialectError, f"{error}: does a proxy meddle?")
+            self._error = self._error_of(DialectError, f"{error}: does a proxy meddle?")
         except (DialectError, StreamError) as error:
-            self._error = self._said(type(error), str(error))
+            self._error = self._error_of(type(error), str(error))
 
     def _refuse(self, head: Head, body: bytes) -> None:
-        """Keep the beginning of a body that is only quoted; what cannot be unpacked is not."""
+        """Keep the beginning of a refusal's body, to be quoted; nothing of one that cannot be decoded."""
         if len(self._refusal) >= _REFUSAL_BYTES:
             return
         with suppress(DialectError):
-            for piece in self._unpacking(head).feed(body):
+            for piece in self._decoding(head).feed(body):
                 self._refusal += piece[: _REFUSAL_BYTES - len(self._refusal)]
                 if len(self._refusal) >= _REFUSAL_BYTES:
                     return
 
-    def _unpacking(self, head: Head) -> Unpacker:
-        if self._unpacker is None:
-            self._unpacker = Unpacker(head.header(b"content-encoding"))
-        return self._unpacker
+    def _decoding(self, head: Head) -> ContentDecoder:
+        if self._content_decoder is None:
+            self._content_decoder = ContentDecoder(head.header(b"content-encoding"))
+        return self._content_decoder
 
     def _bound(self, size: int) -> None:
-        """Raise FramingError for a body that swells beyond what any answer may have when it is unpacked."""
-        self._unpacked_bytes += size
-        if self._unpacked_bytes > MAX_BODY_BYTES:
+        """Raise FramingError for a body that decompresses to more than any answer may have."""
+        self._decoded_bytes += size
+        if self._decoded_bytes > MAX_BODY_BYTES:
             raise FramingError(f"the answer is longer than {MAX_BODY_BYTES} bytes")
 
     def _failure(self, broken: Exception | None) -> RequestError | None:
+        """What is wrong with the exchange, the cause before its consequences; None for a sound one."""
         head = self.exchange.head
         if isinstance(broken, RequestTimeout):
             return broken
         if head is None:
             return self._unanswered(broken)
         if isinstance(broken, httpx.RemoteProtocolError):
-            return self._said(DialectError, f"{broken}: does a proxy meddle?")
+            return self._error_of(DialectError, f"{broken}: does a proxy meddle?")
         if self._error is not None:
             return self._error
         if not 200 <= head.status < 300:
@@ -182,7 +190,7 @@ class AnswerReader:
                 self._where, head.header(b"content-type"), bytes(self._refusal)
             )
         if broken is not None and not self._stream.done:
-            return self._said(
+            return self._error_of(
                 StreamError,
                 f"the connection was closed in mid-stream, after {len(self._stream.token_ns)} events "
                 f"with tokens ({broken}): see the server's log",
@@ -190,20 +198,20 @@ class AnswerReader:
         try:
             self._stream.finish()
         except (DialectError, StreamError) as error:
-            return self._said(type(error), str(error))
+            return self._error_of(type(error), str(error))
         return None
 
     def _unanswered(self, broken: Exception | None) -> RequestError:
         if isinstance(broken, httpx.RemoteProtocolError):
             root = self._interpreter.endpoint.root
-            return self._said(DialectError, f"{broken}: is {root} the vLLM server's root?")
+            return self._error_of(DialectError, f"{broken}: is {root} the vLLM server's root?")
         return self._interpreter.unconnected(
             self._where,
             broken or httpx.ReadError("the server closed it"),
             connect_s=self._timeouts.connect,
         )
 
-    def _said(self, kind: Callable[[str], RequestError], words: str) -> RequestError:
+    def _error_of(self, kind: Callable[[str], RequestError], words: str) -> RequestError:
         return kind(f"{self._where}: {self._interpreter.scrub(words)}")
 
     def _late(self, now_ns: int, wait: Wait) -> bool:
@@ -215,7 +223,7 @@ class AnswerReader:
         return self.exchange.start_ns if self.exchange.sent_ns is None else self.exchange.sent_ns
 
     def _shortest_wait(self) -> Wait:
-        """The wait that may be over first, as long as it is not known whether a token has come."""
+        """The shortest of the waits that may apply, while it is not known whether a token has come."""
         return min(self._wait(), self._timeouts.until_next_token, key=lambda wait: wait.seconds)
 
     def _wait(self) -> Wait:

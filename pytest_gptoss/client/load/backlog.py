@@ -1,9 +1,10 @@
-"""Answers wait here to be read, so that reading delays no other answer's stamps.
+"""Answers that wait to be decoded, so that decoding delays no other answer's stamps.
 
-Decoding an answer of 512 tokens takes milliseconds. It is done in slices far shorter than what is
-measured, with pauses between them, each going on where the last one stopped; only when more waits than may
-be kept are the pauses left out. Mostly these are answers that have ended; one in flight is read when
-it may be overdue, for only its events tell whether tokens still come.
+There is one event loop, and while it decodes it stamps nothing. Decoding an answer of 512 tokens takes
+milliseconds, as much as what is measured. So it is done in slices that are far shorter, with pauses in which
+the loop reads sockets; each slice goes on where the last one stopped. The pauses are left out only when the
+kept bytes exceed ``MAX_KEPT_BYTES``. Nearly all of these answers have ended; one in flight is read when it
+may be overdue, since only its events tell whether tokens still come.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from pytest_gptoss.model.results import RequestTiming
 __all__ = ["Backlog"]
 
 SLICE_NS = 200_000
+"""Time that one slice takes: the most by which decoding delays a stamp, well below a millisecond."""
 PAUSE_S = 0.004
+"""Time between slices: decoding takes at most a twentieth of the loop's time."""
 MAX_KEPT_BYTES = 24 * 2**20
+"""Memory that ended answers may take before they are decoded without pauses."""
 
 
 class Backlog:
-    """Reads answers in the order they ended and hands their timings to ``take``; those in flight go first."""
+    """Decodes answers in the order they ended, those in flight first; ``take`` gets the timings."""
 
     def __init__(self, take: Callable[[RequestTiming], None]) -> None:
         self._take = take
@@ -34,18 +38,18 @@ class Backlog:
         self._next: asyncio.Handle | None = None
 
     def add(self, reader: AnswerReader, broken: Exception | None) -> None:
-        """Let an answer wait; ``broken`` is what ended it early."""
+        """Queue an answer that has ended; ``broken`` is the error that ended it early, if one did."""
         self._ended.append((reader, broken))
         self._kept += reader.exchange.memory
         self._begin()
 
     def look(self, reader: AnswerReader, then: Callable[[], None]) -> None:
-        """Read what has come of an answer in flight, then call ``then``."""
+        """Queue an answer in flight: what has come of it is read, then ``then`` is called."""
         self._in_flight.append((reader, then))
         self._begin()
 
     def drain(self) -> None:
-        """Read all that has ended, now."""
+        """Decode all that has ended, without pauses; answers in flight are dropped."""
         if self._next is not None:
             self._next.cancel()
             self._next = None

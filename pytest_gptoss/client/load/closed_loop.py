@@ -1,110 +1,77 @@
-"""The closed loop: so many requests in flight until all are done."""
+"""The closed loop: a fixed number of requests in flight until all have been answered.
+
+One worker task for each request in flight sends one after the other, on one event loop. While they run,
+nothing is decoded on the way: answers are read by the backlog in short slices, and one task watches for waits
+that are over.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from time import monotonic_ns
 
 import httpx
 
-from pytest_gptoss.client.connection import trusted_context
-from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.event_loop import run_async
-from pytest_gptoss.client.failures import Interpreter
 from pytest_gptoss.client.load.answer import AnswerReader
 from pytest_gptoss.client.load.backlog import Backlog
 from pytest_gptoss.client.load.exchange import Exchange
 from pytest_gptoss.client.load.health import LoopProbe, no_collector
+from pytest_gptoss.client.load.job import LoadJob, LoadTarget
 from pytest_gptoss.client.load.requests import LoadRequest, LoadRun, encoded
 from pytest_gptoss.client.load.transport import EXCHANGE, StampingTransport
-from pytest_gptoss.client.timeouts import Timeouts
 from pytest_gptoss.model.errors import RequestTimeout
 from pytest_gptoss.model.results import LoopHealth, RequestTiming
-from pytest_gptoss.model.subjects import Role
 
 __all__ = ["run_closed_loop", "run_load"]
 
 _WATCH_S = 0.25
+"""How often waits are looked at. A timer for each read would cost more than the read, and a timeout noticed a
+quarter of a second late does no harm."""
 _BYTES_PER_TOKEN = 3
-"""A generous guess at a prompt's tokens from its body, text or token ids."""
+"""Bytes of a request's body for each prompt token: few, so that no wait for a first token is too short."""
 
 
-async def run_closed_loop(
-    endpoint: Endpoint,
-    requests: Sequence[LoadRequest],
-    *,
-    concurrency: int,
-    timeouts: Timeouts,
-    ca_bundle: Path | None,
-    on_end: Callable[[RequestTiming], None],
-    trust_env: bool = False,
-    role: Role = "npu",
-    give_up_after: int | None = None,
-) -> LoadRun:
-    """Keep ``concurrency`` requests in flight until all have been answered.
+async def run_closed_loop(job: LoadJob, *, on_end: Callable[[RequestTiming], None]) -> LoadRun:
+    """Keep the job's ``concurrency`` requests in flight until all have been answered; returns their timings.
 
-    ``trust_env`` is about certificates: no proxy is used, which would falsify what is timed.
-    Requests are encoded and connections opened before the clock starts; the ids are unique.
-    ``on_end`` gets each request's timing once it has been read, failed ones too: a little after its end,
-    never on the way of another's bytes. Interrupted, the run raises what interrupted it after
-    ``on_end`` has had all that had ended; requests in flight are left out.
+    Requests are encoded and connections opened before the clock starts. ``on_end`` gets each request's
+    timing, failed ones included, a little after its end: the backlog decodes answers between the reads of
+    others. Interrupted, the run raises what interrupted it after ``on_end`` has had all that had ended;
+    requests in flight are left out.
 
-    A failed request is not sent again. After ``give_up_after`` failures in a row without one success
-    between them no other request is sent; those in flight are waited for. ``role`` chooses the options
-    that messages name. Raises UsageError for an unreadable bundle and RequestError when no connection
-    can be had.
+    A failed request is not sent again. Requests in flight when the job gives up are waited for. Raises
+    UsageError for an unreadable bundle and RequestError when no connection can be had.
     """
-    interpreter = Interpreter(endpoint, role, f"--{role}-url")
-    context = trusted_context(endpoint, ca_bundle, trust_env=trust_env)
-    flights = deque([_Flight(request, await encoded(request, endpoint)) for request in requests])
-    connections = min(concurrency, len(flights))
-    async with StampingTransport(context=context, connect_timeout_s=timeouts.connect) as transport:
-        await _open(transport, endpoint, interpreter, timeouts, connections)
+    target = job.target
+    context = target.context()
+    flights = deque([_Flight(request, await encoded(request, target.endpoint)) for request in job.requests])
+    connections = min(job.concurrency, len(flights))
+    connect_s = target.timeouts.connect
+    async with StampingTransport(context=context, connect_timeout_s=connect_s) as transport:
+        await _open(transport, target, connections)
         with no_collector():
-            loop = _ClosedLoop(transport, interpreter, timeouts, on_end, give_up_after)
+            loop = _ClosedLoop(transport, job, on_end)
             try:
                 started, ended, health = await loop.run(flights, connections)
             finally:
                 loop.read_all()
-    timings = (loop.timings.get(request.id) for request in requests)
+    timings = (loop.timings.get(request.id) for request in job.requests)
     return LoadRun(tuple(each for each in timings if each is not None), health, started, ended)
 
 
-def run_load(
-    endpoint: Endpoint,
-    requests: Sequence[LoadRequest],
-    *,
-    concurrency: int,
-    timeouts: Timeouts,
-    ca_bundle: Path | None,
-    on_end: Callable[[RequestTiming], None],
-    trust_env: bool = False,
-    role: Role = "npu",
-    give_up_after: int | None = None,
-) -> LoadRun:
-    """``run_closed_loop`` from synchronous code, on an event loop of its own: uvloop's when installed."""
-    work = run_closed_loop(
-        endpoint,
-        requests,
-        concurrency=concurrency,
-        timeouts=timeouts,
-        ca_bundle=ca_bundle,
-        on_end=on_end,
-        trust_env=trust_env,
-        role=role,
-        give_up_after=give_up_after,
-    )
-    return run_async(work, fast=True)
+def run_load(job: LoadJob, *, on_end: Callable[[RequestTiming], None]) -> LoadRun:
+    """``run_closed_loop`` from synchronous code, on a new event loop: uvloop's when installed."""
+    return run_async(run_closed_loop(job, on_end=on_end), fast=True)
 
 
 class _Flight:
-    """One request on its way, and its answer's reader if it had to be looked at early.
+    """One request, and the reader of its answer where that was read before it had ended.
 
-    ``looked_at``: what has come of it is just being read.
+    ``looked_at``: the backlog has been asked to read what has come so far.
     """
 
     __slots__ = ("looked_at", "reader", "request", "sent")
@@ -117,29 +84,26 @@ class _Flight:
 
 
 class _ClosedLoop:
+    """The workers, and what has come of their requests so far: ``timings`` by the requests' ids."""
+
     def __init__(
-        self,
-        transport: StampingTransport,
-        interpreter: Interpreter,
-        timeouts: Timeouts,
-        on_end: Callable[[RequestTiming], None],
-        give_up_after: int | None,
+        self, transport: StampingTransport, job: LoadJob, on_end: Callable[[RequestTiming], None]
     ) -> None:
         self.timings: dict[str, RequestTiming] = {}
         self._transport = transport
-        self._interpreter = interpreter
-        self._timeouts = timeouts
+        self._interpreter = job.target.interpreter
+        self._timeouts = job.target.timeouts
         self._on_end = on_end
-        self._give_up_after = give_up_after
+        self._give_up_after = job.give_up_after
         self._failed_in_a_row: set[str] = set()
         self._given_up = False
         self._backlog = Backlog(self._take)
         self._flying: set[_Flight] = set()
-        waits = (timeouts.until_first_token(0), timeouts.until_next_token)
+        waits = (self._timeouts.until_first_token(0), self._timeouts.until_next_token)
         self._least_wait_ns = min(wait.seconds for wait in waits) * 1e9
 
     async def run(self, flights: deque[_Flight], concurrency: int) -> tuple[int, int, LoopHealth]:
-        """Send all; the first and the last moment, and how the client kept up in between."""
+        """Send all; returns the first and the last moment in ns, and how the client kept up in between."""
         probe = LoopProbe()
         started = monotonic_ns()
         tasks = [asyncio.ensure_future(self._work(flights)) for _ in range(concurrency)]
@@ -148,6 +112,7 @@ class _ClosedLoop:
             await asyncio.gather(*tasks[:-1])
             return started, monotonic_ns(), probe.stop()
         finally:
+            # Also after an interruption: no task may go on sending while what has ended is being read.
             probe.stop()
             for task in tasks:
                 task.cancel()
@@ -158,6 +123,8 @@ class _ClosedLoop:
         self._backlog.drain()
 
     async def _work(self, flights: deque[_Flight]) -> None:
+        # The next request goes out as soon as the last answer has ended, before that answer is decoded: else
+        # the load would sink below the wanted concurrency for milliseconds.
         while flights and not self._given_up:
             flight = flights.popleft()
             self._flying.add(flight)
@@ -171,9 +138,10 @@ class _ClosedLoop:
             self._backlog.add(flight.reader or self._reader(flight), broken)
 
     async def _watch(self) -> None:
-        """Break off what waits too long; looked at rarely, so that no read has to set a timer.
+        """End requests that wait too long for their first or next token.
 
-        Whether a token came is only known by reading, which the backlog does, a slice at a time.
+        A read alone does not extend a wait, since pings and empty events carry no token. Whether a token
+        came is known only by reading the answer, which the backlog does, a slice at a time.
         """
         while True:
             await asyncio.sleep(_WATCH_S)
@@ -212,12 +180,13 @@ class _ClosedLoop:
         )
 
     def _note_failure(self, request_id: str) -> None:
-        """Count a request that failed, at once where that is seen without reading its answer."""
+        """Count a failed request; called at once where the failure shows without reading the answer."""
         self._failed_in_a_row.add(request_id)
         if self._give_up_after is not None and len(self._failed_in_a_row) >= self._give_up_after:
             self._given_up = True
 
     def _take(self, timing: RequestTiming) -> None:
+        """Keep a timing that the backlog has read, and hand it on."""
         self.timings[timing.id] = timing
         if timing.error is None:
             self._failed_in_a_row.clear()
@@ -226,16 +195,12 @@ class _ClosedLoop:
         self._on_end(timing)
 
 
-async def _open(
-    transport: StampingTransport,
-    endpoint: Endpoint,
-    interpreter: Interpreter,
-    timeouts: Timeouts,
-    connections: int,
-) -> None:
+async def _open(transport: StampingTransport, target: LoadTarget, connections: int) -> None:
+    """Open the connections; raises RequestError in words."""
+    root = target.endpoint.root
     try:
-        await transport.open(httpx.URL(endpoint.root), connections)
+        await transport.open(httpx.URL(root), connections)
     except httpx.TransportError as error:
-        raise interpreter.unconnected(
-            f"connect to {endpoint.root}", error, connect_s=timeouts.connect
+        raise target.interpreter.unconnected(
+            f"connect to {root}", error, connect_s=target.timeouts.connect
         ) from None

@@ -1,4 +1,9 @@
-"""One request and what came back: every read's bytes with its stamp, kept as they are."""
+"""One request and its answer as raw reads, each with its stamp.
+
+``add`` runs once for every read while requests are being timed, so it does nothing but keep the bytes and
+find out cheaply whether the answer has ended. Chunk framing, content decoding, events and JSON are read
+afterwards.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +25,13 @@ _PIECE_OVERHEAD = 64
 
 
 class Exchange:
-    """Stamps are ``time.monotonic_ns``. ``pieces`` hold the body as framed, ``stamps`` one for each.
+    """The reads of one answer. Stamps are ``time.monotonic_ns``.
 
-    ``start_ns``: handed to the client; ``sent_ns``: last byte of the request written to the socket
-    (given to the kernel, where one call took it all).
-    ``over`` is done when the answer has ended, with an exception when it broke.
+    ``pieces`` are the reads of the body, chunk framing included; ``stamps`` has one for each.
+    ``start_ns``: handed to the client. ``sent_ns``: the request's last byte written to the socket, None
+    before; where one call took it all, the stamp is from just before that call. ``last_ns``: the latest
+    read, or the failure. ``over`` is done when the answer has ended, with an exception when the connection
+    failed.
     """
 
     __slots__ = (
@@ -56,11 +63,14 @@ class Exchange:
 
     @property
     def memory(self) -> int:
-        """About how many bytes it keeps."""
+        """About how many bytes of memory its reads take."""
         return self.size + _PIECE_OVERHEAD * len(self.pieces)
 
     def add(self, stamp_ns: int, piece: bytes) -> bool:
-        """Keep a read; whether the answer ends with it. Raises FramingError."""
+        """Keep a read; returns whether the answer ends with it.
+
+        Raises FramingError for what is no HTTP/1.1, and for headers or a body that are too long.
+        """
         self.stamps.append(stamp_ns)
         self.pieces.append(piece)
         self.size += len(piece)
@@ -69,24 +79,32 @@ class Exchange:
         if head is None:
             return self._begin(stamp_ns)
         if head.chunked:
-            # All but the last chunk of an event stream end otherwise, so most reads stop here.
+            # Only a read that ends in an empty line can hold the last chunk, and an event stream's chunks end
+            # differently: most reads return here, after two comparisons.
             if not piece.endswith(_HEAD_END) and len(piece) >= len(_HEAD_END):
                 return self._bounded()
             return self._last_chunk() or self._bounded()
-        return self._whole(head) or self._bounded()
+        return self._complete(head) or self._bounded()
 
     @property
     def reusable(self) -> bool:
-        """Whether the connection can carry another request: the server keeps it, and sent nothing more."""
+        """Whether the connection can carry another request.
+
+        Not where the server closes it, nor where it sent more than Content-Length says: the surplus would be
+        read as the beginning of the next answer.
+        """
         head = self.head
         return head is not None and head.keep_alive and (head.length is None or self.size == head.length)
 
     def ends_with_connection(self) -> bool:
-        """Whether the server's closing ends the answer rightly."""
+        """Whether closing the connection is how this answer ends: it has neither chunks nor a length."""
         return self.head is not None and not self.head.chunked and self.head.length is None
 
     def _begin(self, stamp_ns: int) -> bool:
-        """Look for the head's end; the pieces then begin with the body."""
+        """Read the head once all of it has come; from then on ``pieces`` hold the body only.
+
+        What this read holds of the body has this read's stamp. Interim answers (100 Continue) are skipped.
+        """
         raw = b"".join(self.pieces)
         while True:
             end = raw.find(_HEAD_END)
@@ -104,12 +122,13 @@ class Exchange:
         self.size = len(raw)
         if head.chunked:
             return bool(raw) and self._last_chunk()
-        return self._whole(head)
+        return self._complete(head)
 
-    def _whole(self, head: Head) -> bool:
+    def _complete(self, head: Head) -> bool:
         return head.length is not None and self.size >= head.length
 
     def _last_chunk(self) -> bool:
+        """Whether the body has ended: by its last bytes where they tell, else by framing what came since."""
         tail = self.pieces[-1]
         if len(tail) < len(_LAST_CHUNK):
             tail = b"".join(self.pieces[-len(_LAST_CHUNK) :])

@@ -1,8 +1,7 @@
-"""HTTP/1.1 answers as bytes: the head, and where a body ends.
+"""HTTP/1.1 answers as bytes: reading the head, and finding where a body ends.
 
-Source: RFC 9112, sections 4 to 7. Finding a chunked body's end in full costs about a microsecond a
-chunk, so while an answer runs only the last bytes of each read are looked at; what they cannot
-decide is framed in full.
+Source: RFC 9112, sections 4 to 7. Parsing chunks costs about a microsecond each, so while an answer runs only
+the last bytes of each read are looked at (``exchange.py``). Chunks are parsed where those do not decide.
 """
 
 from __future__ import annotations
@@ -17,12 +16,16 @@ _BODILESS = frozenset({204, 304})
 
 
 class FramingError(Exception):
-    """The bytes are not HTTP/1.1; the message says what came."""
+    """The bytes are not HTTP/1.1, or exceed a limit; the message says what came."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Status line and headers. ``length`` is Content-Length, None where another rule ends the body."""
+    """Status line and headers; names are in lower case.
+
+    ``length`` is Content-Length, None where the last chunk or the connection's end ends the body.
+    ``keep_alive``: the server will take another request on this connection.
+    """
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]

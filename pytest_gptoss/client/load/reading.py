@@ -1,4 +1,7 @@
-"""A stream's events and their stamps, read into one request's timing. What the text says is not kept."""
+"""A stream's events with their stamps: when tokens came, and how many each event carried.
+
+Texts are not kept: a load level is judged by times and counts.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,7 @@ class StampedStream:
         self._seen: list[_Seen] = []
 
     def take(self, data: str, stamp_ns: int) -> None:
-        """Add an event's data, which came at ``stamp_ns``; what follows ``[DONE]`` is not looked at.
+        """Add an event's data, which came at ``stamp_ns``; what follows ``[DONE]`` is ignored.
 
         Raises StreamError and DialectError as ``read_event`` does, and for more tokens than asked for.
         """
@@ -90,11 +93,11 @@ class StampedStream:
             require_count(self._ids, usage.completion)
 
     def counted(self) -> TokenEvents:
-        """The events with tokens and how many each carries: by their ids, or by a usage that runs along.
+        """The events with tokens and how many each carries: by their ids, or by a running usage.
 
-        Where there are ids, an event without any carries no token, whatever text it shows; the same holds
-        for an event with which a running usage has not grown, and one that shows nothing carries the
-        tokens by which it has.
+        Where ids come, an event without any carries no token, whatever text it shows: a token's text may come
+        later than its id. With a running usage an event carries as many tokens as the count has grown by,
+        with text or without.
         """
         total = None if self.usage is None else self.usage.completion
         if self._ids:
@@ -107,7 +110,7 @@ class StampedStream:
     def _note(self, event: StreamEvent, stamp_ns: int) -> None:
         if event.ids is not None:
             self._ids = (self._ids or 0) + len(event.ids)
-        # After the finish reason comes the usage of the whole answer: tokens that it adds were not sent.
+        # After the finish reason comes the usage of the full answer: tokens that it adds were not sent.
         running = None if event.usage is None else event.usage.completion
         if event.carries_token or (running is not None and self.finish_reason is None):
             self._seen.append(_Seen(stamp_ns, len(event.ids or ()), running, event.carries_token))
@@ -128,8 +131,9 @@ def _growth(seen: Sequence[_Seen]) -> list[tuple[int, int]]:
 def _events(
     counts: Sequence[tuple[int, int]], counted_by: CountedBy | None, total: int | None
 ) -> TokenEvents:
-    """The events that carry something; ``counted_by`` stands when they come to the total."""
+    """The events that carry tokens; ``counted_by`` is kept only where their sum is the server's total."""
     carrying = [(stamp_ns, count) for stamp_ns, count in counts if count]
     tokens = tuple(count for _, count in carrying)
-    whole = bool(tokens) and sum(tokens) == total
-    return TokenEvents(tuple(stamp_ns for stamp_ns, _ in carrying), tokens, counted_by if whole else None)
+    complete = bool(tokens) and sum(tokens) == total
+    stamps = tuple(stamp_ns for stamp_ns, _ in carrying)
+    return TokenEvents(stamps, tokens, counted_by if complete else None)

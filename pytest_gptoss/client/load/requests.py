@@ -1,4 +1,4 @@
-"""What is asked under load, and what a run of it gives."""
+"""Requests under load, and the result of a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNBOUNDED = 2**20
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """One streaming request: ``id`` is sent as X-Request-Id, ``body`` is encoded before the clock starts."""
+    """One streaming request: ``id`` is sent as X-Request-Id, ``body`` as JSON with the model's name."""
 
     id: str
     path: str
@@ -29,7 +29,7 @@ class LoadRequest:
 
     @property
     def max_tokens(self) -> int:
-        """The most tokens that the answer may have; a million when it says none."""
+        """The most tokens that the answer may have; 2**20 where the body sets no limit."""
         asked = self.body.get("max_tokens", self.body.get("max_completion_tokens"))
         return asked if isinstance(asked, int) else _UNBOUNDED
 
@@ -48,10 +48,11 @@ class LoadRun:
 
 
 async def encoded(request: LoadRequest, endpoint: Endpoint) -> httpx.Request:
-    """Make the HTTP request, its bytes ready to be written; ``endpoint`` gives place, model and key."""
+    """Make the HTTP request, its bytes ready to be written; ``endpoint`` gives address, model and key."""
     named = {} if endpoint.model is None else {"model": endpoint.model}
     headers = {
         "User-Agent": f"pytest-gptoss/{__version__}",
+        # Compression would cost the client time and join events, whose arrival is what is measured.
         "Accept-Encoding": "identity",
         "Content-Type": "application/json",
         "X-Request-Id": request.id,

@@ -1,6 +1,7 @@
-"""TLS under our own reads: a read is stamped as it comes from the socket, then decrypted.
+"""TLS between our protocol and the socket: a read is stamped as it comes, then decrypted.
 
-An event loop's own TLS would decrypt first, and its write buffer would hide what was really written.
+asyncio's own TLS would decrypt before our protocol sees the read, so stamps would include that work, and its
+write buffer would hide when the last byte went out.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ _READ_BYTES = 2**18
 
 
 class TlsLayer:
-    """One connection's encryption, client side."""
+    """One connection's encryption, client side: bytes in, bytes out, no socket.
+
+    ``context`` verifies the certificate against ``hostname``.
+    """
 
     def __init__(self, context: ssl.SSLContext, hostname: str) -> None:
         self._incoming = ssl.MemoryBIO()
@@ -21,7 +25,7 @@ class TlsLayer:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=hostname)
 
     def handshake(self, received: bytes) -> bool:
-        """Take what came; whether the handshake is complete. Raises ssl.SSLError."""
+        """Go on with the received bytes; returns whether the handshake is complete. Raises ssl.SSLError."""
         self._incoming.write(received)
         try:
             self._tls.do_handshake()

@@ -1,4 +1,8 @@
-"""httpx's transport for load: an answer is handed over when it has ended, its stamps beside it."""
+"""The httpx transport under load: connections kept open, a response once all of its answer has come.
+
+httpx's own transport is not used because it hides what is measured: when the last byte was written, and when
+each read came. Only its errors, URLs and response objects are.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +25,17 @@ EXCHANGE = "gptoss.exchange"
 
 _HEAD = "gptoss.head"
 _KEEPALIVE_NS = 2 * 10**9
-"""Idle connections are dropped before vLLM's own limit of 5 s, as by the other client."""
+"""vLLM's uvicorn closes connections that were idle for 5 s. A request sent while it does so would fail, and a
+failed request is not sent again, so older ones are not used."""
 
 _PORTS = {"http": 80, "https": 443}
 
 
 async def encode(request: httpx.Request) -> None:
-    """Turn a request into bytes ahead of time, so that sending it costs one write.
+    """Turn a request into bytes before the clock starts, so that sending it costs one write.
 
-    Raises httpx.LocalProtocolError for a header that would break the request apart.
+    The head is kept in ``request.extensions``. Raises httpx.LocalProtocolError for a header that would break
+    the request apart.
     """
     body = await request.aread()
     headers = [(name, value) for name, value in request.headers.raw if name.lower() not in _REPLACED]
@@ -39,7 +45,8 @@ async def encode(request: httpx.Request) -> None:
         raise httpx.LocalProtocolError("a header holds a line end")
     first = b"%s %s HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)
     lines = [first, *(b"%s: %s" % header for header in headers), b"", b""]
-    # A memoryview, because a traceback that shows locals prints bytes, and the API key is among them.
+    # A memoryview, because a traceback that shows local variables would print bytes, and with them the API
+    # key.
     request.extensions[_HEAD] = memoryview(b"\r\n".join(lines))
 
 
@@ -47,11 +54,11 @@ _REPLACED = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class StampingTransport(httpx.AsyncBaseTransport):
-    """Keeps connections and sends requests on them; give it to ``httpx.AsyncClient(transport=...)``.
+    """Sends requests over connections that it keeps; usable as ``httpx.AsyncClient(transport=...)``.
 
-    ``handle_async_request`` returns once the whole answer has come, so it is for answers of bounded
-    length; bodies are decoded only when read. Raises httpx's errors. No redirect is followed, no proxy
-    used, nothing sent twice. ``context`` is for https.
+    ``handle_async_request`` returns when all of the answer has come, so it is for answers of bounded length.
+    Chunk framing is taken off when the body is read. Raises httpx's errors. It follows no redirect, uses no
+    proxy and sends nothing twice. ``context`` holds the certificates to trust, for https.
     """
 
     def __init__(self, *, context: ssl.SSLContext | None = None, connect_timeout_s: float = 10.0) -> None:
@@ -61,7 +68,10 @@ class StampingTransport(httpx.AsyncBaseTransport):
         self._all: set[StampedConnection] = set()
 
     async def open(self, url: httpx.URL, count: int) -> None:
-        """Open so many connections to the server of ``url`` ahead of time. Raises httpx.ConnectError."""
+        """Open ``count`` connections to the server of ``url`` before the clock starts.
+
+        Otherwise the first requests' client delay would contain the handshakes. Raises httpx.ConnectError.
+        """
         opened = await asyncio.gather(*(self._connect(url) for _ in range(count)), return_exceptions=True)
         for each in opened:
             if isinstance(each, BaseException):
@@ -69,7 +79,11 @@ class StampingTransport(httpx.AsyncBaseTransport):
             self._park(url, each)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and wait for the end of its answer."""
+        """Send a request and return its response when the answer has ended.
+
+        The ``Exchange`` with the stamps is in the request's extensions from the beginning, so that a timeout
+        can be judged meanwhile, and in the response's.
+        """
         exchange = Exchange(request.method, monotonic_ns(), asyncio.get_running_loop().create_future())
         request.extensions[EXCHANGE] = exchange
         if _HEAD not in request.extensions:
@@ -79,6 +93,7 @@ class StampingTransport(httpx.AsyncBaseTransport):
             connection.send(request.extensions[_HEAD], request.content, exchange)
             await exchange.over
         except BaseException:
+            # Cancelled too: the rest of the answer may still come, and must not meet the next request.
             connection.close()
             self._all.discard(connection)
             raise
@@ -97,7 +112,7 @@ class StampingTransport(httpx.AsyncBaseTransport):
         )
 
     async def aclose(self) -> None:
-        """Drop all connections."""
+        """Close all connections at once."""
         for connection in self._all:
             connection.close()
         self._all.clear()
@@ -105,6 +120,7 @@ class StampingTransport(httpx.AsyncBaseTransport):
 
     def _take(self, url: httpx.URL) -> StampedConnection | None:
         idle = self._idle.get(_origin(url), [])
+        # The last one used comes first: it is the least likely to have been closed meanwhile.
         while idle:
             connection = idle.pop()
             if connection.usable and monotonic_ns() - connection.idle_since_ns < _KEEPALIVE_NS:
@@ -123,7 +139,7 @@ class StampingTransport(httpx.AsyncBaseTransport):
         connection = StampedConnection(ready, self._tls(scheme, host))
         self._all.add(connection)
         try:
-            await asyncio.wait_for(self._stand(connection, host, port), self._connect_timeout_s)
+            await asyncio.wait_for(self._open_one(connection, host, port), self._connect_timeout_s)
         except asyncio.TimeoutError:
             self._drop(connection)
             raise httpx.ConnectTimeout("no connection in time") from None
@@ -135,13 +151,14 @@ class StampingTransport(httpx.AsyncBaseTransport):
             raise
         return connection
 
-    async def _stand(self, connection: StampedConnection, host: str, port: int) -> None:
+    async def _open_one(self, connection: StampedConnection, host: str, port: int) -> None:
         await asyncio.get_running_loop().create_connection(lambda: connection, host, port)
         await connection.ready
 
     def _drop(self, connection: StampedConnection) -> None:
         connection.close()
         self._all.discard(connection)
+        # An exception that nobody has looked at would be logged by asyncio when the future is collected.
         if connection.ready.done() and not connection.ready.cancelled():
             connection.ready.exception()
 
@@ -153,7 +170,7 @@ class StampingTransport(httpx.AsyncBaseTransport):
 
 
 class _Body(httpx.AsyncByteStream):
-    """An answer's body, its framing taken off when it is read."""
+    """An answer's body; its chunk framing is taken off when it is read."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange

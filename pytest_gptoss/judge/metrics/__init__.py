@@ -1,4 +1,7 @@
-"""Metrics: pure functions from measurements to an Estimate, one family a file.
+"""Metrics: pure functions from measurements to an Estimate, one idea a file.
+
+A file is named as its metric, or as the beginning that the names of its metrics share: so the registry finds
+a metric without importing the others.
 
 Keyword parameters are named by role. ``Estimate.n`` counts the units that the interval is over:
 prompts or sequences, never tokens. ``details["finding"]``, where present, is the most telling fact

@@ -16,6 +16,7 @@ from pytest_gptoss.judge.needle_cells import read_size
 from pytest_gptoss.judge.roles import Roles, gpu_of
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import DriftPoint, Measurement
 from pytest_gptoss.model.sentinels import no_logprobs, why_no_logprob
 from pytest_gptoss.model.verdicts import Estimate
@@ -60,10 +61,19 @@ def position_drift(**segments: Measurement[DriftPoint]) -> Estimate:
     absent = _absent(npu, gpu, compared=len(pairs))
     if len(spots) < 2:
         raise InsufficientData(
-            f"{len(spots)} lengths of text can be compared, two is the least: {absent or 'raise the length'}"
+            say(
+                "{spots} lengths of text can be compared, two is the least: {value}",
+                spots=len(spots),
+                value=absent or say("raise the length"),
+            )
         )
     trend = _trend(spots)
-    finding = f"position drift of {npu[0].device} from {gpu[0].device}: {trend.in_words()}"
+    finding = say(
+        "position drift of {device} from {device_2}: {trend}",
+        device=npu[0].device,
+        device_2=gpu[0].device,
+        trend=trend.in_words(),
+    )
     details: dict[str, Json] = {
         "reach": spots[-1].tokens,
         "near": trend.near,
@@ -109,9 +119,14 @@ def _pairs(npu: Points, gpu: Points) -> list[Pair]:
     for left, right in pairs:
         if left.text_sha256 != right.text_sha256:
             raise InsufficientData(
-                f"{npu[0].device} and {gpu[0].device} were given different texts, seen at position "
-                f"{left.position}: their tokenizers differ, or the baseline was recorded with another "
-                "--gptoss-seed or needle"
+                say(
+                    "{device} and {device_2} were given different texts, seen at position "
+                    "{position}: their tokenizers differ, or the baseline was recorded with another "
+                    "--gptoss-seed or needle",
+                    device=npu[0].device,
+                    device_2=gpu[0].device,
+                    position=left.position,
+                )
             )
     return pairs
 
@@ -121,8 +136,13 @@ def _by_position(segments: Points) -> Mapping[int, DriftPoint]:
         for point in segment.items:
             if no_logprobs(np.float64(point.logprob)):
                 raise InsufficientData(
-                    f"{segment.device}: the log-probability at position {point.position} is "
-                    f"{point.logprob:.6g}: {why_no_logprob(point.logprob)}"
+                    say(
+                        "{device}: the log-probability at position {position} is {logprob:.6g}: {logprob_2}",
+                        device=segment.device,
+                        position=point.position,
+                        logprob=point.logprob,
+                        logprob_2=why_no_logprob(point.logprob),
+                    )
                 )
     return {point.position: point for segment in segments for point in segment.items}
 
@@ -142,9 +162,15 @@ def _absent(npu: Points, gpu: Points, *, compared: int) -> str | None:
     both = (*npu, *gpu)
     reasons = [failure.message for segment in both for failure in segment.failures]
     reasons += [reason for segment in both for reason in segment.left_out.values()]
-    reasons += [f"{segment.device}: measuring stopped early" for segment in both if not segment.complete]
+    reasons += [
+        say("{device}: measuring stopped early", device=segment.device)
+        for segment in both
+        if not segment.complete
+    ]
     why = f": {reasons[0]}" if reasons else ""
-    return f"{asked - compared} of {asked} points are not compared{why}"
+    return say(
+        "{asked} of {asked_2} points are not compared{why}", asked=asked - compared, asked_2=asked, why=why
+    )
 
 
 def _asked(segment: Measurement[DriftPoint]) -> int:
@@ -173,14 +199,21 @@ class _Trend:
     def in_words(self) -> str:
         sure = "" if self.interval is None else f", 95% {self.interval[0]:.2g}..{self.interval[1]:.2g}"
         if self.grows:
-            verdict = "they part with length: look at YaRN (rope_scaling) and at the cache's positions"
+            verdict = say("they part with length: look at YaRN (rope_scaling) and at the cache's positions")
         elif max(self.near, self.far) >= NOTICEABLE:
-            verdict = "they differ, but not for certain more with length"
+            verdict = say("they differ, but not for certain more with length")
         else:
-            verdict = "no drift to speak of"
-        return (
-            f"{self.near:.2g} nat up to {self.until} tokens, {self.far:.2g} beyond, up to {self.reach} "
-            f"({self.slope:.2g} a doubling{sure}): {verdict}"
+            verdict = say("no drift to speak of")
+        return say(
+            "{near:.2g} nat up to {until} tokens, {far:.2g} beyond, up to {reach} "
+            "({slope:.2g} a doubling{sure}): {verdict}",
+            near=self.near,
+            until=self.until,
+            far=self.far,
+            reach=self.reach,
+            slope=self.slope,
+            sure=sure,
+            verdict=verdict,
         )
 
 

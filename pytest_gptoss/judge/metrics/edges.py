@@ -11,6 +11,7 @@ from pytest_gptoss.judge.metrics.forced import mean_divergence
 from pytest_gptoss.judge.metrics.perplexity import relative_difference
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Measurement, ScoredSequence
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Scenario
@@ -50,7 +51,7 @@ def edges(*, npu: Scores, gpu: Scores, cpu: Scores | None = None) -> Estimate:
     odd = odd_one_out({name: edge["kl"] for name, edge in measured.items()})
     details: dict[str, Json] = {"edges": measured, "odd_one_out": odd}
     if odd is not None:
-        details["finding"] = f"{odd} is the odd one out: the two others agree"
+        details["finding"] = say("{odd} is the odd one out: the two others agree", odd=odd)
     largest = max(edge["kl"] for edge in measured.values())
     return Estimate(largest, "nat", min(edge["n"] for edge in measured.values()), details=details)
 

@@ -23,6 +23,7 @@ from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.roles import Roles, cpu_of, gpu_of
 from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Measurement, ScoredSequence
 from pytest_gptoss.model.subjects import ServerFacts
 from pytest_gptoss.model.verdicts import Estimate
@@ -38,6 +39,13 @@ EXACT_NAT = 5e-6
 """Mean error in nats below which a baseline has no rounding to compare with: it is FP32 itself."""
 WINDOW = 128
 """Tokens in GPT-OSS's sliding window; positions beyond it rest on every other layer's full attention."""
+PARTS: Mapping[str, str] = {
+    each: each
+    for each in (
+        say("positions up to 128"), say("positions beyond 128"), say("common tokens"), say("rare tokens"),
+    )
+}  # fmt: skip
+"""The parts of a text as messages call them."""
 _FP32 = ("float32", "float", "fp32")
 _TOGETHER = 0.1
 """Device and baseline this much nearer to each other than to the reference: the reference is the odd one."""
@@ -101,8 +109,12 @@ def error_ratio(
     means = float(tested.mean()), float(baseline.mean())
     if means[1] < EXACT_NAT:
         raise ConditionAbsent(
-            f"the baseline's own mean error is {means[1]:.2g} nat, below {EXACT_NAT:g}: it computes as "
-            "exactly as the reference, and there is no rounding to compare with"
+            say(
+                "the baseline's own mean error is {mean:.2g} nat, below {exact:g}: it computes as exactly "
+                "as the reference, and there is no rounding to compare with",
+                mean=means[1],
+                exact=EXACT_NAT,
+            )
         )
     _refuse_odd_reference(sequences, means, cpu.device)
     ratio = means[0] / means[1]
@@ -149,8 +161,13 @@ def _refuse_rounded_reference(reference: Measurement[ServerFacts], stated: State
     dtype = FactBook.of(reference.device, server, stated).get("dtype")
     if dtype is not None and dtype.value.rpartition(".")[2] not in _FP32:
         raise InsufficientData(
-            f"{reference.device} computes in {dtype.value} ({dtype.source}), and its rounding would hide the "
-            "device's: serve the reference with --dtype float32"
+            say(
+                "{device} computes in {dtype} ({source}), and its rounding would hide the device's: serve "
+                "the reference with --dtype float32",
+                device=reference.device,
+                dtype=dtype.value,
+                source=dtype.source,
+            )
         )
 
 
@@ -162,9 +179,14 @@ def _refuse_odd_reference(sequences: Sequence[_Errors], means: tuple[float, floa
     apart = np.concatenate([each.apart for each in sequences])
     if np.count_nonzero(apart) > len(apart) / 2 and float(apart.mean()) < _TOGETHER * min(means):
         raise InsufficientData(
-            f"{cpu} is {min(means):.2g} nat from both devices, which are {float(apart.mean()):.2g} nat from "
-            "each other: the reference is less exact than what it shall judge, or computes something else; "
-            "serve it in FP32 from the same weights"
+            say(
+                "{cpu} is {far:.2g} nat from both devices, which are {near:.2g} nat from each other: the "
+                "reference is less exact than what it shall judge, or computes something else; serve it in "
+                "FP32 from the same weights",
+                cpu=cpu,
+                far=min(means),
+                near=float(apart.mean()),
+            )
         )
 
 
@@ -211,7 +233,13 @@ def _finding(details: Mapping[str, Json], tested: str, baseline: str) -> str:
     means = details["mean"]
     parts = [each for each in details["where"] if each["ratio"] is not None]
     worst = max(parts, key=lambda each: each["ratio"])
-    return (
-        f"mean error against the FP32 reference {means['npu']:.3g} nat on {tested}, {means['gpu']:.3g} nat "
-        f"on {baseline}; largest ratio {worst['ratio']:.3g} at {worst['part']}"
+    return say(
+        "mean error against the FP32 reference {npu_error:.3g} nat on {npu}, {gpu_error:.3g} nat on {gpu}; "
+        "largest ratio {ratio:.3g} at {part}",
+        npu_error=means["npu"],
+        npu=tested,
+        gpu_error=means["gpu"],
+        gpu=baseline,
+        ratio=worst["ratio"],
+        part=PARTS[worst["part"]],
     )

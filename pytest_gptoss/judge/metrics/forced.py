@@ -16,6 +16,7 @@ from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.metrics.divergence import TOP, divergence
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Measurement, ScoredSequence, TopLogprobs
 from pytest_gptoss.model.verdicts import Estimate
 
@@ -54,8 +55,13 @@ def forced_agreement(*, npu: Measurement[ScoredSequence], gpu: Measurement[Score
     agreed, clear = counts.sum(axis=0)
     if not clear:
         raise InsufficientData(
-            f"{gpu.device}: at none of its {sum(len(each.agrees) for each in tables)} positions does the "
-            f"first token lead by more than {CLEAR_MARGIN} nat: use other prompts, or check the baseline"
+            say(
+                "{device}: at none of its {tables} positions does the first token lead by more "
+                "than {clear_margin} nat: use other prompts, or check the baseline",
+                device=gpu.device,
+                tables=sum(len(each.agrees) for each in tables),
+                clear_margin=CLEAR_MARGIN,
+            )
         )
     disagreements = [
         row for (_, theirs), each in zip(pairs, tables, strict=True) for row in _disagreements(theirs, each)
@@ -73,9 +79,14 @@ def forced_agreement(*, npu: Measurement[ScoredSequence], gpu: Measurement[Score
     }
     if disagreements:
         first = disagreements[0]
-        details["finding"] = (
-            f"{len(disagreements)} of {int(clear)} clear positions disagree, first {first['sequence_id']} at "
-            f"position {first['position']}, margin {first['margin']:.2f} nat"
+        details["finding"] = say(
+            "{disagreements} of {clear} clear positions disagree, first {sequence_id} at "
+            "position {position}, margin {margin:.2f} nat",
+            disagreements=len(disagreements),
+            clear=int(clear),
+            sequence_id=first["sequence_id"],
+            position=first["position"],
+            margin=first["margin"],
         )
     # A sequence without a clear position says nothing and is no unit of the bootstrap.
     counted = counts[counts[:, 1] > 0]
@@ -136,7 +147,7 @@ def mean_divergence(tested: Measurement[ScoredSequence], reference: Measurement[
         "by_position": _table(_answer_positions(pairs), _POSITION_EDGES, kl=values),
         "by_margin": _table(margins, _MARGIN_EDGES, kl=values),
         "left_out": dict(reference.left_out),
-        "finding": f"largest in {worst} with a mean of {means[worst]:.3g} nat",
+        "finding": say("largest in {worst} with a mean of {means:.3g} nat", worst=worst, means=means[worst]),
     }
     return Estimate(float(values.mean()), "nat", len(pairs), interval, details)
 
@@ -177,13 +188,22 @@ def _refuse_short_lists(item: ScoredSequence, device: str) -> None:
     rows, width = item.top.ids.shape
     if rows != len(item.logprobs) or width < 2 or (item.top.ids[:, :2] < 0).any():
         raise InsufficientData(
-            f"{device}: {item.sequence_id} lacks the likeliest tokens of some positions: "
-            f"the server must allow prompt_logprobs of {TOP} (--max-logprobs {TOP})"
+            say(
+                "{device}: {sequence_id} lacks the likeliest tokens of some positions: the "
+                "server must allow prompt_logprobs of {top} (--max-logprobs {top})",
+                device=device,
+                sequence_id=item.sequence_id,
+                top=TOP,
+            )
         )
     if not np.isfinite(item.top.logprobs[item.top.ids >= 0]).all():
         raise InsufficientData(
-            f"{device}: {item.sequence_id} lists log-probabilities that are not finite: "
-            "look for NaN in the server's log"
+            say(
+                "{device}: {sequence_id} lists log-probabilities that are not finite: look for "
+                "NaN in the server's log",
+                device=device,
+                sequence_id=item.sequence_id,
+            )
         )
 
 

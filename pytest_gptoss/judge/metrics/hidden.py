@@ -21,6 +21,7 @@ from pytest_gptoss.judge.roles import gpu_of
 from pytest_gptoss.judge.verdicts import fixed
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import HiddenStates, Measurement
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Hidden
@@ -104,7 +105,9 @@ def hidden_cosine(*, npu: Measurement[HiddenStates], gpu: Measurement[HiddenStat
     _refuse_other_place(details["norm_ratio"], value, npu.device, gpu.device)
     details["finding"] = _finding(details, value, npu.device)
     if norms := _norms_apart(details["norm_ratio"]):
-        details["note"] = f"{npu.device}: hidden states agree in direction as said, but {norms}"
+        details["note"] = say(
+            "{device}: hidden states agree in direction as said, but {norms}", device=npu.device, norms=norms
+        )
     return Estimate(value, "cosine", len(compared), details=details)
 
 
@@ -112,13 +115,23 @@ def _refuse_misfit(tested: HiddenStates, reference: HiddenStates) -> None:
     for item in (tested, reference):
         if item.states.ndim != 2 or len(item.states) != len(item.token_ids) or not item.states.size:
             raise InsufficientData(
-                f"{item.sequence_id}: hidden states of shape {item.states.shape} for {len(item.token_ids)} "
-                "tokens: one row a token is needed, ask for per-token embeddings (task token_embed)"
+                say(
+                    "{sequence_id}: hidden states of shape {shape} for {token_ids} tokens: one row a "
+                    "token is needed, ask for per-token embeddings (task token_embed)",
+                    sequence_id=item.sequence_id,
+                    shape=item.states.shape,
+                    token_ids=len(item.token_ids),
+                )
             )
     if tested.states.shape != reference.states.shape:
         raise InsufficientData(
-            f"{tested.sequence_id}: hidden states of width {tested.states.shape[1]} against "
-            f"{reference.states.shape[1]}: the two servers do not serve the same model"
+            say(
+                "{sequence_id}: hidden states of width {shape} against {shape_2}: the two "
+                "servers do not serve the same model",
+                sequence_id=tested.sequence_id,
+                shape=tested.states.shape[1],
+                shape_2=reference.states.shape[1],
+            )
         )
 
 
@@ -176,8 +189,14 @@ def _refuse_broken(norms: FloatArray, sequence_id: str, device: str) -> None:
     bad = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
     if bad.size:
         raise InsufficientData(
-            f"{device}: {bad.size} hidden states of {sequence_id} are zero or not finite, first at position "
-            f"{int(bad[0])}: the baseline itself is broken"
+            say(
+                "{device}: {size} hidden states of {sequence_id} are zero or not finite, first "
+                "at position {bad}: the baseline itself is broken",
+                device=device,
+                size=bad.size,
+                sequence_id=sequence_id,
+                bad=int(bad[0]),
+            )
         )
 
 
@@ -218,26 +237,46 @@ def _finding(details: dict[str, Json], value: float, device: str) -> str:
     broken = details["broken"]
     if broken:
         first, count = next(iter(broken.items()))
-        return (
-            f"{device}: states that are zero or not finite in {len(broken)} sequences, first {first} "
-            f"({count} positions): look for NaN"
+        return say(
+            "{device}: states that are zero or not finite in {broken} sequences, first "
+            "{first} ({count} positions): look for NaN",
+            device=device,
+            broken=len(broken),
+            first=first,
+            count=count,
         )
     norms = _norms_apart(details["norm_ratio"])
-    return f"worst {details['worst']} with mean cosine {value:.5f}" + (f", and {norms}" if norms else "")
+    if norms:
+        return say(
+            "worst {worst} with mean cosine {value:.5f}, and {norms}",
+            worst=details["worst"],
+            value=value,
+            norms=norms,
+        )
+    return say("worst {worst} with mean cosine {value:.5f}", worst=details["worst"], value=value)
 
 
 def _norms_apart(ratio: float | None) -> str | None:
     """What to say of norms that differ noticeably; cosine alone does not see it."""
     if ratio is None or abs(ratio - 1) <= _NORM_RATIO_SLACK:
         return None
-    return f"norms differ by a factor of {fixed(ratio, 3)}: are both states taken after the final norm?"
+    return say(
+        "norms differ by a factor of {ratio}: are both states taken after the final norm?",
+        ratio=fixed(ratio, 3),
+    )
 
 
 def _refuse_other_place(ratio: float | None, cosine: float, tested: str, reference: str) -> None:
     """States that point apart are a device's fault, whatever their norms; these point the same way."""
     if ratio is not None and cosine >= _SAME_WAY and not 1 / _OTHER_PLACE <= ratio <= _OTHER_PLACE:
         raise InsufficientData(
-            f"hidden states of {tested} are {ratio:.3g} times as long as those of {reference}, yet point the "
-            "same way: one side is taken before the final norm or is normalised; start both pooling servers "
-            'with --pooler-config \'{"task":"token_embed","use_activation":false}\' and record files again'
+            say(
+                "hidden states of {tested} are {ratio:.3g} times as long as those of "
+                "{reference}, yet point the same way: one side is taken before the final norm or "
+                "is normalised; start both pooling servers with --pooler-config "
+                '\'{{"task":"token_embed","use_activation":false}}\' and record files again',
+                tested=tested,
+                ratio=ratio,
+                reference=reference,
+            )
         )

@@ -10,6 +10,7 @@ from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.metrics.hidden import hidden_cosine
 from pytest_gptoss.judge.roles import Roles, cpu_of, gpu_of
 from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import HiddenStates, Measurement
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Hidden, Scenario
@@ -34,13 +35,22 @@ def hidden_error_ratio(*, npu: States, gpu: States, cpu: States) -> Estimate:
     for role, states in (("npu", npu), ("gpu", gpu)):
         found = hidden_cosine(npu=cut_to(states, cpu), gpu=cpu).details["relative_l2"]
         if found is None:
-            raise InsufficientData(f"{states.device}: its hidden states have no finite values")
+            raise InsufficientData(
+                say("{device}: its hidden states have no finite values", device=states.device)
+            )
         distances[role] = float(found)
     if not distances["gpu"]:
-        raise InsufficientData(f"{gpu.device}: its hidden states are those of the reference, bit for bit")
+        raise InsufficientData(
+            say("{device}: its hidden states are those of the reference, bit for bit", device=gpu.device)
+        )
     ratio = distances["npu"] / distances["gpu"]
-    finding = (
-        f"hidden states: relative L2 distance from the FP32 reference {distances['npu']:.3g} on "
-        f"{npu.device}, {distances['gpu']:.3g} on {gpu.device}, ratio {ratio:.3g}"
+    finding = say(
+        "hidden states: relative L2 distance from the FP32 reference {npu_distance:.3g} on {npu}, "
+        "{gpu_distance:.3g} on {gpu}, ratio {ratio:.3g}",
+        npu_distance=distances["npu"],
+        npu=npu.device,
+        gpu_distance=distances["gpu"],
+        gpu=gpu.device,
+        ratio=ratio,
     )
     return Estimate(ratio, "times", len(cpu.items), details={"relative_l2": distances, "finding": finding})

@@ -12,6 +12,7 @@ from pytest_gptoss.judge.roles import Roles, gpu_of
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.gptoss import END, START
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation, Measurement
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Rendered, Scenario
@@ -24,23 +25,23 @@ _CURRENT_DATE = (6576, 3521, 25)
 _DATE_LENGTH = 12
 """Ids from "Current date:" to the blank line behind the date."""
 
-_DATE = (
+_DATE = say(
     "the date in the harmony system prompt differs: start both servers with the same "
     "VLLM_SYSTEM_START_DATE=YYYY-MM-DD"
 )
-_SYSTEM = (
+_SYSTEM = say(
     "the harmony system message differs (reasoning effort, channels or tools): serve both the same way, "
     "or run with --gptoss-inputs token-ids"
 )
-_GENERATIONS = (
+_GENERATIONS = say(
     "system or developer messages are rendered differently, as two vLLM generations do: "
     "run with --gptoss-inputs token-ids"
 )
-_CUT = (
+_CUT = say(
     "one prompt is the beginning of the other: one server truncates prompts; "
     "compare --max-model-len of both, or run with --gptoss-inputs token-ids"
 )
-_TEXT = (
+_TEXT = say(
     "the conversation is rendered or tokenised differently: compare the servers' versions and tokenizers, "
     "or run with --gptoss-inputs token-ids"
 )
@@ -69,19 +70,28 @@ def identical(*, npu: Measurement[Generation], gpu: Measurement[Generation]) -> 
     details: dict[str, Json] = {"differences": differences}
     if differences:
         first = differences[0]
-        details["finding"] = (
-            f"{len(differences)} of {len(pairs)} prompts differ, first {first['prompt_id']} at position "
-            f"{first['position']}: {first['cause']}"
+        details["finding"] = say(
+            "{differences} of {pairs} prompts differ, first {prompt_id} at position {position}: {cause}",
+            differences=len(differences),
+            pairs=len(pairs),
+            prompt_id=first["prompt_id"],
+            position=first["position"],
+            cause=first["cause"],
         )
     return Estimate(1 - len(differences) / len(pairs), "share", len(pairs), details=details)
 
 
 def _prompt_ids(answer: Generation, measurement: Measurement[Generation]) -> Sequence[int]:
     if not answer.prompt_token_ids:
-        advice = probed(measurement, "token_ids", "serve with a vLLM that knows return_token_ids")
+        advice = probed(measurement, "token_ids", say("serve with a vLLM that knows return_token_ids"))
         raise InsufficientData(
-            f"{measurement.device} withholds prompt_token_ids (first {answer.prompt_id}): {advice}; "
-            "if only an npu withholds them, run with --gptoss-inputs token-ids"
+            say(
+                "{device} withholds prompt_token_ids (first {prompt_id}): {advice}; if only an "
+                "npu withholds them, run with --gptoss-inputs token-ids",
+                device=measurement.device,
+                prompt_id=answer.prompt_id,
+                advice=advice,
+            )
         )
     return answer.prompt_token_ids
 

@@ -11,6 +11,7 @@ from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import joined, say
 from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.subjects import ServerFacts
 from pytest_gptoss.model.verdicts import Estimate
@@ -63,34 +64,43 @@ def present(
     unknown = [each for each in standings if each.status == "unknown"]
     looked_at = sum(each.status != "elsewhere" for each in standings)
     if unclear and not found:
-        raise InsufficientData("; ".join(_undecided(unclear)))
+        raise InsufficientData(joined(_undecided(unclear)))
     if unknown and not found:
-        raise ConditionAbsent(f"versions that are looked up are not known: {_to_state(unknown, 'VERSION')}")
+        raise ConditionAbsent(
+            say("versions that are looked up are not known: {unknown}", unknown=_to_state(unknown, "VERSION"))
+        )
     if not looked_at:
         named = ", ".join(f"{device} ({platform})" for device, platform in platforms.items())
-        raise ConditionAbsent(f"no defect is known of what serves here: {named}")
+        raise ConditionAbsent(say("no defect is known of what serves here: {named}", named=named))
     details: dict[str, Json] = {"defects": [_row(each) for each in found], "platforms": platforms}
     if found:
-        details["finding"] = "; ".join(map(_said, found))
+        details["finding"] = joined(map(_said, found))
         rest = _undecided(unclear)
         if unknown:
-            rest.append(f"not known: {_to_state(unknown, 'VERSION')}")
+            rest.append(say("not known: {unknown}", unknown=_to_state(unknown, "VERSION")))
         if rest:
-            details["note"] = "; ".join(rest)
+            details["note"] = joined(rest)
     return Estimate(float(len(found)), "defects", looked_at, details=details)
 
 
 def _said(found: Standing) -> str:
     defect = found.defect
-    return (
-        f"{found.device}: {defect.component} {found.version} ({found.source}) {defect.wrong} "
-        f"({defect.source}); it shows in {', '.join(defect.rows)}: {defect.remedy}"
+    return say(
+        "{device}: {component} {version} ({source}) {wrong} ({known_from}); it shows in {rows}: {remedy}",
+        device=found.device,
+        component=defect.component,
+        version=found.version,
+        source=found.source,
+        wrong=defect.wrong,
+        known_from=defect.source,
+        rows=", ".join(defect.rows),
+        remedy=defect.remedy,
     )
 
 
 def _undecided(unclear: Sequence[Standing]) -> list[str]:
     """A line for each entry whose version matches while a condition is not known."""
-    lines = []
+    lines: list[str] = []
     for each in unclear:
         where = " and ".join(
             f"{name} is {' or '.join(values)}"
@@ -98,9 +108,18 @@ def _undecided(unclear: Sequence[Standing]) -> list[str]:
             if name in each.unknown
         )
         lines.append(
-            f"{each.device}: {each.defect.component} {each.version} ({each.source}) {each.defect.wrong} "
-            f"({each.defect.source}), where {where}, which nobody tells: state it, as "
-            f"{_to_state([each], 'VALUE')}"
+            say(
+                "{device}: {component} {version} ({source}) {wrong} ({known_from}), where {where}, "
+                "which nobody tells: state it, as {value}",
+                device=each.device,
+                component=each.defect.component,
+                version=each.version,
+                source=each.source,
+                wrong=each.defect.wrong,
+                known_from=each.defect.source,
+                where=where,
+                value=_to_state([each], "VALUE"),
+            )
         )
     return lines
 

@@ -13,6 +13,7 @@ from pytest_gptoss.judge.evidence import sound_items
 from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation, Measurement
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Greedy
@@ -59,17 +60,26 @@ def leakage(*, npu: Measurement[Generation]) -> Estimate:
     answers = sound_items(npu, "prompts")
     if not any(text for answer in answers for _, text in _fields(answer)):
         raise InsufficientData(
-            f"{npu.device}: every one of {len(answers)} answers is empty, there is nothing to leak into: "
-            "check the prompts, max_tokens and the server's log"
+            say(
+                "{device}: every one of {answers} answers is empty, there is nothing to leak "
+                "into: check the prompts, max_tokens and the server's log",
+                device=npu.device,
+                answers=len(answers),
+            )
         )
     leaks = [leak for answer in answers for leak in _leaks(answer)]
     leaking = {leak["prompt_id"] for leak in leaks}
     details: dict[str, Json] = {"leaks": leaks}
     if leaks:
         first = leaks[0]
-        details["finding"] = (
-            f"{len(leaking)} of {len(answers)} outputs leak control tokens or channel words, first "
-            f"{first['prompt_id']}, {first['field']}: {first['excerpt']!r}"
+        details["finding"] = say(
+            "{leaking} of {answers} outputs leak control tokens or channel words, first "
+            "{prompt_id}, {field}: {excerpt}",
+            leaking=len(leaking),
+            answers=len(answers),
+            prompt_id=first["prompt_id"],
+            field=first["field"],
+            excerpt=repr(first["excerpt"]),
         )
     return Estimate(float(len(leaking)), "outputs", len(answers), details=details)
 

@@ -16,6 +16,7 @@ from pytest_gptoss.judge.needle_cells import Cell, read_cell, size
 from pytest_gptoss.judge.roles import Roles, gpu_of
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import joined, say
 from pytest_gptoss.model.results import Measurement, NeedleAnswer
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Scenario
@@ -36,15 +37,25 @@ FRAME_AT_MOST = 128
 """Tokens that any two chats share: the harmony frame. More of a prompt from the prefix cache is a leak."""
 
 _ADVICE: Mapping[Outcome, str] = {
-    "truncated": "something cuts prompts short without a word: look for truncate_prompt_tokens, a proxy, "
-    "and the model's own --max-model-len",
-    "rejected": "the server refuses the prompt: serve with a --max-model-len that holds it and its answer",
-    "out_of_memory": "the server ran out of memory or died: see its log; serve with a smaller "
-    "--max-num-batched-tokens or --gpu-memory-utilization, or on more devices",
-    "cut": "max_tokens ended the answer before it was given: the analysis took the room of both, see what it "
-    "went on about in long_context_report.json",
-    "timeout": "the server did not answer in time: see its log, or allow more with "
-    "--gptoss-first-token-timeout or --gptoss-timeout",
+    "truncated": say(
+        "something cuts prompts short without a word: look for truncate_prompt_tokens, a proxy, "
+        "and the model's own --max-model-len"
+    ),
+    "rejected": say(
+        "the server refuses the prompt: serve with a --max-model-len that holds it and its answer"
+    ),
+    "out_of_memory": say(
+        "the server ran out of memory or died: see its log; serve with a smaller "
+        "--max-num-batched-tokens or --gpu-memory-utilization, or on more devices"
+    ),
+    "cut": say(
+        "max_tokens ended the answer before it was given: the analysis took the room of both, see what it "
+        "went on about in long_context_report.json"
+    ),
+    "timeout": say(
+        "the server did not answer in time: see its log, or allow more with "
+        "--gptoss-first-token-timeout or --gptoss-timeout"
+    ),
 }
 
 
@@ -96,9 +107,12 @@ def needle_recall(*, npu: Measurement[NeedleAnswer]) -> Estimate:
     details: dict[str, Json] = {"trials": [_trial(answer) for answer in answers]}
     missed = next((answer for answer in answers if outcome_of(answer) == "miss"), None)
     if missed is not None:
-        details["finding"] = (
-            f"{len(answers) - hits} of {len(answers)} needles missed, first trial {missed.trial}: "
-            f"{_said(missed)}"
+        details["finding"] = say(
+            "{answers} of {answers_2} needles missed, first trial {trial}: {missed}",
+            answers=len(answers) - hits,
+            answers_2=len(answers),
+            trial=missed.trial,
+            missed=_said(missed),
         )
     note = _parsers_fault(npu, answers)
     if note is not None:
@@ -123,15 +137,24 @@ def needle_control(*, npu: Measurement[NeedleAnswer]) -> Estimate:
     garbage = next(((each.trial, said) for each in answers if (said := garbage_of(each))), None)
     if garbage is not None and not named:
         raise InsufficientData(
-            f"{npu.device}: trial {garbage[0]} does not show whether the model names a code that is not "
-            f"there: {garbage[1]}; see the same cell of needle.recall"
+            say(
+                "{device}: trial {garbage} does not show whether the model names a code that is "
+                "not there: {garbage_2}; see the same cell of needle.recall",
+                device=npu.device,
+                garbage=garbage[0],
+                garbage_2=garbage[1],
+            )
         )
     details: dict[str, Json] = {"trials": [_trial(answer) for answer in answers]}
     if named:
-        details["finding"] = (
-            f"{len(named)} of {len(answers)} answers name the code that is not in the text, first trial "
-            f"{named[0].trial}: {answer_text(named[0]).final!r}; the model guesses it or the server mixes "
-            "requests: choose another with --gptoss-needle"
+        details["finding"] = say(
+            "{named} of {answers} answers name the code that is not in the text, first trial "
+            "{trial}: {final}; the model guesses it or the server mixes requests: choose "
+            "another with --gptoss-needle",
+            named=len(named),
+            answers=len(answers),
+            trial=named[0].trial,
+            final=repr(answer_text(named[0]).final),
         )
     return Estimate(float(len(named)), "answers", len(answers), details=details)
 
@@ -150,7 +173,11 @@ def needle_edge(*, npu: Measurement[NeedleAnswer], gpu: Measurement[NeedleAnswer
     ours, theirs = _tested(npu), _tested(gpu)
     if npu.provenance.get("needle") != gpu.provenance.get("needle"):
         raise InsufficientData(
-            f"{gpu.device} was asked for other needles than {npu.device}: record the baseline again"
+            say(
+                "{device} was asked for other needles than {device_2}: record the baseline again",
+                device=gpu.device,
+                device_2=npu.device,
+            )
         )
     hits = {"npu": _hits(ours), "gpu": _hits(theirs)}
     details: dict[str, Json] = {"hits": {name: len(found) for name, found in hits.items()}}
@@ -171,13 +198,19 @@ def needle_first_token(*, npu: Measurement[NeedleAnswer]) -> Estimate:
     answers = _tested(npu)
     waits = [answer.first_token_ms for answer in answers if answer.first_token_ms is not None]
     if not waits:
-        raise InsufficientData(f"{npu.device}: no first token was timed: the answers are empty")
+        raise InsufficientData(
+            say("{device}: no first token was timed: the answers are empty", device=npu.device)
+        )
     cached = max((each.cached_tokens for each in answers if each.cached_tokens is not None), default=None)
     details: dict[str, Json] = {"cached_tokens": cached}
     if cached is not None and cached > FRAME_AT_MOST:
-        details["finding"] = (
-            f"{_cell(npu)}: {cached} tokens of the prompt came from {npu.device}'s prefix cache, so its "
-            "first-token time is no prefill: does the server heed cache_salt, and is it used by others?"
+        details["finding"] = say(
+            "{npu}: {cached} tokens of the prompt came from {device}'s prefix cache, so its "
+            "first-token time is no prefill: does the server heed cache_salt, and is it used "
+            "by others?",
+            npu=_cell(npu),
+            cached=cached,
+            device=npu.device,
         )
     return Estimate(median(waits), "ms", len(waits), details=details)
 
@@ -186,12 +219,32 @@ def _whose(ours: set[int], theirs: set[int], *, trials: int, npu: str, gpu: str)
     both_miss = trials - len(ours | theirs)
     parts = []
     if both_miss:
-        parts.append(f"both miss {both_miss} of {trials}: the model's, not the device's")
+        parts.append(
+            say(
+                "both miss {both_miss} of {trials}: the model's, not the device's",
+                both_miss=both_miss,
+                trials=trials,
+            )
+        )
     if theirs - ours:
-        parts.append(f"only {npu} misses {len(theirs - ours)} of {trials}: the device's")
+        parts.append(
+            say(
+                "only {npu} misses {theirs} of {trials}: the device's",
+                npu=npu,
+                theirs=len(theirs - ours),
+                trials=trials,
+            )
+        )
     if ours - theirs:
-        parts.append(f"only {gpu} misses {len(ours - theirs)} of {trials}: the baseline's")
-    return "; ".join(parts) or None
+        parts.append(
+            say(
+                "only {gpu} misses {ours} of {trials}: the baseline's",
+                gpu=gpu,
+                ours=len(ours - theirs),
+                trials=trials,
+            )
+        )
+    return joined(parts) or None
 
 
 def _tested(measurement: Measurement[NeedleAnswer]) -> Sequence[NeedleAnswer]:
@@ -203,8 +256,14 @@ def _tested(measurement: Measurement[NeedleAnswer]) -> Sequence[NeedleAnswer]:
         outcome = outcome_of(answer)
         if outcome in _ADVICE:
             raise InsufficientData(
-                f"{measurement.device}: {outcome.replace('_', ' ')} in trial {answer.trial}, "
-                f"{_what(answer)}: {_ADVICE[outcome]}"
+                say(
+                    "{device}: {value} in trial {trial}, {answer}: {advice}",
+                    device=measurement.device,
+                    value=outcome.replace("_", " "),
+                    trial=answer.trial,
+                    answer=_what(answer),
+                    advice=_ADVICE[outcome],
+                )
             )
     return answers
 
@@ -214,18 +273,28 @@ def _what(answer: NeedleAnswer) -> str:
         return answer.message
     if answer.cut:
         thought = answer_text(answer).analysis
-        return f"{len(thought)} characters of analysis, no answer; it ends {thought[-60:]!r}"
-    return f"the server counts {answer.prompt_tokens} of {answer.planned_tokens} prompt tokens"
+        return say(
+            "{thought} characters of analysis, no answer; it ends {thought_2}",
+            thought=len(thought),
+            thought_2=repr(thought[-60:]),
+        )
+    return say(
+        "the server counts {prompt_tokens} of {planned_tokens} prompt tokens",
+        prompt_tokens=answer.prompt_tokens,
+        planned_tokens=answer.planned_tokens,
+    )
 
 
 def _said(answer: NeedleAnswer) -> str:
     read = answer_text(answer)
     garbage = _cut_garbage(answer)
     if garbage is not None:
-        return f"asked for {answer.code}, cut at max_tokens, {garbage}"
+        return say("asked for {code}, cut at max_tokens, {garbage}", code=answer.code, garbage=garbage)
     quoted = read.final if len(read.final) <= 80 else read.final[:80] + "..."
-    thought = " (its analysis alone names the code)" if names_code(read.analysis, answer.code) else ""
-    return f"asked for {answer.code}, answered {quoted!r}{thought}"
+    thought = say(" (its analysis alone names the code)") if names_code(read.analysis, answer.code) else ""
+    return say(
+        "asked for {code}, answered {quoted}{thought}", code=answer.code, quoted=repr(quoted), thought=thought
+    )
 
 
 def _parsers_fault(measurement: Measurement[NeedleAnswer], answers: Sequence[NeedleAnswer]) -> str | None:
@@ -234,10 +303,17 @@ def _parsers_fault(measurement: Measurement[NeedleAnswer], answers: Sequence[Nee
     if not departed:
         return None
     trial, said = departed[0]
-    return (
-        f"{_cell(measurement)}: the text of {len(departed)} of {len(answers)} answers of "
-        f"{measurement.device} departs from its own token ids, which are judged, first trial {trial}: "
-        f"{said}: {PARSER_AT_FAULT}"
+    return say(
+        "{measurement}: the text of {departed} of {answers} answers of {device} departs "
+        "from its own token ids, which are judged, first trial {trial}: {said}: "
+        "{parser_at_fault}",
+        measurement=_cell(measurement),
+        departed=len(departed),
+        answers=len(answers),
+        device=measurement.device,
+        trial=trial,
+        said=said,
+        parser_at_fault=PARSER_AT_FAULT,
     )
 
 
@@ -247,7 +323,7 @@ def _hits(answers: Sequence[NeedleAnswer]) -> set[int]:
 
 def _cell(measurement: Measurement[NeedleAnswer]) -> str:
     """The scenario's id without its device: ``needle d025-32k``."""
-    return f"needle {measurement.scenario_id.removeprefix(f'needle-{measurement.device}-')}"
+    return say("needle {value}", value=measurement.scenario_id.removeprefix(f"needle-{measurement.device}-"))
 
 
 def _trial(answer: NeedleAnswer) -> Json:

@@ -12,6 +12,7 @@ from pytest_gptoss.judge.intervals import wilson
 from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.roles import Roles, gpu_of
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation, Measurement
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Scenario
@@ -50,8 +51,14 @@ def noise(
     details = {
         "alone": alone,
         "batched": together,
-        "finding": f"{first.device} repeats itself in {alone['equal']} of {alone['n']} answers alone, "
-        f"{together['equal']} of {together['n']} batched",
+        "finding": say(
+            "{device} repeats itself in {equal} of {n} answers alone, {equal_2} of {n_2} batched",
+            device=first.device,
+            equal=alone["equal"],
+            n=alone["n"],
+            equal_2=together["equal"],
+            n_2=together["n"],
+        ),
     }
     return Estimate(alone["rate"], "share", alone["n"], wilson(alone["equal"], alone["n"]), details)
 

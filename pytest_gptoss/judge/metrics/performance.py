@@ -37,7 +37,7 @@ from pytest_gptoss.judge.verdicts import fixed
 from pytest_gptoss.model.errors import ERROR_EVENT, ConditionAbsent, InsufficientData
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.model.load_names import concurrency_of
+from pytest_gptoss.model.load_names import read_level
 from pytest_gptoss.model.results import LoadLevel, Measurement, RequestTiming
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Load, Scenario
@@ -79,12 +79,11 @@ _COMPLETIONS = (
 )
 
 
-def _trials(roles: Roles, concurrency: int) -> Mapping[str, Scenario]:
-    return {f"trial_{trial}": Load(roles.npu, concurrency, trial) for trial in range(roles.trials)}
+def _trials(roles: Roles, level: str) -> Mapping[str, Scenario]:
+    return {f"trial_{trial}": Load(roles.npu, level, trial) for trial in range(roles.trials)}
 
 
-def _soundness(concurrency: int) -> tuple[str, ...]:
-    level = Load("", concurrency).level
+def _soundness(level: str) -> tuple[str, ...]:
     return (f"performance.completed.{level}", f"performance.uncached.{level}")
 
 
@@ -99,7 +98,7 @@ def _of_level(
     """Declare a figure of every load level; ``sound``: it means nothing unless the level is."""
     return metric_family(
         figure,
-        of=concurrency_of,
+        of=read_level,
         needs=_trials,
         depends_on=_soundness if sound else lambda _: (),
         statistics=statistics,
@@ -186,33 +185,33 @@ def error_rate(**trials: Trial) -> Estimate:
 
 @_of_level("completed", ("rate",), sound=False)
 def completed(**trials: Trial) -> Estimate:
-    """Share of requests with the exact counts and a whole stream; every request, so no interval."""
+    """Share of requests with a complete stream and exact counts. All are counted, so there is no interval."""
     levels = _levels(trials)
     asked = sum(level.shape.requests for level in levels)
-    told = [(each, why_incomplete(each, level.shape), level) for level in levels for each in level.requests]
-    bad = [(request, why, level) for request, why, level in told if why is not None]
-    whole = len(told) - len(bad)
-    details: dict[str, Json] = {"requests": asked, "incomplete": asked - whole}
-    unsent = asked - len(told)
+    sent = [(each, why_incomplete(each, level.shape), level) for level in levels for each in level.requests]
+    bad = [(request, why, level) for request, why, level in sent if why is not None]
+    complete = len(sent) - len(bad)
+    details: dict[str, Json] = {"requests": asked, "incomplete": asked - complete}
+    unsent = asked - len(sent)
     if bad:
         request, why, _ = bad[0]
-        details["finding"] = f"{asked - whole} of {asked} requests incomplete, first {request.id}: {why}"
+        details["finding"] = f"{asked - complete} of {asked} requests incomplete, first {request.id}: {why}"
         if unsent:
             details["finding"] += f"; {unsent} were not sent after so many failures in a row"
         if any(_chat_may_spoil(each, level.shape) for each, _, level in bad):
             details["finding"] += f"; {_COMPLETIONS}"
     elif unsent:
         details["finding"] = f"{unsent} of {asked} requests were never sent: measure again"
-    return Estimate(whole / asked, "share", asked, None, details)
+    return Estimate(complete / asked, "share", asked, None, details)
 
 
 @_of_level("uncached", ("count",), sound=False)
 def uncached(**trials: Trial) -> Estimate:
     """Prompt tokens taken from a prefix cache beyond the frame that all prompts share.
 
-    A cache gives whole blocks only, so of the frame no more than its whole blocks, where their size is
-    known: with two hundred requests the rest of it would hide a dozen wholly cached prompts. Raises
-    ConditionAbsent when the server does not tell.
+    A cache gives complete blocks only, so of the frame only its complete blocks are allowed, where the
+    server reports their size: with two hundred requests the rest of the frame would hide a dozen prompts that
+    were cached in full. Raises ConditionAbsent when the server does not report cache hits.
     """
     beyond, requests = 0.0, 0
     first = next(iter(trials.values()))
@@ -220,9 +219,9 @@ def uncached(**trials: Trial) -> Estimate:
     for level in _levels(trials):
         hits = _cache_hits(level, advice)
         requests += len(level.requests)
-        told = [each.cached_tokens for each in level.requests if each.cached_tokens is not None]
+        cached = [each.cached_tokens for each in level.requests if each.cached_tokens is not None]
         shared = level.frame_tokens - level.frame_tokens % (level.cache_block or 1)
-        by_request = sum(max(0, each - shared) for each in told)
+        by_request = sum(max(0, each - shared) for each in cached)
         beyond += max(by_request, hits - shared * len(level.requests))
     details: dict[str, Json] = {}
     if beyond > 0:
@@ -268,7 +267,7 @@ def _levels(trials: Mapping[str, Trial]) -> list[LoadLevel]:
 
 
 def _sound_levels(trials: Mapping[str, Trial]) -> list[LoadLevel]:
-    """Levels whose every request came whole; raises InsufficientData otherwise."""
+    """The levels, every request of which is complete; raises InsufficientData otherwise."""
     levels = _levels(trials)
     for level in levels:
         for request in level.requests:

@@ -13,6 +13,7 @@ from pytest_gptoss.judge.intervals import bootstrap, magnitude
 from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.roles import gpu_of
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Measurement, ScoredSequence
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Forced
@@ -91,10 +92,22 @@ def relative_difference(
             for (item, _), row in zip(pairs, sums, strict=True)
         },
         "left_out": dict(reference_scores.left_out),
-        "finding": f"PPL({tested.upper()}) {ours:.5g}, PPL({reference.upper()}) {theirs:.5g}, "
-        f"difference {ours - theirs:+.3g}",
+        "finding": say(
+            "PPL({tested}) {ours:.5g}, PPL({reference}) {theirs:.5g}, difference {apart:+.3g}",
+            tested=tested.upper(),
+            ours=ours,
+            reference=reference.upper(),
+            theirs=theirs,
+            apart=ours - theirs,
+        ),
     }
-    return Estimate(abs(signed), f"% of PPL({reference.upper()})", len(pairs), magnitude(interval), details)
+    return Estimate(
+        abs(signed),
+        f"% of PPL({reference.upper()})",
+        len(pairs),
+        magnitude(interval),
+        details,
+    )
 
 
 def _perplexity(loss: float, tokens: float) -> float:

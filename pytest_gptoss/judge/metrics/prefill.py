@@ -14,6 +14,7 @@ from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.gptoss import SLIDING_WINDOW
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation, Measurement, ScoredSequence
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Scenario
@@ -49,8 +50,13 @@ def decode_prefill(*, generated: Measurement[Generation], forced: Measurement[Sc
     }
     if not any(mask.any() for mask in behind.values()):
         raise InsufficientData(
-            f"{generated.device}: none of {len(pairs)} answers reaches past {SLIDING_WINDOW} tokens, "
-            "where the sliding window begins to matter: use longer prompts or more max_tokens"
+            say(
+                "{device}: none of {pairs} answers reaches past {sliding_window} tokens, where "
+                "the sliding window begins to matter: use longer prompts or more max_tokens",
+                device=generated.device,
+                pairs=len(pairs),
+                sliding_window=SLIDING_WINDOW,
+            )
         )
     means = {key: float(gap.mean()) for key, gap in gaps.items()}
     worst = max(means, key=lambda key: means[key])
@@ -60,8 +66,12 @@ def decode_prefill(*, generated: Measurement[Generation], forced: Measurement[Sc
         "within": _side({key: gap[~behind[key]] for key, gap in gaps.items()}),
         "past": _side({key: gap[behind[key]] for key, gap in gaps.items()}),
         "left_out": dict(forced.left_out),
-        "finding": f"worst {worst}, largest difference {gaps[worst].max():.3g} nat at answer token "
-        f"{int(gaps[worst].argmax())}",
+        "finding": say(
+            "worst {worst}, largest difference {gaps:.3g} nat at answer token {gaps_2}",
+            worst=worst,
+            gaps=gaps[worst].max(),
+            gaps_2=int(gaps[worst].argmax()),
+        ),
     }
     return Estimate(means[worst], "nat", len(pairs), details=details)
 
@@ -75,14 +85,22 @@ def _own_pairs(
     missing = [item.prompt_id for item in generated.items if item.prompt_id not in accounted]
     if missing:
         raise InsufficientData(
-            f"{generated.device}: {len(missing)} answers were not scored again, first {missing[0]}: "
-            "measure again, to the end"
+            say(
+                "{device}: {missing} answers were not scored again, first {missing_2}: measure "
+                "again, to the end",
+                device=generated.device,
+                missing=len(missing),
+                missing_2=missing[0],
+            )
         )
     for answer, item in pairs:
         if item.token_ids[item.first :] != answer_ids(answer, generated):
             raise InsufficientData(
-                f"{generated.device}: {item.sequence_id} was scored on other tokens than it generated: "
-                "measure again"
+                say(
+                    "{device}: {sequence_id} was scored on other tokens than it generated: measure again",
+                    device=generated.device,
+                    sequence_id=item.sequence_id,
+                )
             )
     return pairs
 
@@ -90,17 +108,29 @@ def _own_pairs(
 def _logprobs(answer: Generation, generated: Measurement[Generation]) -> FloatArray:
     device = generated.device
     if answer.logprobs is None or len(answer.logprobs) != len(answer_ids(answer, generated)):
-        advice = probed(generated, "logprobs", "serve with logprobs allowed (--max-logprobs above 0)")
+        advice = probed(generated, "logprobs", say("serve with logprobs allowed (--max-logprobs above 0)"))
         raise InsufficientData(
-            f"{device} tells no log-probability for every generated token (first {answer.prompt_id}): "
-            f"{advice}"
+            say(
+                "{device} tells no log-probability for every generated token (first {prompt_id}): {advice}",
+                device=device,
+                prompt_id=answer.prompt_id,
+                advice=advice,
+            )
         )
-    refuse_no_logprobs(answer.logprobs, answer.top, f"{answer.prompt_id} as generated", device)
+    refuse_no_logprobs(
+        answer.logprobs, answer.top, say("{prompt_id} as generated", prompt_id=answer.prompt_id), device
+    )
     return answer.logprobs
 
 
 def _scores(item: ScoredSequence, device: str) -> FloatArray:
-    refuse_no_logprobs(item.logprobs, item.top, f"{item.sequence_id} as scored", device, first=item.first)
+    refuse_no_logprobs(
+        item.logprobs,
+        item.top,
+        say("{sequence_id} as scored", sequence_id=item.sequence_id),
+        device,
+        first=item.first,
+    )
     return item.logprobs
 
 

@@ -17,6 +17,7 @@ from pytest_gptoss.judge.intervals import bootstrap_mean
 from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import joined, say
 from pytest_gptoss.model.results import Generation, Measurement, ScoredSequence
 from pytest_gptoss.model.verdicts import Estimate
 
@@ -91,8 +92,15 @@ def _free(npu: Measurement[Generation], gpu: Measurement[Generation]) -> Estimat
     empty = [key for key, (ours, theirs) in texts.items() if not ours and not theirs]
     if len(empty) > MAX_EMPTY_SHARE * len(pairs):
         raise InsufficientData(
-            f"{len(empty)} of {len(pairs)} prompts have empty answers on both devices, more than "
-            f"{MAX_EMPTY_SHARE:.0%}; first {empty[0]}: give them more max_tokens or use other prompts"
+            say(
+                "{empty} of {pairs} prompts have empty answers on both devices, more than "
+                "{max_empty_share:.0%}; first {first}: give them more max_tokens or use other "
+                "prompts",
+                empty=len(empty),
+                pairs=len(pairs),
+                max_empty_share=MAX_EMPTY_SHARE,
+                first=empty[0],
+            )
         )
     scorer = _scorer()
     scores = {
@@ -111,12 +119,18 @@ def _free(npu: Measurement[Generation], gpu: Measurement[Generation]) -> Estimat
     if values.min() < 1:
         worst = min(scores, key=lambda key: scores[key])
         below = int((values < 1).sum())
-        details["finding"] = (
-            f"{below} of {len(scores)} texts differ, most in {worst} with ROUGE-L {scores[worst]:.3f}"
+        details["finding"] = say(
+            "{below} of {texts} texts differ, most in {worst} with ROUGE-L {score:.3f}",
+            below=below,
+            texts=len(scores),
+            worst=worst,
+            score=scores[worst],
         )
     notes = [note for side in (npu, gpu) if (note := _parsers_fault(side))]
     if notes:
-        details["note"] = f"ROUGE-L: {'; '.join(notes)}: {PARSER_AT_FAULT}"
+        details["note"] = say(
+            "ROUGE-L: {notes}: {parser_at_fault}", notes=joined(notes), parser_at_fault=PARSER_AT_FAULT
+        )
     return Estimate(float(values.mean()), "F", len(scores), bootstrap_mean(values), details)
 
 
@@ -132,9 +146,13 @@ def _parsers_fault(measurement: Measurement[Generation]) -> str | None:
     if not departed:
         return None
     first, said = departed[0]
-    return (
-        f"{len(departed)} of {len(read)} texts of {measurement.device} depart from their own token ids, "
-        f"first {first}: {said}"
+    return say(
+        "{departed} of {read} texts of {device} depart from their own token ids, first {first}: {said}",
+        departed=len(departed),
+        read=len(read),
+        device=measurement.device,
+        first=first,
+        said=said,
     )
 
 

@@ -8,10 +8,11 @@ from pytest_gptoss.judge.against_first import against_first
 from pytest_gptoss.judge.comparison import SAME_INPUTS, answers_free_and_forced
 from pytest_gptoss.judge.evidence import answer_ids, pair, refuse_sameness
 from pytest_gptoss.judge.forced_choice import FORCED, either, forced_answers, forced_match
-from pytest_gptoss.judge.forks import compare, fork_kinds
+from pytest_gptoss.judge.forks import KINDS, compare, fork_kinds
 from pytest_gptoss.judge.intervals import wilson
 from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import listed, say
 from pytest_gptoss.model.results import Generation, Measurement, ScoredSequence
 from pytest_gptoss.model.verdicts import Estimate
 
@@ -88,9 +89,17 @@ def _finding(prompts: list[Json], kinds: dict[str, int]) -> str:
     forked = [prompt for prompt in prompts if prompt["fork"]]
     worst = next((prompt for prompt in forked if prompt["fork"]["kind"] == "real"), forked[0])
     fork = worst["fork"]
-    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    margin = "" if fork["margin"] is None else f", margin {fork['margin']:.2f} nat"
-    return (
-        f"{len(forked)} of {len(prompts)} answers fork ({counts}); {worst['prompt_id']} at token "
-        f"{fork['index']}: {fork['kind']}{margin}"
+    counts = listed(
+        say("{count} {kind}", count=count, kind=KINDS[kind]) for kind, count in sorted(kinds.items())
+    )
+    margin = "" if fork["margin"] is None else say(", margin {margin:.2f} nat", margin=fork["margin"])
+    return say(
+        "{forked} of {prompts} answers fork ({counts}); {prompt_id} at token {index}: {kind}{margin}",
+        forked=len(forked),
+        prompts=len(prompts),
+        counts=counts,
+        prompt_id=worst["prompt_id"],
+        index=fork["index"],
+        kind=KINDS[fork["kind"]],
+        margin=margin,
     )

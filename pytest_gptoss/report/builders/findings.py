@@ -14,6 +14,7 @@ from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.judge.vocabulary import unlike
 from pytest_gptoss.model.errors import DamagedFile
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation, Measurement
 from pytest_gptoss.model.stored_json import Mismatch, typed
 from pytest_gptoss.report.builders.token_diffs import token_diff
@@ -85,7 +86,7 @@ def _read_info(store: Store, npu: str, name: str) -> _Info | None:
         if found is not None and found.value is not None and name == "edges":
             typed(_Edges, dict(found.details))
     except (DamagedFile, Mismatch) as error:
-        return _Info(None, None, None, None, {}, f"{name} is not known: {error}")
+        return _Info(None, None, None, None, {}, say("{name} is not known: {error}", name=name, error=error))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from statistics import median
 from typing import Any
@@ -16,7 +16,7 @@ from pytest_gptoss.judge.accounting import (
 )
 from pytest_gptoss.judge.arrivals import why_buffered
 from pytest_gptoss.judge.cross_check import disagreements, server_ttft_ms
-from pytest_gptoss.judge.instrument import error_at, why_overloaded
+from pytest_gptoss.judge.instrument import why_overloaded
 from pytest_gptoss.judge.littles_law import contradictions
 from pytest_gptoss.judge.load import (
     FIGURES,
@@ -28,9 +28,9 @@ from pytest_gptoss.judge.load import (
     why_incomplete,
 )
 from pytest_gptoss.model.errors import DamagedFile
-from pytest_gptoss.model.inputs import LoadTask
+from pytest_gptoss.model.inputs import LoadShape, LoadTask
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.model.load_names import level_name
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Failure, InstrumentError, LoadLevel, Measurement, RequestTiming
 from pytest_gptoss.run.instrument import instrument_errors, instrument_problems
 from pytest_gptoss.run.store import Store
@@ -52,33 +52,33 @@ def load_levels(store: Store, plan: Plan, *, devices: Sequence[str], task: LoadT
     found = list(_measured(store, plan, devices, task.trials))
     problem = damaged or (None if errors else "; ".join(dict.fromkeys(problems.values())) or None)
     if problem is None and found and not task.calibrate:
-        problem = "not calibrated: --gptoss-no-calibration was given"
-    shapes = {scenario.concurrency: plan.workload.levels[scenario.concurrency] for scenario, _ in found}
+        problem = say("not calibrated: --gptoss-no-calibration was given")
+    shapes = {scenario.level: plan.workload.levels[scenario.level] for scenario, _ in found}
     limit = _ttft_limit_ms(plan)
     notes = [note for scenario, each in found for note in _notes(scenario, each, errors, limit)]
     return {
-        "levels": [_row(scenario, each, errors) for scenario, each in found],
-        "instrument": {"errors": [asdict(error) for error in errors], "problem": problem},
+        "levels": [_row(scenario, each, shapes[scenario.level], errors) for scenario, each in found],
+        "instrument": {"errors": [asdict(error) for error in errors.values()], "problem": problem},
         "notes": [
             *notes,
             *(
-                f"{level_name(level)}: the instrument could not be calibrated: {why}"
+                say("{level}: the instrument could not be calibrated: {why}", level=level, why=why)
                 for level, why in problems.items()
                 if errors
             ),
             *contradictions(plan.thresholds.values(), shapes),
-            *changes(plan.profile.workload.levels, shapes.values()),
+            *changes(plan.profile.workload.levels, shapes),
             *(_other_statistics(plan) if found else ()),
         ],
     }
 
 
-def _instrument(store: Store) -> tuple[tuple[InstrumentError, ...], Mapping[int, str], str | None]:
+def _instrument(store: Store) -> tuple[Mapping[str, InstrumentError], Mapping[str, str], str | None]:
     """The instrument's errors and problems by level, and why neither can be read, if so."""
     try:
         return instrument_errors(store), instrument_problems(store), None
     except DamagedFile as error:
-        return (), {}, str(error)
+        return {}, {}, str(error)
 
 
 def _other_statistics(plan: Plan) -> Iterator[str]:
@@ -86,7 +86,11 @@ def _other_statistics(plan: Plan) -> Iterator[str]:
     for row in plan.thresholds.values():
         known = plan.metrics[row.metric].statistics
         if row.family == "performance" and len(known) > 1 and row.statistic != known[0]:
-            yield f"{row.id} is judged by its {row.statistic}, as the thresholds file says"
+            yield say(
+                "{id} is judged by its {statistic}, as the thresholds file says",
+                id=row.id,
+                statistic=row.statistic,
+            )
 
 
 def load_requests(
@@ -96,27 +100,29 @@ def load_requests(
     for scenario, measurement in _measured(store, plan, devices, task.trials):
         for level in measurement.items:
             for request in level.requests:
-                yield _request(scenario, request)
+                yield _request(scenario, level, request)
 
 
 def _measured(
     store: Store, plan: Plan, devices: Sequence[str], trials: int
 ) -> Iterator[tuple[Load, Measurement[Any]]]:
-    for concurrency in plan.workload.levels:
+    for level in plan.workload.levels:
         for device in devices:
             for trial in range(trials):
-                scenario = Load(device, concurrency, trial)
+                scenario = Load(device, level, trial)
                 measurement = store.load(scenario.id)
                 if measurement is not None:
                     yield scenario, measurement
 
 
-def _row(scenario: Load, measurement: Measurement[Any], errors: Iterable[InstrumentError]) -> dict[str, Json]:
-    error = error_at(errors, scenario.concurrency)
+def _row(
+    scenario: Load, measurement: Measurement[Any], shape: LoadShape, errors: Mapping[str, InstrumentError]
+) -> dict[str, Json]:
+    error = errors.get(scenario.level)
     row: dict[str, Json] = {
         "device": scenario.device,
         "level": scenario.level,
-        "concurrency": scenario.concurrency,
+        "concurrency": shape.concurrency,
         "trial": scenario.trial,
         "complete": measurement.complete and not measurement.failures and not measurement.left_out,
         "reason": _reason(measurement),
@@ -131,7 +137,7 @@ def _reason(measurement: Measurement[Any]) -> str | None:
         return failures[0].message
     if measurement.left_out:
         return next(iter(measurement.left_out.values()))
-    return None if measurement.complete else "measuring stopped early"
+    return None if measurement.complete else say("measuring stopped early")
 
 
 def _figures(level: LoadLevel) -> dict[str, Json]:
@@ -179,21 +185,25 @@ def _ttft_limit_ms(plan: Plan) -> float | None:
 def _notes(
     scenario: Load,
     measurement: Measurement[Any],
-    errors: Iterable[InstrumentError],
+    errors: Mapping[str, InstrumentError],
     ttft_limit_ms: float | None,
 ) -> Iterator[str]:
     where = f"{scenario.device} {scenario.level}"
     for level in measurement.items:
         if not measurement.complete or any(why_incomplete(each, level.shape) for each in level.requests):
             continue
-        error = error_at(errors, scenario.concurrency)
+        error = errors.get(scenario.level)
         for check in (why_unaccounted, why_buffered, why_first_is_late):
             why = check(level)
             if why is not None:
                 yield f"{where}: {why}"
         per_event = tokens_per_event(level.requests)
         if per_event is not None and per_event >= SEVERAL_TOKENS:
-            yield f"{where}: ITL is per event, which carries {per_event:.1f} tokens on average"
+            yield say(
+                "{where}: ITL is per event, which carries {per_event:.1f} tokens on average",
+                where=where,
+                per_event=per_event,
+            )
         for text in disagreements(level, error):
             yield f"{where}: {text}"
         overloaded = why_overloaded(level.health, error, ttft_limit_ms=ttft_limit_ms)
@@ -201,16 +211,20 @@ def _notes(
             yield f"{where}: {overloaded}"
         if level.health is not None and level.health.cpu_share > BUSY:
             yield (
-                f"{where}: the client used {level.health.cpu_share:.0%} of a core: it may be what is slow, "
-                "measure from a machine with an idle core"
+                say(
+                    "{where}: the client used {cpu_share:.0%} of a core: it may be what is slow, "
+                    "measure from a machine with an idle core",
+                    where=where,
+                    cpu_share=level.health.cpu_share,
+                )
             )
 
 
-def _request(scenario: Load, request: RequestTiming) -> dict[str, Json]:
+def _request(scenario: Load, level: LoadLevel, request: RequestTiming) -> dict[str, Json]:
     return {
         "id": request.id,
         "device": scenario.device,
-        "concurrency": scenario.concurrency,
+        "concurrency": level.shape.concurrency,
         "trial": scenario.trial,
         "start_ns": request.start_ns,
         "sent_ns": request.sent_ns,

@@ -14,14 +14,11 @@ from pytest_gptoss.model.errors import MissingExtra
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.language import Language
 from pytest_gptoss.model.printable import printable, shortened
-from pytest_gptoss.report.charts import (
-    Chart,
-    chart_table,
-    hues,
-    load_charts,
-    needle_chart,
-    precision_charts,
-)
+from pytest_gptoss.report.charts.chart import Chart, chart_table
+from pytest_gptoss.report.charts.colours import hues
+from pytest_gptoss.report.charts.load import load_charts
+from pytest_gptoss.report.charts.needles import needle_chart
+from pytest_gptoss.report.charts.precision import precision_charts
 from pytest_gptoss.report.diagnosis import Finding, advice, diagnosis
 from pytest_gptoss.report.equivalence import equivalence_line
 from pytest_gptoss.report.format import Format
@@ -39,6 +36,7 @@ from pytest_gptoss.report.headline import (
 from pytest_gptoss.report.heat import heats
 from pytest_gptoss.report.ranges import range_groups
 from pytest_gptoss.report.sections import PARTS, SECTIONS
+from pytest_gptoss.report.spoken import spoken
 from pytest_gptoss.report.tables.forks import forks, visible
 from pytest_gptoss.report.tables.rows import nothing, npus
 from pytest_gptoss.report.tables.table import Cell, Table
@@ -88,7 +86,7 @@ def html(document: Document, language: Language = "en") -> str:
         lstrip_blocks=True,
     )
     page = environment.get_template("acceptance.html.j2")
-    return page.render(_context(document, language)).lstrip()
+    return page.render(_context(spoken(document, language), language)).lstrip()
 
 
 def _shown(value: Any) -> Any:

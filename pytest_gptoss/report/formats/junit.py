@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.load_names import level_name
+from pytest_gptoss.model.message import Message
 from pytest_gptoss.model.printable import printable, shortened
 from pytest_gptoss.report.format import Format
 from pytest_gptoss.report.instrument import calibrated, uncalibrated
@@ -41,7 +42,8 @@ def properties(row: Mapping[str, Json]) -> list[tuple[str, str | int | float]]:
             continue
         if isinstance(value, bool):
             value = "true" if value else "false"
-        found.append((name, value))
+        # pytest-xdist sends properties to another process, which takes plain texts alone.
+        found.append((name, value.english if isinstance(value, Message) else value))
     return found
 
 
@@ -95,7 +97,7 @@ def junit(document: Mapping[str, Json]) -> str:
     for row in rows:
         _add_case(suite, row)
     for row in missed:
-        # Documents of earlier versions do not tell a missed row's family; most ids begin with it.
+        # The schema lets a missed row leave its family out; most ids begin with it.
         family = row.get("family", row["threshold_id"].partition(".")[0])
         _add_error(_case(suite, family, row), "not reached: the run ended before it")
     if running:

@@ -23,6 +23,7 @@ from pytest_gptoss.report.headline import (
     verdict_words,
 )
 from pytest_gptoss.report.sections import PARTS, Part
+from pytest_gptoss.report.spoken import spoken
 from pytest_gptoss.report.tables.rows import nothing
 from pytest_gptoss.report.tables.table import Cell, Table
 from pytest_gptoss.report.wording import Wording
@@ -48,6 +49,7 @@ _ENTITY = re.compile(r"&(?=#?[0-9A-Za-z]+;)")
 
 def markdown(document: Document, language: Language = "en") -> str:
     """The report document as Markdown."""
+    document = spoken(document, language)
     translate = Wording(language)
     parts = [
         *_head(document, translate),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_gptoss.judge.thresholds import ADDED
+from pytest_gptoss.judge.threshold_changes import ADDED
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.report.tables.table import OPEN, Cell
 from pytest_gptoss.report.wording import Wording

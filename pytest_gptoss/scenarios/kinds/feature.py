@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import AbortTrace, BadRequest, Generation
 from pytest_gptoss.scenarios.context_budget import FRAME_TOKENS, longest
 from pytest_gptoss.scenarios.job import Job, bind
@@ -92,7 +93,8 @@ class Feature(Scenario):
 
 def _why_not_seen(device: Device) -> str:
     note = device.capabilities.notes.get("metrics")
-    return (
-        f"{device.name} has no /metrics with vllm's counters, so its running requests cannot be "
-        f"seen{': when probed: ' + note if note else ''}"
+    return say(
+        "{name} has no /metrics with vllm's counters, so its running requests cannot be seen{value}",
+        name=device.name,
+        value=": when probed: " + note if note else "",
     )

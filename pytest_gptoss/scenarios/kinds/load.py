@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_gptoss.model.load_names import level_name
+from pytest_gptoss.model.load_names import LEVEL, concurrency_of
 from pytest_gptoss.model.results import LoadLevel
 from pytest_gptoss.scenarios.scenario import Scenario
 
@@ -19,22 +19,14 @@ __all__ = ["Load"]
 
 @dataclass(frozen=True, slots=True)
 class Load(Scenario):
-    """One load level: ``concurrency`` requests in flight until the level's requests are done (closed loop).
-
-    ``trial`` numbers repetitions of all levels.
-    """
+    """One load level of the workload, by its name: ``c16``. ``trial`` numbers repetitions of all levels."""
 
     word = "load"
     item_classes = (LoadLevel,)
     runs_alone = True
 
-    concurrency: int
+    level: str
     trial: int = 0
-
-    @property
-    def level(self) -> str:
-        """The level's name in threshold ids: ``c16``."""
-        return level_name(self.concurrency)
 
     @property
     def name(self) -> str:
@@ -44,34 +36,35 @@ class Load(Scenario):
     @classmethod
     def named(cls, name: str) -> Load | None:
         """The record that a name tells whole."""
-        found = re.fullmatch(r"(.+)-c(\d+)-t(\d+)", name)
-        return None if found is None else cls(found[1], int(found[2]), int(found[3]))
+        found = re.fullmatch(rf"(?P<device>.+)-(?P<level>{LEVEL})-t(?P<trial>[0-9]{{1,9}})", name)
+        return None if found is None else cls(found["device"], found["level"], int(found["trial"]))
 
     @property
     def title(self) -> str:
         """What is going on, for a person who waits."""
         again = f" again ({self.trial + 1})" if self.trial else ""
-        return f"{self.device} under load, {self.concurrency} at once{again}"
+        concurrency = concurrency_of(self.level)
+        how = self.level if concurrency is None else f"{concurrency} at once"
+        return f"{self.device} under load, {how}{again}"
 
     def unknown_input(self, workload: Workload) -> str | None:
         """Name the load level that the workload lacks."""
-        if self.concurrency in workload.levels:
+        if self.level in workload.levels:
             return None
-        known = ", ".join(map(str, workload.levels))
-        return f"no load level has {self.concurrency} requests; there are: {known}"
+        return f"no load level is called {self.level!r}; there are: {', '.join(workload.levels)}"
 
     def size(self, setup: Setup) -> int:
         """Requests of the level; those that warm the server up do not count."""
-        return setup.workload.levels[self.concurrency].requests
+        return setup.workload.levels[self.level].requests
 
     def context_needed(self, workload: Workload) -> int:
         """Tokens of a prompt and its answer; 0 of a level that the workload lacks."""
-        shape = workload.levels.get(self.concurrency)
+        shape = workload.levels.get(self.level)
         return 0 if shape is None else shape.prompt_tokens + shape.max_tokens
 
     def job_alone(self, setup: Setup, alone: Alone) -> JobAlone:
         """The level: warmed up, held, and its counters read around it."""
         from pytest_gptoss.scenarios.load_level import LevelRun
 
-        shape, device = setup.workload.levels[self.concurrency], setup.devices[self.device]
+        shape, device = setup.workload.levels[self.level], setup.devices[self.device]
         return LevelRun(self, shape, device, alone.make_client, alone.on_end)

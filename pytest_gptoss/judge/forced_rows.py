@@ -1,0 +1,25 @@
+"""The table of a run whose answers are compared under teacher forcing (``--gptoss-compare forced``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pytest_gptoss.judge.forced_choice import FORCED
+from pytest_gptoss.model.verdicts import Threshold
+
+__all__ = ["with_forced"]
+
+
+def with_forced(table: Mapping[str, Threshold]) -> dict[str, Threshold]:
+    """The table with each row that has a ``forced_limit`` gated by it, as if the user had changed the limit."""
+    return {
+        key: row if row.forced_limit is None else _forced(row, row.forced_limit) for key, row in table.items()
+    }
+
+
+def _forced(row: Threshold, limit: float) -> Threshold:
+    changed_from = row.limit if row.limit != limit else None
+    return replace(
+        row, statistic=FORCED, statistic_from=row.statistic, limit=limit, changed_from=changed_from
+    )

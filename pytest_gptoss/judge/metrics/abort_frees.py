@@ -1,0 +1,72 @@
+"""Whether a request frees its slot when its client leaves."""
+
+from __future__ import annotations
+
+from pytest_gptoss.judge.evidence import sound_items
+from pytest_gptoss.judge.metric import metric
+from pytest_gptoss.judge.needs import feature
+from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import AbortTrace, Measurement
+from pytest_gptoss.model.verdicts import Estimate
+
+__all__ = ["abort_frees"]
+
+
+@metric(
+    "abort_frees",
+    needs=feature("abort"),
+    statistics=("count",),
+)
+def abort_frees(*, npu: Measurement[AbortTrace]) -> Estimate:
+    """Requests still counted as running after their client left, beyond those before it came.
+
+    Details: ``freed_s``, seconds until the count was back. Raises ConditionAbsent without the count, and
+    InsufficientData when the request never showed in it or would have ended by itself, or when the count
+    stays up and has also moved without us.
+    """
+    if not npu.items and not npu.failures and npu.left_out:
+        raise ConditionAbsent(next(iter(npu.left_out.values())))
+    trace = sound_items(npu, "requests")[0]
+    freed_s, running = trace.after[-1]
+    if trace.says_nothing is not None:
+        times = f", {trace.trials} times" if trace.trials > 1 else ""
+        raise InsufficientData(f"{npu.device}: {_nothing_said(trace)}{times}")
+    details: dict[str, Json] = {
+        "before": trace.before, "during": trace.during, "freed_s": None if trace.left else freed_s,
+        "natural_s": trace.natural_s, "room": trace.room, "generated": trace.generated,
+        "trials": trace.trials,
+    }  # fmt: skip
+    if trace.left:
+        details["finding"] = (
+            f"{npu.device} still counts {running} running requests {freed_s:.0f} s after the client left "
+            f"({trace.before} before it came): abandoned requests keep their slots"
+        )
+    return Estimate(float(trace.left), "requests", 1, details=details)
+
+
+def _nothing_said(trace: AbortTrace) -> str:
+    freed_s = trace.after[-1][0]
+    if trace.says_nothing == "unseen":
+        return (
+            f"a request in flight did not raise vllm:num_requests_running above {trace.before}: "
+            + (f"/metrics said meanwhile: {trace.said}: " if trace.said else "")
+            + "does a router or another server answer there, or a copy that is seldom renewed? give the "
+            "vLLM server's own address; or others use it: try while they do not"
+        )
+    if trace.says_nothing == "others":
+        return (
+            f"vllm:num_requests_running moves without us (before {trace.before}, during {trace.during}, "
+            f"after at most {max(count for _, count in trace.after)}): others use this server, "
+            "try while they do not"
+        )
+    if trace.room is not None and trace.generated is not None:
+        return (
+            f"the slot was free {freed_s:.1f} s after the client left, but the server generated "
+            f"{trace.generated} tokens meanwhile and {trace.room} were asked for: the request may have ended "
+            "by itself, that proves nothing"
+        )
+    return (
+        f"the aborted request would have ended by itself {trace.natural_s:.1f} s later, "
+        f"the slot was free after {freed_s:.1f} s: that proves nothing"
+    )

@@ -1,0 +1,42 @@
+"""Whether the server outlives requests that it must refuse."""
+
+from __future__ import annotations
+
+from pytest_gptoss.judge.evidence import sound_items
+from pytest_gptoss.judge.metric import metric
+from pytest_gptoss.judge.needs import feature
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.results import BadRequest, Measurement
+from pytest_gptoss.model.verdicts import Estimate
+
+__all__ = ["survival"]
+
+
+@metric(
+    "survival",
+    needs=feature("bad-requests"),
+    statistics=("count",),
+)
+def survival(*, npu: Measurement[BadRequest]) -> Estimate:
+    """Count of bad requests after which the server did not answer a good one.
+
+    Raises InsufficientData when it did not answer before the first of them.
+    """
+    first, *others = sound_items(npu, "requests")
+    if not first.alive:
+        raise InsufficientData(f"{npu.device} does not answer a good request: {first.trouble}")
+    deadly = [each for each in others if not each.alive]
+    details: dict[str, Json] = {
+        "requests": [{"name": each.name, "status": each.status, "alive": each.alive} for each in others]
+    }
+    blamed = [each.name for each in others if each.status is None or each.status >= 500]
+    if blamed and not deadly:
+        details["note"] = (
+            f"{npu.device} survives, but does not refuse in words: {', '.join(blamed)} (no answer, or a 5xx)"
+        )
+    if deadly:
+        details["finding"] = (
+            f"{npu.device} answers no good request after a bad one, {deadly[0].name}: {deadly[0].trouble}"
+        )
+    return Estimate(float(len(deadly)), "requests", len(others), details=details)

@@ -1,0 +1,52 @@
+"""Rows that a table gets beyond its own: for load levels and needle depths that it does not name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+from pytest_gptoss.judge.needle_cells import Cell, cells_of, full_grid
+from pytest_gptoss.model.verdicts import Threshold
+
+__all__ = ["with_all_depths", "with_levels"]
+
+
+def with_levels(table: Mapping[str, Threshold], levels: Iterable[str]) -> dict[str, Threshold]:
+    """The table with what makes a level trustworthy, for each level that has no such rows."""
+    full = dict(table)
+    for level in levels:
+        for figure in ("completed", "uncached"):
+            like = next((row for row in table.values() if row.metric.startswith(f"{figure}.")), None)
+            row_id = f"performance.{figure}.{level}"
+            if like is not None and row_id not in full:
+                full[row_id] = dataclasses.replace(like, id=row_id, metric=f"{figure}.{level}")
+    return full
+
+
+def with_all_depths(table: Mapping[str, Threshold]) -> dict[str, Threshold]:
+    """Beside each row of needle recall the same length at the other depths, which are not the guide's."""
+    grid = full_grid(cells_of(table.values()))
+    full: dict[str, Threshold] = {}
+    for row in table.values():
+        length = _needle_length(row)
+        for cell in grid:
+            if cell.length == length:
+                full.setdefault(f"needle.recall.{cell.name}", _recall_row(table, row, cell))
+        full.setdefault(row.id, row)
+    return full
+
+
+def _recall_row(table: Mapping[str, Threshold], like: Threshold, cell: Cell) -> Threshold:
+    """The table's own row for a cell, or else one with the limit of another depth."""
+    row_id = f"needle.recall.{cell.name}"
+    if row_id in table:
+        return table[row_id]
+    metric = f"needle_recall.{cell.name}"
+    return dataclasses.replace(like, id=row_id, metric=metric, tier="assurance", source="ours")
+
+
+def _needle_length(row: Threshold) -> int | None:
+    """The prompt length of a row of needle recall; None for any other row."""
+    if not row.metric.startswith("needle_recall."):
+        return None
+    return next((cell.length for cell in cells_of([row])), None)

@@ -1,0 +1,167 @@
+"""A user's changes to a table of thresholds.
+
+A changes file names thresholds by id and says what is other::
+
+    [thresholds."precision.rouge_l"]
+    limit = 0.97
+
+Every figure of a load level may be gated, those without a row of their own too::
+
+    [thresholds."performance.ttft.c08"]
+    limit = 300
+    statistic = "p99"
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_gptoss.judge.profile_files import toml
+from pytest_gptoss.judge.registry import metric_named
+from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.load_names import LOAD_FIGURES
+from pytest_gptoss.model.verdicts import Comparison, Threshold
+
+__all__ = ["ADDED", "with_changes"]
+
+ADDED = "--gptoss-thresholds"
+"""The source of a row that the profile does not have."""
+
+_CHANGEABLE = ("limit", "statistic")
+"""What a changes file may say about a threshold."""
+
+_RANGES = {"share": (0.0, 1.0), "F": (0.0, 1.0), "cosine": (-1.0, 1.0)}
+"""Limits outside are slips (95 for 0.95) that no or every device would meet; all other units: from 0."""
+
+_HUGE = 1e300
+
+_LOAD_ROW = re.compile(r"performance\.([a-z0-9_]+)\.(c[0-9]{2,}[a-z0-9-]*)")
+
+_GATES: Mapping[str, tuple[Comparison, str]] = {
+    each.name: (each.comparison, each.unit) for each in LOAD_FIGURES
+}
+"""How a load figure is compared, and its unit, where the profile has no row for it."""
+
+_LARGEST_FILE = 2**20
+
+_SHOWN = 60
+
+
+def with_changes(table: Mapping[str, Threshold], path: Path, levels: Sequence[str]) -> dict[str, Threshold]:
+    """The table with the changes of a file; ``levels`` are the run's load levels.
+
+    Raises UsageError naming the file, the threshold, the key and the rule.
+    """
+    changed = dict(table)
+    for threshold_id, change in _read_changes(path).items():
+        where = f"{path}: {threshold_id}"
+        if threshold_id in table:
+            changed[threshold_id] = _change(table[threshold_id], change, where)
+            continue
+        row = _load_row(threshold_id, levels, where)
+        if row is None:
+            known = ", ".join(table)
+            raise UsageError(f"{path}: no threshold is called {_told(threshold_id)}; there are: {known}")
+        gated = _change(row, change, where)
+        if "limit" not in change:
+            raise UsageError(f"{where}: it has no limit of its own yet: write limit = NUMBER")
+        changed[threshold_id] = dataclasses.replace(gated, changed_from=None, statistic_from=None)
+    return changed
+
+
+def _load_row(threshold_id: str, levels: Sequence[str], where: str) -> Threshold | None:
+    """A row for a load figure that the profile does not gate; None when there is no such figure."""
+    found = _LOAD_ROW.fullmatch(threshold_id)
+    if found is None or found[1] not in _GATES:
+        return None
+    comparison, unit = _GATES[found[1]]
+    level = found[2]
+    if level not in levels:
+        known = ", ".join(levels)
+        raise UsageError(
+            f"{where}: {level} is no load level of this run, which has {known}: "
+            "correct it, or add the level with --gptoss-concurrency"
+        )
+    metric = f"{found[1]}.{level}"
+    statistic = metric_named(metric).statistics[0]
+    return Threshold(
+        threshold_id, "performance", metric, statistic, comparison, math.nan, unit, "assurance", ADDED,
+    )  # fmt: skip
+
+
+def _read_changes(path: Path) -> Mapping[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
+            raise UsageError(f"{path}: more than {_LARGEST_FILE} bytes, the limit: is it the right file?")
+        document = toml.loads(content.decode("utf-8-sig"))
+    except RecursionError:
+        raise UsageError(f"{path}: nested too deeply; it holds tables of limits") from None
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:  # not UTF-8, or not TOML
+        raise UsageError(f"{path}: not a TOML file ({error})") from error
+    unknown = next((key for key in document if key != "thresholds"), None)
+    if unknown is not None:
+        raise UsageError(f'{path}: unknown table {_told(unknown)}; write [thresholds."ID"] tables only')
+    changes = document.get("thresholds")
+    if not isinstance(changes, dict) or not changes:
+        raise UsageError(f'{path}: it changes nothing; write a [thresholds."ID"] table with a limit')
+    return changes
+
+
+def _change(row: Threshold, change: Any, where: str) -> Threshold:
+    if not isinstance(change, dict) or not change:
+        raise UsageError(f"{where}: {_told(change)} is no table; write limit = NUMBER below the table's head")
+    unknown = next((key for key in change if key not in _CHANGEABLE), None)
+    if unknown is not None:
+        # An id written without quotes makes nested tables, and its second half shows up here.
+        raise UsageError(
+            f"{where}: {_told(unknown)} cannot be changed, only {' and '.join(_CHANGEABLE)}; "
+            "quote ids with dots"
+        )
+    if "limit" in change:
+        limit = _limit(change["limit"], row.unit, where)
+        before = (
+            row.limit if row.changed_from is None else row.changed_from
+        )  # --gptoss-compare changes some too
+        row = dataclasses.replace(row, limit=limit, changed_from=before if limit != before else None)
+    if "statistic" in change:
+        statistic = _statistic(change["statistic"], row.metric, where)
+        usual = row.statistic if row.statistic_from is None else row.statistic_from
+        row = dataclasses.replace(
+            row, statistic=statistic, statistic_from=usual if statistic != usual else None
+        )
+    return row
+
+
+def _limit(value: Any, unit: str, where: str) -> float:
+    low, high = _RANGES.get(unit, (0.0, math.inf))
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_HUGE < value < _HUGE:
+        raise UsageError(f"{where}: limit is {_told(value)}; it must be a finite number")
+    if not low <= value <= high:
+        span = f"at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
+        raise UsageError(f"{where}: limit is {_told(value)}; a limit in {unit} must be {span}")
+    return float(value)
+
+
+def _statistic(value: Any, metric: str, where: str) -> str:
+    known = metric_named(metric).statistics
+    if value not in known:
+        raise UsageError(f"{where}: statistic is {_told(value)}; {metric} has: {', '.join(known)}")
+    return str(value)
+
+
+def _told(value: Any) -> str:
+    """A value of the file for a message: cut where it is long, named by its kind where it cannot be shown."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"of kind {type(value).__name__}, beyond telling"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

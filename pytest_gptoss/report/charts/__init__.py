@@ -1,0 +1,1 @@
+"""What the plots of the report show, as data; ``report.drawing`` draws them."""
