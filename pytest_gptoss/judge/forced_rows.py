@@ -12,14 +12,12 @@ __all__ = ["with_forced"]
 
 
 def with_forced(table: Mapping[str, Threshold]) -> dict[str, Threshold]:
-    """The table with each row that has a ``forced_limit`` gated by it, as if the user had changed the limit."""
+    """The table with each row that has a ``forced_limit`` gated by it, as if a user had changed it."""
     return {
         key: row if row.forced_limit is None else _forced(row, row.forced_limit) for key, row in table.items()
     }
 
 
 def _forced(row: Threshold, limit: float) -> Threshold:
-    changed_from = row.limit if row.limit != limit else None
-    return replace(
-        row, statistic=FORCED, statistic_from=row.statistic, limit=limit, changed_from=changed_from
-    )
+    before = row.limit if row.limit != limit else None
+    return replace(row, statistic=FORCED, statistic_from=row.statistic, limit=limit, changed_from=before)
