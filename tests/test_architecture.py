@@ -141,9 +141,14 @@ DOCUMENTS = [
 ]
 
 
+OUTSIDE = "\n## A package of your own\n"
+"""Heading of docs/extending.md from which on the examples are not parts of this package."""
+
+
 def _taken_from_us(place):
     """The lines of its examples, indented or not, that take something from a module of ours, in words."""
     text = (PACKAGE.parent / place).read_text("utf-8")
+    text = text.partition(OUTSIDE)[2] or text
     shown = text.partition('"""')[2].partition('"""')[0] if place.endswith(".py") else text
     taken = [line.split() for line in shown.splitlines() if line.split()[:1] in (["from"], ["import"])]
     return [words for words in taken if words[1:] and words[1].startswith("pytest_gptoss")]
