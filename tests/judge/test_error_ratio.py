@@ -174,6 +174,20 @@ def test_a_reference_that_is_the_odd_one_out_is_refused():
         ratio([[0.1, 0.101]] * 2, [[0.1001, 0.1]] * 2)
 
 
+def test_each_device_may_have_its_sequences_in_an_order_of_its_own():
+    npu, gpu = [[0.3], [0.1, 0.2], [0.2] * 3], [[0.1], [0.1, 0.1], [0.1] * 3]
+    cpu = [[0.0], [0.0, 0.0], [0.0] * 3]
+    estimate = error_ratio(
+        npu=measurement("npu", sequences(npu)),
+        gpu=measurement("gpu", sequences(gpu)[::-1]),
+        cpu=measurement("cpu", [sequences(cpu)[index] for index in (1, 2, 0)]),
+        reference=reference(),
+        stated={},
+    )
+    assert estimate.value == pytest.approx(1.2 / 0.6)
+    assert estimate.details["sequences"]["s0"] == pytest.approx(3.0)
+
+
 def test_only_what_the_cpu_scored_is_compared():
     gpu, npu = [[0.1, 0.1], [0.1, 0.1], [0.1, 0.1]], [[0.2, 0.2], [0.2, 0.2], [9.0, 9.0]]
     estimate = ratio(npu, gpu, [[0.0, 0.0], [0.0, 0.0]])

@@ -137,19 +137,20 @@ def error_ratio(
 
 
 def _errors(npu: Scores, gpu: Scores, cpu: Scores) -> list[_Errors]:
-    found = []
-    for (ours, theirs), (_, exact) in zip(scored_pairs(npu, gpu), scored_pairs(npu, cpu), strict=True):
-        found.append(
-            _Errors(
-                exact.sequence_id,
-                np.abs(ours.logprobs - exact.logprobs),
-                np.abs(theirs.logprobs - exact.logprobs),
-                np.abs(ours.logprobs - theirs.logprobs),
-                np.arange(exact.first, len(exact.token_ids)),
-                exact.token_ids[exact.first :],
-            )
-        )
-    return found
+    baseline = {theirs.sequence_id: theirs for _, theirs in scored_pairs(npu, gpu)}
+    # The CPU scores its sequences in an order of its own.
+    return [_errors_of(ours, baseline[exact.sequence_id], exact) for ours, exact in scored_pairs(npu, cpu)]
+
+
+def _errors_of(ours: ScoredSequence, theirs: ScoredSequence, exact: ScoredSequence) -> _Errors:
+    return _Errors(
+        exact.sequence_id,
+        np.abs(ours.logprobs - exact.logprobs),
+        np.abs(theirs.logprobs - exact.logprobs),
+        np.abs(ours.logprobs - theirs.logprobs),
+        np.arange(exact.first, len(exact.token_ids)),
+        exact.token_ids[exact.first :],
+    )
 
 
 def _refuse_rounded_reference(reference: Measurement[ServerFacts], stated: Stated) -> None:
