@@ -12,7 +12,7 @@ nox.options.sessions = ["vllm"]
 def vllm(session: nox.Session) -> None:
     """The whole acceptance, and the tests that want a real server, on the newest vLLM for CPUs."""
     session.install("-e", ".[dev]")
-    session.run("python", "tools/accept_vllm.py", *session.posargs)
+    session.run("python", "tools/accept_vllm.py", "--evidence", *session.posargs)
     session.run("python", "-m", "pytest", "-p", "no:cacheprovider", "-m", "vllm", "tests/real")
 
 
