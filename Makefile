@@ -31,9 +31,10 @@ demo: environment ## the embedded acceptance: two CPU servers and a tiny model, 
 	@echo "== demo: pytest --embedded, two CPU servers judged as if they were devices; report in gptoss-report/ =="
 	$(RUN) pytest --embedded $(ARGS)
 
+# Files keep their order: by default xdist puts those of few tests last, and these are the long ones.
 test: environment ## the project's own tests, the acceptance tests left out
 	@echo "== test: the tests of this project =="
-	$(RUN) pytest tests --ignore=tests/acceptance -n 2 --dist loadfile $(ARGS)
+	$(RUN) pytest tests --ignore=tests/acceptance -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: environment ## ruff and mypy
 	$(RUN) ruff check .

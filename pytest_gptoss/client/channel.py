@@ -24,6 +24,7 @@ from pytest_gptoss.client.sse import SseDecoder, SseEvent, ends_stream
 from pytest_gptoss.client.timeouts import Timeouts, Wait
 from pytest_gptoss.model.errors import ConnectError, DialectError, RequestTimeout, StreamError
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.subjects import Role
 
 __all__ = ["MAX_ANSWER_BYTES", "MAX_STREAM_BYTES", "Answer", "Channel"]
@@ -65,8 +66,11 @@ class Answer:
             content_type = self.headers.get("content-type", "")
             page = is_web_page(content_type, self.body)
             raise DialectError(
-                f"expected JSON, but {'a web page' if page else 'something else'} came ("
-                f"{refusal_text(self.body[:MAX_REFUSAL_BYTES], content_type)}): is it the vLLM server's root?"
+                say(
+                    "expected JSON, but {came} came ({said}): is it the vLLM server's root?",
+                    came=say("a web page") if page else say("something else"),
+                    said=refusal_text(self.body[:MAX_REFUSAL_BYTES], content_type),
+                )
             ) from None
 
 
@@ -158,7 +162,7 @@ class Channel:
                 await self._expect_stream(where, response)
                 await self._read_events(where, response, take, progress, scope)
         if scope.cancelled_caught and not progress.done:
-            raise RequestTimeout(f"{where}: {progress.late()}")
+            raise RequestTimeout(say("{where}: {error}", where=where, error=progress.late()))
         return progress.done
 
     def where(self, method: str, path: str) -> str:
@@ -171,7 +175,8 @@ class Channel:
         try:
             yield
         except (DialectError, StreamError) as error:
-            raise type(error)(f"{where}: {self.interpreter.scrub(str(error))}", cause=error.cause) from None
+            told = say("{where}: {error}", where=where, error=self.interpreter.scrub(str(error)))
+            raise type(error)(told, cause=error.cause) from None
 
     def scrubbed(self, text: str) -> str:
         """``text`` without the API key."""
@@ -182,8 +187,11 @@ class Channel:
         key = self.endpoint.api_key
         if key is not None and any(key.stands_in(text) for text in texts):
             raise DialectError(
-                f"the answer repeats the key of {self.interpreter.key_variable}, which is kept nowhere: "
-                "what stands between here and vLLM? change that key"
+                say(
+                    "the answer repeats the key of {key_variable}, which is kept nowhere: what "
+                    "stands between here and vLLM? change that key",
+                    key_variable=self.interpreter.key_variable,
+                )
             )
 
     @asynccontextmanager
@@ -247,13 +255,23 @@ class Channel:
                                 raise DialectError(_too_long(max_bytes))
                 except _BROKEN as error:
                     raise ConnectError(
-                        f"{where}: the connection was closed in the middle of the answer, "
-                        f"after {len(body)} bytes ({self._reason(error)}): see the server's log"
+                        say(
+                            "{where}: the connection was closed in the middle of the answer, after {read} "
+                            "bytes ({reason}): see the server's log",
+                            where=where,
+                            read=len(body),
+                            reason=self._reason(error),
+                        )
                     ) from None
         if scope.cancelled_caught:
             raise RequestTimeout(
-                f"{where}: no whole answer within {wait.seconds:g} s: see the server's log, "
-                f"or allow more with {wait.option}"
+                say(
+                    "{where}: no whole answer within {seconds:g} s: see the server's log, or allow "
+                    "more with {option}",
+                    where=where,
+                    seconds=wait.seconds,
+                    option=wait.option,
+                )
             )
         return Answer(response.headers, bytes(body))
 
@@ -287,9 +305,13 @@ class Channel:
         except _BROKEN as error:
             if not progress.done:
                 raise StreamError(
-                    f"{where}: the connection was closed in mid-stream, "
-                    f"after {progress.tokens} events with tokens ({self._reason(error)}): "
-                    "see the server's log",
+                    say(
+                        "{where}: the connection was closed in mid-stream, after {tokens} events with "
+                        "tokens ({reason}): see the server's log",
+                        where=where,
+                        tokens=progress.tokens,
+                        reason=self._reason(error),
+                    ),
                     cause="died",
                 ) from None
 
@@ -324,13 +346,15 @@ class _Progress:
 
     def late(self) -> str:
         waited = (
-            f"no further token or end after {self.tokens} events with tokens"
+            say("no further token or end after {tokens} events with tokens", tokens=self.tokens)
             if self.tokens
-            else "no first token"
+            else say("no first token")
         )
-        return (
-            f"{waited} within {self.wait.seconds:g} s: see the server's log, "
-            f"or allow more with {self.wait.option}"
+        return say(
+            "{waited} within {seconds:g} s: see the server's log, or allow more with {option}",
+            waited=waited,
+            seconds=self.wait.seconds,
+            option=self.wait.option,
         )
 
 
@@ -347,4 +371,4 @@ def _encoded(body: Mapping[str, Json]) -> bytes:
 
 
 def _too_long(max_bytes: int) -> str:
-    return f"an answer of more than {max_bytes} bytes: is it the vLLM server's root?"
+    return say("an answer of more than {max_bytes} bytes: is it the vLLM server's root?", max_bytes=max_bytes)

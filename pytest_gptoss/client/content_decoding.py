@@ -13,6 +13,7 @@ import httpx
 
 from pytest_gptoss.client.bodies import condense
 from pytest_gptoss.model.errors import DialectError
+from pytest_gptoss.model.message import say
 
 __all__ = ["ContentDecoder", "decoded"]
 
@@ -37,8 +38,11 @@ class ContentDecoder:
         self._coding = content_encoding.strip().lower()
         if self._coding not in (*_PLAIN, *_ZLIB):
             raise DialectError(
-                f"the answer comes packed as {condense(self._coding, 60)!r}, though it was asked for as it "
-                "is: does a proxy meddle? turn its compression off"
+                say(
+                    "the answer comes packed as {coding}, though it was asked for as it is: does a "
+                    "proxy meddle? turn its compression off",
+                    coding=repr(condense(self._coding, 60)),
+                )
             )
         self._zlib = None if self._coding in _PLAIN else zlib.decompressobj(_EITHER_HEADER)
 
@@ -61,7 +65,11 @@ class ContentDecoder:
                     yield piece
         except zlib.error as error:
             raise DialectError(
-                f"the answer is not packed as {self._coding}, as it says ({error}): does a proxy meddle?"
+                say(
+                    "the answer is not packed as {coding}, as it says ({error}): does a proxy meddle?",
+                    coding=self._coding,
+                    error=error,
+                )
             ) from None
 
 

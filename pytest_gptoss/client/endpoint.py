@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.key_variables import KEY_VARIABLE
+from pytest_gptoss.model.message import Message
 from pytest_gptoss.model.urls import server_root
 
 __all__ = ["Endpoint", "Secret"]
@@ -39,7 +40,17 @@ class Secret:
         return self._value
 
     def scrub(self, text: str) -> str:
-        """``text`` without the key, which a server may echo: plain, escaped, or cut off by ``...``."""
+        """``text`` without the key, which a server may echo: plain, escaped, or cut off by ``...``.
+
+        A message stays one where its values can be scrubbed for themselves.
+        """
+        plain = self._plainly_scrubbed(text)
+        if plain == text:
+            return text
+        changed = text.changed(self._plainly_scrubbed) if isinstance(text, Message) else plain
+        return changed if changed == plain else plain
+
+    def _plainly_scrubbed(self, text: str) -> str:
         for written in {self._value, repr(self._value)[1:-1], json.dumps(self._value)[1:-1]}:
             text = text.replace(written, "***")
             for length in range(len(written) - 1, _SHORTEST_PIECE - 1, -1):

@@ -29,6 +29,7 @@ from pytest_gptoss.model.errors import (
     UnknownHost,
 )
 from pytest_gptoss.model.key_variables import key_variable
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.paths import POOLING_PATH
 from pytest_gptoss.model.subjects import Role
 
@@ -68,7 +69,7 @@ class Interpreter:
         content_type = headers.get("content-type", "")
         said = self.scrub(refusal_text(body, content_type))
         page = is_web_page(content_type, body)
-        quoted = f" ({'a web page: ' if page else ''}{said})" if said else ""
+        quoted = say(" (a web page: {said})", said=said) if said and page else f" ({said})" if said else ""
         if 300 <= status < 400:
             advice = self._redirected(headers)
         else:
@@ -76,7 +77,14 @@ class Interpreter:
             advice_of_gateway = None if cause_of(said) == "context" else gateway_advice(status, headers, body)
             advice = advice_of_gateway or self._way_out(path, status, said, page)
         return StatusError(
-            f"{where} answered {status} {_phrase(status)}{quoted}: {advice}",
+            say(
+                "{where} answered {status} {phrase}{quoted}: {advice}",
+                where=where,
+                status=status,
+                phrase=_phrase(status),
+                quoted=quoted,
+                advice=advice,
+            ),
             status=status,
             cause=cause_of(said),
         )
@@ -84,11 +92,17 @@ class Interpreter:
     def no_stream(self, where: str, content_type: str, body: bytes) -> DialectError:
         """The error for an answer that should have been an event stream."""
         said = self.scrub(refusal_text(body, content_type))
-        named = self.scrub(condense(content_type, 60)) or "no event"
-        came = "a web page" if is_web_page(content_type, body) else named
+        named = self.scrub(condense(content_type, 60)) or say("no event")
+        came = say("a web page") if is_web_page(content_type, body) else named
         return DialectError(
-            f"{where}: expected an event stream, but {came} came ({said}): "
-            f"is {self.endpoint.root} the vLLM server's root?"
+            say(
+                "{where}: expected an event stream, but {came} came ({said}): is {root} the vLLM "
+                "server's root?",
+                where=where,
+                came=came,
+                said=said,
+                root=self.endpoint.root,
+            )
         )
 
     def unconnected(self, where: str, error: Exception, *, connect_s: float) -> RequestError:
@@ -97,19 +111,35 @@ class Interpreter:
         reason = self.scrub(condense(str(error))) or type(error).__name__
         if isinstance(error, httpx.ConnectTimeout):
             return RequestTimeout(
-                f"{where}: no connection within {connect_s:g} s: is the address right, and does a firewall "
-                f"drop it? check {self.url_option}"
+                say(
+                    "{where}: no connection within {connect_s:g} s: is the address right, and does a "
+                    "firewall drop it? check {url_option}",
+                    where=where,
+                    connect_s=connect_s,
+                    url_option=self.url_option,
+                )
             )
         if isinstance(error, httpx.ProxyError):
             return ConnectError(
-                f"{where}: the proxy of the environment refused ({reason}): "
-                "leave out --gptoss-trust-env to go without it"
+                say(
+                    "{where}: the proxy of the environment refused ({reason}): leave out "
+                    "--gptoss-trust-env to go without it",
+                    where=where,
+                    reason=reason,
+                )
             )
         for cause in causes:
             if isinstance(cause, ssl.SSLError):
                 return self._untrusted(where, cause)
         if any(isinstance(cause, socket.gaierror) for cause in causes):
-            return UnknownHost(f"{where}: the host's name is not known ({reason}): check {self.url_option}")
+            return UnknownHost(
+                say(
+                    "{where}: the host's name is not known ({reason}): check {url_option}",
+                    where=where,
+                    reason=reason,
+                    url_option=self.url_option,
+                )
+            )
         if isinstance(error, httpx.ConnectError):
             # The error of the system call lies below "All connection attempts failed".
             number = next(
@@ -117,23 +147,44 @@ class Interpreter:
             )
             reason = reason if number is None else os.strerror(number)
             return ConnectError(
-                f"{where}: no server answers there ({reason}): is it started, and is {self.url_option} right?"
+                say(
+                    "{where}: no server answers there ({reason}): is it started, and is {url_option} right?",
+                    where=where,
+                    reason=reason,
+                    url_option=self.url_option,
+                )
             )
         return ConnectError(
-            f"{where}: the connection was closed before an answer came ({reason}): "
-            f"see the server's log; is {self.endpoint.root.partition(':')[0]} the right scheme?"
+            say(
+                "{where}: the connection was closed before an answer came ({reason}): see the "
+                "server's log; is {scheme} the right scheme?",
+                where=where,
+                reason=reason,
+                scheme=self.endpoint.root.partition(":")[0],
+            )
         )
 
     def _untrusted(self, where: str, error: ssl.SSLError) -> TlsError:
         reason = condense(getattr(error, "verify_message", "") or error.reason or str(error))
         if isinstance(error, ssl.SSLCertVerificationError):
             return TlsError(
-                f"{where}: certificate verification failed ({reason}): name the CA that signed it with "
-                f"--gptoss-ca-bundle FILE, and the host as the certificate does in {self.url_option}"
+                say(
+                    "{where}: certificate verification failed ({reason}): name the CA that signed it "
+                    "with --gptoss-ca-bundle FILE, and the host as the certificate does in "
+                    "{url_option}",
+                    where=where,
+                    reason=reason,
+                    url_option=self.url_option,
+                )
             )
         return TlsError(
-            f"{where}: the TLS handshake failed ({reason}): does the server speak https at all? "
-            f"check {self.url_option}"
+            say(
+                "{where}: the TLS handshake failed ({reason}): does the server speak https at "
+                "all? check {url_option}",
+                where=where,
+                reason=reason,
+                url_option=self.url_option,
+            )
         )
 
     def _redirected(self, headers: Mapping[str, str]) -> str:
@@ -141,37 +192,48 @@ class Interpreter:
         target = headers.get("location", "").partition("?")[0]
         scheme, mark, rest = target.partition("//")
         place = self.scrub(condense(f"{scheme}{mark}{rest.rpartition('@')[2]}"))
-        return (
-            f"it redirects to {place or 'nowhere'}, and redirects are not followed, so that a key goes to "
-            f"its own server only: give the final address with {self.url_option}"
+        return say(
+            "it redirects to {place}, and redirects are not followed, so that a key goes to "
+            "its own server only: give the final address with {url_option}",
+            place=place or say("nowhere"),
+            url_option=self.url_option,
         )
 
     def _way_out(self, path: str, status: int, said: str, page: bool) -> str:
         root = self.endpoint.root
         if status in (401, 403):
             return (
-                f"set {self.key_variable} to this server's key"
+                say("set {key_variable} to this server's key", key_variable=self.key_variable)
                 if self.endpoint.api_key is None
-                else f"the key in {self.key_variable} is not this server's"
+                else say("the key in {key_variable} is not this server's", key_variable=self.key_variable)
             )
         if _NO_SUCH_MODEL.search(said):
-            return f"name a model that the server lists with {self.model_option}"
+            return say(
+                "name a model that the server lists with {model_option}", model_option=self.model_option
+            )
         if cause_of(said) == "context":
-            return "prompt and answer do not fit: serve with a larger --max-model-len or ask for less"
+            return say("prompt and answer do not fit: serve with a larger --max-model-len or ask for less")
         too_many = _LOGPROBS_TOO_MANY.search(said)
         if too_many:
-            return f"serve with --max-logprobs {too_many[1]} or more"
+            return say("serve with --max-logprobs {too_many} or more", too_many=too_many[1])
         if status in (404, 405) and not page and path == POOLING_PATH:
-            return (
-                "this server computes no hidden states: start one with --runner pooling and name it with "
-                f"--gptoss-hidden-{self.role}"
+            return say(
+                "this server computes no hidden states: start one with --runner pooling and name "
+                "it with --gptoss-hidden-{role}",
+                role=self.role,
             )
         if status in (404, 405):
-            return f"is {root} the root of the vLLM server? check {self.url_option}"
+            return say(
+                "is {root} the root of the vLLM server? check {url_option}",
+                root=root,
+                url_option=self.url_option,
+            )
         if status == 503:
-            return "the server is starting, overloaded or dead: see its log"
+            return say("the server is starting, overloaded or dead: see its log")
         return (
-            "see the server's log" if status >= 500 else "the server does not take this request: see its log"
+            say("see the server's log")
+            if status >= 500
+            else say("the server does not take this request: see its log")
         )
 
 
@@ -192,4 +254,4 @@ def _phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:
-        return "(no standard status)"
+        return say("(no standard status)")

@@ -10,6 +10,7 @@ from pytest_gptoss.client.bodies import shown
 from pytest_gptoss.client.logprobs import COUNT_LIMIT
 from pytest_gptoss.model.errors import DialectError
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 
 __all__ = ["count_field", "dict_field", "int_field", "list_field", "text_field"]
 
@@ -72,9 +73,17 @@ def count_field(place: dict[str, Json], name: str, default: int | None, *, label
         raise _other(value, label or name, int)
     if not 0 <= value < COUNT_LIMIT:
         what = label or name
-        raise DialectError(f"{what}: usage counts {shown(value, 60)} tokens: expected a number from 0 on")
+        raise DialectError(
+            say(
+                "{what}: usage counts {value} tokens: expected a number from 0 on",
+                what=what,
+                value=shown(value, 60),
+            )
+        )
     return value
 
 
 def _other(value: Json, name: str, kind: type) -> DialectError:
-    return DialectError(f"{name} is {shown(value, 60)}: expected {kind.__name__}")
+    return DialectError(
+        say("{name} is {value}: expected {kind}", name=name, value=shown(value, 60), kind=kind.__name__)
+    )

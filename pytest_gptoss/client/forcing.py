@@ -14,6 +14,7 @@ import numpy as np
 from pytest_gptoss.client.generation import completion_body
 from pytest_gptoss.model.errors import DialectError
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation
 from pytest_gptoss.model.sentinels import NEVER, filler
 
@@ -35,30 +36,48 @@ def forced_logprob(answer: Generation, token: int) -> float:
     the value is no log-probability.
     """
     if answer.logprobs is None or answer.top is None or answer.token_ids is None:
-        raise DialectError("the answer holds no log-probabilities by token id: serve with a current vLLM")
+        raise DialectError(
+            say("the answer holds no log-probabilities by token id: serve with a current vLLM")
+        )
     ids, logprobs = answer.top.ids[0], answer.top.logprobs[0]
     if answer.token_ids == (token,):
         others = logprobs[(ids != token) & (ids >= 0)]
         if others.size and np.all(others <= NEVER):
             raise DialectError(
-                "log-probabilities are taken after other tokens were forbidden: "
-                "serve with --logprobs-mode raw_logprobs"
+                say(
+                    "log-probabilities are taken after other tokens were forbidden: "
+                    "serve with --logprobs-mode raw_logprobs"
+                )
             )
         if filler(answer.logprobs, answer.top) is not None:
             raise DialectError(
-                f"the log-probability of token {token} came as {answer.logprobs[0]} without alternatives: "
-                "that is no measurement; serve with logprobs computed"
+                say(
+                    "the log-probability of token {token} came as {logprob} without alternatives: "
+                    "that is no measurement; serve with logprobs computed",
+                    token=token,
+                    logprob=answer.logprobs[0],
+                )
             )
         return float(answer.logprobs[0])
     listed = np.flatnonzero(ids == token)
     if not listed.size:
         raise DialectError(
-            f"token {answer.token_ids[0]} was generated where {token} alone is allowed, which is not among "
-            f"the {int((ids >= 0).sum())} likeliest: the server does not heed allowed_token_ids"
+            say(
+                "token {generated} was generated where {token} alone is allowed, which is not "
+                "among the {shown} likeliest: the server does not heed allowed_token_ids",
+                generated=answer.token_ids[0],
+                token=token,
+                shown=int((ids >= 0).sum()),
+            )
         )
     if logprobs[listed[0]] <= NEVER:
         raise DialectError(
-            f"the log-probability of token {token} came as {logprobs[listed[0]]}, which stands for NaN or "
-            "minus infinity: the server forbids the token that alone is allowed; see its log"
+            say(
+                "the log-probability of token {token} came as {logprob}, which stands for NaN "
+                "or minus infinity: the server forbids the token that alone is allowed; see its "
+                "log",
+                token=token,
+                logprob=logprobs[listed[0]],
+            )
         )
     return float(logprobs[listed[0]])

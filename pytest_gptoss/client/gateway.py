@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from pytest_gptoss.model.message import say
+
 __all__ = ["gateway_advice"]
 
-_ANY = "a proxy or gateway before the server"
+_ANY = say("a proxy or gateway before the server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,66 +32,68 @@ def _kind(name: str, header: str, page: str, limits: dict[int, str]) -> _Kind:
 _KINDS = (
     _kind("Envoy", r"envoy",
           r"\bupstream (?:connect error|request timeout)|no healthy upstream|local_rate_limited",
-          {413: "the Buffer filter's max_request_bytes, or per_connection_buffer_limit_bytes",
-           429: "the rate limit of the route (local_ratelimit, ratelimit)",
+          {413: say("the Buffer filter's max_request_bytes, or per_connection_buffer_limit_bytes"),
+           429: say("the rate limit of the route (local_ratelimit, ratelimit)"),
            431: "max_request_headers_kb",
-           504: "the route's timeout (15 s by default) and idle_timeout"}),
+           504: say("the route's timeout (15 s by default) and idle_timeout")}),
     _kind("HAProxy", r"haproxy", r"<h1>\d{3} [^<]*</h1>\s*(?:No server is available|The server "
           r"(?:didn't respond|returned an invalid)|Your browser didn't|The request entity exceeds|"
           r"You have sent too many)",
           {408: "timeout http-request",
-           413: "its http-request rule on the body's size",
-           429: "its http-request deny rule",
+           413: say("its http-request rule on the body's size"),
+           429: say("its http-request deny rule"),
            504: "timeout server"}),
     _kind("Traefik", r"traefik",
           r"\A(?:Bad Gateway|Gateway Timeout|Too Many Requests|Request Entity Too Large)\s*\Z",
-          {413: "maxRequestBodyBytes of the buffering middleware",
-           429: "average and burst of the rateLimit middleware",
-           431: "maxHeaderBytes of the entry point",
-           504: "forwardingTimeouts of the servers transport"}),
+          {413: say("maxRequestBodyBytes of the buffering middleware"),
+           429: say("average and burst of the rateLimit middleware"),
+           431: say("maxHeaderBytes of the entry point"),
+           504: say("forwardingTimeouts of the servers transport")}),
     _kind("Apache", r"apache", r"<address>Apache",
           {413: "LimitRequestBody",
            414: "LimitRequestLine",
            431: "LimitRequestFieldSize",
            504: "ProxyTimeout"}),
-    _kind("an AWS load balancer", r"awselb", r"\bawselb/",
-          {504: "its idle timeout (60 s by default)"}),
+    _kind(say("an AWS load balancer"), r"awselb", r"\bawselb/",
+          {504: say("its idle timeout (60 s by default)")}),
     _kind("Cloudflare", r"cloudflare", r"<center>cloudflare|cf-error",
-          {413: "the plan's upload limit (100 MB)",
-           429: "the rate limiting rule",
-           504: "its proxy read timeout; stream, or go around it"}),
+          {413: say("the plan's upload limit (100 MB)"),
+           429: say("the rate limiting rule"),
+           504: say("its proxy read timeout; stream, or go around it")}),
     _kind("nginx", r"nginx|openresty|tengine", r"<center>\s*(?:nginx|openresty|tengine)",
           {408: "client_body_timeout",
-           413: "client_max_body_size (1 MB by default; on an ingress the annotation "
-                "nginx.ingress.kubernetes.io/proxy-body-size)",
+           413: say("client_max_body_size (1 MB by default; on an ingress the annotation "
+                "nginx.ingress.kubernetes.io/proxy-body-size)"),
            414: "large_client_header_buffers",
            429: "limit_req and limit_conn",
            431: "large_client_header_buffers",
-           504: "proxy_read_timeout (60 s by default)"}),
+           504: say("proxy_read_timeout (60 s by default)")}),
 )  # fmt: skip
 
 _LIMITS: Mapping[int, str] = MappingProxyType(
     {
-        408: "the time that it waits for a request",
-        413: "its limit of the request's body",
-        414: "its limit of the request line",
-        429: "its limit of the rate",
-        431: "its limit of request headers",
-        504: "the time that it waits for an answer",
+        408: say("the time that it waits for a request"),
+        413: say("its limit of the request's body"),
+        414: say("its limit of the request line"),
+        429: say("its limit of the rate"),
+        431: say("its limit of request headers"),
+        504: say("the time that it waits for an answer"),
     }
 )
 """What to raise where it is not known whose gateway it is."""
 _MEANS: Mapping[int, str] = MappingProxyType(
     {
-        408: "the request did not reach it whole in time",
-        413: "the prompt is larger than it lets through",
-        414: "the address is longer than it lets through",
-        429: "it limits the rate",
-        431: "the request's headers (the API key among them) are larger than it lets through",
-        502: "it got no whole answer from the server behind it, which is not started, died or closed the "
-        "connection: see vLLM's log, then the gateway's",
-        503: "it has no server behind it that is ready: see vLLM's log, then the gateway's",
-        504: "the server behind it did not answer in the time that it waits",
+        408: say("the request did not reach it whole in time"),
+        413: say("the prompt is larger than it lets through"),
+        414: say("the address is longer than it lets through"),
+        429: say("it limits the rate"),
+        431: say("the request's headers (the API key among them) are larger than it lets through"),
+        502: say(
+            "it got no whole answer from the server behind it, which is not started, died or closed the "
+            "connection: see vLLM's log, then the gateway's"
+        ),
+        503: say("it has no server behind it that is ready: see vLLM's log, then the gateway's"),
+        504: say("the server behind it did not answer in the time that it waits"),
     }
 )
 _ALWAYS = frozenset({408, 413, 414, 429, 431, 502, 504})
@@ -120,7 +124,11 @@ def gateway_advice(status: int, headers: Mapping[str, str], body: bytes) -> str 
     kind = kind or next((each for each in _KINDS if each.header.search(headers.get("server", ""))), None)
     name = kind.name if kind else _ANY
     limit = (kind.limits if kind else {}).get(status) or _LIMITS.get(status)
-    change = "measure without" if status == 429 else "raise"
     retry = headers.get("retry-after", "") if status == 429 else ""
-    wait = f" (it says: retry after {retry} s)" if _SECONDS.fullmatch(retry) else ""
-    return f"{name} answered, not vLLM: {means}{wait}" + (f": {change} {limit}" if limit else "")
+    wait = say(" (it says: retry after {retry} s)", retry=retry) if _SECONDS.fullmatch(retry) else ""
+    told = say("{name} answered, not vLLM: {means}{wait}", name=name, means=means, wait=wait)
+    if not limit:
+        return told
+    if status == 429:
+        return say("{told}: measure without {limit}", told=told, limit=limit)
+    return say("{told}: raise {limit}", told=told, limit=limit)

@@ -22,6 +22,7 @@ from pytest_gptoss.model.errors import DialectError
 from pytest_gptoss.model.gptoss import CALL, RETURN
 from pytest_gptoss.model.inputs import Message
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation, ToolCall, TopLogprobs
 
 __all__ = [
@@ -226,14 +227,23 @@ class StreamedGeneration:
             return None, None
         if len(self._steps) != len(ids):
             raise DialectError(
-                f"{len(self._steps)} log-probabilities came for {len(ids)} tokens: expected one a token"
+                say(
+                    "{steps} log-probabilities came for {ids} tokens: expected one a token",
+                    steps=len(self._steps),
+                    ids=len(ids),
+                )
             )
         for place, (step, expected) in enumerate(zip(self._steps, ids, strict=True)):
             named = token_id_named(step.token)
             if named is not None and named != expected:
                 raise DialectError(
-                    f"the log-probability at position {place} is that of token {named}, "
-                    f"but token_ids say {expected}: the server's stream is out of step"
+                    say(
+                        "the log-probability at position {place} is that of token {named}, but token_ids "
+                        "say {expected}: the server's stream is out of step",
+                        place=place,
+                        named=named,
+                        expected=expected,
+                    )
                 )
         logprobs = chosen_logprobs([step.logprob for step in self._steps], _WHAT)
         return logprobs, _table(self._steps, top)
@@ -290,7 +300,9 @@ def _steps(logprobs: Json) -> list[_Step]:
         ]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise DialectError(
-            f"logprobs are {shown(logprobs, 120)}: neither chat's form nor completions'"
+            say(
+                "logprobs are {logprobs}: neither chat's form nor completions'", logprobs=shown(logprobs, 120)
+            )
         ) from None
 
 

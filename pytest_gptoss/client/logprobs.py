@@ -10,6 +10,7 @@ from pytest_gptoss.client.bodies import shown
 from pytest_gptoss.model.arrays import FloatArray
 from pytest_gptoss.model.errors import DialectError
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import TopLogprobs
 from pytest_gptoss.model.sentinels import NEVER, no_logprobs, why_no_logprob
 
@@ -24,10 +25,19 @@ COUNT_LIMIT = 2**31
 def token_ids(value: Json, what: str) -> tuple[int, ...]:
     """A checked list of token ids. Raises DialectError naming the first entry that is none."""
     if not isinstance(value, list):
-        raise DialectError(f"{what} is {shown(value, 60)}: expected a list of token ids")
+        raise DialectError(
+            say("{what} is {value}: expected a list of token ids", what=what, value=shown(value, 60))
+        )
     for place, each in enumerate(value):
         if type(each) is not int or not 0 <= each < _ID_LIMIT:
-            raise DialectError(f"{what}[{place}] is {shown(each, 60)}: expected a token id")
+            raise DialectError(
+                say(
+                    "{what}[{place}] is {each}: expected a token id",
+                    what=what,
+                    place=place,
+                    each=shown(each, 60),
+                )
+            )
     return tuple(value)
 
 
@@ -52,8 +62,15 @@ def chosen_logprobs(values: Sequence[Json], what: str, *, first: int = 0) -> Flo
     if wrong.size:
         place = int(wrong[0])
         raise DialectError(
-            f"{what} at position {first + place} is {shown(values[place], 40)} "
-            f"({wrong.size} of {array.size} are no log-probability): {why_no_logprob(float(array[place]))}"
+            say(
+                "{what} at position {position} is {value} ({wrong} of {all} are no log-probability): {why}",
+                what=what,
+                position=first + place,
+                value=shown(values[place], 40),
+                wrong=wrong.size,
+                all=array.size,
+                why=why_no_logprob(float(array[place])),
+            )
         )
     return array
 
@@ -87,7 +104,15 @@ def top_logprobs(
         entry = int(wrong[0])
         position = first + int(np.searchsorted(np.cumsum(lengths), entry, side="right"))
         why = why_no_logprob(float(values[entry]))
-        raise DialectError(f"{what} at position {position} hold {shown(logprobs[entry], 40)}: {why}")
+        raise DialectError(
+            say(
+                "{what} at position {position} hold {logprob}: {why}",
+                what=what,
+                position=position,
+                logprob=shown(logprobs[entry], 40),
+                why=why,
+            )
+        )
     all_ids = _within_int32(ids, what)
     table_ids = np.full((rows, width), -1, dtype=np.int32)
     table = np.full((rows, width), -np.inf, dtype=np.float64)
@@ -110,7 +135,9 @@ def _numbers(values: Sequence[Json], what: str) -> FloatArray:
     except (TypeError, ValueError, OverflowError):
         array = np.empty(0)
     if array.shape != (len(values),):
-        raise DialectError(f"{what} hold something that is no number: expected log-probabilities in nats")
+        raise DialectError(
+            say("{what} hold something that is no number: expected log-probabilities in nats", what=what)
+        )
     return array
 
 
@@ -120,5 +147,5 @@ def _within_int32(ids: Sequence[int], what: str) -> np.ndarray[tuple[int], np.dt
     except OverflowError:
         array = np.array([-1])
     if array.size and (array.min() < 0 or array.max() >= _ID_LIMIT):
-        raise DialectError(f"{what} name a token id outside 0 to {_ID_LIMIT - 1}")
+        raise DialectError(say("{what} name a token id outside 0 to {most}", what=what, most=_ID_LIMIT - 1))
     return array

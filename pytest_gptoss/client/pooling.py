@@ -17,6 +17,7 @@ from pytest_gptoss.client.logprobs import COUNT_LIMIT
 from pytest_gptoss.model.arrays import Float32Array
 from pytest_gptoss.model.errors import DialectError
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import HiddenStates
 
 __all__ = ["Encoding", "hidden_body", "require_numbers", "states_from_bytes", "states_from_json"]
@@ -26,7 +27,7 @@ Encoding: TypeAlias = Literal["bytes", "float"]
 _OTHER_BRACKETS = 100
 """Lists and objects that an answer may hold besides one list a token."""
 
-_WAY_OUT = (
+_WAY_OUT = say(
     "serve with --runner pooling --convert embed and a pooler config of use_activation false "
     "(newer vLLM: also task token_embed)"
 )
@@ -50,20 +51,37 @@ def states_from_bytes(
         rows, width = (_size(each) for each in item["shape"])
     except KeyError as error:
         raise DialectError(
-            f"the answer lacks {error} where the shape of its bytes should stand: "
-            "does a proxy drop the metadata header?"
+            say(
+                "the answer lacks {lacking} where the shape of its bytes should stand: does a "
+                "proxy drop the metadata header?",
+                lacking=error,
+            )
         ) from None
     except (IndexError, TypeError, ValueError, AttributeError, RecursionError):
         raise DialectError(
-            f"the metadata header is {shown(headers['metadata'], 120)}: expected one matrix, "
-            f"one vector a token; {_WAY_OUT}"
+            say(
+                "the metadata header is {metadata}: expected one matrix, one vector a token; {way_out}",
+                metadata=shown(headers["metadata"], 120),
+                way_out=_WAY_OUT,
+            )
         ) from None
     if dtype != "float32" or endianness not in ("native", "little", "big"):
         raise DialectError(
-            f"hidden states came as {shown(dtype, 40)}, endianness {shown(endianness, 40)}: expected float32"
+            say(
+                "hidden states came as {dtype}, endianness {endianness}: expected float32",
+                dtype=shown(dtype, 40),
+                endianness=shown(endianness, 40),
+            )
         )
     if len(body) != rows * width * 4:
-        raise DialectError(f"{len(body)} bytes came for a matrix of {rows} x {width} float32")
+        raise DialectError(
+            say(
+                "{body} bytes came for a matrix of {rows} x {width} float32",
+                body=len(body),
+                rows=rows,
+                width=width,
+            )
+        )
     # "native" is the server's order; every platform that vLLM serves on is little-endian.
     numbers = np.frombuffer(body, dtype=">f4" if endianness == "big" else "<f4")
     return _checked(numbers.reshape(rows, width).astype(np.float32), sequence_id, token_ids)
@@ -77,7 +95,13 @@ def require_numbers(body: bytes, tokens: int) -> None:
     brackets = body.count(b"[") + body.count(b"{")
     if brackets > tokens + _OTHER_BRACKETS:
         raise DialectError(
-            f"{brackets} lists and objects came for {tokens} tokens: expected one vector a token; {_WAY_OUT}"
+            say(
+                "{brackets} lists and objects came for {tokens} tokens: expected one vector a "
+                "token; {way_out}",
+                brackets=brackets,
+                tokens=tokens,
+                way_out=_WAY_OUT,
+            )
         )
 
 
@@ -88,7 +112,11 @@ def states_from_json(answer: Json, *, sequence_id: str, token_ids: tuple[int, ..
             states = np.array(answer["data"][0]["data"], dtype=np.float32)
     except (KeyError, IndexError, TypeError, ValueError, OverflowError):
         raise DialectError(
-            f"expected one vector a token, but {shown(answer, 120)} came; {_WAY_OUT}"
+            say(
+                "expected one vector a token, but {answer} came; {way_out}",
+                answer=shown(answer, 120),
+                way_out=_WAY_OUT,
+            )
         ) from None
     return _checked(states, sequence_id, token_ids)
 
@@ -103,13 +131,23 @@ def _checked(states: Float32Array, sequence_id: str, token_ids: tuple[int, ...])
     if states.ndim != 2 or states.shape[0] != len(token_ids) or states.shape[1] == 0:
         shape = " x ".join(str(size) for size in states.shape)
         raise DialectError(
-            f"hidden states of shape {shape} came for {len(token_ids)} tokens: "
-            f"expected one vector a token; {_WAY_OUT}"
+            say(
+                "hidden states of shape {shape} came for {tokens} tokens: expected one vector "
+                "a token; {way_out}",
+                shape=shape,
+                tokens=len(token_ids),
+                way_out=_WAY_OUT,
+            )
         )
     wrong = np.flatnonzero(~np.isfinite(states).all(axis=1))
     if wrong.size:
         raise DialectError(
-            f"the hidden state at position {wrong[0]} is not finite ({wrong.size} of {len(token_ids)} "
-            "positions): the device computes something that is no number"
+            say(
+                "the hidden state at position {position} is not finite ({wrong} of {tokens} "
+                "positions): the device computes something that is no number",
+                position=wrong[0],
+                wrong=wrong.size,
+                tokens=len(token_ids),
+            )
         )
     return HiddenStates(sequence_id=sequence_id, token_ids=token_ids, states=states)

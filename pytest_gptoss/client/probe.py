@@ -9,6 +9,7 @@ from pytest_gptoss.client.http import ServedModel, VllmClient
 from pytest_gptoss.client.metrics_page import metric_names
 from pytest_gptoss.model.errors import ConnectError, RequestError, RequestTimeout, StatusError, TlsError
 from pytest_gptoss.model.inputs import Message, Prompt, TokenSequence
+from pytest_gptoss.model.message import both, say
 from pytest_gptoss.model.results import Generation
 from pytest_gptoss.model.subjects import Capabilities, Device, Role
 
@@ -59,11 +60,23 @@ def _chosen(client: VllmClient, listed: tuple[ServedModel, ...], wanted: str | N
             if each.id == wanted:
                 return each
         raise RequestError(
-            f"GET {place}: model {wanted!r} is not served; served: {names}: correct {client.model_option}"
+            say(
+                "GET {place}: model {wanted} is not served; served: {names}: correct {model_option}",
+                place=place,
+                wanted=repr(wanted),
+                names=names,
+                model_option=client.model_option,
+            )
         )
     if len(listed) != 1:
         raise RequestError(
-            f"GET {place}: {len(listed)} models are served ({names}): name one with {client.model_option}"
+            say(
+                "GET {place}: {models} models are served ({names}): name one with {model_option}",
+                place=place,
+                models=len(listed),
+                names=names,
+                model_option=client.model_option,
+            )
         )
     return listed[0]
 
@@ -83,12 +96,13 @@ async def _capabilities(client: VllmClient) -> Capabilities:
     tokens = await _attempt(notes, "tokenize", lambda: client.tokenize(_TEXT))
     metrics = await _attempt(notes, "metrics", client.metrics_text)
     if metrics is not None and "vllm:" not in metrics:
-        held = (
-            ", ".join(map(client.scrubbed, metric_names(metrics, most=3))) or "nothing that Prometheus reads"
-        )
-        notes["metrics"] = (
-            f"{client.endpoint.url('/metrics')} holds no vllm: counters but {held}: "
-            "a router's or a gateway's? give the vLLM server's own address"
+        names = map(client.scrubbed, metric_names(metrics, most=3))
+        held = ", ".join(names) or say("nothing that Prometheus reads")
+        notes["metrics"] = say(
+            "{place} holds no vllm: counters but {held}: a router's or a gateway's? give the "
+            "vLLM server's own address",
+            place=client.endpoint.url("/metrics"),
+            held=held,
         )
     return Capabilities(
         chat=answer is not None,
@@ -109,13 +123,15 @@ async def _chat(client: VllmClient, notes: dict[str, str]) -> Generation | None:
     if answer is None:
         answer = await _attempt(notes, "chat", lambda: client.chat(_PROMPT, max_tokens=1, top_logprobs=None))
     elif answer.top is None:
-        notes["logprobs"] = "the answer holds no log-probabilities by token id"
+        notes["logprobs"] = say("the answer holds no log-probabilities by token id")
     if answer is None:
         notes["logprobs"] = notes["token_ids"] = notes["chat"]
     elif answer.token_ids is None or answer.prompt_token_ids is None:
         ids = {"token_ids": answer.token_ids, "prompt_token_ids": answer.prompt_token_ids}
-        lacking = " and ".join(name for name, value in ids.items() if value is None)
-        notes["token_ids"] = f"the answer lacks {lacking}: return_token_ids is not heeded"
+        lacking = both(name for name, value in ids.items() if value is None)
+        notes["token_ids"] = say(
+            "the answer lacks {lacking}: return_token_ids is not heeded", lacking=lacking
+        )
     return answer
 
 

@@ -9,6 +9,7 @@ from pytest_gptoss.client.logprobs import chosen_logprobs, top_logprobs
 from pytest_gptoss.model.errors import DialectError
 from pytest_gptoss.model.inputs import TokenSequence
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import ScoredSequence
 
 __all__ = ["score_body", "scored_sequence"]
@@ -35,8 +36,13 @@ def scored_sequence(answer: Json, sequence: TokenSequence, *, top: int) -> Score
     entries = _entries(answer)
     if len(entries) != len(sequence.token_ids):
         raise DialectError(
-            f"{_WHAT} has {len(entries)} entries for {len(sequence.token_ids)} prompt tokens: "
-            "the server did not take the prompt as it was sent; is truncation on?"
+            say(
+                "{what} has {entries} entries for {tokens} prompt tokens: the server did not "
+                "take the prompt as it was sent; is truncation on?",
+                what=_WHAT,
+                entries=len(entries),
+                tokens=len(sequence.token_ids),
+            )
         )
     rows = entries[sequence.first :]
     positions = range(sequence.first, len(entries))
@@ -46,7 +52,9 @@ def scored_sequence(answer: Json, sequence: TokenSequence, *, top: int) -> Score
         ranks = [entry.get("rank") for row in rows for entry in row.values()]
         ids = list(map(int, chain.from_iterable(rows)))
     except (KeyError, TypeError, AttributeError, ValueError):
-        raise DialectError(f"{_WHAT} holds an entry that is not TOKEN_ID: {{logprob, rank}}") from None
+        raise DialectError(
+            say("{what} holds an entry that is not TOKEN_ID: {{logprob, rank}}", what=_WHAT)
+        ) from None
     return ScoredSequence(
         sequence_id=sequence.id,
         token_ids=sequence.token_ids,
@@ -63,8 +71,14 @@ def _given_logprob(row: Json, token: int, position: int) -> Json:
         return row[str(token)]["logprob"]
     except (KeyError, TypeError):
         raise DialectError(
-            f"{_WHAT}[{position}] holds no log-probability of its own token {token} but "
-            f"{shown(row, 80)}: the server did not score the prompt that was sent"
+            say(
+                "{what}[{position}] holds no log-probability of its own token {token} but {row}: "
+                "the server did not score the prompt that was sent",
+                what=_WHAT,
+                position=position,
+                token=token,
+                row=shown(row, 80),
+            )
         ) from None
 
 
@@ -73,10 +87,13 @@ def _entries(answer: Json) -> list[Json]:
         choice = answer["choices"][0]
         entries = choice.get(_WHAT) or answer.get(_WHAT)
     except (KeyError, IndexError, TypeError, AttributeError):
-        raise DialectError(f"expected a completion, but {shown(answer)} came") from None
+        raise DialectError(say("expected a completion, but {answer} came", answer=shown(answer))) from None
     if not isinstance(entries, list):
         raise DialectError(
-            f"the answer holds no {_WHAT}: the server ignores the request for them; serve with vLLM, "
-            "or waive the rows that need teacher forcing"
+            say(
+                "the answer holds no {what}: the server ignores the request for them; serve with "
+                "vLLM, or waive the rows that need teacher forcing",
+                what=_WHAT,
+            )
         )
     return entries

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 from pytest_gptoss.model.errors import StreamError
+from pytest_gptoss.model.message import say
 
 __all__ = ["MAX_EVENT_BYTES", "SseDecoder", "SseEvent", "ends_stream"]
 
@@ -87,8 +88,11 @@ class SseDecoder:
         self._line += piece
         if len(self._line) + self._data_bytes > self._max_bytes:
             raise StreamError(
-                f"an event of more than {self._max_bytes} bytes: no server of ours sends such; "
-                "is the URL a vLLM server?"
+                say(
+                    "an event of more than {max_bytes} bytes: no server of ours sends such; is the "
+                    "URL a vLLM server?",
+                    max_bytes=self._max_bytes,
+                )
             )
 
     def _end_line(self) -> SseEvent | None:

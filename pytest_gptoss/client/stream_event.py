@@ -14,6 +14,7 @@ from pytest_gptoss.client.fields import count_field, dict_field, int_field, list
 from pytest_gptoss.client.logprobs import token_ids
 from pytest_gptoss.model.errors import ERROR_EVENT, DialectError, StreamError
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 
 __all__ = ["StreamEvent", "ToolDelta", "Usage", "read_event", "read_unary"]
 
@@ -69,7 +70,7 @@ def read_event(data: str) -> StreamEvent:
 def read_unary(answer: Json) -> StreamEvent:
     """A unary chat answer as an event. Raises DialectError for one of another form than vLLM's."""
     if type(answer) is not dict or not answer.get("choices"):
-        raise DialectError(f"expected a chat answer, but {shown(answer, 120)} came")
+        raise DialectError(say("expected a chat answer, but {answer} came", answer=shown(answer, 120)))
     return _event(answer, "message")
 
 
@@ -100,10 +101,15 @@ def _chunk(data: str) -> dict[str, Json]:
     except (ValueError, RecursionError):
         chunk = None
     if not isinstance(chunk, dict):
-        raise StreamError(f"an event holds {shown(data, 120)}: expected a JSON object; does a proxy meddle?")
+        raise StreamError(
+            say("an event holds {data}: expected a JSON object; does a proxy meddle?", data=shown(data, 120))
+        )
     if chunk.get("error") or chunk.get("object") == "error":
         said = refusal_text(chunk)
-        raise StreamError(f"{ERROR_EVENT} ({said}): see the server's log", cause=cause_of(said))
+        raise StreamError(
+            say("{event} ({said}): see the server's log", event=ERROR_EVENT, said=said),
+            cause=cause_of(said),
+        )
     return chunk
 
 
@@ -142,4 +148,6 @@ def _usage(usage: dict[str, Json]) -> Usage | None:
 
 
 def _other(value: Json, name: str, kind: type) -> DialectError:
-    return DialectError(f"{name} is {shown(value, 60)}: expected {kind.__name__}")
+    return DialectError(
+        say("{name} is {value}: expected {kind}", name=name, value=shown(value, 60), kind=kind.__name__)
+    )

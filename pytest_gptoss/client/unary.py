@@ -7,6 +7,7 @@ from pytest_gptoss.client.generation import StreamedGeneration
 from pytest_gptoss.client.stream_event import read_unary
 from pytest_gptoss.model.errors import DialectError
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation
 
 __all__ = ["unary_body", "unary_generation"]
@@ -27,7 +28,9 @@ def unary_generation(answer: Json, *, prompt_id: str, max_tokens: int) -> Genera
     """
     event = read_unary(answer)
     if event.finish_reason is None or event.usage is None:
-        raise DialectError(f"a chat answer without finish_reason or usage came: {shown(answer, 120)}")
+        raise DialectError(
+            say("a chat answer without finish_reason or usage came: {answer}", answer=shown(answer, 120))
+        )
     generation = StreamedGeneration(max_tokens)
     generation.add(event._replace(logprobs=None))
     return generation.finished(prompt_id=prompt_id, top=None, done=True)

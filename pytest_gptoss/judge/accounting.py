@@ -68,14 +68,14 @@ def why_first_is_late(level: LoadLevel) -> str | None:
     first = late[0]
     return say(
         "the first events were not passed on in {late} of {requests} requests: with the "
-        "first one that came of {id}, usage counts {tokens} tokens, with later ones at "
-        "most {tokens_2}; let no gateway drop chunks that carry reasoning or nothing "
+        "first one that came of {id}, usage counts {count} tokens, with later ones at "
+        "most {most}; let no gateway drop chunks that carry reasoning or nothing "
         "visible",
         late=len(late),
         requests=len(level.requests),
         id=first.id,
-        tokens=first.tokens[0],
-        tokens_2=max(first.tokens[1:]),
+        count=first.tokens[0],
+        most=max(first.tokens[1:]),
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_gptoss.judge.evidence import first_difference
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation
 
 __all__ = ["answer_difference"]
 
-_SAME_IDS = ", from the same token ids: the server's parser makes the difference, not the device"
+_SAME_IDS = say(", from the same token ids: the server's parser makes the difference, not the device")
 _SHOWN = 40
 
 
@@ -18,10 +19,16 @@ def answer_difference(left: Generation, right: Generation) -> str | None:
     for name in ("reasoning", "content", "finish_reason"):
         if getattr(left, name) != getattr(right, name):
             same = "" if left.token_ids is None or left.token_ids != right.token_ids else _SAME_IDS
-            return f"{name} is {_shown(getattr(left, name))} and {_shown(getattr(right, name))}{same}"
+            return say(
+                "{name} is {ours} and {theirs}{same}",
+                name=name,
+                ours=_shown(getattr(left, name)),
+                theirs=_shown(getattr(right, name)),
+                same=same,
+            )
     ours, theirs = left.token_ids, right.token_ids
     if ours is not None and theirs is not None and ours != theirs:
-        return f"tokens part at position {first_difference(ours, theirs)}"
+        return say("tokens part at position {position}", position=first_difference(ours, theirs))
     return None
 
 

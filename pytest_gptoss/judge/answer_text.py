@@ -98,7 +98,7 @@ def _differs(field: str, said: str, *readings: Sequence[HarmonyMessage]) -> str 
         if expected
         else say("its token ids hold none")
     )
-    came = f"{given[at : at + _SHOWN]!r}" if given else "empty"
+    came = f"{given[at : at + _SHOWN]!r}" if given else say("empty")
     return say("{field} is {came} where {held}", field=field, came=came, held=held)
 
 

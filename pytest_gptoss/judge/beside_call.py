@@ -9,7 +9,7 @@ from pytest_gptoss.judge.answer_text import PARSER_AT_FAULT, answer_text
 from pytest_gptoss.model.gptoss import NAMED_TOKENS
 from pytest_gptoss.model.harmony import harmony_messages
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.model.message import say
+from pytest_gptoss.model.message import either, say
 from pytest_gptoss.model.results import Generation, ToolCall
 
 __all__ = ["calls_by_ids", "fault_beside_call"]
@@ -31,7 +31,9 @@ def fault_beside_call(answer: Generation, call: ToolCall, *, choice: str) -> str
     """
     departure = answer_text(answer).departure
     fault = next(_faults(answer, call, choice), departure)
-    return fault if fault is None or departure is None else f"{fault}: {PARSER_AT_FAULT}"
+    if fault is None or departure is None:
+        return fault
+    return say("{where}: {error}", where=fault, error=PARSER_AT_FAULT)
 
 
 def calls_by_ids(answer: Generation) -> tuple[ToolCall, ...]:
@@ -47,9 +49,9 @@ def _faults(answer: Generation, call: ToolCall, choice: str) -> Iterator[str]:
     expected = _FINISH_REASONS.get(choice, _A_CALL)
     if answer.finish_reason not in expected:
         yield say(
-            "finish_reason is {finish_reason}, not {repr}",
+            "finish_reason is {finish_reason}, not {expected}",
             finish_reason=repr(answer.finish_reason),
-            repr=" or ".join(map(repr, expected)),
+            expected=either(map(repr, expected)),
         )
     if _repeats(answer.content, call.arguments):
         yield say(

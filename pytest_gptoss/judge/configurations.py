@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.model.message import joined, say
+from pytest_gptoss.model.message import both, joined, listed, say
 from pytest_gptoss.model.verdicts import PRECISION_CONTRACT
 
 __all__ = ["configuration_matrix"]
@@ -100,4 +100,4 @@ def _measured(configuration: Mapping[str, Json]) -> bool:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return both([listed(names[:-1]), names[-1]] if len(names) > 1 else names)

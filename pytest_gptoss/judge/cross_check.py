@@ -31,9 +31,12 @@ def disagreements(level: LoadLevel, error: InstrumentError | None) -> list[str]:
         return []
     found: list[str] = []
     counts = {
-        "requests": ("requests", len(level.requests)),
-        "prompt_tokens": ("prompt tokens", sum(each.prompt_tokens or 0 for each in level.requests)),
-        "generation_tokens": ("output tokens", sum(each.completion_tokens or 0 for each in level.requests)),
+        "requests": (say("requests"), len(level.requests)),
+        "prompt_tokens": (say("prompt tokens"), sum(each.prompt_tokens or 0 for each in level.requests)),
+        "generation_tokens": (
+            say("output tokens"),
+            sum(each.completion_tokens or 0 for each in level.requests),
+        ),
     }
     for name, (what, ours) in counts.items():
         theirs = server.get(name)

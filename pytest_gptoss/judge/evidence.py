@@ -143,13 +143,13 @@ def scored_pairs(
         if ours.first != theirs.first:
             raise InsufficientData(
                 say(
-                    "{sequence_id}: {device} scored from position {first}, {device_2} from "
-                    "{first_2}: measure both from the same sequences",
+                    "{sequence_id}: {left} scored from position {left_first}, {right} from "
+                    "{right_first}: measure both from the same sequences",
                     sequence_id=ours.sequence_id,
-                    device=left.device,
-                    first=ours.first,
-                    device_2=right.device,
-                    first_2=theirs.first,
+                    left=left.device,
+                    left_first=ours.first,
+                    right=right.device,
+                    right_first=theirs.first,
                 )
             )
     return pairs
@@ -206,10 +206,10 @@ def refuse_no_logprobs(
         value = float(logprobs[bad[0]])
         raise InsufficientData(
             say(
-                "{device}: {size} log-probabilities of {item} are none, the first is {value:.6g} "
+                "{device}: {count} log-probabilities of {item} are none, the first is {value:.6g} "
                 "at position {first}: {why}",
                 device=device,
-                size=bad.size,
+                count=bad.size,
                 item=item,
                 value=value,
                 first=first + int(bad[0]),
@@ -288,11 +288,11 @@ def _refuse_missing(
         why = lacking.left_out.get(first, say("measure both from the same inputs"))
         raise InsufficientData(
             say(
-                "{missing} {what} of {device} are not among those of {device_2}; first {first}: {why}",
+                "{missing} {what} of {device} are not among those of {other}; first {first}: {why}",
                 missing=len(missing),
                 what=_WORDS.get(what, what),
                 device=of.device,
-                device_2=lacking.device,
+                other=lacking.device,
                 first=first,
                 why=why,
             )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pytest_gptoss.judge.evidence import sound_items
 from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.subjects import KnownFact, ServerFacts
 
@@ -88,8 +89,13 @@ def known_fact(
     fact = FactBook.of(device, facts_of(measurement), stated).get(name)
     if fact is None:
         raise InsufficientData(
-            f"{device}: its {name} is not known: name its log with --gptoss-npu-log {device}=FILE, "
-            f"or state it with --gptoss-info {device}.{name}={example}, "
-            "or start it with VLLM_SERVER_DEV_MODE=1"
+            say(
+                "{device}: its {name} is not known: name its log with --gptoss-npu-log "
+                "{device}=FILE, or state it with --gptoss-info {device}.{name}={example}, or "
+                "start it with VLLM_SERVER_DEV_MODE=1",
+                device=device,
+                name=name,
+                example=example,
+            )
         )
     return fact

@@ -52,7 +52,7 @@ def garbage_of(answer: NeedleAnswer) -> str | None:
     if period:
         return _repeated(
             text_of(ids[-period:]),
-            say("the last {ids} of {ids_2} tokens", ids=_run(ids, period), ids_2=len(ids)),
+            say("the last {run} of {all} tokens", run=_run(ids, period), all=len(ids)),
         )
     read = answer_text(answer)
     if not read.text.strip() and not (answer.content or answer.reasoning).strip():
@@ -62,7 +62,7 @@ def garbage_of(answer: NeedleAnswer) -> str | None:
     if period:
         return _repeated(
             text[-period:],
-            say("the last {text} of {text_2} characters", text=_run(text, period), text_2=len(text)),
+            say("the last {run} of {all} characters", run=_run(text, period), all=len(text)),
         )
     return None
 

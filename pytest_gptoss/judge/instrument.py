@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from pytest_gptoss.judge.verdicts import number
-from pytest_gptoss.model.message import say
+from pytest_gptoss.model.message import both, say
 from pytest_gptoss.model.results import InstrumentError, LoopHealth
 from pytest_gptoss.model.verdicts import Threshold
 
@@ -72,5 +72,5 @@ def why_overloaded(
     return say(
         "the client {signs}: throughput and QPS may be its own, not the server's; "
         "measure from a machine with an idle core",
-        signs=" and ".join(signs),
+        signs=both(signs),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from pytest_gptoss.judge.verdicts import number
 from pytest_gptoss.model.inputs import LoadShape
-from pytest_gptoss.model.message import say
+from pytest_gptoss.model.message import both, say
 from pytest_gptoss.model.verdicts import Threshold
 
 __all__ = ["contradictions"]
@@ -39,19 +39,19 @@ def contradictions(thresholds: Iterable[Threshold], shapes: Mapping[str, LoadSha
         if implied_s >= gap_s:
             continue
         slowest = wait_s + later * gap_s
-        asked = " and ".join(f"{row.comparison} {number(row.limit)} {row.unit}" for row in rates)
+        asked = both(f"{row.comparison} {number(row.limit)} {row.unit}" for row in rates)
         lines.append(
             say(
                 "{level}: by Little's law {asked} with {max_tokens} tokens an answer need a TPOT "
                 "of at most {implied_s:.1f} ms; a TPOT at its limit of {gap_s} ms would give "
-                "{concurrency:.0f} tok/s and {concurrency_2:.2f} req/s",
+                "{throughput:.0f} tok/s and {rate:.2f} req/s",
                 level=level,
                 asked=asked,
                 max_tokens=shape.max_tokens,
                 implied_s=implied_s * 1000,
                 gap_s=number(gap_s * 1000),
-                concurrency=concurrency * shape.max_tokens / slowest,
-                concurrency_2=concurrency / slowest,
+                throughput=concurrency * shape.max_tokens / slowest,
+                rate=concurrency / slowest,
             )
         )
     return lines

@@ -51,7 +51,7 @@ Figure: TypeAlias = Callable[[RequestTiming], "float | None"]
 def why_incomplete(request: RequestTiming, shape: LoadShape) -> str | None:
     """Why a request does not count, in a line; None when its stream is complete and its counts exact."""
     if request.error is not None:
-        return f"{request.error.kind}: {request.error.message}"
+        return say("{where}: {error}", where=request.error.kind, error=request.error.message)
     asked = {"prompt": shape.prompt_tokens, "output": shape.max_tokens}
     came = {"prompt": request.prompt_tokens, "output": request.completion_tokens}
     for what, count in came.items():

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TypeAlias
 
 import numpy as np
 
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.model.message import joined, say
+from pytest_gptoss.model.message import both, joined, say
 from pytest_gptoss.model.subjects import ServerIdentity
 
 __all__ = ["Sighting", "Source", "one_server", "one_source", "same_model", "sightings_of"]
@@ -32,6 +33,11 @@ _NAMES: Mapping[str, str] = {
 }  # fmt: skip
 
 
+_SAID: Mapping[str, str] = {
+    "process start": say("process start"), "model": say("model"), "checkpoint": say("checkpoint"),
+    "version": say("version"),
+}  # fmt: skip
+"""The names that are words, as messages."""
 _WHAT: Mapping[str, str] = {"measurements": say("measurements"), "hidden states": say("hidden states")}
 """What comes from another source, as messages call it."""
 
@@ -175,8 +181,11 @@ def _changed(servers: Sequence[Facts]) -> dict[str, list[str]]:
 
 def _text(found: Mapping[str, Json]) -> str:
     replicas = found["kind"] == "replicas"
-    mark = " and " if replicas else " -> "
-    changed = [f"{name} {_listed(values, mark)}" for name, values in found["changed"].items()]
+    together = both if replicas else _in_turn
+    changed = [
+        say("{fact} {values}", fact=_SAID.get(name, name), values=together(_shown(values)))
+        for name, values in found["changed"].items()
+    ]
     more = [say("{count} more", count=len(changed) - _MOST_SHOWN)] if len(changed) > _MOST_SHOWN else []
     facts = joined([*changed[:_MOST_SHOWN], *more])
     sides = [", ".join(side) or say("no family") for side in found["sides"]]
@@ -205,9 +214,13 @@ def _text(found: Mapping[str, Json]) -> str:
     )
 
 
-def _listed(values: Sequence[str], mark: str) -> str:
+def _shown(values: Sequence[str]) -> list[str]:
     more = [say("{count} more", count=len(values) - _MOST_SHOWN)] if len(values) > _MOST_SHOWN else []
-    return mark.join([*values[:_MOST_SHOWN], *more])
+    return [*values[:_MOST_SHOWN], *more]
+
+
+def _in_turn(values: Sequence[str]) -> str:
+    return reduce(lambda before, after: say("{before} -> {after}", before=before, after=after), values)
 
 
 def one_source(device: str, own: ServerIdentity, source: Source) -> dict[str, Json]:

@@ -26,6 +26,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+from pytest_gptoss.model.message import say
+
 __all__ = [
     "ERROR_EVENT",
     "Cause",
@@ -50,7 +52,7 @@ __all__ = [
 ]
 
 
-ERROR_EVENT = "the stream carries an error"
+ERROR_EVENT = say("the stream carries an error")
 """How a StreamError says that the server itself broke its answer off; judges tell it from a lost
 connection by these words."""
 

@@ -16,10 +16,14 @@ from typing import Any, TypeAlias
 from pytest_gptoss.model.json_type import Json
 
 __all__ = [
+    "BOTH",
+    "EITHER",
     "SENTENCES",
     "TABLE",
     "WORDS",
     "Message",
+    "both",
+    "either",
     "filled",
     "joined",
     "listed",
@@ -38,8 +42,10 @@ MOST = 2_000
 """Messages of one document; what is beyond stays English."""
 SENTENCES = "{sentences}"
 WORDS = "{words}"
+BOTH = "{both}"
+EITHER = "{either}"
 """Templates of lists: what stands between their texts is the language's."""
-_BETWEEN: Mapping[str, str] = {SENTENCES: "; ", WORDS: ", "}
+_BETWEEN: Mapping[str, str] = {SENTENCES: "; ", WORDS: ", ", BOTH: " and ", EITHER: " or "}
 _LARGEST = 2**63
 """Documents hold no whole number beyond it, but its digits."""
 _DEEPEST = 40
@@ -88,18 +94,29 @@ def say(template: str, **values: object) -> Message:
 
 def joined(parts: Iterable[str]) -> str:
     """Several sentences in one, with semicolons between them; one alone stays what it is."""
-    texts = tuple(parts)
-    if len(texts) < 2:
-        return texts[0] if texts else ""
-    return Message(SENTENCES, {"sentences": texts})
+    return _list(SENTENCES, parts)
 
 
 def listed(parts: Iterable[str]) -> str:
     """Several words in one text, with commas between them; one alone stays what it is."""
+    return _list(WORDS, parts)
+
+
+def both(parts: Iterable[str]) -> str:
+    """Several words in one text, with "and" between them; one alone stays what it is."""
+    return _list(BOTH, parts)
+
+
+def either(parts: Iterable[str]) -> str:
+    """Several words in one text, with "or" between them; one alone stays what it is."""
+    return _list(EITHER, parts)
+
+
+def _list(template: str, parts: Iterable[str]) -> str:
     texts = tuple(parts)
     if len(texts) < 2:
         return texts[0] if texts else ""
-    return Message(WORDS, {"words": texts})
+    return Message(template, {template.strip("{}"): texts})
 
 
 def filled(template: str, values: Mapping[str, Value], between: Mapping[str, str] = _BETWEEN) -> str:

@@ -13,11 +13,20 @@ from pathlib import Path
 
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.language import Language
-from pytest_gptoss.model.message import SENTENCES, TABLE, WORDS, Message, filled, stored_messages
+from pytest_gptoss.model.message import (
+    BOTH,
+    EITHER,
+    SENTENCES,
+    TABLE,
+    WORDS,
+    Message,
+    filled,
+    stored_messages,
+)
 
 __all__ = ["chinese_templates", "in_chinese", "spoken"]
 
-_BETWEEN: Mapping[str, str] = {SENTENCES: "；", WORDS: "、"}
+_BETWEEN: Mapping[str, str] = {SENTENCES: "；", WORDS: "、", BOTH: " 和 ", EITHER: " 或 "}
 """What stands between the texts of a list."""
 
 

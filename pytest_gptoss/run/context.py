@@ -10,6 +10,7 @@ from pytest_gptoss.judge.metric import Metric
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.errors import MeasurementError
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.verdicts import Threshold
 from pytest_gptoss.run.absent import absent_part, lacks_baseline
 from pytest_gptoss.run.devices import RunDevices
@@ -41,7 +42,7 @@ class RunContext:
     def _value(self, name: str, roles: Roles) -> Json:
         known = self._known.get(name)
         if known is None:
-            raise MeasurementError(f"a metric asks for {name!r}, which no run knows")
+            raise MeasurementError(say("a metric asks for {name}, which no run knows", name=repr(name)))
         return known(roles)
 
     def _labels(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pytest_gptoss.client.connection import proxy_variables
 from pytest_gptoss.client.http import Timeouts, VllmClient
 from pytest_gptoss.config.settings import DeviceSettings, Settings
 from pytest_gptoss.model.errors import MeasurementError
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.subjects import Device
 from pytest_gptoss.run.baseline import Baseline
 from pytest_gptoss.run.probed import probed_devices
@@ -53,7 +54,7 @@ class RunDevices:
             found = probed_devices(self._store)
             if found is None and self._settings.replay is not None:
                 raise MeasurementError(
-                    "the replayed run ended before its devices were probed: there is nothing to judge"
+                    say("the replayed run ended before its devices were probed: there is nothing to judge")
                 )
             if found is None:
                 found = self._probe()
@@ -69,9 +70,15 @@ class RunDevices:
         """A device by name; raises MeasurementError with the reason when it does not answer."""
         probed = self.probed().get(name)
         if probed is None:
-            raise MeasurementError(f"no device is called {name!r}; there are: {', '.join(self.probed())}")
+            raise MeasurementError(
+                say(
+                    "no device is called {name}; there are: {names}",
+                    name=repr(name),
+                    names=", ".join(self.probed()),
+                )
+            )
         if probed.device is None:
-            raise MeasurementError(probed.problem or f"{name} does not answer")
+            raise MeasurementError(probed.problem or say("{name} does not answer", name=name))
         return probed.device
 
     def settings_of(self, name: str) -> DeviceSettings:
@@ -84,10 +91,10 @@ class RunDevices:
         if settings.url is not None:
             return settings.url
         if settings.recorded or self._settings.replay is not None:
-            raise MeasurementError(f"{name} was recorded: there is no server to ask")
+            raise MeasurementError(say("{name} was recorded: there is no server to ask", name=name))
         started = self._servers.started()
         if name in started.problems:
-            raise MeasurementError(f"{name}: {started.problems[name]}")
+            raise MeasurementError(say("{where}: {error}", where=name, error=started.problems[name]))
         return started.urls[name]
 
     def proxies(self) -> tuple[str, ...]:

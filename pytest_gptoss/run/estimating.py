@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_gptoss.judge.metric import Metric
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.run.context import RunContext
 from pytest_gptoss.run.measuring import Measuring
@@ -41,5 +42,10 @@ class Estimating:
             # Every file is sound in itself, but together they are of no run.
             names = ", ".join(each.id for each in needs.values())
             raise InsufficientData(
-                f"the stored {names} do not fit together ({type(error).__name__}: {error}): measure again"
+                say(
+                    "the stored {names} do not fit together ({kind}: {error}): measure again",
+                    names=names,
+                    kind=type(error).__name__,
+                    error=error,
+                )
             ) from error

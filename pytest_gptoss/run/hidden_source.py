@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gptoss.config.settings import DeviceSettings
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Failure, Measurement
 from pytest_gptoss.model.subjects import Device
 from pytest_gptoss.scenarios.hidden_file import read_hidden
@@ -32,10 +33,13 @@ def without_server(
 
 def _unsupported(scenario: Scenario, device: Device) -> Measurement[Any]:
     note = device.capabilities.notes.get("pooling")
-    message = (
-        f"{device.name} serves no /pooling{f' (when probed: {note})' if note else ''}: start a "
-        f"pooling server and name it with --gptoss-hidden-{device.role} URL, or record a file with "
-        "'pytest-gptoss hidden', or waive this threshold"
+    message = say(
+        "{name} serves no /pooling{probed}: start a pooling server and name it with "
+        "--gptoss-hidden-{role} URL, or record a file with 'pytest-gptoss hidden', or "
+        "waive this threshold",
+        name=device.name,
+        probed=say(" (when probed: {note})", note=note) if note else "",
+        role=device.role,
     )
     return Measurement(
         scenario.id, scenario.device, (), (Failure("*", "unsupported", message),), complete=False

@@ -10,6 +10,7 @@ from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.errors import GptossError
 from pytest_gptoss.model.finite import finite
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.run.absent import lacks_baseline
 from pytest_gptoss.run.estimating import Estimating
@@ -46,7 +47,7 @@ class InfoMetrics:
             return _of_estimate(self._estimating.estimate(metric, roles))
         except GptossError as error:
             return {"value": None, "unit": None, "n": None, "ci": None, "details": {},
-                    "finding": f"{name} is not known: {error}"}  # fmt: skip
+                    "finding": say("{name} is not known: {error}", name=name, error=error)}  # fmt: skip
 
 
 def _of_estimate(estimate: Estimate) -> dict[str, Json]:

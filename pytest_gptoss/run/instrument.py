@@ -10,6 +10,7 @@ from pytest_gptoss.judge.instrument import Clock, why_too_coarse
 from pytest_gptoss.model.errors import DamagedFile, GptossError
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.load_names import concurrency_of, level_name, level_order, read_level
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import InstrumentError
 from pytest_gptoss.model.verdicts import Threshold
 from pytest_gptoss.run.store import Store
@@ -42,7 +43,11 @@ def ensure_calibrated(store: Store, levels: Mapping[str, LoadShape], *, tell: Ca
     from pytest_gptoss.scenarios.calibration import Calibrated, calibrate
 
     try:
-        calibrate(missing, tell=lambda text: tell(f"gptoss: {text}"), take=lambda found: _keep(store, found))
+        calibrate(
+            missing,
+            tell=lambda text: tell(f"gptoss: {text}"),
+            take=lambda found: _keep(store, found),
+        )
     except GptossError as error:  # the server did not start
         for name in missing:
             _keep(store, Calibrated(name, problem=str(error)))
@@ -76,14 +81,16 @@ def why_in_doubt(
             continue
         if each.level in problems:
             concurrency = levels[each.level].concurrency
-            return (
-                f"the instrument could not be calibrated at concurrency {concurrency} "
-                f"({problems[each.level]}): --gptoss-no-calibration judges without"
+            return say(
+                "the instrument could not be calibrated at concurrency {concurrency} "
+                "({problem}): --gptoss-no-calibration judges without",
+                concurrency=concurrency,
+                problem=problems[each.level],
             )
         error = errors.get(each.level)
         if error is not None:
             return why_too_coarse(threshold, clock, error)
-    return "the instrument was not calibrated at this level: measure again in a new run"
+    return say("the instrument was not calibrated at this level: measure again in a new run")
 
 
 def _known(store: Store) -> Mapping[str, _Level]:
@@ -106,5 +113,11 @@ def _level_of(key: str) -> str:
     plain = key.isascii() and key.isdigit() and len(key) < 10
     level = read_level(level_name(int(key)) if plain else key)
     if level is None:
-        raise DamagedFile(f"run/{DOCUMENT}.json: {key[:40]!r} is no load level: measure again")
+        raise DamagedFile(
+            say(
+                "run/{document}.json: {key} is no load level: measure again",
+                document=DOCUMENT,
+                key=repr(key[:40]),
+            )
+        )
     return level

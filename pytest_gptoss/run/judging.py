@@ -13,6 +13,7 @@ from pytest_gptoss.judge.metric import Metric
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.judge.verdicts import invalid, judge, skipped, waived
 from pytest_gptoss.model.errors import ConditionAbsent, GptossError, InsufficientData, MeasurementError
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.verdicts import Threshold, Verdict
 from pytest_gptoss.run.absent import absent_level, absent_part, lacks_baseline
 from pytest_gptoss.run.estimating import Estimating
@@ -91,7 +92,7 @@ class Judging:
         if absent is not None:
             return skipped(threshold, roles.npu, absent)
         if lacks_baseline(metric, roles):
-            reason = "no baseline to compare with: add --gpu-url URL or --gptoss-baseline FILE"
+            reason = say("no baseline to compare with: add --gpu-url URL or --gptoss-baseline FILE")
             return invalid(threshold, roles.npu, reason)
         absent = absent_level(metric, roles, self._plan.workload.levels)
         if absent is None:
@@ -127,4 +128,4 @@ def _cause(threshold_id: str, verdict: Verdict) -> str:
     """One reason for all that rest on the same row, however many rows lie between."""
     if "blocked_by" in verdict.details:
         return verdict.reason
-    return f"{threshold_id} does not hold: {verdict.reason}"
+    return say("{threshold_id} does not hold: {reason}", threshold_id=threshold_id, reason=verdict.reason)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pytest_gptoss.model.errors import MeasurementError
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.subjects import ServerIdentity
 from pytest_gptoss.run.devices import RunDevices
@@ -107,12 +108,14 @@ class Measuring:
     def _stored(self, scenario: Scenario) -> Measurement[Any]:
         measurement = self._store.load(scenario.id)
         if measurement is None:
-            raise MeasurementError(f"{scenario.id} was not measured")
+            raise MeasurementError(say("{id} was not measured", id=scenario.id))
         return measurement
 
     def _refuse_unmeasurable(self, scenario: Scenario) -> None:
         if self._replay:
-            raise MeasurementError(f"the replayed run did not measure {scenario.id}: measure it in a new run")
+            raise MeasurementError(
+                say("the replayed run did not measure {id}: measure it in a new run", id=scenario.id)
+            )
         if not scenario.measured_while_probing:
             self._devices.device(scenario.device)
         unknown = scenario.unknown_input(self._workload)
@@ -121,7 +124,10 @@ class Measuring:
         settings = self._devices.settings_of(scenario.device)
         if settings.recorded and not (scenario.hidden_source and settings.hidden is not None):
             raise MeasurementError(
-                f"the recorded baseline holds no {scenario.id}: record it again with the tests selected now"
+                say(
+                    "the recorded baseline holds no {id}: record it again with the tests selected now",
+                    id=scenario.id,
+                )
             )
 
     def _runner(self) -> Runner:

@@ -17,9 +17,9 @@ def probed_devices(store: Store) -> tuple[ProbedDevice, ...] | None:
         if each.device is not None and each.device.name != each.name:
             raise DamagedFile(
                 say(
-                    "run/devices.json: {name} holds {name_2}: measure again",
+                    "run/devices.json: {name} holds {other}: measure again",
                     name=each.name,
-                    name_2=each.device.name,
+                    other=each.device.name,
                 )
             )
     return found

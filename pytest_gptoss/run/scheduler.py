@@ -113,7 +113,8 @@ class Runner:
             if not job.left_out:
                 after = run_async(self._look_at(scenario.device))
         except RequestError as error:
-            failures = (Failure("*", error.kind, f"{scenario.title}: {error}"),)
+            told = say("{where}: {error}", where=scenario.title, error=error)
+            failures = (Failure("*", error.kind, told),)
         except BaseException as error:
             if not complete:
                 failures = (interruption(scenario.device, error),)

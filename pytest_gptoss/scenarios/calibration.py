@@ -11,6 +11,7 @@ from uuid import uuid4
 from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadRun, LoadTarget, run_load
 from pytest_gptoss.model.errors import GptossError, MeasurementError
 from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.paths import CHAT_PATH
 from pytest_gptoss.model.results import InstrumentError, RequestTiming
 from pytest_gptoss.scenarios.truth import TrueRequest, TruthServer, truth_server
@@ -75,7 +76,7 @@ def instrument_error(run: LoadRun, truth: Mapping[str, TrueRequest], *, concurre
     """
     pairs = [_pair(timing, truth.get(timing.id)) for timing in run.requests]
     if not pairs:
-        raise MeasurementError("calibration: no request was measured: run it again")
+        raise MeasurementError(say("calibration: no request was measured: run it again"))
     ttft = [_ttft_ms(timing) - _true_ttft_ms(true) for timing, true in pairs]
     tpot = [_tpot_ms(timing) - _tpot_ms(true) for timing, true in pairs]
     return InstrumentError(
@@ -121,11 +122,16 @@ def _run(server: TruthServer, shape: LoadShape, count: int, tokens: int) -> Load
 
 def _pair(timing: RequestTiming, true: TrueRequest | None) -> tuple[RequestTiming, TrueRequest]:
     if timing.error is not None:
-        raise MeasurementError(f"calibration: {timing.error.message}")
+        raise MeasurementError(say("calibration: {message}", message=timing.error.message))
     if true is None or timing.tokens != true.tokens or timing.sent_ns is None:
         raise MeasurementError(
-            f"calibration: request {timing.id} came back with {sum(timing.tokens)} tokens and the server "
-            f"wrote {'nothing' if true is None else sum(true.tokens)}: the instrument does not work here"
+            say(
+                "calibration: request {id} came back with {tokens} tokens and the server wrote "
+                "{written}: the instrument does not work here",
+                id=timing.id,
+                tokens=sum(timing.tokens),
+                written=say("nothing") if true is None else sum(true.tokens),
+            )
         )
     return timing, true
 

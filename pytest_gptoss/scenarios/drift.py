@@ -14,7 +14,7 @@ import numpy as np
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.model.errors import DialectError
 from pytest_gptoss.model.inputs import NeedleTask
-from pytest_gptoss.model.message import say
+from pytest_gptoss.model.message import both, joined, say
 from pytest_gptoss.model.results import DriftPoint
 from pytest_gptoss.model.subjects import Capabilities
 from pytest_gptoss.scenarios.kinds import Drift
@@ -45,11 +45,11 @@ def why_not_asked(
     """Why a spot is left out on a device, in a line; None when it can be asked for."""
     lacks = [name for name in ("tokenize", "token_prompts") if not getattr(able, name)]
     if lacks:
-        notes = "; ".join(able.notes[name] for name in lacks if able.notes.get(name))
+        notes = joined(able.notes[name] for name in lacks if able.notes.get(name))
         lacking = say(
-            "{device} lacks {value}, which position drift needs",
+            "{device} lacks {lacks}, which position drift needs",
             device=device,
-            value=" and ".join(lacks).replace("_", " "),
+            lacks=both(each.replace("_", " ") for each in lacks),
         )
         return say("{lacking}: when probed: {notes}", lacking=lacking, notes=notes) if notes else lacking
     most = min(task.max_context_len, context or task.max_context_len)

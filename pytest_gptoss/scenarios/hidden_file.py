@@ -71,10 +71,10 @@ def read_hidden(
     if facts.get("corpus_sha256") != corpus_sha256:
         raise MeasurementError(
             say(
-                "{name}: recorded from corpus {value}, this run uses {corpus_sha256}; {again}",
+                "{name}: recorded from corpus {theirs}, this run uses {ours}; {again}",
                 name=path.name,
-                value=str(facts.get("corpus_sha256"))[:12],
-                corpus_sha256=corpus_sha256[:12],
+                theirs=str(facts.get("corpus_sha256"))[:12],
+                ours=corpus_sha256[:12],
                 again=again,
             )
         )

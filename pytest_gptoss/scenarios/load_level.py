@@ -11,6 +11,7 @@ from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadRun, LoadTarget, round_trip_ms, run_load
 from pytest_gptoss.model.errors import RequestError
 from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Failure, LoadLevel, RequestTiming
 from pytest_gptoss.model.subjects import Device
 from pytest_gptoss.scenarios.kinds import Load
@@ -37,9 +38,13 @@ def why_too_long(shape: LoadShape, *, device: str, context: int | None) -> str |
     needed = shape.prompt_tokens + shape.max_tokens
     if context is None or needed <= context:
         return None
-    return (
-        f"a load request needs a context of {needed} tokens and {device} serves {context}: serve with "
-        f"--max-model-len {needed} or more, or ask for less with --gptoss-prompt-len and --gptoss-max-tokens"
+    return say(
+        "a load request needs a context of {needed} tokens and {device} serves "
+        "{context}: serve with --max-model-len {needed} or more, or ask for less with "
+        "--gptoss-prompt-len and --gptoss-max-tokens",
+        needed=needed,
+        device=device,
+        context=context,
     )
 
 
@@ -137,7 +142,9 @@ class _Unanswered(RequestError):
     """No request that warms the server up was answered; ``kind`` is the first one's."""
 
     def __init__(self, failure: Failure) -> None:
-        super().__init__(f"no request that warms the server up was answered, first {failure.message}")
+        super().__init__(
+            say("no request that warms the server up was answered, first {message}", message=failure.message)
+        )
         self.kind = failure.kind
 
 

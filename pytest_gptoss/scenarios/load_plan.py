@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.inputs import LoadShape, LoadTask
 from pytest_gptoss.model.load_names import concurrency_of, level_name
+from pytest_gptoss.model.message import listed, say
 
 __all__ = ["changes", "planned_levels", "why_absent"]
 
@@ -31,18 +32,24 @@ def planned_levels(profile: Mapping[str, LoadShape], task: LoadTask) -> dict[str
 
 def changes(profile: Mapping[str, LoadShape], levels: Mapping[str, LoadShape]) -> list[str]:
     """One line for each thing that a level of the profile asks otherwise in this run."""
-    words = {"requests": "requests", "prompt_tokens": "prompt tokens", "max_tokens": "output tokens",
-             "endpoint": "endpoint"}  # fmt: skip
-    lines = []
+    words = {"requests": say("requests"), "prompt_tokens": say("prompt tokens"),
+             "max_tokens": say("output tokens"), "endpoint": say("endpoint")}  # fmt: skip
+    lines: list[str] = []
     for field, what in words.items():
         pairs = [
             (name, getattr(profile[name], field), getattr(shape, field))
             for name, shape in levels.items()
             if name in profile
         ]
-        other = [f"{name} {new} (profile: {old})" for name, old, new in pairs if old != new]
+        other = [
+            say("{name} {new} (profile: {old})", name=name, new=new, old=old)
+            for name, old, new in pairs
+            if old != new
+        ]
         if other:
-            lines.append(f"load differs from the profile's, {what}: {', '.join(other)}")
+            lines.append(
+                say("load differs from the profile's, {what}: {other}", what=what, other=listed(other))
+            )
     return lines
 
 
@@ -52,11 +59,18 @@ def why_absent(level: str, levels: Mapping[str, LoadShape]) -> str | None:
         return None
     concurrency = concurrency_of(level)
     if concurrency is None:
-        return f"load level {level} is not in this run, which has {', '.join(levels)}: add it to the profile"
+        return say(
+            "load level {level} is not in this run, which has {levels}: add it to the profile",
+            level=level,
+            levels=listed(levels),
+        )
     run = ",".join(str(shape.concurrency) for shape in levels.values())
-    return (
-        f"load level {level} is not in this run, which has --gptoss-concurrency {run}: add "
-        f"{concurrency} to it, or deselect its rows with -k 'not {level}'"
+    return say(
+        "load level {level} is not in this run, which has --gptoss-concurrency {run}: "
+        "add {concurrency} to it, or deselect its rows with -k 'not {level}'",
+        level=level,
+        run=run,
+        concurrency=concurrency,
     )
 
 

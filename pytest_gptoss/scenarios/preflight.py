@@ -98,9 +98,9 @@ async def _listed(client: VllmClient, *, within_s: float) -> tuple[tuple[ServedM
         return await client.models_and_date()
     raise RequestTimeout(
         say(
-            "GET {value}: no answer within {within_s:.0f} s: see the server's log, or wait "
+            "GET {url}: no answer within {within_s:.0f} s: see the server's log, or wait "
             "longer with --gptoss-ready-timeout",
-            value=client.endpoint.url("/v1/models"),
+            url=client.endpoint.url("/v1/models"),
             within_s=within_s,
         )
     )

@@ -13,6 +13,7 @@ import httpx
 
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.model.errors import ReferenceServerError
+from pytest_gptoss.model.message import say
 from pytest_gptoss.servers.process import ServerProcess
 
 __all__ = ["TrueRequest", "TruthServer", "truth_server"]
@@ -64,8 +65,11 @@ class TruthServer:
             requests: list[dict[str, object]] = answer.json()["requests"]
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             raise ReferenceServerError(
-                f"the ground-truth server does not tell what it did ({error or type(error).__name__}): did "
-                "something end it? measure again"
+                say(
+                    "the ground-truth server does not tell what it did ({error}): did something end it? "
+                    "measure again",
+                    error=error or type(error).__name__,
+                )
             ) from None
         return requests
 
@@ -77,10 +81,13 @@ def truth_server(*arguments: str) -> Iterator[TruthServer]:
     Raises ReferenceServerError when it does not start.
     """
     command = [sys.executable, "-m", "pytest_gptoss.truth", "--parent-pid", str(os.getpid()), *arguments]
-    with ServerProcess.launch(command, "the ground-truth server") as process:
+    with ServerProcess.launch(command, say("the ground-truth server")) as process:
         process.wait_ready(
             time.monotonic() + _READY_S,
-            late=f"it is not ready within {_READY_S:g} s: measure again when the machine is less busy",
+            late=say(
+                "it is not ready within {ready_s:g} s: measure again when the machine is less busy",
+                ready_s=_READY_S,
+            ),
         )
         yield TruthServer(Endpoint(process.url), process)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from pytest_gptoss.model.message import say
 from pytest_gptoss.servers.process import ServerProcess
 
 __all__ = ["PINNED_DATE", "start_pair", "start_reference"]
@@ -102,7 +103,9 @@ def _launch(
     command += ["--model", model, "--dtype", dtype, *arguments]
     if defect is not None:
         command += ["--defect", defect]
-    return ServerProcess.launch(command, "the reference server", environment=environment, log_file=log_file)
+    return ServerProcess.launch(
+        command, say("the reference server"), environment=environment, log_file=log_file
+    )
 
 
 def _wait_for_all(servers: list[ServerProcess], deadline: float) -> None:

@@ -21,11 +21,12 @@ from typing import IO
 
 from pytest_gptoss.model.errors import ReferenceServerError
 from pytest_gptoss.model.key_variables import without_key_variables
+from pytest_gptoss.model.message import say
 
 __all__ = ["ServerProcess"]
 
 _STOP_S = 5.0
-_LATE = "it is not ready in time, raise --gptoss-ready-timeout"
+_LATE = say("it is not ready in time, raise --gptoss-ready-timeout")
 
 
 class ServerProcess:
@@ -93,7 +94,7 @@ class ServerProcess:
                 raise self._failure(late) from None
             if line is None:
                 self.process.wait()
-                raise self._failure(f"exit status {self.process.returncode}")
+                raise self._failure(say("exit status {status}", status=self.process.returncode))
             self.url = _url(line)
 
     def stop(self) -> None:
@@ -127,7 +128,9 @@ class ServerProcess:
     def _failure(self, reason: str) -> ReferenceServerError:
         last = _last_line(self._log)
         self.stop()
-        return ReferenceServerError(f"{self.what} did not start: {last or reason}")
+        return ReferenceServerError(
+            say("{server} did not start: {reason}", server=self.what, reason=last or reason)
+        )
 
 
 def _url(line: str) -> str:

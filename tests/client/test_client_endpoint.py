@@ -1,4 +1,5 @@
 import copy
+import json
 import pickle
 
 import httpx
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from pytest_gptoss.client.bodies import condense
 from pytest_gptoss.client.endpoint import Endpoint, Secret
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.message import Message, joined, say, with_messages
 
 LABEL = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z])?", fullmatch=True).filter(
     lambda text: not text.isdigit()
@@ -154,3 +156,19 @@ def test_scrubbing_removes_the_key_whole_escaped_or_cut(key, before, limit):
     for written in (key, repr(key)[1:-1]):
         shown = secret.scrub(condense(f"{before}{written} tail " * 3, limit))
         assert not any(key[: i + 4] in shown for i in range(len(key) - 3))
+
+
+def test_a_scrubbed_message_stays_a_message_where_its_values_can_be_scrubbed():
+    secret = Secret("sk-very-secret")
+    sound = say("{where}: {said}", where="POST /", said="no such model")
+    assert secret.scrub(sound) is sound
+    echoed = secret.scrub(say("it says {said}, {parts}", said="'sk-very-secret'", parts=joined(["a", "b"])))
+    assert echoed == "it says '***', a; b"
+    assert isinstance(echoed, Message)
+    assert "secret" not in json.dumps(with_messages({"reason": echoed}))
+
+
+@pytest.mark.parametrize("told", [say("sk-very-secret"), say("{a}{b}", a="sk-very", b="-secret")])
+def test_a_message_that_holds_the_key_in_parts_becomes_its_text(told):
+    assert Secret("sk-very-secret").scrub(told) == "***"
+    assert not isinstance(Secret("sk-very-secret").scrub(told), Message)

@@ -7,6 +7,7 @@ import ast
 import re
 from functools import cache
 from pathlib import Path
+from string import Formatter
 
 import pytest_gptoss
 from pytest_gptoss.report.wording import catalogue
@@ -19,6 +20,8 @@ RAISED = {
 }  # fmt: skip
 REASONS = re.compile(r"_?why_\w+|_way_out")
 """Functions that return a reason in words."""
+ENDS = {"see the server's log"}
+"""Advice that ends many messages, and is none alone."""
 LEAST = 12
 """Letters that do not vary; a message with fewer is another one, passed on."""
 
@@ -31,7 +34,7 @@ def printed_messages():
         tree = ast.parse(path.read_text("utf-8"))
         for node in _saying(tree):
             text = _text(node)
-            if len(re.sub(r"[^A-Za-z]", "", text)) >= LEAST:
+            if text not in ENDS and len(re.sub(r"[^A-Za-z]", "", text)) >= LEAST:
                 found[f"{path.relative_to(PACKAGE).as_posix()}:{node.lineno}"] = text
     return found
 
@@ -49,8 +52,13 @@ def _saying(tree):
 def _branches(value):
     if isinstance(value, ast.IfExp):
         yield from (*_branches(value.body), *_branches(value.orelse))
-    elif isinstance(value, ast.Constant | ast.JoinedStr | ast.BinOp):
+    elif isinstance(value, ast.Constant | ast.JoinedStr | ast.BinOp) or _says(value):
         yield value
+
+
+def _says(node):
+    """Whether a node makes a message of a template."""
+    return isinstance(node, ast.Call) and _name(node.func) == "say"
 
 
 def _name(function):
@@ -65,6 +73,14 @@ def _text(node):
         return re.sub("…+", "…", "".join(_text(value) for value in node.values))
     if isinstance(node, ast.BinOp):
         return _text(node.left) + _text(node.right)
+    if _says(node) and isinstance(node.args[0], ast.Constant):
+        template = node.args[0].value
+        return _filled(template) if node.keywords else template
     if isinstance(node, ast.Call) and node.args:
         return _text(node.args[0]) if isinstance(node.args[0], ast.Constant) else "…"
     return "…"
+
+
+def _filled(template):
+    parts = (text + ("" if name is None else "…") for text, name, _, _ in Formatter().parse(template))
+    return re.sub("…+", "…", "".join(parts))

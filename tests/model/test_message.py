@@ -7,7 +7,17 @@ import pickle
 import numpy as np
 import pytest
 
-from pytest_gptoss.model.message import Message, joined, listed, revived, say, stored_messages, with_messages
+from pytest_gptoss.model.message import (
+    Message,
+    both,
+    either,
+    joined,
+    listed,
+    revived,
+    say,
+    stored_messages,
+    with_messages,
+)
 from pytest_gptoss.model.printable import printable
 
 
@@ -43,7 +53,9 @@ def test_sentences_are_joined():
     assert joined([one]) is one
     assert joined([one, other]) == "5 tokens; what a server said"
     assert listed([one, other]) == "5 tokens, what a server said"
-    assert (listed([]), listed([one])) == ("", one)
+    assert both([listed([one, other]), "b"]) == "5 tokens, what a server said and b"
+    assert either(["a", "b"]) == "a or b"
+    assert (listed([]), listed([one]), both([one]), either([])) == ("", one, one, "")
 
 
 def test_what_does_not_show_is_escaped_in_the_values():

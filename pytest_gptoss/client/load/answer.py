@@ -20,6 +20,7 @@ from pytest_gptoss.client.load.requests import LoadRequest
 from pytest_gptoss.client.sse import SseDecoder
 from pytest_gptoss.client.timeouts import Timeouts, Wait
 from pytest_gptoss.model.errors import DialectError, RequestError, RequestTimeout, StreamError
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Failure, RequestTiming
 
 __all__ = ["AnswerReader"]
@@ -99,10 +100,19 @@ class AnswerReader:
         if not self._late(now_ns, self._wait()):
             return None
         wait, tokens = self._wait(), len(self._stream.token_ns)
-        waited = f"no further token or end after {tokens} events with tokens" if tokens else "no first token"
+        waited = (
+            say("no further token or end after {tokens} events with tokens", tokens=tokens)
+            if tokens
+            else say("no first token")
+        )
         return RequestTimeout(
-            f"{self._where}: {waited} within {wait.seconds:g} s: see the server's log, "
-            f"or allow more with {wait.option}"
+            say(
+                "{where}: {waited} within {seconds:g} s: see the server's log, or allow more with {option}",
+                where=self._where,
+                waited=waited,
+                seconds=wait.seconds,
+                option=wait.option,
+            )
         )
 
     def timing(self, broken: Exception | None) -> RequestTiming:
@@ -144,7 +154,7 @@ class AnswerReader:
                 for event in self._decoder.feed(piece):
                     self._stream.take(event.data, stamp_ns)
         except FramingError as error:
-            self._error = self._error_of(DialectError, f"{error}: does a proxy meddle?")
+            self._error = self._error_of(DialectError, say("{error}: does a proxy meddle?", error=error))
         except (DialectError, StreamError) as error:
             self._error = self._error_of(type(error), str(error))
 
@@ -167,7 +177,7 @@ class AnswerReader:
         """Raise FramingError for a body that decompresses to more than any answer may have."""
         self._decoded_bytes += size
         if self._decoded_bytes > MAX_BODY_BYTES:
-            raise FramingError(f"the answer is longer than {MAX_BODY_BYTES} bytes")
+            raise FramingError(say("the answer is longer than {most} bytes", most=MAX_BODY_BYTES))
 
     def _failure(self, broken: Exception | None) -> RequestError | None:
         """What is wrong with the exchange, the cause before its consequences; None for a sound one."""
@@ -177,7 +187,7 @@ class AnswerReader:
         if head is None:
             return self._unanswered(broken)
         if isinstance(broken, httpx.RemoteProtocolError):
-            return self._error_of(DialectError, f"{broken}: does a proxy meddle?")
+            return self._error_of(DialectError, say("{error}: does a proxy meddle?", error=broken))
         if self._error is not None:
             return self._error
         if not 200 <= head.status < 300:
@@ -192,8 +202,12 @@ class AnswerReader:
         if broken is not None and not self._stream.done:
             return self._error_of(
                 StreamError,
-                f"the connection was closed in mid-stream, after {len(self._stream.token_ns)} events "
-                f"with tokens ({broken}): see the server's log",
+                say(
+                    "the connection was closed in mid-stream, after {tokens} events with tokens "
+                    "({reason}): see the server's log",
+                    tokens=len(self._stream.token_ns),
+                    reason=broken,
+                ),
             )
         try:
             self._stream.finish()
@@ -204,15 +218,17 @@ class AnswerReader:
     def _unanswered(self, broken: Exception | None) -> RequestError:
         if isinstance(broken, httpx.RemoteProtocolError):
             root = self._interpreter.endpoint.root
-            return self._error_of(DialectError, f"{broken}: is {root} the vLLM server's root?")
+            return self._error_of(
+                DialectError, say("{broken}: is {root} the vLLM server's root?", broken=broken, root=root)
+            )
         return self._interpreter.unconnected(
             self._where,
-            broken or httpx.ReadError("the server closed it"),
+            broken or httpx.ReadError(say("the server closed it")),
             connect_s=self._timeouts.connect,
         )
 
     def _error_of(self, kind: Callable[[str], RequestError], words: str) -> RequestError:
-        return kind(f"{self._where}: {self._interpreter.scrub(words)}")
+        return kind(say("{where}: {error}", where=self._where, error=self._interpreter.scrub(words)))
 
     def _late(self, now_ns: int, wait: Wait) -> bool:
         since = self._stream.token_ns[-1] if self._stream.token_ns else self._begun_ns

@@ -17,6 +17,7 @@ import httpx
 from pytest_gptoss.client.load.exchange import Exchange
 from pytest_gptoss.client.load.framing import FramingError
 from pytest_gptoss.client.load.tls import TlsLayer
+from pytest_gptoss.model.message import say
 
 __all__ = ["StampedConnection"]
 
@@ -116,7 +117,7 @@ class StampedConnection(asyncio.Protocol):
             self._end(exchange)
         elif exchange is not None:
             exchange.last_ns = max(exchange.last_ns, monotonic_ns())
-            self._break(httpx.ReadError(str(error) if error else "the server closed it"))
+            self._break(httpx.ReadError(str(error) if error else say("the server closed it")))
         elif not self.ready.done():
             self.ready.set_exception(error or ConnectionResetError("the server closed the connection"))
 

@@ -11,6 +11,7 @@ import asyncio
 from array import array
 
 from pytest_gptoss.client.load.framing import MAX_HEAD_BYTES, Dechunker, FramingError, Head, read_head
+from pytest_gptoss.model.message import say
 
 __all__ = ["MAX_BODY_BYTES", "Exchange"]
 
@@ -110,7 +111,12 @@ class Exchange:
             end = raw.find(_HEAD_END)
             if end < 0:
                 if len(raw) > MAX_HEAD_BYTES:
-                    raise FramingError(f"the answer's headers are longer than {MAX_HEAD_BYTES} bytes")
+                    raise FramingError(
+                        say(
+                            "the answer's headers are longer than {most} bytes",
+                            most=MAX_HEAD_BYTES,
+                        )
+                    )
                 return False
             head = read_head(raw[:end], self._method)
             raw = raw[end + len(_HEAD_END) :]
@@ -142,5 +148,5 @@ class Exchange:
 
     def _bounded(self) -> bool:
         if self.size > MAX_BODY_BYTES:
-            raise FramingError(f"the answer is longer than {MAX_BODY_BYTES} bytes")
+            raise FramingError(say("the answer is longer than {most} bytes", most=MAX_BODY_BYTES))
         return False

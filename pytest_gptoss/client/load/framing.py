@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_gptoss.model.message import say
+
 __all__ = ["MAX_HEAD_BYTES", "Dechunker", "FramingError", "Head", "read_head"]
 
 MAX_HEAD_BYTES = 64 * 2**10
@@ -47,7 +49,7 @@ def read_head(raw: bytes, method: str) -> Head:
     version, _, rest = first.partition(b" ")
     code = rest[:3]
     if version not in (b"HTTP/1.1", b"HTTP/1.0") or len(code) != 3 or not code.isdigit():
-        raise FramingError(f"the answer begins with {first[:60]!r}: that is no HTTP/1.1")
+        raise FramingError(say("the answer begins with {first}: that is no HTTP/1.1", first=repr(first[:60])))
     headers = tuple(_header(line) for line in lines)
     named = dict(headers)
     status = int(code)
@@ -63,7 +65,7 @@ def read_head(raw: bytes, method: str) -> Head:
 def _header(line: bytes) -> tuple[bytes, bytes]:
     name, colon, value = line.partition(b":")
     if not colon or not name or name != name.strip():
-        raise FramingError(f"a header line is {line[:60]!r}: expected a name and a colon")
+        raise FramingError(say("a header line is {line}: expected a name and a colon", line=repr(line[:60])))
     return name.lower(), value.strip()
 
 
@@ -73,7 +75,7 @@ def _length(headers: tuple[tuple[bytes, bytes], ...]) -> int | None:
         return None
     value = values.pop()
     if values or not value.isdigit() or len(value) > 15:
-        raise FramingError(f"Content-Length is {value[:60]!r}: expected one number")
+        raise FramingError(say("Content-Length is {value}: expected one number", value=repr(value[:60])))
     return int(value)
 
 
@@ -112,7 +114,12 @@ class Dechunker:
     def _keep(self, part: bytes) -> None:
         self._line += part
         if len(self._line) > _MAX_CHUNK_LINE:
-            raise FramingError(f"a chunk's size line is longer than {_MAX_CHUNK_LINE} bytes")
+            raise FramingError(
+                say(
+                    "a chunk's size line is longer than {most} bytes",
+                    most=_MAX_CHUNK_LINE,
+                )
+            )
 
     def _end_line(self, line: bytes) -> None:
         self._line = b""
@@ -125,7 +132,9 @@ class Dechunker:
                 raise ValueError
             size = int(digits, 16)
         except ValueError:
-            raise FramingError(f"a chunk's size is {line[:60]!r}: expected a hexadecimal number") from None
+            raise FramingError(
+                say("a chunk's size is {line}: expected a hexadecimal number", line=repr(line[:60]))
+            ) from None
         if size:
             self._left = size + 2
         else:

@@ -10,6 +10,7 @@ from pytest_gptoss.client.load.exchange import Exchange
 from pytest_gptoss.client.load.job import LoadTarget
 from pytest_gptoss.client.load.transport import EXCHANGE, StampingTransport
 from pytest_gptoss.model.errors import RequestTimeout
+from pytest_gptoss.model.message import say
 
 __all__ = ["round_trip_ms"]
 
@@ -34,8 +35,13 @@ async def round_trip_ms(target: LoadTarget) -> tuple[float, ...]:
             raise target.interpreter.unconnected(f"GET {url}", error, connect_s=connect_s) from None
         except asyncio.TimeoutError:
             raise RequestTimeout(
-                f"GET {url}: no whole answer within {wait.seconds:g} s: see the server's log, "
-                f"or allow more with {wait.option}"
+                say(
+                    "{where}: no whole answer within {seconds:g} s: see the server's log, or allow "
+                    "more with {option}",
+                    where=f"GET {url}",
+                    seconds=wait.seconds,
+                    option=wait.option,
+                )
             ) from None
     return tuple(times[1:])
 

@@ -17,6 +17,7 @@ from pytest_gptoss.client.load.connection import StampedConnection
 from pytest_gptoss.client.load.exchange import Exchange
 from pytest_gptoss.client.load.framing import Dechunker, FramingError
 from pytest_gptoss.client.load.tls import TlsLayer
+from pytest_gptoss.model.message import say
 
 __all__ = ["EXCHANGE", "StampingTransport", "encode"]
 
@@ -103,7 +104,7 @@ class StampingTransport(httpx.AsyncBaseTransport):
             self._all.discard(connection)
         head = exchange.head
         if head is None:
-            raise httpx.RemoteProtocolError("the answer has no head")
+            raise httpx.RemoteProtocolError(say("the answer has no head"))
         return httpx.Response(
             head.status,
             headers=list(head.headers),

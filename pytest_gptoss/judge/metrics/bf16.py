@@ -6,6 +6,7 @@ from pytest_gptoss.judge.facts import Stated, known_fact
 from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.needs import npu_facts
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.subjects import ServerFacts
 from pytest_gptoss.model.verdicts import Estimate
@@ -27,7 +28,10 @@ def bf16(*, npu: Measurement[ServerFacts], stated: Stated) -> Estimate:
     right = dtype.value.lower().removeprefix("torch.") in _BF16
     details: dict[str, Json] = {"dtype": dtype.value, "source": dtype.source}
     if not right:
-        details["finding"] = (
-            f"{npu.device} computes in {dtype.value} ({dtype.source}): serve with --dtype bfloat16"
+        details["finding"] = say(
+            "{device} computes in {value} ({source}): serve with --dtype bfloat16",
+            device=npu.device,
+            value=dtype.value,
+            source=dtype.source,
         )
     return Estimate(float(right), "servers", 1, details=details)

@@ -16,7 +16,7 @@ from pytest_gptoss.judge.needle_cells import read_size
 from pytest_gptoss.judge.roles import Roles, gpu_of
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.model.message import say
+from pytest_gptoss.model.message import joined, say
 from pytest_gptoss.model.results import DriftPoint, Measurement
 from pytest_gptoss.model.sentinels import no_logprobs, why_no_logprob
 from pytest_gptoss.model.verdicts import Estimate
@@ -62,16 +62,16 @@ def position_drift(**segments: Measurement[DriftPoint]) -> Estimate:
     if len(spots) < 2:
         raise InsufficientData(
             say(
-                "{spots} lengths of text can be compared, two is the least: {value}",
+                "{spots} lengths of text can be compared, two is the least: {advice}",
                 spots=len(spots),
-                value=absent or say("raise the length"),
+                advice=absent or say("raise the length"),
             )
         )
     trend = _trend(spots)
     finding = say(
-        "position drift of {device} from {device_2}: {trend}",
+        "position drift of {device} from {other}: {trend}",
         device=npu[0].device,
-        device_2=gpu[0].device,
+        other=gpu[0].device,
         trend=trend.in_words(),
     )
     details: dict[str, Json] = {
@@ -85,7 +85,7 @@ def position_drift(**segments: Measurement[DriftPoint]) -> Estimate:
             for ours, theirs in pairs
         ],
         "absent": absent,
-        "finding": f"{finding}; {absent}" if absent else finding,
+        "finding": joined([finding, absent] if absent else [finding]),
     }
     return Estimate(trend.slope, "nat a doubling", len(pairs), trend.interval, details)
 
@@ -120,11 +120,11 @@ def _pairs(npu: Points, gpu: Points) -> list[Pair]:
         if left.text_sha256 != right.text_sha256:
             raise InsufficientData(
                 say(
-                    "{device} and {device_2} were given different texts, seen at position "
+                    "{device} and {other} were given different texts, seen at position "
                     "{position}: their tokenizers differ, or the baseline was recorded with another "
                     "--gptoss-seed or needle",
                     device=npu[0].device,
-                    device_2=gpu[0].device,
+                    other=gpu[0].device,
                     position=left.position,
                 )
             )
@@ -137,11 +137,11 @@ def _by_position(segments: Points) -> Mapping[int, DriftPoint]:
             if no_logprobs(np.float64(point.logprob)):
                 raise InsufficientData(
                     say(
-                        "{device}: the log-probability at position {position} is {logprob:.6g}: {logprob_2}",
+                        "{device}: the log-probability at position {position} is {logprob:.6g}: {why}",
                         device=segment.device,
                         position=point.position,
                         logprob=point.logprob,
-                        logprob_2=why_no_logprob(point.logprob),
+                        why=why_no_logprob(point.logprob),
                     )
                 )
     return {point.position: point for segment in segments for point in segment.items}
@@ -169,7 +169,7 @@ def _absent(npu: Points, gpu: Points, *, compared: int) -> str | None:
     ]
     why = f": {reasons[0]}" if reasons else ""
     return say(
-        "{asked} of {asked_2} points are not compared{why}", asked=asked - compared, asked_2=asked, why=why
+        "{missing} of {asked} points are not compared{why}", missing=asked - compared, asked=asked, why=why
     )
 
 

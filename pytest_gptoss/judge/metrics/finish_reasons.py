@@ -8,6 +8,7 @@ from pytest_gptoss.judge.needs import questions
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.gptoss import CALL, RETURN
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation, Measurement
 from pytest_gptoss.model.verdicts import Estimate
 
@@ -29,20 +30,32 @@ def finish_reasons(*, finished: Measurement[Generation], cut: Measurement[Genera
     rows = [("length", answer) for answer in sound_items(cut, "questions")]
     for answer in sound_items(finished, "questions"):
         if answer.token_ids is None:
-            why = probed(finished, "token_ids", "serve with a vLLM that knows return_token_ids")
+            why = probed(finished, "token_ids", say("serve with a vLLM that knows return_token_ids"))
             raise InsufficientData(
-                f"{finished.device} withholds token ids, so how an answer ended cannot be seen: {why}"
+                say(
+                    "{device} withholds token ids, so how an answer ended cannot be seen: {why}",
+                    device=finished.device,
+                    why=why,
+                )
             )
         if answer.token_ids and answer.token_ids[-1] in _ENDINGS:
             rows.append(("stop", answer))
     if {expected for expected, _ in rows} != {"length", "stop"}:
-        raise InsufficientData(f"{finished.device}: no answer came to its end: allow more tokens")
+        raise InsufficientData(
+            say("{device}: no answer came to its end: allow more tokens", device=finished.device)
+        )
     wrong = [(expected, answer) for expected, answer in rows if answer.finish_reason != expected]
     details: dict[str, Json] = {}
     if wrong:
         expected, answer = wrong[0]
-        details["finding"] = (
-            f"{finished.device}: {len(wrong)} of {len(rows)} answers tell another end than theirs, first "
-            f"{answer.prompt_id}: {answer.finish_reason!r} for {expected!r}"
+        details["finding"] = say(
+            "{device}: {wrong} of {rows} answers tell another end than theirs, first "
+            "{prompt_id}: {finish_reason} for {expected}",
+            device=finished.device,
+            wrong=len(wrong),
+            rows=len(rows),
+            prompt_id=answer.prompt_id,
+            finish_reason=repr(answer.finish_reason),
+            expected=repr(expected),
         )
     return Estimate((len(rows) - len(wrong)) / len(rows), "share", len(rows), details=details)

@@ -126,11 +126,11 @@ def _refuse_misfit(tested: HiddenStates, reference: HiddenStates) -> None:
     if tested.states.shape != reference.states.shape:
         raise InsufficientData(
             say(
-                "{sequence_id}: hidden states of width {shape} against {shape_2}: the two "
+                "{sequence_id}: hidden states of width {width} against {other}: the two "
                 "servers do not serve the same model",
                 sequence_id=tested.sequence_id,
-                shape=tested.states.shape[1],
-                shape_2=reference.states.shape[1],
+                width=tested.states.shape[1],
+                other=reference.states.shape[1],
             )
         )
 
@@ -248,12 +248,12 @@ def _finding(details: dict[str, Json], value: float, device: str) -> str:
     norms = _norms_apart(details["norm_ratio"])
     if norms:
         return say(
-            "worst {worst} with mean cosine {value:.5f}, and {norms}",
+            "worst {worst} with mean cosine {cosine:.5f}, and {norms}",
             worst=details["worst"],
-            value=value,
+            cosine=value,
             norms=norms,
         )
-    return say("worst {worst} with mean cosine {value:.5f}", worst=details["worst"], value=value)
+    return say("worst {worst} with mean cosine {cosine:.5f}", worst=details["worst"], cosine=value)
 
 
 def _norms_apart(ratio: float | None) -> str | None:

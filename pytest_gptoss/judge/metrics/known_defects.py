@@ -11,7 +11,7 @@ from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.model.message import joined, say
+from pytest_gptoss.model.message import both, either, joined, say
 from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.subjects import ServerFacts
 from pytest_gptoss.model.verdicts import Estimate
@@ -102,15 +102,15 @@ def _undecided(unclear: Sequence[Standing]) -> list[str]:
     """A line for each entry whose version matches while a condition is not known."""
     lines: list[str] = []
     for each in unclear:
-        where = " and ".join(
-            f"{name} is {' or '.join(values)}"
+        where = both(
+            say("{name} is {values}", name=name, values=either(values))
             for name, values in each.defect.when.items()
             if name in each.unknown
         )
         lines.append(
             say(
                 "{device}: {component} {version} ({source}) {wrong} ({known_from}), where {where}, "
-                "which nobody tells: state it, as {value}",
+                "which nobody tells: state it, as {options}",
                 device=each.device,
                 component=each.defect.component,
                 version=each.version,
@@ -118,7 +118,7 @@ def _undecided(unclear: Sequence[Standing]) -> list[str]:
                 wrong=each.defect.wrong,
                 known_from=each.defect.source,
                 where=where,
-                value=_to_state([each], "VALUE"),
+                options=_to_state([each], "VALUE"),
             )
         )
     return lines

@@ -108,11 +108,11 @@ def needle_recall(*, npu: Measurement[NeedleAnswer]) -> Estimate:
     missed = next((answer for answer in answers if outcome_of(answer) == "miss"), None)
     if missed is not None:
         details["finding"] = say(
-            "{answers} of {answers_2} needles missed, first trial {trial}: {missed}",
-            answers=len(answers) - hits,
-            answers_2=len(answers),
+            "{misses} of {needles} needles missed, first trial {trial}: {said}",
+            misses=len(answers) - hits,
+            needles=len(answers),
             trial=missed.trial,
-            missed=_said(missed),
+            said=_said(missed),
         )
     note = _parsers_fault(npu, answers)
     if note is not None:
@@ -138,11 +138,11 @@ def needle_control(*, npu: Measurement[NeedleAnswer]) -> Estimate:
     if garbage is not None and not named:
         raise InsufficientData(
             say(
-                "{device}: trial {garbage} does not show whether the model names a code that is "
-                "not there: {garbage_2}; see the same cell of needle.recall",
+                "{device}: trial {trial} does not show whether the model names a code that is "
+                "not there: {why}; see the same cell of needle.recall",
                 device=npu.device,
-                garbage=garbage[0],
-                garbage_2=garbage[1],
+                trial=garbage[0],
+                why=garbage[1],
             )
         )
     details: dict[str, Json] = {"trials": [_trial(answer) for answer in answers]}
@@ -174,16 +174,16 @@ def needle_edge(*, npu: Measurement[NeedleAnswer], gpu: Measurement[NeedleAnswer
     if npu.provenance.get("needle") != gpu.provenance.get("needle"):
         raise InsufficientData(
             say(
-                "{device} was asked for other needles than {device_2}: record the baseline again",
+                "{device} was asked for other needles than {other}: record the baseline again",
                 device=gpu.device,
-                device_2=npu.device,
+                other=npu.device,
             )
         )
     hits = {"npu": _hits(ours), "gpu": _hits(theirs)}
     details: dict[str, Json] = {"hits": {name: len(found) for name, found in hits.items()}}
     finding = _whose(hits["npu"], hits["gpu"], trials=len(ours), npu=npu.device, gpu=gpu.device)
     if finding is not None:
-        details["finding"] = f"{_cell(npu)}: {finding}"
+        details["finding"] = say("{where}: {error}", where=_cell(npu), error=finding)
     share = len(hits["gpu"]) / len(theirs)
     return Estimate(share, "share", len(theirs), wilson(len(hits["gpu"]), len(theirs)), details)
 
@@ -257,9 +257,9 @@ def _tested(measurement: Measurement[NeedleAnswer]) -> Sequence[NeedleAnswer]:
         if outcome in _ADVICE:
             raise InsufficientData(
                 say(
-                    "{device}: {value} in trial {trial}, {answer}: {advice}",
+                    "{device}: {outcome} in trial {trial}, {answer}: {advice}",
                     device=measurement.device,
-                    value=outcome.replace("_", " "),
+                    outcome=outcome.replace("_", " "),
                     trial=answer.trial,
                     answer=_what(answer),
                     advice=_ADVICE[outcome],
@@ -274,9 +274,9 @@ def _what(answer: NeedleAnswer) -> str:
     if answer.cut:
         thought = answer_text(answer).analysis
         return say(
-            "{thought} characters of analysis, no answer; it ends {thought_2}",
-            thought=len(thought),
-            thought_2=repr(thought[-60:]),
+            "{count} characters of analysis, no answer; it ends {end}",
+            count=len(thought),
+            end=repr(thought[-60:]),
         )
     return say(
         "the server counts {prompt_tokens} of {planned_tokens} prompt tokens",
@@ -323,7 +323,7 @@ def _hits(answers: Sequence[NeedleAnswer]) -> set[int]:
 
 def _cell(measurement: Measurement[NeedleAnswer]) -> str:
     """The scenario's id without its device: ``needle d025-32k``."""
-    return say("needle {value}", value=measurement.scenario_id.removeprefix(f"needle-{measurement.device}-"))
+    return say("needle {cell}", cell=measurement.scenario_id.removeprefix(f"needle-{measurement.device}-"))
 
 
 def _trial(answer: NeedleAnswer) -> Json:

@@ -9,6 +9,7 @@ from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.needs import feature
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation, Measurement
 from pytest_gptoss.model.verdicts import Estimate
 
@@ -38,8 +39,14 @@ def no_mixing(*, npu: Measurement[Generation]) -> Estimate:
     if len(own) * 2 < len(answers) and not mixed:
         said = next(answer for answer in answers if answer not in own).content
         raise InsufficientData(
-            f"{npu.device}: only {len(own)} of {len(answers)} answers name the code they were given, "
-            f"a mix-up would not show; one says {said[:60]!r}"
+            say(
+                "{device}: only {own} of {answers} answers name the code they were given, a "
+                "mix-up would not show; one says {said}",
+                device=npu.device,
+                own=len(own),
+                answers=len(answers),
+                said=repr(said[:60]),
+            )
         )
     details: dict[str, Json] = {
         "own": len(own),
@@ -49,9 +56,13 @@ def no_mixing(*, npu: Measurement[Generation]) -> Estimate:
     }
     if mixed:
         answer, tag = mixed[0]
-        details["finding"] = (
-            f"{npu.device} mixes requests that run at once: the answer to {answer.prompt_id} names {tag}, "
-            f"another request's code: {answer.content[:60]!r}"
+        details["finding"] = say(
+            "{device} mixes requests that run at once: the answer to {prompt_id} names "
+            "{tag}, another request's code: {content}",
+            device=npu.device,
+            prompt_id=answer.prompt_id,
+            tag=tag,
+            content=repr(answer.content[:60]),
         )
     return Estimate(
         float(len({answer.prompt_id for answer, _ in mixed})), "answers", len(answers), details=details

@@ -52,12 +52,13 @@ def noise(
         "alone": alone,
         "batched": together,
         "finding": say(
-            "{device} repeats itself in {equal} of {n} answers alone, {equal_2} of {n_2} batched",
+            "{device} repeats itself in {alone_equal} of {alone} answers alone, "
+            "{batched_equal} of {batched} batched",
             device=first.device,
-            equal=alone["equal"],
-            n=alone["n"],
-            equal_2=together["equal"],
-            n_2=together["n"],
+            alone_equal=alone["equal"],
+            alone=alone["n"],
+            batched_equal=together["equal"],
+            batched=together["n"],
         ),
     }
     return Estimate(alone["rate"], "share", alone["n"], wilson(alone["equal"], alone["n"]), details)

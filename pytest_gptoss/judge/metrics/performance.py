@@ -38,6 +38,7 @@ from pytest_gptoss.model.errors import ERROR_EVENT, ConditionAbsent, Insufficien
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.load_names import read_level
+from pytest_gptoss.model.message import joined, say
 from pytest_gptoss.model.results import LoadLevel, Measurement, RequestTiming
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Load, Scenario
@@ -73,7 +74,7 @@ WHOLE, FULL = "whole run", "full concurrency"
 RATE_STATISTICS = (WHOLE, FULL)
 """What may be gated of a rate: from the first send to the last token, or while all were under way."""
 
-_COMPLETIONS = (
+_COMPLETIONS = say(
     "a chat server renders the prompt and may end an answer early whatever min_tokens says: try "
     "--gptoss-bench-endpoint completions"
 )
@@ -130,10 +131,16 @@ def latency(*, figure: str, statistic: str = "median", **trials: Trial) -> Estim
         found = [FIGURES[figure](request) for request in level.requests]
         values = [value for value in found if value is not None]
         if len(values) < len(found):
-            what = "text" if figure == "first_text" else "tokens"
+            what = say("text") if figure == "first_text" else say("tokens")
             raise InsufficientData(
-                f"{len(found) - len(values)} of {len(found)} requests have no {figure}: too few {what} came; "
-                "ask for more with --gptoss-max-tokens"
+                say(
+                    "{lacking} of {requests} requests have no {figure}: too few {what} came; ask for "
+                    "more with --gptoss-max-tokens",
+                    lacking=len(found) - len(values),
+                    requests=len(found),
+                    figure=figure,
+                    what=what,
+                )
             )
         return values
 
@@ -152,7 +159,7 @@ def itl(*, statistic: str = "median", **trials: Trial) -> Estimate:
         _require_none([why_buffered(level)])
         values = [gap for request in level.requests for gap in gaps(request)]
         if not values:
-            raise InsufficientData("no request has two events with tokens: raise --gptoss-max-tokens")
+            raise InsufficientData(say("no request has two events with tokens: raise --gptoss-max-tokens"))
         return values
 
     found = _of_values(trials, of, statistic, independent=False)
@@ -160,7 +167,10 @@ def itl(*, statistic: str = "median", **trials: Trial) -> Estimate:
     several = [each for each in per_event if each is not None and each >= SEVERAL_TOKENS]
     if not several:
         return found
-    finding = f"per event, which carries {several[0]:.1f} tokens on average: TPOT is the time per token"
+    finding = say(
+        "per event, which carries {several:.1f} tokens on average: TPOT is the time per token",
+        several=several[0],
+    )
     return replace(found, details={**found.details, "finding": finding})
 
 
@@ -195,13 +205,24 @@ def completed(**trials: Trial) -> Estimate:
     unsent = asked - len(sent)
     if bad:
         request, why, _ = bad[0]
-        details["finding"] = f"{asked - complete} of {asked} requests incomplete, first {request.id}: {why}"
+        finding: list[str] = [
+            say(
+                "{incomplete} of {asked} requests incomplete, first {id}: {why}",
+                incomplete=asked - complete,
+                asked=asked,
+                id=request.id,
+                why=why,
+            )
+        ]
         if unsent:
-            details["finding"] += f"; {unsent} were not sent after so many failures in a row"
+            finding.append(say("{unsent} were not sent after so many failures in a row", unsent=unsent))
         if any(_chat_may_spoil(each, level.shape) for each, _, level in bad):
-            details["finding"] += f"; {_COMPLETIONS}"
+            finding.append(_COMPLETIONS)
+        details["finding"] = joined(finding)
     elif unsent:
-        details["finding"] = f"{unsent} of {asked} requests were never sent: measure again"
+        details["finding"] = say(
+            "{unsent} of {asked} requests were never sent: measure again", unsent=unsent, asked=asked
+        )
     return Estimate(complete / asked, "share", asked, None, details)
 
 
@@ -215,7 +236,7 @@ def uncached(**trials: Trial) -> Estimate:
     """
     beyond, requests = 0.0, 0
     first = next(iter(trials.values()))
-    advice = probed(first, "metrics", "/metrics is needed to see that prompts were computed")
+    advice = probed(first, "metrics", say("/metrics is needed to see that prompts were computed"))
     for level in _levels(trials):
         hits = _cache_hits(level, advice)
         requests += len(level.requests)
@@ -225,10 +246,12 @@ def uncached(**trials: Trial) -> Estimate:
         beyond += max(by_request, hits - shared * len(level.requests))
     details: dict[str, Json] = {}
     if beyond > 0:
-        details["finding"] = (
-            f"{fixed(beyond, 0)} prompt tokens of {requests} requests came from a prefix cache, though each "
-            "has a cache_salt of its own: other traffic, or a cache that ignores salts; serve with "
-            "--no-enable-prefix-caching"
+        details["finding"] = say(
+            "{beyond} prompt tokens of {requests} requests came from a prefix cache, though "
+            "each has a cache_salt of its own: other traffic, or a cache that ignores salts; "
+            "serve with --no-enable-prefix-caching",
+            beyond=fixed(beyond, 0),
+            requests=requests,
         )
     return Estimate(max(0.0, beyond), "tokens", requests, None, details)
 
@@ -236,7 +259,7 @@ def uncached(**trials: Trial) -> Estimate:
 def _cache_hits(level: LoadLevel, advice: str) -> float:
     server = level.server or {}
     if "prefix_cache_hits" not in server:
-        raise ConditionAbsent(f"the server tells no prefix-cache hits: {advice}")
+        raise ConditionAbsent(say("the server tells no prefix-cache hits: {advice}", advice=advice))
     return server["prefix_cache_hits"] + server.get("external_prefix_cache_hits", 0.0)
 
 
@@ -273,9 +296,9 @@ def _sound_levels(trials: Mapping[str, Trial]) -> list[LoadLevel]:
         for request in level.requests:
             why = why_incomplete(request, level.shape)
             if why is not None:
-                raise InsufficientData(f"request {request.id} is incomplete: {why}")
+                raise InsufficientData(say("request {id} is incomplete: {why}", id=request.id, why=why))
         if not level.requests:
-            raise InsufficientData("the level has no requests: measure it again")
+            raise InsufficientData(say("the level has no requests: measure it again"))
     return levels
 
 
@@ -302,8 +325,11 @@ def _of_spans(
     known = [span for span in spans if span is not None]
     if len(known) < len(spans):
         raise InsufficientData(
-            f"the level never had {levels[0].shape.concurrency} requests under way for long enough: "
-            "raise --gptoss-num-requests"
+            say(
+                "the level never had {concurrency} requests under way for long enough: raise "
+                "--gptoss-num-requests",
+                concurrency=levels[0].shape.concurrency,
+            )
         )
     figures = [rate(span) for span in known]
     if len(figures) > 1:

@@ -67,10 +67,10 @@ def decode_prefill(*, generated: Measurement[Generation], forced: Measurement[Sc
         "past": _side({key: gap[behind[key]] for key, gap in gaps.items()}),
         "left_out": dict(forced.left_out),
         "finding": say(
-            "worst {worst}, largest difference {gaps:.3g} nat at answer token {gaps_2}",
+            "worst {worst}, largest difference {gap:.3g} nat at answer token {token}",
             worst=worst,
-            gaps=gaps[worst].max(),
-            gaps_2=int(gaps[worst].argmax()),
+            gap=gaps[worst].max(),
+            token=int(gaps[worst].argmax()),
         ),
     }
     return Estimate(means[worst], "nat", len(pairs), details=details)
@@ -86,11 +86,10 @@ def _own_pairs(
     if missing:
         raise InsufficientData(
             say(
-                "{device}: {missing} answers were not scored again, first {missing_2}: measure "
-                "again, to the end",
+                "{device}: {missing} answers were not scored again, first {first}: measure again, to the end",
                 device=generated.device,
                 missing=len(missing),
-                missing_2=missing[0],
+                first=missing[0],
             )
         )
     for answer, item in pairs:

@@ -12,6 +12,7 @@ from pytest_gptoss.judge.roles import Roles, gpu_of
 from pytest_gptoss.judge.vocabulary import unlike
 from pytest_gptoss.model.errors import ConditionAbsent
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import joined, say
 from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.subjects import ServerFacts
 from pytest_gptoss.model.verdicts import Estimate
@@ -64,8 +65,11 @@ def tokenizer(*, npu: Measurement[ServerFacts]) -> Estimate:
     found = unlike(usable_facts(npu))
     if found is None:
         raise ConditionAbsent(
-            f"{npu.device} tells no token ids: /tokenize does not answer, and chat answers lack "
-            "prompt_token_ids: its tokenizer is not checked"
+            say(
+                "{device} tells no token ids: /tokenize does not answer, and chat answers lack "
+                "prompt_token_ids: its tokenizer is not checked",
+                device=npu.device,
+            )
         )
     finding = _other_vocabulary(npu)
     details: dict[str, Json] = {} if finding is None else {"finding": finding}
@@ -80,9 +84,15 @@ def _other_vocabulary(measurement: Measurement[ServerFacts]) -> str | None:
         return None
     role = {"gpu": "gpu", "cpu": "cpu"}.get(measurement.device, "npu")
     option = "--gptoss-cpu-model-name" if role == "cpu" else f"--gptoss-{role}-model"
-    return (
-        f"{measurement.device} serves {facts.model}, which is not GPT-OSS or has another tokenizer: it tells "
-        f"{found.text}: correct --{role}-url or {option}, or serve the checkpoint's own tokenizer"
+    return say(
+        "{device} serves {model}, which is not GPT-OSS or has another tokenizer: it "
+        "tells {text}: correct --{role}-url or {option}, or serve the checkpoint's own "
+        "tokenizer",
+        device=measurement.device,
+        model=facts.model,
+        text=found.text,
+        role=role,
+        option=option,
     )
 
 
@@ -99,5 +109,5 @@ def baseline(*, gpu: Measurement[ServerFacts], cpu: Measurement[ServerFacts] | N
     answering = [gpu, *([cpu] if cpu is not None and cpu.items else [])]
     others = [finding for finding in map(_other_vocabulary, answering) if finding is not None]
     if others:
-        details["finding"] = "; ".join(others)
+        details["finding"] = joined(others)
     return Estimate(float(not others), "servers", 1, details=details)

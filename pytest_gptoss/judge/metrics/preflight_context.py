@@ -7,6 +7,7 @@ from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.needs import npu_facts
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.subjects import ServerFacts
 from pytest_gptoss.model.verdicts import Estimate
@@ -30,9 +31,13 @@ def context(*, npu: Measurement[ServerFacts], context_needed: int) -> Estimate:
     short = max(0, context_needed - served)
     details: dict[str, Json] = {"max_model_len": served, "needed": context_needed}
     if short:
-        details["finding"] = (
-            f"{npu.device} serves a context of {served} tokens and the selected rows need {context_needed}: "
-            f"serve with --max-model-len {context_needed} or more; rows that fit are judged nevertheless"
+        details["finding"] = say(
+            "{device} serves a context of {served} tokens and the selected rows need "
+            "{context_needed}: serve with --max-model-len {context_needed} or more; rows "
+            "that fit are judged nevertheless",
+            device=npu.device,
+            served=served,
+            context_needed=context_needed,
         )
     return Estimate(float(short), "tokens", 1, details=details)
 
@@ -41,7 +46,10 @@ def _served_context(measurement: Measurement[ServerFacts]) -> int:
     served = usable_facts(measurement).max_model_len
     if served is None:
         raise InsufficientData(
-            f"{measurement.device}: /v1/models tells no max_model_len; is it a vLLM server, or does a proxy "
-            "answer for it?"
+            say(
+                "{device}: /v1/models tells no max_model_len; is it a vLLM server, or does a "
+                "proxy answer for it?",
+                device=measurement.device,
+            )
         )
     return served

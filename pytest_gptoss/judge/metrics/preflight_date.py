@@ -10,6 +10,7 @@ from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.needs import both_facts
 from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.subjects import ServerFacts
 from pytest_gptoss.model.verdicts import Estimate
@@ -36,18 +37,26 @@ def harmony_date(*, npu: Measurement[ServerFacts], gpu: Measurement[ServerFacts]
         if told is None:
             why = facts.date_trouble or "return_token_ids and /detokenize would"
             raise ConditionAbsent(
-                f"{measurement.device} does not show the date in its prompt ({why}): "
-                "inputs.identical compares the prompts themselves"
+                say(
+                    "{device} does not show the date in its prompt ({why}): inputs.identical "
+                    "compares the prompts themselves",
+                    device=measurement.device,
+                    why=why,
+                )
             )
         dates[measurement.device] = told
     ours, theirs = dates.values()
     apart = abs(_day(ours, npu.device) - _day(theirs, gpu.device))
     details: dict[str, Json] = {"npu": ours, "gpu": theirs}
     if apart:
-        details["finding"] = (
-            f"{npu.device} tells its model that today is {ours}, {gpu.device} says {theirs}: "
-            "start both with the same VLLM_SYSTEM_START_DATE=YYYY-MM-DD, or send the baseline's prompts with "
-            "--gptoss-inputs token-ids"
+        details["finding"] = say(
+            "{device} tells its model that today is {ours}, {other} says {theirs}: start "
+            "both with the same VLLM_SYSTEM_START_DATE=YYYY-MM-DD, or send the baseline's "
+            "prompts with --gptoss-inputs token-ids",
+            device=npu.device,
+            ours=ours,
+            other=gpu.device,
+            theirs=theirs,
         )
     return Estimate(float(apart), "days", 1, details=details)
 
@@ -58,5 +67,9 @@ def _day(text: str, device: str) -> int:
         return int(np.datetime64(text, "D").astype(int))
     except ValueError:
         raise InsufficientData(
-            f"{device}'s prompt holds the date {text!r}: correct VLLM_SYSTEM_START_DATE"
+            say(
+                "{device}'s prompt holds the date {text}: correct VLLM_SYSTEM_START_DATE",
+                device=device,
+                text=repr(text),
+            )
         ) from None

@@ -11,6 +11,7 @@ from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import both, either, joined, say
 from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.subjects import ServerFacts
 from pytest_gptoss.model.verdicts import Estimate
@@ -57,25 +58,27 @@ def distinct(
     facts = {role: facts_of(each) for role, each in answering.items()}
     pairs = [(left, right) for left, right in _COMPARED if left in facts and right in facts]
     if not pairs:
-        raise InsufficientData(f"nothing that {npu.device} is compared with answers")
+        raise InsufficientData(say("nothing that {device} is compared with answers", device=npu.device))
     together = [(left, right) for left, right in pairs if facts[left].run == facts[right].run]
     if not together:
         other = answering[pairs[0][1]].device
-        raise ConditionAbsent(f"{other} was recorded in another run: its address may be anybody's now")
+        raise ConditionAbsent(
+            say("{other} was recorded in another run: its address may be anybody's now", other=other)
+        )
     addresses: set[str] = set()
     said: dict[str, list[str]] = {"finding": [], "note": [], "unclear": []}
     for left, right in together:
-        names = f"{answering[left].device} and {answering[right].device}"
-        options = " or ".join(dict.fromkeys((_URL_OPTIONS[left], _URL_OPTIONS[right])))
+        names = both([answering[left].device, answering[right].device])
+        options = either(dict.fromkeys((_URL_OPTIONS[left], _URL_OPTIONS[right])))
         kind, text = _one_server(facts[left], facts[right], options, alike="first" in (left, right))
         if kind is not None:
-            said[kind].append(f"{names} {text}")
+            said[kind].append(say("{names} {text}", names=names, text=text))
         if kind == "finding":
             addresses.update(_shared(facts[left], facts[right]) or facts[left].addresses[:1])
     if said["unclear"] and not addresses:
-        raise InsufficientData("; ".join(said["unclear"]))
+        raise InsufficientData(joined(said["unclear"]))
     details: dict[str, Json] = {role: list(each.addresses) for role, each in facts.items()}
-    details.update({kind: "; ".join(said[kind]) for kind in ("finding", "note") if said[kind]})
+    details.update({kind: joined(said[kind]) for kind in ("finding", "note") if said[kind]})
     return Estimate(float(len(addresses)), "addresses", len(together), details=details)
 
 
@@ -99,35 +102,54 @@ def _one_server(
     digits = _same_digits(ours, theirs)
     if not shared:
         one = ours.started_s is not None and ours.started_s == theirs.started_s and digits is True
-        said = f"are one server at two addresses, {ours.addresses[0]} and {theirs.addresses[0]}"
-        why = "one process start and the same log-probabilities"
-        return ("finding", f"{said}: {why}: correct {options}") if one else (None, "")
+        said = say(
+            "are one server at two addresses, {one} and {other}",
+            one=ours.addresses[0],
+            other=theirs.addresses[0],
+        )
+        why = say("one process start and the same log-probabilities")
+        wrong = say("{said}: {why}: correct {options}", said=said, why=why, options=options)
+        return ("finding", wrong) if one else (None, "")
     place = shared[0]
     if _may_be_two(ours, theirs):
-        hosts = f"by the names {ours.host} and {theirs.host}"
-        return "note", f"answer at one address, {place}, {hosts}: taken for two servers behind one ingress"
+        hosts = say("by the names {one} and {other}", one=ours.host, other=theirs.host)
+        return "note", say(
+            "answer at one address, {place}, {hosts}: taken for two servers behind one ingress",
+            place=place,
+            hosts=hosts,
+        )
     if ours.model is None or theirs.model is None or ours.model == theirs.model:
-        return "finding", f"are one server, {place}: correct {options}"
-    models = f"as the models {ours.model} and {theirs.model}"
+        return "finding", say("are one server, {place}: correct {options}", place=place, options=options)
+    models = say("as the models {one} and {other}", one=ours.model, other=theirs.model)
     if digits is False:
-        return "note", (
-            f"answer at one address, {place}, {models}, each with log-probabilities of its own: "
-            "two servers behind one gateway"
+        return "note", say(
+            "answer at one address, {place}, {models}, each with log-probabilities of its "
+            "own: two servers behind one gateway",
+            place=place,
+            models=models,
         )
     if digits and not alike:
-        return "finding", (
-            f"are one server under two names, {place}, {models}: the same log-probabilities to the last "
-            f"digit: correct {options}"
+        return "finding", say(
+            "are one server under two names, {place}, {models}: the same log-probabilities "
+            "to the last digit: correct {options}",
+            place=place,
+            models=models,
+            options=options,
         )
     why = (
-        "compute the same log-probabilities"
+        say("compute the same log-probabilities")
         if digits
-        else "repeat no log-probabilities to tell them apart by"
+        else say("repeat no log-probabilities to tell them apart by")
     )
-    return "unclear", (
-        f"answer at one address, {place}, {models}, and {why}: one server under two names, or two behind a "
-        f"gateway? Give {options} the address of each server itself; where only the gateway can be reached "
-        "and leads to two, say so with --gptoss-waive preflight.distinct=REASON"
+    return "unclear", say(
+        "answer at one address, {place}, {models}, and {why}: one server under two "
+        "names, or two behind a gateway? Give {options} the address of each server "
+        "itself; where only the gateway can be reached and leads to two, say so with "
+        "--gptoss-waive preflight.distinct=REASON",
+        place=place,
+        models=models,
+        why=why,
+        options=options,
     )
 
 

@@ -9,6 +9,7 @@ from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.needs import npu_facts
 from pytest_gptoss.model.errors import ConditionAbsent, InsufficientData
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.subjects import ServerFacts
 from pytest_gptoss.model.verdicts import Estimate
@@ -66,18 +67,38 @@ def versions(*, npu: Measurement[ServerFacts], stated: Stated, required: tuple[s
     if missing and not old_ones:
         options = " ".join(f"--gptoss-info {npu.device}.{name}=VERSION" for name in missing)
         raise InsufficientData(
-            f"{npu.device}: nobody tells the version of {', '.join(missing)} (/version is vLLM's own): "
-            f"state it, as {options}"
+            say(
+                "{device}: nobody tells the version of {missing} (/version is vLLM's own): state "
+                "it, as {options}",
+                device=npu.device,
+                missing=", ".join(missing),
+                options=options,
+            )
         )
     example = f"--gptoss-info {npu.device}.{unknown[0]}={MINIMUMS[unknown[0]]}" if unknown else ""
     if not components:
         raise ConditionAbsent(
-            f"{npu.device}: no version is known of {', '.join(unknown)}: state it, as {example}"
+            say(
+                "{device}: no version is known of {unknown}: state it, as {example}",
+                device=npu.device,
+                unknown=", ".join(unknown),
+                example=example,
+            )
         )
     details: dict[str, Json] = {"components": components, "unknown": unknown}
     if unknown:
-        details["note"] = f"{npu.device}: not known: {', '.join(unknown)}; state it, as {example}"
+        details["note"] = say(
+            "{device}: not known: {unknown}; state it, as {example}",
+            device=npu.device,
+            unknown=", ".join(unknown),
+            example=example,
+        )
     if old_ones:
         listed = ", ".join(f"{each['name']} {each['version']} < {each['least']}" for each in old_ones)
-        details["finding"] = f"{npu.device}: {listed} ({old_ones[0]['source']}): upgrade"
+        details["finding"] = say(
+            "{device}: {listed} ({source}): upgrade",
+            device=npu.device,
+            listed=listed,
+            source=old_ones[0]["source"],
+        )
     return Estimate(float(len(old_ones)), "components", len(components), details=details)

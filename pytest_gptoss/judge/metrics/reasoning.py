@@ -12,6 +12,7 @@ from pytest_gptoss.judge.tool_parser import PARSER_FLAGS
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.harmony import harmony_messages
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation, Measurement
 from pytest_gptoss.model.verdicts import Estimate
 
@@ -34,7 +35,9 @@ def reasoning(*, npu: Measurement[Generation]) -> Estimate:
     """
     ended = [each for each in sound_items(npu, "questions") if each.finish_reason == "stop"]
     if not ended:
-        raise InsufficientData(f"{npu.device}: no answer came to its end: allow more tokens")
+        raise InsufficientData(
+            say("{device}: no answer came to its end: allow more tokens", device=npu.device)
+        )
     departures = {each.prompt_id: said for each in ended if (said := answer_text(each).departure)}
     finished = [
         each
@@ -43,9 +46,13 @@ def reasoning(*, npu: Measurement[Generation]) -> Estimate:
     ]
     if not finished:
         raise InsufficientData(
-            f"{npu.device}: none of {len(ended)} answers has an analysis channel in its tokens, so whether "
-            "reasoning is set apart cannot be seen: GPT-OSS reasons unless it is told not to; see precision "
-            "and the server's default reasoning effort"
+            say(
+                "{device}: none of {ended} answers has an analysis channel in its tokens, so "
+                "whether reasoning is set apart cannot be seen: GPT-OSS reasons unless it is "
+                "told not to; see precision and the server's default reasoning effort",
+                device=npu.device,
+                ended=len(ended),
+            )
         )
     apart = [
         each
@@ -66,13 +73,27 @@ def reasoning(*, npu: Measurement[Generation]) -> Estimate:
         poured = bool(analysis) and not first.reasoning and analysis in first.content
         departure = None if poured else departures.get(first.prompt_id)
         why = (
-            f"reasoning {first.reasoning[:40]!r}, content {first.content[:40]!r}: serve with {PARSER_FLAGS}"
+            say(
+                "reasoning {reasoning}, content {content}: serve with {flags}",
+                reasoning=repr(first.reasoning[:40]),
+                content=repr(first.content[:40]),
+                flags=PARSER_FLAGS,
+            )
             if departure is None
-            else f"its text departs from its token ids: {departure}: {PARSER_AT_FAULT}"
+            else say(
+                "its text departs from its token ids: {departure}: {cause}",
+                departure=departure,
+                cause=PARSER_AT_FAULT,
+            )
         )
-        details["finding"] = (
-            f"{npu.device}: {len(finished) - len(apart)} of {len(finished)} answers do not hold their "
-            f"reasoning apart, first {first.prompt_id}: {why}"
+        details["finding"] = say(
+            "{device}: {mixed} of {finished} answers do not hold their reasoning apart, "
+            "first {prompt_id}: {why}",
+            device=npu.device,
+            mixed=len(finished) - len(apart),
+            finished=len(finished),
+            prompt_id=first.prompt_id,
+            why=why,
         )
     return Estimate(len(apart) / len(finished), "share", len(finished), details=details)
 

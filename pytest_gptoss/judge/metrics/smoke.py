@@ -10,6 +10,7 @@ from pytest_gptoss.judge.evidence import sound_items
 from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation, Measurement
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Greedy, Scenario
@@ -49,7 +50,9 @@ def names_paris(*, npu: Measurement[Generation]) -> Estimate:
     details: dict[str, Json] = {"content": answer.content, "reasoning": answer.reasoning}
     if not named:
         said = read.final or read.analysis
-        details["finding"] = f"asked for the capital of France, {npu.device} says {said[:80]!r}"
+        details["finding"] = say(
+            "asked for the capital of France, {device} says {said}", device=npu.device, said=repr(said[:80])
+        )
     return Estimate(float(named), "answers", 1, details=details)
 
 

@@ -8,6 +8,7 @@ from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.needs import questions
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import AGAIN, Generation, Measurement
 from pytest_gptoss.model.verdicts import Estimate
 
@@ -40,13 +41,21 @@ def streaming(*, streamed: Measurement[Generation], whole: Measurement[Generatio
             differing.append((item.prompt_id, difference))
     if not compared:
         raise InsufficientData(
-            f"{whole.device} answers no question twice alike, so streaming cannot be told from chance: "
-            "see its noise floor"
+            say(
+                "{device} answers no question twice alike, so streaming cannot be told from "
+                "chance: see its noise floor",
+                device=whole.device,
+            )
         )
     details: dict[str, Json] = {"unrepeatable": unrepeatable, "differing": dict(differing)}
     if differing:
-        details["finding"] = (
-            f"{whole.device}: {len(differing)} of {compared} answers differ streamed and whole, first "
-            f"{differing[0][0]}: {differing[0][1]}"
+        details["finding"] = say(
+            "{device}: {differing} of {compared} answers differ streamed and whole, first "
+            "{question}: {difference}",
+            device=whole.device,
+            differing=len(differing),
+            compared=compared,
+            question=differing[0][0],
+            difference=differing[0][1],
         )
     return Estimate((compared - len(differing)) / compared, "share", compared, details=details)

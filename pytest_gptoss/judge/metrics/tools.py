@@ -15,6 +15,7 @@ from pytest_gptoss.judge.needs import feature
 from pytest_gptoss.judge.tool_parser import not_enforced, refuse_without_parser
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import joined, say
 from pytest_gptoss.model.results import AGAIN, Generation, Measurement, ToolCall
 from pytest_gptoss.model.verdicts import Estimate
 
@@ -65,19 +66,29 @@ def tools(*, npu: Measurement[Generation], choice: str) -> Estimate:
         rows.append({"question": question, "fault": _fault(forms, faults_of), **_calls(forms)})
     if not rows:
         raise InsufficientData(
-            f"{npu.device} calls no tool twice alike ({', '.join(unrepeatable)}), so a wrong call cannot be "
-            "told from chance: see its noise floor"
+            say(
+                "{device} calls no tool twice alike ({unrepeatable}), so a wrong call cannot be "
+                "told from chance: see its noise floor",
+                device=npu.device,
+                unrepeatable=", ".join(unrepeatable),
+            )
         )
     faults = [row for row in rows if row["fault"]]
     details: dict[str, Json] = {"questions": rows, "unrepeatable": unrepeatable}
     left_to_the_model = not_enforced(npu, choice)
     if left_to_the_model:
-        details["note"] = f"{npu.device}: {left_to_the_model}"
+        details["note"] = say("{device}: {finding}", device=npu.device, finding=left_to_the_model)
     if faults:
-        details["finding"] = (
-            f"{npu.device}: {len(faults)} of {len(rows)} {choice} tool calls are wrong, first "
-            f"{faults[0]['question']}: {faults[0]['fault']}"
-        ) + (f"; {left_to_the_model}" if left_to_the_model else "")
+        wrong = say(
+            "{device}: {faults} of {rows} {choice} tool calls are wrong, first {question}: {fault}",
+            device=npu.device,
+            faults=len(faults),
+            rows=len(rows),
+            choice=choice,
+            question=faults[0]["question"],
+            fault=faults[0]["fault"],
+        )
+        details["finding"] = joined([wrong, left_to_the_model] if left_to_the_model else [wrong])
     return Estimate((len(rows) - len(faults)) / len(rows), "share", len(rows), details=details)
 
 
@@ -86,15 +97,15 @@ def _fault(forms: Mapping[str, Generation], fault_of: Callable[[Generation], str
     for form, answer in forms.items():
         wrong = fault_of(answer)
         if wrong is not None:
-            return f"{form}: {wrong}"
+            return say("{where}: {error}", where=form, error=wrong)
     streamed, whole = forms.values()
     ours, theirs = _read_calls(streamed)[0], _read_calls(whole)[0]
     if ours != theirs:
-        return f"streamed it calls {ours}, whole {theirs}"
+        return say("streamed it calls {ours}, whole {theirs}", ours=ours, theirs=theirs)
     # Other token ids may be chance: only texts of the same ones must be the same.
     same = streamed.token_ids is not None and streamed.token_ids == whole.token_ids
     difference = answer_difference(streamed, whole) if same else None
-    return None if difference is None else f"streamed and whole {difference}"
+    return None if difference is None else say("streamed and whole {difference}", difference=difference)
 
 
 def _fault_of_answer(
@@ -102,28 +113,41 @@ def _fault_of_answer(
 ) -> str | None:
     if len(answer.tool_calls) != 1:
         said = answer.content or answer.reasoning
-        wrong: str | None = f"{len(answer.tool_calls)} calls instead of one; it says {said[:60]!r}"
+        wrong: str | None = say(
+            "{calls} calls instead of one; it says {said}",
+            calls=len(answer.tool_calls),
+            said=repr(said[:60]),
+        )
     else:
         wrong = next(_faults_of_call(answer.tool_calls[0], question, schemas), None)
     if wrong is None:
         return fault_beside_call(answer, answer.tool_calls[0], choice=choice)
     meant = calls_by_ids(answer)
     if len(meant) == 1 and next(_faults_of_call(meant[0], question, schemas), None) is None:
-        wrong += ", while its token ids hold the right call: the server's tool parser is at fault"
+        return say(
+            "{wrong}, while its token ids hold the right call: the server's tool parser is at fault",
+            wrong=wrong,
+        )
     return wrong
 
 
 def _faults_of_call(call: ToolCall, question: str, schemas: Mapping[str, Json]) -> Iterator[str]:
     if call.name not in schemas:
-        yield f"it calls {call.name!r}, and the tools are {', '.join(schemas)}"
+        yield say(
+            "it calls {name}, and the tools are {schemas}", name=repr(call.name), schemas=", ".join(schemas)
+        )
         return
     arguments = _read_json(call.arguments)
     if arguments is None:
-        yield f"the arguments are no JSON: {call.arguments[:60]!r}"
+        yield say("the arguments are no JSON: {arguments}", arguments=repr(call.arguments[:60]))
         return
     yield from violations(arguments, schemas[call.name])
     if question.casefold() not in json.dumps(arguments, ensure_ascii=False).casefold():
-        yield f"asked for {question}, it calls with {call.arguments[:60]}"
+        yield say(
+            "asked for {question}, it calls with {arguments}",
+            question=question,
+            arguments=call.arguments[:60],
+        )
 
 
 def _read_calls(answer: Generation) -> list[tuple[str, Json]]:

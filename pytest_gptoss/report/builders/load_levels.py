@@ -30,7 +30,7 @@ from pytest_gptoss.judge.load import (
 from pytest_gptoss.model.errors import DamagedFile
 from pytest_gptoss.model.inputs import LoadShape, LoadTask
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.model.message import say
+from pytest_gptoss.model.message import joined, say
 from pytest_gptoss.model.results import Failure, InstrumentError, LoadLevel, Measurement, RequestTiming
 from pytest_gptoss.run.instrument import instrument_errors, instrument_problems
 from pytest_gptoss.run.store import Store
@@ -50,7 +50,7 @@ def load_levels(store: Store, plan: Plan, *, devices: Sequence[str], task: LoadT
     """
     errors, problems, damaged = _instrument(store)
     found = list(_measured(store, plan, devices, task.trials))
-    problem = damaged or (None if errors else "; ".join(dict.fromkeys(problems.values())) or None)
+    problem = damaged or (None if errors else joined(dict.fromkeys(problems.values())) or None)
     if problem is None and found and not task.calibrate:
         problem = say("not calibrated: --gptoss-no-calibration was given")
     shapes = {scenario.level: plan.workload.levels[scenario.level] for scenario, _ in found}

@@ -94,7 +94,7 @@ class Feature(Scenario):
 def _why_not_seen(device: Device) -> str:
     note = device.capabilities.notes.get("metrics")
     return say(
-        "{name} has no /metrics with vllm's counters, so its running requests cannot be seen{value}",
+        "{name} has no /metrics with vllm's counters, so its running requests cannot be seen{probed}",
         name=device.name,
-        value=": when probed: " + note if note else "",
+        probed=say(": when probed: {note}", note=note) if note else "",
     )
