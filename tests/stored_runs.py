@@ -89,7 +89,7 @@ def make_run(directory: Path) -> Plan:
 
 def scenarios(plan):
     """Every scenario that the plan's rows and the figures beside them need."""
-    roles = Roles(npu="npu", gpu="gpu", cpu=None, prompt_ids_of=None, trials=1, first=None,
+    roles = Roles(subject="npu", gpu="gpu", cpu=None, prompt_ids_of=None, trials=1, first=None,
                   needle_lengths=plan.needle_lengths)  # fmt: skip
     metrics = [plan.metrics[row.metric] for row in plan.thresholds.values()]
     metrics += [plan.metrics[name] for metric in metrics for name in metric.info]

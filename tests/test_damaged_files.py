@@ -388,7 +388,7 @@ def test_a_damaged_info_metric_says_so_as_its_finding(stored, tmp_path):
     shutil.copytree(stored, tmp_path / "run-a")
     path = tmp_path / "run-a" / "run" / "info-npu-edges.json"
     kept = json.loads(path.read_text())
-    roles = Roles(npu="npu", gpu="gpu", cpu=None, prompt_ids_of=None, trials=1, first=None)
+    roles = Roles(subject="npu", gpu="gpu", cpu=None, prompt_ids_of=None, trials=1, first=None)
     for damaged in ("[", "3", json.dumps({**kept, "n": "4"}), json.dumps({**kept, "details": {"edges": 1}})):
         path.write_text(damaged)
         found = findings(Store(path.parent), [roles], [], info=["edges"])

@@ -78,7 +78,7 @@ class Settings:
         return bool(self.devices) or self.replay is not None
 
     @property
-    def npus(self) -> tuple[str, ...]:
+    def subjects(self) -> tuple[str, ...]:
         """Names of the devices under test, in the order given."""
         return tuple(device.name for device in self.devices if device.role == "npu")
 

@@ -40,14 +40,14 @@ def scores_of_answers(device: str, roles: Roles, *, scored_by: str, limit: int |
 
 def both_answers(roles: Roles) -> Mapping[str, Scenario]:
     """The answers of the device under test and of the baseline."""
-    return {"npu": answers(roles.npu, roles), "gpu": answers(gpu_of(roles), roles)}
+    return {"npu": answers(roles.subject, roles), "gpu": answers(gpu_of(roles), roles)}
 
 
 def answers_free_and_forced(roles: Roles) -> Mapping[str, Scenario]:
     """The answers of both, and the scores that the device under test gives to the baseline's."""
     return {
         **both_answers(roles),
-        "forced": scores_of_answers(gpu_of(roles), roles, scored_by=roles.npu),
+        "forced": scores_of_answers(gpu_of(roles), roles, scored_by=roles.subject),
     }
 
 
@@ -55,7 +55,7 @@ def both_on_baseline(roles: Roles) -> Mapping[str, Scenario]:
     """The scores that both give to the baseline's answers."""
     gpu = gpu_of(roles)
     return {
-        "npu": scores_of_answers(gpu, roles, scored_by=roles.npu),
+        "npu": scores_of_answers(gpu, roles, scored_by=roles.subject),
         "gpu": scores_of_answers(gpu, roles, scored_by=gpu),
     }
 

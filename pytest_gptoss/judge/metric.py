@@ -2,7 +2,7 @@
 
 A metric with a name of its own::
 
-    @metric("answer_length", needs=lambda roles: {"npu": Greedy(roles.npu)}, statistics=("max",))
+    @metric("answer_length", needs=lambda roles: {"npu": Greedy(roles.subject)}, statistics=("max",))
     def answer_length(*, npu): ...
 
 Metrics that one function gives for each cell or level that a name may end in (``needle_recall.d025-32k``)

@@ -9,16 +9,16 @@ __all__ = ["Roles", "cpu_of", "first_of", "gpu_of"]
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Names of the devices that play in a verdict about ``npu``; None where a role is empty.
+    """Names of the devices in a verdict about ``subject``, a device under test; None where a role is empty.
 
     ``prompt_ids_of`` names the device whose prompt ids all are given, None when each renders its own.
     ``trials`` is how often each load level is measured.
-    ``first`` is the first device under test, None where that is ``npu`` itself.
+    ``first`` is the first device under test, None where that is ``subject`` itself.
     ``cpu_sequences`` is how many of the baseline's answers the CPU reference scores.
     ``needle_lengths`` are the prompt lengths of the run's needle cells in tokens, shortest first.
     """
 
-    npu: str
+    subject: str
     gpu: str | None = None
     cpu: str | None = None
     prompt_ids_of: str | None = None
@@ -43,7 +43,7 @@ def cpu_of(roles: Roles) -> str:
 
 
 def first_of(roles: Roles) -> str:
-    """The first device under test; raises ValueError when that is ``npu`` itself."""
+    """The first device under test; raises ValueError when that is ``subject`` itself."""
     if roles.first is None:
         raise ValueError("this metric compares with the first device under test, and that is this one")
     return roles.first

@@ -111,7 +111,7 @@ def line(verdict: Verdict, devices: Devices | None = None) -> str:
     ``devices`` by name: those that played, as the line shall name them.
     """
     threshold = verdict.threshold
-    head = f"{verdict.status} {verdict.npu}-{threshold.id}:"
+    head = f"{verdict.status} {verdict.subject}-{threshold.id}:"
     if verdict.value is None:
         parts = [verdict.reason, f"required {_required(threshold)}"]
         return printable(f"{head} " + "; ".join([*parts, *_played(devices)]))

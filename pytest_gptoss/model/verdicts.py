@@ -75,9 +75,9 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One threshold judged on one NPU device. Absent figures are None, never 0 or NaN."""
+    """One threshold judged on ``subject``, a device under test. Absent figures are None, never 0 or NaN."""
 
-    npu: str
+    subject: str
     threshold: Threshold
     status: Status
     value: float | None = None

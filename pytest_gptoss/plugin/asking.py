@@ -35,7 +35,7 @@ class Asking:
 
     def rows(self, family: str) -> list[tuple[str, Threshold]]:
         """(npu, threshold) of every row of a family, one device after the other."""
-        npus = self._run.settings.npus or ("npu",)
+        npus = self._run.settings.subjects or ("npu",)
         plan = self._run.plan
         table_rows = [row for row in plan.thresholds.values() if row.family == family]
         others = [row for row in table_rows if plan.metrics[row.metric].condition is not FIRST]
@@ -54,7 +54,7 @@ class Asking:
 
     def verdict(self, npu: str | None, threshold_id: str) -> Verdict:
         """A threshold's verdict on a device (default: the first under test)."""
-        npus = self._run.settings.npus
+        npus = self._run.settings.subjects
         if not npus:
             raise MeasurementError("no device under test: add --npu-url URL")
         name = npu or npus[0]
@@ -75,14 +75,14 @@ class Asking:
 
     def keep(self, verdict: Verdict) -> dict[str, Json]:
         """Keep a verdict for the reports; returns its row."""
-        device = self._answering().get(verdict.npu)
+        device = self._answering().get(verdict.subject)
         row = verdict_row(
             verdict,
             devices=self._players(verdict),
             model=device.model if device else None,
             profile=self._run.plan.profile.name,
         )
-        self._run.store.save_verdict(verdict.npu, verdict.threshold.id, row)
+        self._run.store.save_verdict(verdict.subject, verdict.threshold.id, row)
         return row
 
     def explain(self, verdict: Verdict) -> str:
@@ -93,7 +93,7 @@ class Asking:
         if verdict.status not in ("FAIL", "INVALID") or "blocked_by" in verdict.details:
             return said
         threshold_id = verdict.threshold.id
-        beside = self._diagnosis.beside(threshold_id, self.player_names(verdict.npu, threshold_id))
+        beside = self._diagnosis.beside(threshold_id, self.player_names(verdict.subject, threshold_id))
         return "\n".join([said, *beside])
 
     # -- who plays ----------------------------------------------------------------------------
@@ -109,7 +109,7 @@ class Asking:
     def _players(self, verdict: Verdict) -> dict[str, Device]:
         """The devices a verdict is about, as far as they answer."""
         found = self._answering()
-        names = self.player_names(verdict.npu, verdict.threshold.id)
+        names = self.player_names(verdict.subject, verdict.threshold.id)
         return {name: found[name] for name in names if name in found}
 
     def _answering(self) -> dict[str, Device]:

@@ -17,7 +17,7 @@ Change a threshold, or add one with its metric::
         metrics["answer_length"] = Metric(
             name="answer_length",
             compute=answer_length,
-            needs=lambda roles: {"npu": Greedy(roles.npu)},
+            needs=lambda roles: {"npu": Greedy(roles.subject)},
         )
         thresholds["ours.answer_length"] = Threshold(
             id="ours.answer_length", family="precision", metric="answer_length", statistic="max",

@@ -87,7 +87,7 @@ def measurements(
 ) -> dict[str, Json]:
     """The ``measurements`` part. ``players`` returns the devices that a verdict is about."""
     store, plan, settings = run.store, run.plan, run.settings
-    roles = [run.roles(npu) for npu in settings.npus]
+    roles = [run.roles(npu) for npu in settings.subjects]
     found = findings(store, roles, rows, info=plan.info_names)
     found["notes"] += [row["details"]["note"] for row in rows if row["details"].get("note")]
     try:
@@ -105,7 +105,7 @@ def measurements(
         **found,
         "servers": servers,
         "preflight": preflight_findings(store, settings),
-        "configurations": configuration_matrix(list(settings.npus), rows),
+        "configurations": configuration_matrix(list(settings.subjects), rows),
         "diagnosis": diagnosed,
         "needles": needle_cells(store, _names(run), plan.thresholds.values()),
         "load": load_levels(store, plan, devices=_names(run), task=settings.load),

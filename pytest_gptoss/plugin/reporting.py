@@ -81,7 +81,7 @@ class Reporting:
         self, state: State, recorded: Iterable[str], selected: Collection[Row]
     ) -> dict[str, Json]:
         rows = self._verdict_rows()
-        npus, order = list(self._run.settings.npus), list(self._run.plan.thresholds)
+        npus, order = list(self._run.settings.subjects), list(self._run.plan.thresholds)
         rows.sort(key=lambda row: (npus.index(row["npu"]), order.index(row["threshold_id"])))
         return acceptance_document(
             state=state,
@@ -105,7 +105,7 @@ class Reporting:
         judged = {(row["npu"], row["threshold_id"]) for row in rows}
         to_be_had = {(npu, row.id) for family in FAMILIES for npu, row in self._asking.rows(family)}
         thresholds = self._run.plan.thresholds.values()
-        return not_judged(self._run.settings.npus, thresholds, to_be_had - judged, selected)
+        return not_judged(self._run.settings.subjects, thresholds, to_be_had - judged, selected)
 
     def _write(self, document: Mapping[str, Json]) -> None:
         write_document(self._run.settings.report, document)

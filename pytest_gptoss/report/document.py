@@ -50,8 +50,8 @@ def verdict_row(
     low, high = verdict.interval if verdict.interval is not None else (None, None)
     return {
         "threshold_id": threshold.id,
-        "npu": verdict.npu,
-        "device": verdict.npu,
+        "npu": verdict.subject,
+        "device": verdict.subject,
         "family": threshold.family,
         "tier": threshold.tier,
         "statistic": threshold.statistic,
@@ -69,7 +69,7 @@ def verdict_row(
         "headroom": _headroom(verdict),
         "verdict": verdict.status,
         "reason": verdict.reason or None,
-        "npu_label": _label(devices.get(verdict.npu)),
+        "npu_label": _label(devices.get(verdict.subject)),
         "gpu_label": _label(devices.get("gpu")),
         "model": model,
         "profile": profile,

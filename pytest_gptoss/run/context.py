@@ -51,7 +51,7 @@ class RunContext:
 
     def _context_needed(self, roles: Roles) -> int:
         """Tokens that the selected rows of a device need at least."""
-        return max((self._needed_by(each, roles) for each in self._selected_on(roles.npu)), default=0)
+        return max((self._needed_by(each, roles) for each in self._selected_on(roles.subject)), default=0)
 
     def _selected_on(self, npu: str) -> Iterable[Threshold]:
         table = self._plan.thresholds

@@ -39,7 +39,7 @@ class InfoMetrics:
         with contextlib.suppress(GptossError):  # the figure that stays unknown names the cause
             self._measuring.measure(*scenarios)
         for name, each in info.items():
-            self._store.save_document(info_name(roles.npu, name), self._document(name, each, roles))
+            self._store.save_document(info_name(roles.subject, name), self._document(name, each, roles))
 
     def _document(self, name: str, metric: Metric, roles: Roles) -> dict[str, Json]:
         """An info metric as the store keeps it; what it could not have is its finding."""

@@ -90,15 +90,15 @@ class Judging:
         """The verdict on a row that this run has no means to measure; None when it has."""
         absent = absent_part(metric, roles)
         if absent is not None:
-            return skipped(threshold, roles.npu, absent)
+            return skipped(threshold, roles.subject, absent)
         if lacks_baseline(metric, roles):
             reason = say("no baseline to compare with: add --gpu-url URL or --gptoss-baseline FILE")
-            return invalid(threshold, roles.npu, reason)
+            return invalid(threshold, roles.subject, reason)
         absent = absent_level(metric, roles, self._plan.workload.levels)
         if absent is None:
             return None
         without = invalid if threshold.tier == "contract" else skipped
-        return without(threshold, roles.npu, absent)
+        return without(threshold, roles.subject, absent)
 
     def _blocked_by(self, npu: str, judged: Threshold, metric: Metric) -> Verdict | None:
         """INVALID when a metric means nothing: by the first threshold it depends on that does not hold.

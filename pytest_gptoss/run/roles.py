@@ -12,9 +12,9 @@ __all__ = ["roles_of"]
 def roles_of(settings: Settings, plan: Plan, npu: str) -> Roles:
     """The devices that play in a verdict about ``npu``."""
     present = {device.role for device in settings.devices}
-    first = settings.npus[0] if settings.npus else None
+    first = settings.subjects[0] if settings.subjects else None
     return Roles(
-        npu=npu,
+        subject=npu,
         gpu="gpu" if "gpu" in present else None,
         cpu="cpu" if "cpu" in present else None,
         prompt_ids_of="gpu" if settings.inputs == "token-ids" and "gpu" in present else None,

@@ -22,7 +22,7 @@ def test_several_npus_with_names_and_labels(settings_of):
         gpu_url="http://g:1",
         npu_label=["tp8=eight cards"],
     )
-    assert settings.npus == ("tp1", "tp8")
+    assert settings.subjects == ("tp1", "tp8")
     assert [each.label for each in settings.devices] == [None, "eight cards", None]
 
 

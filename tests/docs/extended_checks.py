@@ -11,7 +11,7 @@ from pytest_gptoss.config.option import OnReplay
 from pytest_gptoss.config.options import OPTION
 from pytest_gptoss.config.plan import make_plan
 from pytest_gptoss.config.settings import Settings
-from pytest_gptoss.diagnosis.signatures import load_signatures
+from pytest_gptoss.diagnosis.signature_files import load_signatures
 from pytest_gptoss.judge.metric import Metric
 from pytest_gptoss.judge.registry import metric_named
 from pytest_gptoss.judge.roles import Roles
@@ -72,9 +72,9 @@ def test_the_needle_cell_is_planned():
 
 
 def test_the_load_level_is_planned():
-    assert list(PLAN.workload.levels) == [1, 2, 4, 8, 16]
+    assert list(PLAN.workload.levels) == ["c01", "c02", "c04", "c08", "c16"]
     assert PLAN.thresholds["performance.completed.c02"].limit == 1.0
-    assert metric_named("ttft.c02").needs(ROLES) == {"trial_0": Load("npu", 2)}
+    assert metric_named("ttft.c02").needs(ROLES) == {"trial_0": Load("npu", "c02")}
 
 
 def test_the_capability_row_is_planned():

@@ -22,7 +22,7 @@ from pytest_gptoss.model.language import LANGUAGES
 from pytest_gptoss.report.wording import catalogue
 from pytest_gptoss.scenarios.kinds import Drift, Forced, Greedy, Hidden, Load, Needle, Rendered
 
-ROLES = Roles(npu="tp8", gpu="gpu", cpu="cpu", first="tp1", needle_lengths=(256, 32_768))
+ROLES = Roles(subject="tp8", gpu="gpu", cpu="cpu", first="tp1", needle_lengths=(256, 32_768))
 CHAT_ONLY = {"smoke", "features"}
 """Prompt sets that are always asked as chat: features of chat are tried with them."""
 TABLES = {name: load_profile(name, full_needle_grid=True).thresholds for name in profile_names()}

@@ -108,7 +108,7 @@ ROWS = {
     for row in load_profile(name).thresholds.values()
     if shipped_metric(row.metric)
 }
-ALL_ROLES = Roles(npu="tp8", gpu="gpu", cpu="cpu", first="tp1")
+ALL_ROLES = Roles(subject="tp8", gpu="gpu", cpu="cpu", first="tp1")
 BREAKDOWNS = (
     "rope-operation", "out-of-memory-at-capture", "out-of-memory-at-load", "no-room-for-cache",
     "npu-out-of-memory", "hccl", "worker-stuck", "acl-graph-capture", "ascend-inner-error",

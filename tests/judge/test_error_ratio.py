@@ -83,7 +83,8 @@ def test_a_device_compared_with_itself_gives_one(rows):
     assert estimate.interval == pytest.approx((1.0, 1.0))
 
 
-@given(errors, st.floats(0.1, 20.0))
+# Errors that are alike to a tenth at every position are the reference's own, and refused.
+@given(errors, st.floats(0.1, 0.85) | st.floats(1.15, 20.0))
 def test_errors_of_k_times_the_size_give_k(rows, k):
     estimate = ratio([[k * each for each in row] for row in rows], rows)
     assert estimate.value == pytest.approx(k, rel=1e-6)

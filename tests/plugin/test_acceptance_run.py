@@ -149,7 +149,7 @@ def test_fixtures_and_hooks_for_a_projects_own_tests(pytester, embedded_pair, ur
         def pytest_gptoss_thresholds(thresholds, metrics):
             metrics["answer_length"] = Metric(
                 name="answer_length", compute=answer_length,
-                needs=lambda roles: {"npu": Greedy(roles.npu, prompts="support")},
+                needs=lambda roles: {"npu": Greedy(roles.subject, prompts="support")},
             )
             thresholds["ours.answer_length"] = Threshold(
                 id="ours.answer_length", family="precision", metric="answer_length", statistic="max",

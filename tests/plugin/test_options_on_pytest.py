@@ -127,7 +127,7 @@ def test_a_users_own_tests_leave_the_last_report_unless_they_measure(pytester, m
         def test_mine(): pass
 
         def test_asks_late(request):
-            assert request.getfixturevalue("gptoss_session").run.settings.npus == ("npu",)
+            assert request.getfixturevalue("gptoss_session").run.settings.subjects == ("npu",)
 
         def test_measures(measure): pass
         """

@@ -14,7 +14,7 @@ from pytest_gptoss.scenarios.features import FeatureTrial, item_ids
 from pytest_gptoss.scenarios.kinds import Feature, FeatureName
 from pytest_gptoss.scenarios.prompts import load_shipped
 
-ROLES = Roles(npu="tp8", gpu="gpu", cpu="cpu", first="tp1")
+ROLES = Roles(subject="tp8", gpu="gpu", cpu="cpu", first="tp1")
 QUESTIONS = load_shipped("features")
 ROWS = [row for name in profile_names() for row in load_profile(name).thresholds.values()]
 

@@ -37,7 +37,7 @@ def _steps(roles: Roles, longest: int) -> Mapping[str, Scenario]:
     lengths = sorted({0, longest, *(each for each in roles.needle_lengths if each <= longest)})
     return {
         f"{role}_{length}": Drift(device, above, length)
-        for role, device in (("npu", roles.npu), ("gpu", gpu_of(roles)))
+        for role, device in (("npu", roles.subject), ("gpu", gpu_of(roles)))
         for above, length in pairwise(lengths)
     }
 

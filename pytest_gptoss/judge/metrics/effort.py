@@ -15,7 +15,10 @@ __all__ = ["effort"]
 
 @metric(
     "effort",
-    needs=lambda roles: {"low": Feature(roles.npu, "effort-low"), "high": Feature(roles.npu, "effort-high")},
+    needs=lambda roles: {
+        "low": Feature(roles.subject, "effort-low"),
+        "high": Feature(roles.subject, "effort-high"),
+    },
 )
 def effort(*, low: Measurement[Generation], high: Measurement[Generation]) -> Estimate:
     """Mean length of answers at low effort over that at high effort, in tokens. Never judged."""

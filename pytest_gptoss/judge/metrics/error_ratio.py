@@ -53,7 +53,7 @@ _TOGETHER = 0.1
 
 def _all_on_baseline(roles: Roles) -> Mapping[str, Scenario]:
     return {
-        "npu": scores_of_answers(gpu_of(roles), roles, scored_by=roles.npu),
+        "npu": scores_of_answers(gpu_of(roles), roles, scored_by=roles.subject),
         **cpu_on_baseline(roles),
         "reference": Preflight(cpu_of(roles)),
     }

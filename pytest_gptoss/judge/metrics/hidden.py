@@ -70,7 +70,7 @@ def closeness(pairs: Iterable[tuple[HiddenStates, HiddenStates]]) -> Iterator[Cl
 @against_first
 @metric(
     "hidden_cosine",
-    needs=lambda roles: {"npu": Hidden(roles.npu), "gpu": Hidden(gpu_of(roles))},
+    needs=lambda roles: {"npu": Hidden(roles.subject), "gpu": Hidden(gpu_of(roles))},
     depends_on=BASELINE,
     baseline=True,
     statistics=("worst sequence mean",),

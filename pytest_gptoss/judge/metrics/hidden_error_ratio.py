@@ -21,7 +21,7 @@ States = Measurement[HiddenStates]
 
 
 def _all_three(roles: Roles) -> Mapping[str, Scenario]:
-    return {"npu": Hidden(roles.npu), "gpu": Hidden(gpu_of(roles)), "cpu": Hidden(cpu_of(roles))}
+    return {"npu": Hidden(roles.subject), "gpu": Hidden(gpu_of(roles)), "cpu": Hidden(cpu_of(roles))}
 
 
 @metric("hidden_error_ratio", needs=_all_three, condition=CPU, baseline=True)

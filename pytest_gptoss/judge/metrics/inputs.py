@@ -49,7 +49,7 @@ _TEXT = say(
 
 def _both_prompts(roles: Roles) -> Mapping[str, Scenario]:
     # From prompts, not from answers: a device whose answers are unusable is still compared by its scores.
-    sides = {"npu": roles.npu, "gpu": gpu_of(roles)}
+    sides = {"npu": roles.subject, "gpu": gpu_of(roles)}
     return {role: Rendered(device, answers=answers(device, roles)) for role, device in sides.items()}
 
 

@@ -22,7 +22,7 @@ __all__ = ["present"]
 
 def _facts_of_judged(roles: Roles) -> Mapping[str, Scenario]:
     """The device under test, and the baseline where there is one."""
-    found: dict[str, Scenario] = {"npu": Preflight(roles.npu)}
+    found: dict[str, Scenario] = {"npu": Preflight(roles.subject)}
     if roles.gpu is not None:
         found["gpu"] = Preflight(roles.gpu)
     return found

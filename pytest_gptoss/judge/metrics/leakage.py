@@ -48,7 +48,7 @@ _LONGEST = 100
 
 
 # Only chat answers are parsed into channels; raw completions cannot leak.
-@metric("leakage", needs=lambda roles: {"npu": Greedy(roles.npu)}, statistics=("count",))
+@metric("leakage", needs=lambda roles: {"npu": Greedy(roles.subject)}, statistics=("count",))
 def leakage(*, npu: Measurement[Generation]) -> Estimate:
     """Count of outputs with a control token of o200k_harmony, or its bare words, where a user sees them.
 

@@ -60,7 +60,7 @@ _ADVICE: Mapping[Outcome, str] = {
 
 
 def _npu(roles: Roles, cell: Cell) -> Mapping[str, Scenario]:
-    return {"npu": cell.scenario(roles.npu)}
+    return {"npu": cell.scenario(roles.subject)}
 
 
 def outcome_of(answer: NeedleAnswer) -> Outcome:
@@ -123,7 +123,7 @@ def needle_recall(*, npu: Measurement[NeedleAnswer]) -> Estimate:
 @metric_family(
     "needle_control",
     of=read_cell,
-    needs=lambda roles, cell: {"npu": cell.scenario(roles.npu, control=True)},
+    needs=lambda roles, cell: {"npu": cell.scenario(roles.subject, control=True)},
     statistics=("count",),
 )
 def needle_control(*, npu: Measurement[NeedleAnswer]) -> Estimate:
@@ -162,7 +162,7 @@ def needle_control(*, npu: Measurement[NeedleAnswer]) -> Estimate:
 @metric_family(
     "needle_edge",
     of=read_cell,
-    needs=lambda roles, cell: {"npu": cell.scenario(roles.npu), "gpu": cell.scenario(gpu_of(roles))},
+    needs=lambda roles, cell: {"npu": cell.scenario(roles.subject), "gpu": cell.scenario(gpu_of(roles))},
     baseline=True,
 )
 def needle_edge(*, npu: Measurement[NeedleAnswer], gpu: Measurement[NeedleAnswer]) -> Estimate:

@@ -34,7 +34,7 @@ def _repeats(device: str, roles: Roles) -> Mapping[str, Scenario]:
     }
 
 
-@metric("noise_npu", needs=lambda roles: _repeats(roles.npu, roles))
+@metric("noise_npu", needs=lambda roles: _repeats(roles.subject, roles))
 @metric("noise_gpu", needs=lambda roles: _repeats(gpu_of(roles), roles), baseline=True)
 def noise(
     *, first: Measurement[Generation], again: Measurement[Generation], batched: Measurement[Generation]

@@ -81,7 +81,7 @@ _COMPLETIONS = say(
 
 
 def _trials(roles: Roles, level: str) -> Mapping[str, Scenario]:
-    return {f"trial_{trial}": Load(roles.npu, level, trial) for trial in range(roles.trials)}
+    return {f"trial_{trial}": Load(roles.subject, level, trial) for trial in range(roles.trials)}
 
 
 def _soundness(level: str) -> tuple[str, ...]:

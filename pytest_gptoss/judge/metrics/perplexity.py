@@ -29,7 +29,7 @@ _MAX_LOG = 690.0
 @against_first
 @metric(
     "perplexity_diff",
-    needs=lambda roles: {"npu": Forced(roles.npu), "gpu": Forced(gpu_of(roles))},
+    needs=lambda roles: {"npu": Forced(roles.subject), "gpu": Forced(gpu_of(roles))},
     depends_on=BASELINE,
     baseline=True,
     statistics=("relative difference",),

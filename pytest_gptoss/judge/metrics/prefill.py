@@ -26,8 +26,8 @@ FloatArray = npt.NDArray[np.float64]
 
 def _npu_on_itself(roles: Roles) -> Mapping[str, Scenario]:
     return {
-        "generated": answers(roles.npu, roles),
-        "forced": scores_of_answers(roles.npu, roles, scored_by=roles.npu),
+        "generated": answers(roles.subject, roles),
+        "forced": scores_of_answers(roles.subject, roles, scored_by=roles.subject),
     }
 
 

@@ -25,7 +25,7 @@ _URL_OPTIONS = {"npu": "--npu-url", "first": "--npu-url", "gpu": "--gpu-url", "c
 
 
 def _facts_of_compared(roles: Roles) -> Mapping[str, Scenario]:
-    compared = {"npu": roles.npu, "first": roles.first, "gpu": roles.gpu}
+    compared = {"npu": roles.subject, "first": roles.first, "gpu": roles.gpu}
     if roles.gpu is not None:
         compared["cpu"] = roles.cpu
     return {role: Preflight(name) for role, name in compared.items() if name is not None}

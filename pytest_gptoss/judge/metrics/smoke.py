@@ -19,7 +19,7 @@ __all__ = ["names_paris", "says_hi"]
 
 
 def _smoke_prompts(roles: Roles) -> Mapping[str, Scenario]:
-    return {"npu": Greedy(roles.npu, "smoke")}
+    return {"npu": Greedy(roles.subject, "smoke")}
 
 
 @metric(

@@ -40,12 +40,12 @@ def findings(store: Store, roles: Iterable[Roles], rows: Rows, *, info: Sequence
         name: [] for name in ("precision", "prompts", "divergence", "edges", "info", "notes", "scenarios")
     }
     for each in roles:
-        noted = _info(store, each.npu, info)
+        noted = _info(store, each.subject, info)
         found["info"].extend(noted)
-        found["precision"].extend(_precision(each.npu, rows))
+        found["precision"].extend(_precision(each.subject, rows))
         found["prompts"].extend(_prompts(store, each, rows))
-        found["divergence"].extend(_divergence(each.npu, rows))
-        found["edges"].extend(_edges(each.npu, noted))
+        found["divergence"].extend(_divergence(each.subject, rows))
+        found["edges"].extend(_edges(each.subject, noted))
         found["notes"].extend(row["finding"] for row in noted if row["finding"])
     found["scenarios"] = [_scenario(store.load(scenario_id)) for scenario_id in store.scenario_ids()]
     return found
@@ -155,14 +155,14 @@ def _prompts(store: Store, roles: Roles, rows: Rows) -> list[dict[str, Json]]:
     answers = {role: _answers(store, scenario) for role, scenario in needs.items()}
     ours, theirs = answers["npu"], answers["gpu"]
     compared = {
-        row["prompt_id"]: row for row in _details(rows, roles.npu, "token_match_rate").get("prompts", ())
+        row["prompt_id"]: row for row in _details(rows, roles.subject, "token_match_rate").get("prompts", ())
     }
-    rouge = _details(rows, roles.npu, "rouge_l").get("prompts", {})
+    rouge = _details(rows, roles.subject, "rouge_l").get("prompts", {})
     foreign = _foreign(store, roles)
     return [
         {
             "id": prompt_id,
-            "device": roles.npu,
+            "device": roles.subject,
             "prompt_token_ids_equal": _equal(ours.get(prompt_id), theirs.get(prompt_id)),
             "npu_token_ids": _ids(ours.get(prompt_id)),
             "gpu_token_ids": _ids(theirs.get(prompt_id)),
@@ -188,7 +188,7 @@ def _diff(
 
 def _foreign(store: Store, roles: Roles) -> frozenset[str]:
     """The sides whose server was found to have another vocabulary than GPT-OSS."""
-    devices = {"npu": roles.npu, "gpu": roles.gpu}
+    devices = {"npu": roles.subject, "gpu": roles.gpu}
     told = {role: store.load(Preflight(name).id) for role, name in devices.items() if name is not None}
     found = {role: unlike(each.items[0]) for role, each in told.items() if each is not None and each.items}
     return frozenset(role for role, each in found.items() if each is not None and each.missing)
