@@ -43,7 +43,7 @@ def equivalence(rows: Iterable[Row]) -> dict[str, Json] | None:
     A row has ``npu``, ``threshold_id``, ``statistic``, ``value``, ``unit``, ``comparison``, ``limit``,
     ``ci`` and ``holds``.
     """
-    table = list(rows)
+    table = [row for row in rows if row.get("threshold_id") in (*_NUMERIC, *_FORCED_ONLY)]
     devices = dict.fromkeys(row["npu"] for row in table)
     found = [each for npu in devices if (each := _of_device(npu, table)) is not None]
     if not found:

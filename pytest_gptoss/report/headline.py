@@ -53,7 +53,7 @@ def verdict_words(document: Mapping[str, Json], translate: Wording) -> str:
     if verdict == "PASSED IN PART":
         contract = _contract(document)
         word += translate("part", passed=contract["PASS"], total=contract.total())
-    if any(row["statistic"] == "forced" for row in document["verdicts"]):
+    if any(row.get("statistic") == "forced" for row in document["verdicts"]):
         word += translate("compared.forced")
     if document["run"]["profile"] != "embedded":
         return word
