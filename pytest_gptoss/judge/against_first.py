@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from pytest_gptoss.judge.conditions import FIRST
-from pytest_gptoss.judge.forced_choice import FORCED
 from pytest_gptoss.judge.metric import Compute, Declaration, Metric, declare, declared
 from pytest_gptoss.judge.roles import Roles, first_of
 from pytest_gptoss.model.results import Measurement
-from pytest_gptoss.model.verdicts import Estimate
+from pytest_gptoss.model.verdicts import FORCED, Estimate
 from pytest_gptoss.scenarios.kinds import Scenario
 
 __all__ = ["against_first"]

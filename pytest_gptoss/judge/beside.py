@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from pytest_gptoss.judge.figures import exact, holds, number
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import say
-from pytest_gptoss.model.verdicts import Threshold
+from pytest_gptoss.model.verdicts import FORCED, Threshold
 
 __all__ = ["beside_words", "forced_would_pass", "with_beside"]
-
-_FORCED = "forced"
 
 
 def with_beside(threshold: Threshold, details: Mapping[str, Json]) -> Mapping[str, Json]:
@@ -19,7 +17,7 @@ def with_beside(threshold: Threshold, details: Mapping[str, Json]) -> Mapping[st
     beside = details.get("beside")
     if not isinstance(beside, Mapping):
         return details
-    other = threshold.forced_limit if beside["statistic"] == _FORCED else threshold.changed_from
+    other = threshold.forced_limit if beside["statistic"] == FORCED else threshold.changed_from
     return {**details, "beside": {**beside, "limit": other}}
 
 
@@ -38,7 +36,7 @@ def forced_would_pass(threshold: Threshold, details: Mapping[str, Json]) -> str 
     Every fork is a near tie, and under teacher forcing the figure is within its limit.
     """
     beside, kinds = details.get("beside"), details.get("kinds")
-    if threshold.forced_limit is None or not isinstance(beside, Mapping) or beside["statistic"] != _FORCED:
+    if threshold.forced_limit is None or not isinstance(beside, Mapping) or beside["statistic"] != FORCED:
         return None
     if beside["value"] is None or not kinds or set(kinds) != {"near tie"}:
         return None

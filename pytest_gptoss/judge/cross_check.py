@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from statistics import median
 
+from pytest_gptoss.judge.figures import fixed
 from pytest_gptoss.judge.load import first_token
-from pytest_gptoss.judge.verdicts import fixed
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import InstrumentError, LoadLevel
 

@@ -18,12 +18,10 @@ from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Measurement, ScoredSequence
-from pytest_gptoss.model.verdicts import Estimate
+from pytest_gptoss.model.verdicts import FORCED, Estimate
 
-__all__ = ["FORCED", "Answer", "either", "forced_answers", "forced_match", "forced_rouge"]
+__all__ = ["Answer", "either", "forced_answers", "forced_match", "forced_rouge"]
 
-FORCED = "forced"
-"""The statistic's name in profiles and reports."""
 _Ids: TypeAlias = tuple[int, ...]
 Score: TypeAlias = Callable[[_Ids, _Ids], float]
 """ROUGE-L F of (reference ids, ids)."""

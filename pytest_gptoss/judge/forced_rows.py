@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pytest_gptoss.judge.forced_choice import FORCED
-from pytest_gptoss.model.verdicts import Threshold
+from pytest_gptoss.model.verdicts import FORCED, Threshold
 
 __all__ = ["with_forced"]
 

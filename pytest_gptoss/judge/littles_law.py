@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pytest_gptoss.judge.verdicts import number
+from pytest_gptoss.judge.figures import number
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.message import both, say
 from pytest_gptoss.model.verdicts import Threshold

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from pytest_gptoss.judge.beside import beside_words, forced_would_pass, with_beside
-from pytest_gptoss.judge.figures import LONGEST_NUMBER, exact, fixed, holds, number, percent
+from pytest_gptoss.judge.figures import exact, holds, number
 from pytest_gptoss.judge.intervals import Interval
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import joined, say
@@ -16,17 +16,11 @@ from pytest_gptoss.model.subjects import Device
 from pytest_gptoss.model.verdicts import BY_HOOK, Comparison, Estimate, Threshold, Verdict
 
 __all__ = [
-    "LONGEST_NUMBER",
     "PLAIN_UNITS",
-    "exact",
-    "fixed",
     "headroom",
-    "holds",
     "invalid",
     "judge",
     "line",
-    "number",
-    "percent",
     "skipped",
     "waived",
 ]

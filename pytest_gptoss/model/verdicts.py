@@ -11,6 +11,7 @@ from pytest_gptoss.model.json_type import Json
 __all__ = [
     "BY_HOOK",
     "FAMILIES",
+    "FORCED",
     "PRECISION_CONTRACT",
     "TIERS",
     "Comparison",
@@ -29,6 +30,9 @@ PRECISION_CONTRACT = ("token_match_rate", "hidden_cosine", "perplexity_diff", "r
 """The metrics of the acceptance guide's precision table, in its order."""
 
 Status: TypeAlias = Literal["PASS", "FAIL", "INVALID", "WAIVED", "SKIPPED"]
+
+FORCED = "forced"
+"""The statistic under teacher forcing, of rows that have one (``--gptoss-compare``)."""
 
 BY_HOOK = "hook"
 """Source of a profile's threshold that a project's hook has changed."""

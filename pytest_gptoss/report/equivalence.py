@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from pytest_gptoss.judge.figures import holds
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.verdicts import FORCED
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["ERROR_RATIO", "Equivalence", "equivalence", "equivalence_line"]
@@ -78,16 +79,16 @@ def _of_device(npu: str, table: Sequence[Row]) -> tuple[Equivalence, list[Json],
 def _figure(row: Row) -> dict[str, Json] | None:
     """The figure of a row that counts; None where it was not measured."""
     common = {key: row[key] for key in ("npu", "threshold_id", "comparison", "unit")}
-    if row["threshold_id"] not in _FORCED_ONLY or row["statistic"] == "forced":
+    if row["threshold_id"] not in _FORCED_ONLY or row["statistic"] == FORCED:
         if row["verdict"] not in ("PASS", "FAIL"):
             return None
         own = {"statistic": row["statistic"], "value": row["value"], "limit": row["limit"], "ci": row["ci"]}
         return {**common, **own, "holds": row["verdict"] == "PASS"}
     beside = row["details"].get("beside") or {}
-    if beside.get("statistic") != "forced" or beside.get("value") is None or beside.get("limit") is None:
+    if beside.get("statistic") != FORCED or beside.get("value") is None or beside.get("limit") is None:
         return None
     value, bound = beside["value"], beside["limit"]
-    other = {"statistic": "forced", "value": value, "limit": bound, "ci": beside.get("interval")}
+    other = {"statistic": FORCED, "value": value, "limit": bound, "ci": beside.get("interval")}
     return {**common, **other, "holds": holds(value, row["comparison"], bound)}
 
 

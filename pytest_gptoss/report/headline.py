@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.verdicts import FORCED
 from pytest_gptoss.report.document import several_servers
 from pytest_gptoss.report.tables.changed import changes
 from pytest_gptoss.report.tables.verdict_words import interval, limit, value
@@ -53,7 +54,7 @@ def verdict_words(document: Mapping[str, Json], translate: Wording) -> str:
     if verdict == "PASSED IN PART":
         contract = _contract(document)
         word += translate("part", passed=contract["PASS"], total=contract.total())
-    if any(row.get("statistic") == "forced" for row in document["verdicts"]):
+    if any(row.get("statistic") == FORCED for row in document["verdicts"]):
         word += translate("compared.forced")
     if document["run"]["profile"] != "embedded":
         return word

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pytest_gptoss.judge.verdicts import percent
+from pytest_gptoss.judge.figures import percent
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.report.tables.needles import size
 from pytest_gptoss.report.wording import Wording

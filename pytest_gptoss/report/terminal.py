@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_gptoss.judge.beside import beside_words
-from pytest_gptoss.judge.verdicts import exact, fixed, number
+from pytest_gptoss.judge.figures import exact, fixed, number
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.load_names import GUIDE_FIGURES
 from pytest_gptoss.model.printable import printable, shortened

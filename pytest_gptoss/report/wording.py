@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from pytest_gptoss.judge.verdicts import PLAIN_UNITS, exact, number
+from pytest_gptoss.judge.figures import exact, number
+from pytest_gptoss.judge.verdicts import PLAIN_UNITS
 from pytest_gptoss.model.language import Language
 
 __all__ = ["Wording", "catalogue"]

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gptoss.judge.verdicts import holds, invalid, judge, line, number, skipped, waived
+from pytest_gptoss.judge.figures import holds, number
+from pytest_gptoss.judge.verdicts import invalid, judge, line, skipped, waived
 from pytest_gptoss.model.subjects import Capabilities, Device
 from pytest_gptoss.model.verdicts import Estimate, Threshold
 

@@ -7,7 +7,7 @@ from documents import diagnosed, recorded, with_load
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gptoss.judge.verdicts import LONGEST_NUMBER, exact, number
+from pytest_gptoss.judge.figures import LONGEST_NUMBER, exact, number
 from pytest_gptoss.model.language import LANGUAGES
 from pytest_gptoss.report.formats.markdown import markdown
 from pytest_gptoss.report.terminal import table

@@ -5,7 +5,7 @@ import re
 import pytest
 from documents import RECORDED, diagnosed, hostile, recorded, stored, with_load
 
-from pytest_gptoss.judge.verdicts import number
+from pytest_gptoss.judge.figures import number
 from pytest_gptoss.model.language import LANGUAGES
 from pytest_gptoss.report.document import acceptance_document
 from pytest_gptoss.report.formats.html import html

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from pytest_gptoss.judge.against_first import against_first
 from pytest_gptoss.judge.comparison import BASELINE
 from pytest_gptoss.judge.evidence import pair, refuse_other_tokens
+from pytest_gptoss.judge.figures import fixed
 from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.roles import gpu_of
-from pytest_gptoss.judge.verdicts import fixed
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import say

@@ -19,6 +19,7 @@ from pytest_gptoss.judge.accounting import (
 )
 from pytest_gptoss.judge.arrivals import why_buffered
 from pytest_gptoss.judge.evidence import probed, sound_items
+from pytest_gptoss.judge.figures import fixed
 from pytest_gptoss.judge.instrument import Clock
 from pytest_gptoss.judge.intervals import Interval, bootstrap_mean, student
 from pytest_gptoss.judge.load import (
@@ -33,7 +34,6 @@ from pytest_gptoss.judge.load import (
 )
 from pytest_gptoss.judge.metric import Compute, metric_family
 from pytest_gptoss.judge.roles import Roles
-from pytest_gptoss.judge.verdicts import fixed
 from pytest_gptoss.model.errors import ERROR_EVENT, ConditionAbsent, InsufficientData
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.json_type import Json

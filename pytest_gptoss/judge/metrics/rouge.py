@@ -11,7 +11,7 @@ from pytest_gptoss.judge.against_first import against_first
 from pytest_gptoss.judge.answer_text import PARSER_AT_FAULT, answer_text
 from pytest_gptoss.judge.comparison import SAME_INPUTS, answers_free_and_forced
 from pytest_gptoss.judge.evidence import pair, refuse_sameness
-from pytest_gptoss.judge.forced_choice import FORCED, either, forced_answers, forced_rouge
+from pytest_gptoss.judge.forced_choice import Score, either, forced_answers, forced_rouge
 from pytest_gptoss.judge.forks import compare, fork_kinds
 from pytest_gptoss.judge.intervals import bootstrap_mean
 from pytest_gptoss.judge.metric import metric
@@ -19,7 +19,7 @@ from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import joined, say
 from pytest_gptoss.model.results import Generation, Measurement, ScoredSequence
-from pytest_gptoss.model.verdicts import Estimate
+from pytest_gptoss.model.verdicts import FORCED, Estimate
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
@@ -71,7 +71,7 @@ def rouge_l(
     return either(
         statistic,
         free=(_MEAN, lambda: _free(npu, gpu)),
-        forced=None if forced is None else lambda: forced_rouge(forced_answers(forced), _f_of_ids),
+        forced=None if forced is None else lambda: forced_rouge(forced_answers(forced), _score_of_ids()),
     )
 
 
@@ -102,7 +102,7 @@ def _free(npu: Measurement[Generation], gpu: Measurement[Generation]) -> Estimat
                 first=empty[0],
             )
         )
-    scorer = _scorer()
+    scorer = _scorer(WordTokenizer())
     scores = {
         key: _f(scorer, reference=theirs, text=ours)
         for key, (ours, theirs) in texts.items()
@@ -156,10 +156,10 @@ def _parsers_fault(measurement: Measurement[Generation]) -> str | None:
     )
 
 
-def _scorer() -> RougeScorer:
+def _scorer(tokenizer: WordTokenizer | _Ids) -> RougeScorer:
     from rouge_score.rouge_scorer import RougeScorer
 
-    return RougeScorer(["rougeL"], tokenizer=WordTokenizer())
+    return RougeScorer(["rougeL"], tokenizer=tokenizer)
 
 
 def _f(scorer: RougeScorer, *, reference: str, text: str) -> float:
@@ -177,9 +177,11 @@ class _Ids:
         return text.split()
 
 
-def _f_of_ids(reference: tuple[int, ...], chosen: tuple[int, ...]) -> float:
-    """ROUGE-L F of two sequences of token ids."""
-    from rouge_score.rouge_scorer import RougeScorer
+def _score_of_ids() -> Score:
+    """How to score two sequences of token ids by ROUGE-L F."""
+    scorer = _scorer(_Ids())
 
-    scorer = RougeScorer(["rougeL"], tokenizer=_Ids())
-    return _f(scorer, reference=" ".join(map(str, reference)), text=" ".join(map(str, chosen)))
+    def score(reference: tuple[int, ...], chosen: tuple[int, ...]) -> float:
+        return _f(scorer, reference=" ".join(map(str, reference)), text=" ".join(map(str, chosen)))
+
+    return score

@@ -7,14 +7,14 @@ import numpy as np
 from pytest_gptoss.judge.against_first import against_first
 from pytest_gptoss.judge.comparison import SAME_INPUTS, answers_free_and_forced
 from pytest_gptoss.judge.evidence import answer_ids, pair, refuse_sameness
-from pytest_gptoss.judge.forced_choice import FORCED, either, forced_answers, forced_match
+from pytest_gptoss.judge.forced_choice import either, forced_answers, forced_match
 from pytest_gptoss.judge.forks import KINDS, compare, fork_kinds
 from pytest_gptoss.judge.intervals import wilson
 from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import listed, say
 from pytest_gptoss.model.results import Generation, Measurement, ScoredSequence
-from pytest_gptoss.model.verdicts import Estimate
+from pytest_gptoss.model.verdicts import FORCED, Estimate
 
 __all__ = ["token_match_rate"]
 

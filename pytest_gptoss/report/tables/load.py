@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from pytest_gptoss.judge.accounting import SEVERAL_TOKENS
-from pytest_gptoss.judge.verdicts import fixed, percent
+from pytest_gptoss.judge.figures import fixed, percent
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.load_names import GUIDE_FIGURES, LOAD_FIGURES
 from pytest_gptoss.report.instrument import calibrated

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from pytest_gptoss.judge.verdicts import percent
+from pytest_gptoss.judge.figures import percent
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.report.tables.rows import by_threshold, device_caption, of_device
 from pytest_gptoss.report.tables.table import Cell, Table, figure, heads

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pytest_gptoss.judge.threshold_changes import ADDED
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.verdicts import FORCED
 from pytest_gptoss.report.tables.table import OPEN, Cell
 from pytest_gptoss.report.wording import Wording
 
@@ -48,7 +49,7 @@ def _beside(row: Row, translate: Wording) -> str | None:
 def limit(row: Row, translate: Wording) -> str:
     """A limit with its comparison, and what a reader must know about it."""
     notes = [translate("source.ours")] if row["source"] == "ours" and row["tier"] == "contract" else []
-    if row["statistic"] == "forced" and row.get("statistic_from") is not None:
+    if row["statistic"] == FORCED and row.get("statistic_from") is not None:
         notes.append(translate("source.provisional"))
     if row["changed_from"] is not None:
         notes.append(translate("changed", limit=translate.limit(row["changed_from"])))
