@@ -21,6 +21,7 @@ from pytest_gptoss.client.generation import (
 )
 from pytest_gptoss.client.logprobs import token_ids as checked_token_ids
 from pytest_gptoss.client.models import ServedModel, field_of, served_models
+from pytest_gptoss.client.next_logprobs import NextLogprobs, next_logprobs, next_logprobs_body
 from pytest_gptoss.client.pooling import (
     Encoding,
     hidden_body,
@@ -43,6 +44,8 @@ __all__ = ["ServedModel", "Timeouts", "VllmClient"]
 _ANSWER_BYTES = 2**20
 _SCORE_BYTES = 8 * 2**10
 """For one position of ``prompt_logprobs``: 21 entries take 2 KiB."""
+_NEXT_BYTES = 256
+"""For one next token, named by its id, with its log-probability: 75 in vLLM's answers."""
 _STATE_BYTES: Mapping[Encoding, int] = MappingProxyType({"bytes": 16 * 2**10, "float": 64 * 2**10})
 """For one hidden state: width 2,880 takes 11 KiB as bytes, 58 KiB as JSON."""
 _STATES_BYTES: Mapping[Encoding, int] = MappingProxyType({"bytes": 64 * 2**20, "float": 32 * 2**20})
@@ -263,6 +266,17 @@ class VllmClient:
         )
         with self._channel.placed(self._channel.where("POST", COMPLETIONS_PATH)):
             return scored_sequence(answer.json(), sequence, top=top)
+
+    async def next_logprobs(self, token_ids: tuple[int, ...], *, count: int, cache_salt: str) -> NextLogprobs:
+        """The ``count`` most likely tokens after ``token_ids``; one is generated. 4,096 take some 300 kB."""
+        answer = await self._channel.post(
+            COMPLETIONS_PATH,
+            self._addressed(next_logprobs_body(token_ids, count, cache_salt)),
+            wait=self.timeouts.until_unary_answer(len(token_ids)),
+            max_bytes=_ANSWER_BYTES + count * _NEXT_BYTES,
+        )
+        with self._channel.placed(self._channel.where("POST", COMPLETIONS_PATH)):
+            return next_logprobs(answer.json())
 
     async def hidden(self, token_ids: tuple[int, ...], sequence_id: str) -> HiddenStates:
         """Fetch the last-layer states of the tokens, after the final norm, from a pooling server.

@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_gptoss.config.device_names import npu_models, npu_urls, values_by_name
 from pytest_gptoss.config.option_values import CheckedOptions
 from pytest_gptoss.model.errors import UsageError
-from pytest_gptoss.model.subjects import Role
+from pytest_gptoss.model.subjects import LOGPROBS, Role
 from pytest_gptoss.model.urls import server_root
 
 __all__ = ["DeviceSettings", "devices_from"]
@@ -26,7 +26,7 @@ class DeviceSettings:
     """Where a device is and what the user calls it; nothing about it is known yet.
 
     ``url`` None: the run starts it (``--embedded``, ``--gptoss-cpu-model``), or it is ``recorded`` in the
-    baseline. ``hidden`` is a pooling server's URL or a recorded file, None for the device's own
+    baseline. ``hidden`` is a pooling server's URL, a recorded file or LOGPROBS, None for the device's own
     ``/pooling``. ``log`` is its server's log file.
     """
 
@@ -49,6 +49,7 @@ def devices_from(options: CheckedOptions, recorded: Mapping[str, str | None]) ->
     devices = [*_npus(options), *_others(options, recorded)]
     _refuse_twins(options, devices)
     _refuse_comparison_with_itself(options, devices)
+    _refuse_impossible_recovery(options, devices)
     return tuple(devices)
 
 
@@ -135,10 +136,10 @@ def _refuse_comparison_with_itself(options: CheckedOptions, devices: Iterable[De
     """Raise UsageError when two devices' hidden states come from one place and an option says so."""
     seen: dict[str, tuple[str, str, bool]] = {}
     for device in devices:
-        source = device.hidden if device.hidden is not None else device.url
+        named = device.hidden not in (None, LOGPROBS)
+        source = device.hidden if named else device.url
         if source is None:
             continue
-        named = device.hidden is not None
         place = str(source.resolve()) if isinstance(source, Path) else server_root(source)
         key = f"hidden_{device.role}" if named else f"{device.role}_url"
         ours = f"{options.origin(key)} ({device.name})"
@@ -148,3 +149,19 @@ def _refuse_comparison_with_itself(options: CheckedOptions, devices: Iterable[De
                 f"{theirs} and {ours} name one source of hidden states, {source}: "
                 "compared with themselves they are always equal; give each device its own"
             )
+
+
+def _refuse_impossible_recovery(options: CheckedOptions, devices: Iterable[DeviceSettings]) -> None:
+    """Raise UsageError where hidden states shall be recovered without an lm_head, or of a recorded device."""
+    asked = next((device for device in devices if device.hidden == LOGPROBS), None)
+    if asked is not None and not options.given("lm_head"):
+        raise UsageError(
+            f"{options.origin(f'hidden_{asked.role}')} is {LOGPROBS!r}: hidden states are recovered with the "
+            "checkpoint's lm_head; add --gptoss-lm-head DIR"
+        )
+    if asked is not None and asked.recorded:
+        raise UsageError(
+            f"{options.origin(f'hidden_{asked.role}')} is {LOGPROBS!r}, but {asked.name} is recorded in "
+            f"{options.origin('baseline')} and cannot be asked: leave the option out, or "
+            "record its hidden states too"
+        )

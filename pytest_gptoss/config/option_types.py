@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.subjects import LOGPROBS
 
 __all__ = [
     "CHECKPOINT",
+    "CHECKPOINT_OR_FILE",
     "DIRECTORY",
     "FACT",
     "FILE",
+    "HIDDEN_SOURCE",
     "LEVELS",
     "OUTPUT_PATH",
     "SECONDS",
     "SWITCH",
     "TEXT",
     "URL",
-    "URL_OR_FILE",
     "WAIVER",
     "OptionType",
     "choice",
@@ -143,8 +145,21 @@ def _output_path(value: str, base: Path) -> Path:
     return base / value
 
 
-def _url_or_file(value: str, base: Path) -> str | Path:
-    """A pooling server's URL or a recorded file."""
+def _checkpoint_or_file(value: str, base: Path) -> Path:
+    """A checkpoint's directory or one of its files; the shipped tiny one by its name."""
+    if value == "tiny":
+        # Imported here: few runs name it.
+        from pytest_gptoss.model.resources import fixture
+
+        return fixture("tiny-gpt-oss")
+    _require((base / value).exists())
+    return base / value
+
+
+def _hidden_source(value: str, base: Path) -> str | Path:
+    """A pooling server's URL, a recorded file, or the word for states recovered from log-probabilities."""
+    if value == LOGPROBS:
+        return value
     return _url(value, base) if "://" in value else _file(value, base)
 
 
@@ -172,9 +187,11 @@ FILE = OptionType("no such file", _file)
 DIRECTORY = OptionType("no such directory", _directory)
 CHECKPOINT = OptionType(DIRECTORY.rule, _checkpoint)
 OUTPUT_PATH = OptionType("it takes a path", _output_path)
-URL_OR_FILE = OptionType(
-    "neither a URL nor a file that exists; record one with: pytest-gptoss hidden --url URL --output FILE.npz",
-    _url_or_file,
+CHECKPOINT_OR_FILE = OptionType("no such file or directory", _checkpoint_or_file)
+HIDDEN_SOURCE = OptionType(
+    "not a URL, not a file that exists and not the word logprobs; record a file with: pytest-gptoss hidden "
+    "--url URL --output FILE.npz",
+    _hidden_source,
 )
 WAIVER = OptionType("it takes ID=REASON, and a waiver needs its reason", _waiver)
 FACT = OptionType("it takes DEVICE.FACT=VALUE, as npu.cann=8.5.1, or FACT=VALUE for a fact of the run", _fact)

@@ -59,6 +59,8 @@ class Settings:
     compare: Compare = "free"
     inputs: Inputs = "chat"
     cpu_sequences: int = OPTION["cpu_sequences"].default
+    lm_head: Path | None = None
+    hidden_positions: int = OPTION["hidden_positions"].default
     prompts: Path | None = None
     needle: NeedleTask = field(default_factory=NeedleTask)
     needle_grid: NeedleGrid = "document"
@@ -110,6 +112,8 @@ def settings_from(options: CheckedOptions, *, recorded: Mapping[str, str | None]
         compare=value("compare"),
         inputs=value("inputs"),
         cpu_sequences=value("cpu_sequences"),
+        lm_head=value("lm_head"),
+        hidden_positions=value("hidden_positions"),
         prompts=value("prompts"),
         needle=needle_from(options),
         needle_grid=value("needle_grid"),

@@ -15,7 +15,14 @@ import numpy as np
 from pytest_gptoss.model.arrays import FloatArray
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.message import say
-from pytest_gptoss.model.results import Generation, HiddenStates, Measurement, ScoredSequence, TopLogprobs
+from pytest_gptoss.model.results import (
+    Generation,
+    HiddenStates,
+    Measurement,
+    RecoveredStates,
+    ScoredSequence,
+    TopLogprobs,
+)
 from pytest_gptoss.model.sentinels import filler, no_logprobs, why_no_logprob
 
 __all__ = [
@@ -41,7 +48,8 @@ _WORDS: Mapping[str, str] = {
 }  # fmt: skip
 """What is measured, as messages call it."""
 
-Identified: TypeAlias = Generation | ScoredSequence | HiddenStates
+Identified: TypeAlias = Generation | ScoredSequence | HiddenStates | RecoveredStates
+Forced: TypeAlias = ScoredSequence | HiddenStates | RecoveredStates
 Item = TypeVar("Item")
 Left = TypeVar("Left", bound=Identified)
 Right = TypeVar("Right", bound=Identified)
@@ -156,7 +164,7 @@ def scored_pairs(
 
 
 def refuse_other_tokens(
-    pairs: Iterable[tuple[ScoredSequence | HiddenStates, ScoredSequence | HiddenStates]],
+    pairs: Iterable[tuple[Forced, Forced]],
     left: str,
     right: str,
 ) -> None:

@@ -133,6 +133,15 @@ def _unsound(threshold: Threshold, estimate: Estimate) -> str | None:
             value=estimate.value,
             interval=estimate.interval,
         )
+    if abs(estimate.value - threshold.limit) < estimate.doubt:
+        return say(
+            "{value} is nearer to the limit of {limit} than the {doubt:.2g} that its measurement may be off: "
+            "{way_out}",
+            value=number(estimate.value, apart_from=threshold.limit),
+            limit=exact(threshold.limit),
+            doubt=estimate.doubt,
+            way_out=estimate.details.get("way_out", say("measure more exactly, or waive this threshold")),
+        )
     if estimate.n < 1:
         return say(
             "metric {metric} gave {value} from nothing (n = {n})",

@@ -27,6 +27,7 @@ __all__ = [
     "Measurement",
     "NeedleAnswer",
     "NeedleTrouble",
+    "RecoveredStates",
     "RequestTiming",
     "ScoredSequence",
     "ToolCall",
@@ -112,6 +113,29 @@ class HiddenStates:
     sequence_id: str
     token_ids: tuple[int, ...]
     states: Float32Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecoveredStates:
+    """Hidden states at some positions of one sequence, recovered from log-probabilities.
+
+    ``states`` float32 [m, width], after the final norm; ``positions`` int32 [m] of ``token_ids``, rising.
+    By position, [m] each: ``counts`` of log-probabilities used; ``residuals`` of the fit and what is
+    ``explained`` by rounded logits, root mean squares in nats; ``conditions`` of the equations;
+    ``mean_squares`` of the state over the norm's weight, 1 after that norm; ``doubts``, by how much the
+    recovery itself is expected to lower a cosine with the true state.
+    """
+
+    sequence_id: str
+    token_ids: tuple[int, ...]
+    states: Float32Array
+    positions: IntArray
+    counts: IntArray
+    residuals: FloatArray
+    explained: FloatArray
+    conditions: FloatArray
+    mean_squares: FloatArray
+    doubts: FloatArray
 
 
 @dataclass(frozen=True, slots=True)

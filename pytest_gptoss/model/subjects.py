@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 __all__ = [
     "CORPUS",
+    "LOGPROBS",
     "Capabilities",
     "Device",
     "KnownFact",
@@ -20,6 +21,10 @@ Role: TypeAlias = Literal["npu", "gpu", "cpu"]
 
 CORPUS = "corpus"
 """What stands in a device's place where the fixed texts are scored: no device may be called so."""
+
+
+LOGPROBS = "logprobs"
+"""In the place of a pooling server or a file: hidden states are recovered from log-probabilities."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,8 @@ class Estimate:
     """A metric's outcome: a finite value, how many units it rests on, and how sure it is.
 
     ``interval`` is a 95% confidence interval (low, high), or None where none is defined.
-    ``details`` explains the figure to the reports and is never judged.
+    ``details`` explains the figure to the reports and is never judged. ``doubt``: by how much the way it was
+    measured may be off, beside sampling; a value nearer than that to its limit is not judged.
     """
 
     value: float
@@ -53,6 +54,7 @@ class Estimate:
     n: int
     interval: tuple[float, float] | None = None
     details: Mapping[str, Json] = field(default_factory=dict)
+    doubt: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,7 @@ def _load(options: argparse.Namespace) -> Service:
         root=options.model,
         dtype=options.dtype,
         defect=options.defect,
+        max_logprobs=options.max_logprobs,
     )
 
 
@@ -207,6 +208,7 @@ def _serve_parser() -> argparse.ArgumentParser:
     add("--served-model-name", default="gpt-oss-20b", metavar="NAME")
     add("--max-model-len", type=_positive, metavar="N", help="default: what the model was made for")
     add("--max-num-seqs", type=_positive, default=16, metavar="N", help="sequences in one batch")
+    add("--max-logprobs", type=_positive, default=20, metavar="N", help="alternatives of a token (20)")
     add("--threads", type=_positive, metavar="N")
     add("--defect", metavar="NAME", help="spoil it on purpose; 'list' explains every defect")
     add(

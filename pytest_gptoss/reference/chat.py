@@ -87,7 +87,11 @@ def _read(request: Request, fields: Fields, service: Service) -> ChatRequest:
     stream = fields.flag("stream")
     options = fields.part("stream_options") or Fields({})
     parameters = read_parameters(
-        fields, max_tokens=_max_tokens(fields), logprobs=_logprobs(fields), stream=stream
+        fields,
+        max_tokens=_max_tokens(fields),
+        logprobs=_logprobs(fields),
+        stream=stream,
+        most=service.max_logprobs,
     )
     harmony.check_effort(effort)
     tools = fields.parts("tools")

@@ -72,6 +72,7 @@ def _read(request: Request, fields: Fields, service: Service) -> TextRequest:
         max_tokens=1 if echo_only else _DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens,
         logprobs=fields.integer("logprobs"),
         stream=stream,
+        most=service.max_logprobs,
     )
     if echo and parameters.prompt_logprobs is None:
         if stream and parameters.logprobs is not None:

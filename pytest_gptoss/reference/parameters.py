@@ -93,9 +93,9 @@ class Parameters:
 
 
 def read_parameters(
-    fields: Fields, *, max_tokens: int | None, logprobs: int | None, stream: bool
+    fields: Fields, *, max_tokens: int | None, logprobs: int | None, stream: bool, most: int = MAX_LOGPROBS
 ) -> Parameters:
-    """Read and check the fields.
+    """Read and check the fields; ``most`` alternatives of a token may be asked for.
 
     Raises:
         ApiError: a value is out of range, or asks for what this server cannot do.
@@ -104,8 +104,8 @@ def read_parameters(
     _check_stream_options(fields, stream)
     prompt_logprobs = fields.integer("prompt_logprobs")
     if prompt_logprobs is not None:
-        _check_prompt_logprobs(prompt_logprobs, stream)
-    _check_count("Requested sample logprobs", "logprobs", logprobs)
+        _check_prompt_logprobs(prompt_logprobs, stream, most)
+    _check_count("Requested sample logprobs", "logprobs", logprobs, most)
     temperature = fields.number("temperature")
     top_p = fields.number("top_p")
     n = fields.integer("n")
@@ -181,21 +181,21 @@ def _check_stream_options(fields: Fields, stream: bool) -> None:
         raise bad_value(message, param="stream_options")
 
 
-def _check_prompt_logprobs(count: int, stream: bool) -> None:
+def _check_prompt_logprobs(count: int, stream: bool, most: int) -> None:
     if stream:
         message = "`prompt_logprobs` are not available when `stream=True`."
         raise bad_value(message, param="prompt_logprobs")
-    _check_count("Requested prompt logprobs", "prompt_logprobs", count)
+    _check_count("Requested prompt logprobs", "prompt_logprobs", count, most)
 
 
-def _check_count(what: str, param: str, count: int | None) -> None:
-    """At most 20 alternatives; -1 means the whole vocabulary, which is more."""
-    if count is None or 0 <= count <= MAX_LOGPROBS:
+def _check_count(what: str, param: str, count: int | None, most: int) -> None:
+    """At most so many alternatives; -1 means the whole vocabulary, which is more."""
+    if count is None or 0 <= count <= most:
         return
     if count < -1:
         raise bad_value(f"`{param}` must be a positive value or -1.", param=param, value=count)
     asked = VOCABULARY_SIZE if count == -1 else count
-    message = f"{what} of {asked}, which is greater than max allowed: {MAX_LOGPROBS}"
+    message = f"{what} of {asked}, which is greater than max allowed: {most}"
     raise bad_value(message, param=param, value=asked)
 
 

@@ -15,6 +15,7 @@ from pytest_gptoss.reference.api_errors import not_found
 from pytest_gptoss.reference.fields import Fields
 from pytest_gptoss.reference.generation import InferenceEngine
 from pytest_gptoss.reference.metrics import FinishCounter
+from pytest_gptoss.reference.parameters import MAX_LOGPROBS
 
 __all__ = ["Service", "random_hex", "request_id", "service_of"]
 
@@ -24,7 +25,10 @@ _KEPT_HEAD = 128
 
 @dataclass(frozen=True)
 class Service:
-    """One served model. ``defect`` is the name of the one that is on, ``start_date`` what is pinned."""
+    """One served model. ``defect`` is the name of the one that is on, ``start_date`` what is pinned.
+
+    ``max_logprobs``: most alternatives of a token that a request may ask for.
+    """
 
     engine: InferenceEngine
     model: str
@@ -32,6 +36,7 @@ class Service:
     dtype: str
     start_date: str | None = None
     defect: str | None = None
+    max_logprobs: int = MAX_LOGPROBS
     finished: FinishCounter = field(default_factory=FinishCounter)
     created: int = field(default_factory=lambda: int(time.time()))
 

@@ -9,13 +9,14 @@ from pytest_gptoss.client.http import Timeouts, VllmClient
 from pytest_gptoss.config.settings import DeviceSettings, Settings
 from pytest_gptoss.model.errors import MeasurementError
 from pytest_gptoss.model.message import say
-from pytest_gptoss.model.subjects import Device
+from pytest_gptoss.model.subjects import LOGPROBS, Device
 from pytest_gptoss.run.baseline import Baseline
 from pytest_gptoss.run.probed import probed_devices
 from pytest_gptoss.run.probing import probe_devices
 from pytest_gptoss.run.stopwatch import Stopwatch
 from pytest_gptoss.run.store import Store
 from pytest_gptoss.scenarios.devices import Access, ProbedDevice, Waiting
+from pytest_gptoss.scenarios.state_recovery import Recovery
 from pytest_gptoss.servers.started import Servers
 
 __all__ = ["RunDevices"]
@@ -118,10 +119,25 @@ class RunDevices:
     def hidden_client(self, device: Device) -> VllmClient:
         """An unopened client for the server of a device's hidden states, which may be another server."""
         pooling_server = self.settings_of(device.name).hidden
-        if pooling_server is None:
+        if pooling_server in (None, LOGPROBS):
             return self.client(device)
         option = f"--gptoss-hidden-{device.role}"
         return self.access().client(device.role, str(pooling_server), None, url_option=option)
+
+    def recovery(self) -> Recovery | None:
+        """How hidden states are recovered from log-probabilities; None without an lm_head.
+
+        Of the devices that are told to, and of those without ``/pooling`` that no other source is named for.
+        """
+        head = self._settings.lm_head
+        if head is None:
+            return None
+        found = frozenset(name for name, device in self.answering().items() if self._is_recovered(device))
+        return Recovery(head, self._settings.hidden_positions, found)
+
+    def _is_recovered(self, device: Device) -> bool:
+        source = self.settings_of(device.name).hidden
+        return source == LOGPROBS or (source is None and not device.capabilities.pooling)
 
     def _probe(self) -> tuple[ProbedDevice, ...]:
         run_id = self._store.load_document("id", str) or ""

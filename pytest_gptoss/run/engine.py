@@ -15,6 +15,7 @@ from pytest_gptoss.config.settings import Settings
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.lm_head import read_lm_head
 from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.verdicts import Verdict
 from pytest_gptoss.run.baseline import Baseline, read_baseline
@@ -53,6 +54,7 @@ class AcceptanceRun:
         tell: Callable[[str], None],
         started: Started | None = None,
     ) -> None:
+        _refuse_unreadable_head(settings)
         self.settings = settings
         self.plan = plan
         self.baseline = _fitting_baseline(settings, plan)
@@ -171,6 +173,15 @@ def _fitting_baseline(settings: Settings, plan: Plan) -> Baseline | None:
     if settings.prompts is not None and settings.replayed_workload is not None:
         _refuse_other_prompts(facts, settings.replayed_workload)
     return baseline
+
+
+def _refuse_unreadable_head(settings: Settings) -> None:
+    """Raise UsageError before anything is sent; the checkpoint is read when hidden states are recovered."""
+    if settings.lm_head is not None:
+        try:
+            read_lm_head(settings.lm_head)
+        except UsageError as error:
+            raise UsageError(f"--gptoss-lm-head: {error}") from None
 
 
 def _refuse_other_prompts(ours: Mapping[str, Json], replayed: Mapping[str, Json]) -> None:

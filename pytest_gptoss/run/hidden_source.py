@@ -16,9 +16,12 @@ __all__ = ["without_server"]
 
 
 def without_server(
-    scenario: Scenario, device: Device, settings: DeviceSettings, corpus_sha256: str
+    scenario: Scenario, device: Device, settings: DeviceSettings, corpus_sha256: str, *, recovered: bool
 ) -> Measurement[Any] | None:
-    """Hidden states from a file, or the account of why none can be had; None: ask a server."""
+    """Hidden states from a file, or the account of why none can be had; None: ask a server.
+
+    ``recovered``: they come from log-probabilities, which the device itself is asked for.
+    """
     if isinstance(settings.hidden, Path):
         return read_hidden(
             settings.hidden,
@@ -26,7 +29,7 @@ def without_server(
             device=scenario.device,
             corpus_sha256=corpus_sha256,
         )
-    if settings.hidden is None and not device.capabilities.pooling:
+    if settings.hidden is None and not device.capabilities.pooling and not recovered:
         return _unsupported(scenario, device)
     return None
 
@@ -34,9 +37,9 @@ def without_server(
 def _unsupported(scenario: Scenario, device: Device) -> Measurement[Any]:
     note = device.capabilities.notes.get("pooling")
     message = say(
-        "{name} serves no /pooling{probed}: start a pooling server and name it with "
-        "--gptoss-hidden-{role} URL, or record a file with 'pytest-gptoss hidden', or "
-        "waive this threshold",
+        "{name} serves no /pooling{probed}: recover the states from its log-probabilities with "
+        "--gptoss-lm-head DIR, or start a pooling server and name it with --gptoss-hidden-{role} URL, or "
+        "record a file with 'pytest-gptoss hidden', or waive this threshold",
         name=device.name,
         probed=say(" (when probed: {note})", note=note) if note else "",
         role=device.role,

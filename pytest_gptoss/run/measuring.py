@@ -98,7 +98,10 @@ class Measuring:
         if not scenario.hidden_source:
             return False
         device, settings = self._devices.device(scenario.device), self._devices.settings_of(scenario.device)
-        return self._keep(without_server(scenario, device, settings, self._workload.corpus_sha256))
+        recovery = self._devices.recovery()
+        recovered = recovery is not None and device.name in recovery.devices
+        found = without_server(scenario, device, settings, self._workload.corpus_sha256, recovered=recovered)
+        return self._keep(found)
 
     def _keep(self, found: Measurement[Any] | None) -> bool:
         if found is not None:
@@ -140,4 +143,5 @@ class Measuring:
             store=self._store,
             progress=Progress(self._tell),
             seen=self._seen,
+            recovery=self._devices.recovery(),
         )

@@ -26,6 +26,7 @@ from pytest_gptoss.run.store import Store
 from pytest_gptoss.scenarios.identity import Watch, provenance_of
 from pytest_gptoss.scenarios.job import Alone, Job, Setup
 from pytest_gptoss.scenarios.scenario import Scenario
+from pytest_gptoss.scenarios.state_recovery import Recovery
 from pytest_gptoss.scenarios.workload import Workload
 
 __all__ = ["Runner"]
@@ -52,11 +53,12 @@ class Runner:
         store: Store,
         progress: Progress,
         seen: MutableMapping[str, ServerIdentity] | None = None,
+        recovery: Recovery | None = None,
     ) -> None:
         self._devices = devices
         self._client = client
         self._hidden_client = hidden_client
-        self._setup = Setup(workload, devices, self._stored)
+        self._setup = Setup(workload, devices, self._stored, recovery)
         self._store = store
         self._progress = progress
         self._seen: MutableMapping[str, ServerIdentity] = {} if seen is None else seen

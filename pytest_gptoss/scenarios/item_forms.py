@@ -16,10 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.model.results import Generation, HiddenStates, ScoredSequence, TopLogprobs
+from pytest_gptoss.model.results import (
+    Generation,
+    HiddenStates,
+    RecoveredStates,
+    ScoredSequence,
+    TopLogprobs,
+)
 from pytest_gptoss.model.stored_json import Mismatch, record
 
-__all__ = ["Array", "Columns", "Form", "Parts", "RecordForm", "needed"]
+__all__ = ["Array", "Columns", "Form", "Parts", "RecordForm", "needed", "refuse_misfit"]
 
 Array: TypeAlias = npt.NDArray[Any]
 Parts: TypeAlias = dict[str, Array]
@@ -88,9 +94,7 @@ class RecordForm:
         """Make the item; raises Mismatch."""
         beside = {name: self._beside(name, parts) for name in self._arrays}
         item = record(self._kind, dict(stored), beside)
-        check = _CHECKS.get(self._kind)
-        if check is not None:
-            check(item)
+        refuse_misfit(item)
         return item
 
     def _beside(self, name: str, parts: Parts) -> Any:
@@ -98,6 +102,13 @@ class RecordForm:
         if name in self._optional and not any(each in parts for each in (_TOP if is_top else (name,))):
             return None
         return _top(parts) if is_top else needed(parts, name)
+
+
+def refuse_misfit(item: Any) -> None:
+    """Raise Mismatch where fields of an item contradict each other."""
+    check = _CHECKS.get(type(item))
+    if check is not None:
+        check(item)
 
 
 def needed(parts: Parts, name: str) -> Array:
@@ -153,9 +164,22 @@ def _check_hidden(item: HiddenStates) -> None:
         raise Mismatch(f"{len(item.states)} states for {len(item.token_ids)} tokens")
 
 
+def _check_recovered(item: RecoveredStates) -> None:
+    _refuse_no_ids("token_ids", item.token_ids)
+    arrays = (each.name for each in fields(item) if each.name not in ("sequence_id", "token_ids"))
+    rows = {name: len(getattr(item, name)) for name in arrays}
+    for name, count in rows.items():
+        if count != len(item.positions):
+            raise Mismatch(f"{count} {name} for {len(item.positions)} positions")
+    last = len(item.token_ids) - 1
+    if (np.diff(item.positions) <= 0).any() or ((item.positions < 0) | (item.positions > last)).any():
+        raise Mismatch(f"positions that do not rise from 0 to {last}", ".positions")
+
+
 _CHECKS: Mapping[type[Any], Callable[[Any], None]] = {
     Generation: _check_generation,
     ScoredSequence: _check_scored,
     HiddenStates: _check_hidden,
+    RecoveredStates: _check_recovered,
 }
 """What must hold between an item's fields; each raises Mismatch."""

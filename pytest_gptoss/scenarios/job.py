@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_gptoss.model.results import Measurement
     from pytest_gptoss.model.subjects import Device
     from pytest_gptoss.scenarios.scenario import Scenario
+    from pytest_gptoss.scenarios.state_recovery import Recovery
 
 __all__ = ["Alone", "Ask", "Job", "JobAlone", "Setup", "bind"]
 
@@ -26,12 +27,14 @@ Ask: TypeAlias = Callable[[], Coroutine[Any, Any, Any]]
 class Setup:
     """What a scenario is measured with: the run's inputs, the probed devices, and what is stored already.
 
-    ``stored`` raises MeasurementError where a scenario was not measured.
+    ``stored`` raises MeasurementError where a scenario was not measured. ``recovery``: whose hidden states
+    are recovered from log-probabilities, and how; None where nobody's are.
     """
 
     workload: Workload
     devices: Mapping[str, Device]
     stored: Callable[[Scenario], Measurement[Any]]
+    recovery: Recovery | None = None
 
     def ids_to_send(
         self, rendered: Scenario, prompts: Sequence[Prompt]

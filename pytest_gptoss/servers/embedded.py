@@ -19,6 +19,8 @@ PINNED_DATE = "2026-01-01"
 _READY_S = 120.0
 _DATE = "VLLM_SYSTEM_START_DATE"
 _DEV_MODE = "VLLM_SERVER_DEV_MODE"
+_MAX_LOGPROBS = "4096"
+"""So many let hidden states be recovered; a request that asks for fewer is not changed by it."""
 _PAIR = {"npu": "bfloat16", "gpu": "float32"}
 
 
@@ -100,7 +102,7 @@ def _launch(
     log_file: Path | None,
 ) -> ServerProcess:
     command = [sys.executable, "-m", "pytest_gptoss.reference", "--parent-pid", str(os.getpid())]
-    command += ["--model", model, "--dtype", dtype, *arguments]
+    command += ["--model", model, "--dtype", dtype, "--max-logprobs", _MAX_LOGPROBS, *arguments]
     if defect is not None:
         command += ["--defect", defect]
     return ServerProcess.launch(

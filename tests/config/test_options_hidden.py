@@ -2,13 +2,22 @@
 
 import pytest
 
+from pytest_gptoss.config.option_values import OptionTexts, check_options
+from pytest_gptoss.config.options import OPTION
+from pytest_gptoss.config.settings import settings_from
 from pytest_gptoss.model.errors import UsageError
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"npu_url": "http://n", "hidden_npu": "nowhere.npz"}, "neither a URL nor a file"),
+        ({"npu_url": "http://n", "hidden_npu": "nowhere.npz"}, "not a URL, not a file that exists"),
+        (
+            {"npu_url": "http://n", "hidden_npu": "logprobs"},
+            "--gptoss-hidden-npu is 'logprobs': .*; add --gptoss-lm-head DIR",
+        ),
+        ({"npu_url": "http://n", "lm_head": "nowhere"}, "--gptoss-lm-head is 'nowhere': no such file or dir"),
+        ({"npu_url": "http://n", "hidden_positions": "15"}, "--gptoss-hidden-positions is '15'"),
     ],
 )
 def test_refusals_name_the_option(settings_of, given, message):
@@ -19,7 +28,7 @@ def test_refusals_name_the_option(settings_of, given, message):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"hidden_gpu": "missing.npz"}, "--gptoss-hidden-gpu is 'missing.npz': neither a URL nor a file"),
+        ({"hidden_gpu": "missing.npz"}, "--gptoss-hidden-gpu is 'missing.npz': not a URL, not a file"),
         ({"hidden_gpu": "http://p"}, "--gptoss-hidden-gpu: there is no gpu in this run; add --gpu-url"),
         ({"hidden_cpu": "http://p"}, "--gptoss-hidden-cpu: there is no cpu in this run"),
     ],
@@ -63,3 +72,21 @@ def test_a_hidden_file_is_a_path_and_a_server_is_text(settings_of, tmp_path):
         npu_url="http://n", gpu_url="http://g", hidden_npu="h.npz", hidden_gpu="http://p"
     ).devices
     assert (npu.hidden, gpu.hidden) == (tmp_path / "h.npz", "http://p")
+
+
+def test_states_from_logprobs_are_the_devices_own(settings_of):
+    npu, gpu = settings_of(
+        npu_url="http://n", gpu_url="http://g", hidden_npu="logprobs", hidden_gpu="logprobs", lm_head="tiny"
+    ).devices
+    assert (npu.hidden, gpu.hidden) == ("logprobs", "logprobs")
+
+
+def test_a_recorded_device_gives_no_logprobs(tmp_path):
+    tmp_path.joinpath("b.zip").touch()
+    given = {"npu_url": "http://n", "baseline": "b.zip", "hidden_gpu": "logprobs", "lm_head": "tiny"}
+    texts = OptionTexts(
+        {key: (each,) for key, each in given.items()}, {key: OPTION[key].flag for key in given}
+    )
+    options = check_options(texts, base=tmp_path)
+    with pytest.raises(UsageError, match="but gpu is recorded in --gptoss-baseline"):
+        settings_from(options, recorded={"gpu": None})

@@ -23,6 +23,7 @@ from pytest_gptoss.model.results import (
     LoadLevel,
     Measurement,
     NeedleAnswer,
+    RecoveredStates,
     RequestTiming,
     ScoredSequence,
     TopLogprobs,
@@ -82,6 +83,20 @@ def per_token(draw, kind):
     return draw(built(kind, **{name: st.just(value) for name, value in arrays.items() if name in hints}))
 
 
+@st.composite
+def recovered(draw):
+    """Recovered states at one or two positions of a text of four tokens; what is told of them is finite."""
+    places = draw(st.sampled_from([(0,), (1, 3)]))
+    numbers = st.floats(0, 1e300)
+    figures = {
+        name: np.array(draw(st.lists(numbers, min_size=len(places), max_size=len(places))))
+        for name in ("residuals", "explained", "conditions", "mean_squares", "doubts")
+    }
+    counts = np.full(len(places), 7, np.int32)
+    states = np.ones((len(places), 3), np.float32)
+    return RecoveredStates("a", (1, 2, 3, 4), states, np.array(places, np.int32), counts, **figures)
+
+
 LEVELS = built(LoadLevel, requests=st.lists(built(RequestTiming, token_ns=STAMPS), max_size=2).map(
     lambda requests: tuple(dataclasses.replace(each, tokens=(1,) * len(each.token_ns)) for each in requests)
 ))  # fmt: skip
@@ -89,6 +104,7 @@ ITEMS = {
     Generation: per_token(Generation),
     ScoredSequence: per_token(ScoredSequence),
     HiddenStates: per_token(HiddenStates),
+    RecoveredStates: recovered(),
     LoadLevel: LEVELS,
     **{
         kind: built(kind)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pytest_gptoss.model.errors import MeasurementError
-from pytest_gptoss.model.results import HiddenStates
+from pytest_gptoss.model.results import HiddenStates, RecoveredStates
 from pytest_gptoss.scenarios.hidden_file import read_hidden, write_hidden
 
 FACTS = {"corpus_sha256": "a" * 64, "server_version": "0.32.0"}
@@ -42,4 +42,53 @@ def test_something_else_is_refused_with_the_way_out(tmp_path, content):
     path = tmp_path / "states.npz"
     path.write_bytes(content)
     with pytest.raises(MeasurementError, match="pytest-gptoss hidden"):
+        read_hidden(path, scenario_id="hidden-npu", device="npu", corpus_sha256="a" * 64)
+
+
+def _recovered(name="first", positions=(1, 4)):
+    rng = np.random.default_rng(2)
+    m = len(positions)
+    return RecoveredStates(
+        name,
+        tuple(range(6)),
+        rng.normal(size=(m, 4)).astype(np.float32),
+        positions=np.array(positions, dtype=np.int32),
+        counts=np.full(m, 4096, dtype=np.int32),
+        **{each: rng.uniform(size=m) for each in FIGURES},
+    )
+
+
+FIGURES = ("residuals", "explained", "conditions", "mean_squares", "doubts")
+
+
+def test_recovered_states_come_back_with_their_positions(tmp_path):
+    path = tmp_path / "states.npz"
+    items = [_recovered(), _recovered("second", (2,))]
+    write_hidden(path, items, FACTS)
+    read = read_hidden(path, scenario_id="hidden-npu", device="npu", corpus_sha256="a" * 64)
+    for before, after in zip(items, read.items, strict=True):
+        assert isinstance(after, RecoveredStates)
+        assert (after.sequence_id, after.token_ids) == (before.sequence_id, before.token_ids)
+        for name in ("states", "positions", "counts", *FIGURES):
+            np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("positions", np.array([4, 1], dtype=np.int32), "positions that do not rise"),
+        ("positions", np.array([1, 6], dtype=np.int32), "positions that do not rise from 0 to 5"),
+        ("rows", np.array([1]), "2 states|states and"),
+        ("rows", np.array([-1]), "a length of -1"),
+        ("residuals", np.zeros(1), "1 residuals for 2 positions"),
+        ("counts", np.zeros(2), "counts.npy: an array of float64"),
+    ],
+)
+def test_a_damaged_file_of_recovered_states_is_refused(tmp_path, name, value, said):
+    path = tmp_path / "states.npz"
+    write_hidden(path, [_recovered()], FACTS)
+    with np.load(path) as archive:
+        arrays = {**archive, name: value}
+    np.savez(path, **arrays)
+    with pytest.raises(MeasurementError, match=said):
         read_hidden(path, scenario_id="hidden-npu", device="npu", corpus_sha256="a" * 64)

@@ -7,8 +7,9 @@ read are given back.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +19,18 @@ from pytest_gptoss.judge.comparison import BASELINE
 from pytest_gptoss.judge.evidence import pair, refuse_other_tokens
 from pytest_gptoss.judge.figures import fixed
 from pytest_gptoss.judge.metric import metric
+from pytest_gptoss.judge.recovered_states import (
+    States,
+    are_recovered,
+    at_shared_positions,
+    doubt_of,
+    how_had,
+    told_of,
+)
 from pytest_gptoss.judge.roles import gpu_of
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.model.message import say
+from pytest_gptoss.model.message import both, joined, say
 from pytest_gptoss.model.results import HiddenStates, Measurement
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Hidden
@@ -30,6 +39,7 @@ __all__ = ["Closeness", "closeness", "hidden_cosine"]
 
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
+Plain: TypeAlias = Measurement[HiddenStates]
 
 _BLOCK_BYTES = 1 << 19
 """Per side: small enough to stay in a core's cache while it is read five times, long enough for few calls."""
@@ -75,8 +85,11 @@ def closeness(pairs: Iterable[tuple[HiddenStates, HiddenStates]]) -> Iterator[Cl
     baseline=True,
     statistics=("worst sequence mean",),
 )
-def hidden_cosine(*, npu: Measurement[HiddenStates], gpu: Measurement[HiddenStates]) -> Estimate:
+def hidden_cosine(*, npu: Measurement[States], gpu: Measurement[States]) -> Estimate:
     """Take the worst sequence's mean cosine over its positions; n sequences, no interval.
+
+    Where states of a device were recovered, sequences have a few positions each: then it is the mean over
+    all of them, with the recovery's own uncertainty as its ``doubt``.
 
     A sequence in which an NPU state has no direction counts as cosine 0 and is named: that is a
     finding, not a lack of data. On the GPU's side it raises InsufficientData, and so do states that point
@@ -85,10 +98,10 @@ def hidden_cosine(*, npu: Measurement[HiddenStates], gpu: Measurement[HiddenStat
     Details: over all positions ``mean``, ``min``, ``p1``, ``median``, ``relative_l2``
     (|NPU - GPU| / |GPU|, Frobenius), ``norm_ratio`` (|NPU| / |GPU|), ``positions``; per sequence
     ``mean`` and ``min``; ``worst``; ``broken`` (sequence id -> positions without direction); a ``note``
-    where norms differ noticeably.
+    where norms differ noticeably; ``sources``: how each device's states were had.
     """
-    pairs = pair(npu, gpu, "sequences")
-    refuse_other_tokens(pairs, npu.device, gpu.device)
+    recovered = are_recovered(npu, gpu)
+    pairs = at_shared_positions(npu, gpu) if recovered else _whole(npu, gpu)
     compared = []
     for each in closeness(pairs):
         _refuse_broken(each.reference_norm, each.sequence_id, gpu.device)
@@ -100,15 +113,58 @@ def hidden_cosine(*, npu: Measurement[HiddenStates], gpu: Measurement[HiddenStat
     }
     sequences: dict[str, Json] = {each.sequence_id: _summary(each.cosine) for each in compared}
     worst = min(sequences, key=lambda key: sequences[key]["mean"])
-    value = sequences[worst]["mean"]
     details = {"worst": worst, "sequences": sequences, "broken": broken, **_overall(compared)}
+    value = _mean(compared) if recovered else sequences[worst]["mean"]
+    sources = {each.device: told_of(each) for each in (npu, gpu)}
+    details["sources"] = list(sources.values())
     _refuse_other_place(details["norm_ratio"], value, npu.device, gpu.device)
     details["finding"] = _finding(details, value, npu.device)
+    notes = [_how_had(sources)]
     if norms := _norms_apart(details["norm_ratio"]):
-        details["note"] = say(
-            "{device}: hidden states agree in direction as said, but {norms}", device=npu.device, norms=norms
+        notes.append(
+            say(
+                "{device}: hidden states agree in direction as said, but {norms}",
+                device=npu.device,
+                norms=norms,
+            )
         )
-    return Estimate(value, "cosine", len(compared), details=details)
+    doubt = doubt_of(npu, gpu) if recovered else 0.0
+    if recovered:
+        notes.append(_beside_mean(details, value, doubt))
+    details["note"] = joined(notes)
+    return Estimate(value, "cosine", len(compared), details=details, doubt=doubt)
+
+
+def _whole(npu: Measurement[States], gpu: Measurement[States]) -> list[tuple[HiddenStates, HiddenStates]]:
+    """Pairs of states of every token."""
+    pairs = pair(cast(Plain, npu), cast(Plain, gpu), "sequences")
+    refuse_other_tokens(pairs, npu.device, gpu.device)
+    return pairs
+
+
+def _mean(compared: list[Closeness]) -> float:
+    """Over all positions; a state without direction counts as cosine 0."""
+    return float(np.nan_to_num(np.concatenate([each.cosine for each in compared])).mean())
+
+
+def _how_had(sources: Mapping[str, Json]) -> str:
+    return say("hidden states: {ways}", ways=both(how_had(told, device) for device, told in sources.items()))
+
+
+def _beside_mean(details: Mapping[str, Json], value: float, doubt: float) -> str:
+    worst = details["worst"]
+    return say(
+        "hidden states are compared by the mean cosine over all {positions} sampled positions, {cosine:.5f}; "
+        "the recovery itself lowers it by about {doubt:.2g}; worst sequence {worst} {worst_mean:.5f}, least "
+        "{least:.5f}, 1% below {p1:.5f}",
+        positions=details["positions"],
+        cosine=value,
+        doubt=doubt,
+        worst=worst,
+        worst_mean=details["sequences"][worst]["mean"],
+        least=details["min"] or 0.0,
+        p1=details["p1"] or 0.0,
+    )
 
 
 def _refuse_misfit(tested: HiddenStates, reference: HiddenStates) -> None:

@@ -8,16 +8,17 @@ from pytest_gptoss.judge.conditions import CPU
 from pytest_gptoss.judge.evidence import cut_to
 from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.metrics.hidden import hidden_cosine
+from pytest_gptoss.judge.recovered_states import States as Item
 from pytest_gptoss.judge.roles import Roles, cpu_of, gpu_of
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.message import say
-from pytest_gptoss.model.results import HiddenStates, Measurement
+from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Hidden, Scenario
 
 __all__ = ["hidden_error_ratio"]
 
-States = Measurement[HiddenStates]
+States = Measurement[Item]
 
 
 def _all_three(roles: Roles) -> Mapping[str, Scenario]:

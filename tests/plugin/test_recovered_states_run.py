@@ -1,0 +1,50 @@
+"""Hidden states from log-probabilities: the verdict that /pooling gives, live, from files and in a replay."""
+
+import numpy as np
+import pytest
+
+RECOVERED = (
+    "--gptoss-hidden-npu=logprobs", "--gptoss-hidden-gpu=logprobs", "--gptoss-lm-head=tiny",
+    "--gptoss-hidden-positions=16", "-k", "precision.hidden_cosine",
+)  # fmt: skip
+
+
+def _row(report, directory="gptoss-report"):
+    rows = report(directory=directory)["verdicts"]
+    return next(row for row in rows if row["threshold_id"] == "precision.hidden_cosine")
+
+
+def test_recovered_states_are_judged_told_and_replayed(accept, urls, report):
+    result = accept(*urls, *RECOVERED)
+    assert result.ret == pytest.ExitCode.OK, result.stdout.str()
+    row = _row(report)
+    assert row["verdict"] == "PASS"
+    assert [each["way"] for each in row["details"]["sources"]] == ["logprobs", "logprobs"]
+    assert row["details"]["positions"] == 16
+    assert row["value"] == pytest.approx(row["details"]["mean"])
+    result.stdout.fnmatch_lines(["*hidden states: npu recovered from 4096*"])
+    again = accept("--gptoss-replay=gptoss-report", "--gptoss-report=again", "-k", "precision.hidden_cosine")
+    assert again.ret == pytest.ExitCode.OK, again.stdout.str()
+    assert _row(report, "again")["value"] == row["value"]
+
+
+def test_a_recorded_file_of_one_side_meets_pooling_on_the_other(accept, urls, report, command, embedded_pair):
+    done = command(
+        "hidden", "--url", embedded_pair["npu"], "--output", "npu.npz", "--profile", "embedded", "--lm-head",
+        "tiny", "--positions", "16",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with np.load("npu.npz") as archive:
+        assert len(archive["states"]) == len(archive["positions"]) == 16
+    result = accept(*urls, "--gptoss-hidden-npu=npu.npz", "-k", "precision.hidden_cosine", texts=())
+    assert result.ret == pytest.ExitCode.OK, result.stdout.str()
+    assert [each["way"] for each in _row(report)["details"]["sources"]] == ["logprobs", "pooling"]
+    assert _row(report)["value"] > 0.99
+
+
+def test_a_checkpoint_without_an_output_layer_is_a_usage_error(accept, urls, pytester):
+    pytester.makefile(".safetensors", model="no tensors")
+    result = accept(*urls, *RECOVERED, "--gptoss-lm-head=model.safetensors")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "--gptoss-lm-head: " in result.stderr.str()
+    assert "Traceback" not in result.stderr.str()
