@@ -35,7 +35,7 @@ _SIGMAS = 6.0
 _FLOAT32_ERROR = 2e-5
 """Nats that the softmax in float32 and the digits of JSON may be off."""
 _ALLOWED_SCALE = 0.02
-_LARGEST_SCALE_ERROR = 0.05
+_LARGEST_SCALE_ERROR = 0.1
 _LARGEST_CONDITION = 1e6
 """Squared by the normal equations it leaves a relative error of 1e-4 before refinement."""
 

@@ -131,7 +131,7 @@ def map_tensor(tensor: StoredTensor, dtypes: Mapping[str, type] = FLOATS) -> Map
         )
     with tensor.file.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    elements = np.frombuffer(mapped, kind, math.prod(tensor.shape), tensor.start)
+    elements: Elements = np.frombuffer(mapped, kind, math.prod(tensor.shape), tensor.start)
     return MappedTensor(elements.reshape(tensor.shape), mapped)
 
 
