@@ -20,6 +20,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytest_gptoss.model.results import StateFit
+
 __all__ = ["SERVED", "Blur", "CosineError", "cosine_error", "uncertainty_of_mean"]
 
 _SIGMAS = 1.96
@@ -36,6 +38,11 @@ class Blur:
 
     power: float
     largest: float
+
+    @classmethod
+    def of(cls, fit: StateFit) -> Blur:
+        """That of a recovered state."""
+        return cls(fit.power, fit.largest)
 
 
 SERVED = Blur(0.0, 0.0)

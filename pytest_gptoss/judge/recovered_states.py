@@ -8,11 +8,13 @@ from typing import TypeAlias
 import numpy as np
 
 from pytest_gptoss.judge.evidence import cut_to, pair, refuse_other_tokens, sound_items
-from pytest_gptoss.model.arrays import FloatArray, IntArray
+from pytest_gptoss.judge.hidden_checks import why_unsound
+from pytest_gptoss.judge.hidden_uncertainty import SERVED, Blur, cosine_error, uncertainty_of_mean
+from pytest_gptoss.model.arrays import IntArray
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import say
-from pytest_gptoss.model.results import HiddenStates, Measurement, RecoveredStates
+from pytest_gptoss.model.results import HiddenStates, Measurement, RecoveredStates, StateFit
 
 __all__ = ["Pairs", "States", "are_recovered", "at_shared_positions", "doubt_of", "how_had", "told_of"]
 
@@ -31,8 +33,7 @@ def at_shared_positions(npu: Measurement[States], gpu: Measurement[States]) -> P
     Raises InsufficientData where a recovery is not sound, or where there are no such positions.
     """
     for each in (npu, gpu):
-        pass
-    sound_items(npu, "sequences"), sound_items(gpu, "sequences")
+        _refuse_unsound(each)
     pairs = pair(cut_to(npu, gpu), cut_to(gpu, npu), "sequences")
     refuse_other_tokens(pairs, npu.device, gpu.device)
     shared = [(ours, theirs, _shared(ours, theirs)) for ours, theirs in pairs]
@@ -49,12 +50,28 @@ def at_shared_positions(npu: Measurement[States], gpu: Measurement[States]) -> P
     return found
 
 
+def _refuse_unsound(measurement: Measurement[States]) -> None:
+    """Raise InsufficientData where one position's state cannot be trusted."""
+    for item in sound_items(measurement, "sequences"):
+        for fit in item.fits if isinstance(item, RecoveredStates) else ():
+            unsound = why_unsound(fit)
+            if unsound is not None:
+                raise InsufficientData(
+                    say(
+                        "{device}: the hidden state of {sequence_id} at position {position} was not "
+                        "recovered: {unsound}",
+                        device=measurement.device,
+                        sequence_id=item.sequence_id,
+                        position=fit.position,
+                        unsound=unsound,
+                    )
+                )
+
+
 def _positions(item: States) -> IntArray:
-    return (
-        item.positions
-        if isinstance(item, RecoveredStates)
-        else np.arange(len(item.token_ids), dtype=np.int32)
-    )
+    if isinstance(item, RecoveredStates):
+        return np.array([fit.position for fit in item.fits], dtype=np.int32)
+    return np.arange(len(item.token_ids), dtype=np.int32)
 
 
 def _shared(ours: States, theirs: States) -> IntArray:
@@ -69,38 +86,54 @@ def _at(item: States, places: IntArray) -> HiddenStates:
     )
 
 
-def doubt_of(*measurements: Measurement[States]) -> float:
-    """By how much recovery is expected to lower the mean cosine: the sum over devices of their mean."""
-    return float(sum(np.mean(_joined(each, "doubts")) for each in measurements if are_recovered(each)))
+def doubt_of(npu: Measurement[States], gpu: Measurement[States], cosine: float) -> float:
+    """How far the mean cosine may be off because states were recovered, at 95%; 0 where none was.
+
+    ``cosine``: the mean itself, which stands for that of every position.
+    """
+    blurs = [_blurs(each) for each in (npu, gpu)]
+    count = min((len(each) for each in blurs if each), default=0)
+    if not count:
+        return 0.0
+    ours, theirs = (each[:count] or [SERVED] * count for each in blurs)
+    pairs = zip(ours, theirs, strict=True)
+    return uncertainty_of_mean([cosine_error(cosine, one, other) for one, other in pairs])
+
+
+def _blurs(measurement: Measurement[States]) -> list[Blur]:
+    return [Blur.of(fit) for fit in _fits(measurement)]
+
+
+def _fits(measurement: Measurement[States]) -> list[StateFit]:
+    return [fit for item in measurement.items if isinstance(item, RecoveredStates) for fit in item.fits]
 
 
 def told_of(measurement: Measurement[States]) -> dict[str, Json]:
     """What reports tell of how a device's states were had."""
-    if not are_recovered(measurement):
-        return {"way": "pooling"}
+    fits = _fits(measurement)
+    if not fits:
+        return {"device": measurement.device, "way": "pooling"}
     return {
+        "device": measurement.device,
         "way": "logprobs",
-        "positions": len(_joined(measurement, "positions")),
-        "logprobs": int(_joined(measurement, "counts").min()),
-        "residual": float(np.median(_joined(measurement, "residuals"))),
-        "explained": float(np.median(_joined(measurement, "explained"))),
-        "condition": float(_joined(measurement, "conditions").max()),
-        "mean_square": float(_joined(measurement, "mean_squares").mean()),
-        "doubt": float(_joined(measurement, "doubts").mean()),
+        "positions": len(fits),
+        "logprobs": min(fit.n for fit in fits),
+        "residual": float(np.median([fit.residual for fit in fits])),
+        "explained": float(np.median([fit.explained for fit in fits])),
+        "condition": max(fit.condition for fit in fits),
+        "scale": float(np.mean([fit.scale for fit in fits])),
     }
 
 
-def how_had(told: Mapping[str, Json], device: str) -> str:
+def how_had(told: Mapping[str, Json]) -> str:
     """The same in words."""
     if told["way"] == "pooling":
-        return say("{device} from /pooling", device=device)
+        return say("{device} from /pooling", device=told["device"])
     return say(
         "{device} recovered from {logprobs} log-probabilities at each of {positions} positions (residual "
-        "{residual:.2g} nat, condition {condition:.2g})",
-        device=device,
-        **{name: told[name] for name in ("logprobs", "positions", "residual", "condition")},
+        "{residual:.2g} nat, rounding explains {explained:.2g}; condition {condition:.2g})",
+        **{
+            name: told[name]
+            for name in ("device", "logprobs", "positions", "residual", "explained", "condition")
+        },
     )
-
-
-def _joined(measurement: Measurement[States], name: str) -> FloatArray:
-    return np.concatenate([getattr(each, name) for each in measurement.items])

@@ -30,6 +30,7 @@ __all__ = [
     "RecoveredStates",
     "RequestTiming",
     "ScoredSequence",
+    "StateFit",
     "ToolCall",
     "TopLogprobs",
 ]
@@ -115,27 +116,45 @@ class HiddenStates:
     states: Float32Array
 
 
+@dataclass(frozen=True, slots=True)
+class StateFit:
+    """How well log-probabilities tell the hidden state at one ``position``. They are in nats.
+
+    ``n``: log-probabilities that belong to different rows of the output layer. ``residual``: their standard
+    deviation around the fit, for n - hidden - 1 degrees of freedom. ``worst``: the largest deviation;
+    ``residual_of_others``: the residual of a fit without it. ``explained``: the standard deviation of
+    rounding logits to bfloat16, ``largest_step`` the widest step between two of them. ``condition`` of the
+    centred rows. ``scale``: mean((state / norm)^2) without the error's own part, ``scale_error`` its standard
+    deviation. ``power``: the expected square of the state's error across it, over its own square;
+    ``largest``: the error's variance in the least certain direction, likewise.
+    """
+
+    position: int
+    n: int
+    residual: float
+    residual_of_others: float
+    worst: float
+    explained: float
+    largest_step: float
+    condition: float
+    scale: float
+    scale_error: float
+    power: float
+    largest: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RecoveredStates:
     """Hidden states at some positions of one sequence, recovered from log-probabilities.
 
-    ``states`` float32 [m, width], after the final norm; ``positions`` int32 [m] of ``token_ids``, rising.
-    By position, [m] each: ``counts`` of log-probabilities used; ``residuals`` of the fit and what is
-    ``explained`` by rounded logits, root mean squares in nats; ``conditions`` of the equations;
-    ``mean_squares`` of the state over the norm's weight, 1 after that norm; ``doubts``, by how much the
-    recovery itself is expected to lower a cosine with the true state.
+    ``states`` float32 [m, width], after the final norm, and how each was found: ``fits`` [m], whose positions
+    rise.
     """
 
     sequence_id: str
     token_ids: tuple[int, ...]
     states: Float32Array
-    positions: IntArray
-    counts: IntArray
-    residuals: FloatArray
-    explained: FloatArray
-    conditions: FloatArray
-    mean_squares: FloatArray
-    doubts: FloatArray
+    fits: tuple[StateFit, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,7 @@
 
 An ``.npz`` with ``states`` float32 [total tokens, width], ``lengths`` and ``token_ids`` (all
 sequences end to end), and ``facts`` (JSON text: sequence ids, corpus hash, model, server version).
-Recovered states stand at some positions only: such a file has as many ``states`` as ``positions``,
-``rows`` says how many of them each sequence has, and what the recovery tells of each stands beside.
+Recovered states stand at some positions only: ``facts`` then hold the ``fits`` of each sequence, one a state.
 An ``.npz`` is a zip: what its members say of themselves is bounded and checked before they are read.
 """
 
@@ -12,6 +11,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,7 +23,7 @@ from pytest_gptoss.model.errors import MeasurementError
 from pytest_gptoss.model.finite import strict_json
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import say
-from pytest_gptoss.model.results import HiddenStates, Measurement, RecoveredStates
+from pytest_gptoss.model.results import HiddenStates, Measurement, RecoveredStates, StateFit
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
 from pytest_gptoss.model.subjects import ServerIdentity
 from pytest_gptoss.scenarios.identity import provenance_of
@@ -37,7 +37,7 @@ States: TypeAlias = HiddenStates | RecoveredStates
 
 def write_hidden(path: Path, items: Sequence[States], facts: Mapping[str, Json]) -> None:
     """Write hidden states of sequences, all of one class; ``facts`` must hold ``corpus_sha256``."""
-    document = {**facts, "sequence_ids": [item.sequence_id for item in items]}
+    document = {**facts, "sequence_ids": [item.sequence_id for item in items], **_fits(items)}
     aside = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     with aside.open("wb") as file:
@@ -47,18 +47,14 @@ def write_hidden(path: Path, items: Sequence[States], facts: Mapping[str, Json])
             lengths=np.array([len(item.token_ids) for item in items], dtype=np.int64),
             token_ids=np.concatenate([np.array(item.token_ids, dtype=np.int32) for item in items]),
             facts=np.array(strict_json(document)),
-            **_beside(items),  # type: ignore[arg-type]  # numpy 2 has a keyword beside the arrays
         )
     aside.replace(path)
 
 
-def _beside(items: Sequence[States]) -> Mapping[str, Array]:
-    """What a file of recovered states has beside them."""
-    recovered = [item for item in items if isinstance(item, RecoveredStates)]
-    if not recovered:
-        return {}
-    found = {name: np.concatenate([getattr(each, name) for each in recovered]) for name in _RECOVERED}
-    return {**found, "rows": np.array([len(each.positions) for each in recovered], dtype=np.int64)}
+def _fits(items: Sequence[States]) -> Mapping[str, Json]:
+    """Of recovered states, how each was found; nothing of others."""
+    found = [[asdict(fit) for fit in item.fits] for item in items if isinstance(item, RecoveredStates)]
+    return {"fits": found} if found else {}
 
 
 def read_hidden(path: Path, *, scenario_id: str, device: str, corpus_sha256: str) -> Measurement[States]:
@@ -69,10 +65,11 @@ def read_hidden(path: Path, *, scenario_id: str, device: str, corpus_sha256: str
     again = say("record it again with: pytest-gptoss hidden --url URL --output FILE.npz")
     try:
         with zipfile.ZipFile(path) as archive:
-            arrays = {name: _array(archive, name) for name in _members(archive)}
+            arrays = {name: _array(archive, name) for name in _MEMBERS}
         facts = typed(Mapping[str, Json], parse(str(arrays["facts"])))
         names = typed(tuple[str, ...], facts.get("sequence_ids"))
-        items = _items(arrays, names)
+        fits = typed(tuple[tuple[StateFit, ...], ...] | None, facts.get("fits"))
+        items = _items(arrays, names, fits)
     except (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise MeasurementError(
             say(
@@ -97,7 +94,7 @@ def read_hidden(path: Path, *, scenario_id: str, device: str, corpus_sha256: str
         device=device,
         items=items,
         provenance={
-            **{key: value for key, value in facts.items() if key != "sequence_ids"},
+            **{key: value for key, value in facts.items() if key not in ("sequence_ids", "fits")},
             **provenance_of(after=(_identity(facts),), place=path.name),
         },
     )
@@ -114,19 +111,8 @@ _MEMBERS: Mapping[str, tuple[str, int]] = {
     "states": ("f", 2), "lengths": ("iu", 1), "token_ids": ("iu", 1), "facts": ("U", 0),
 }  # fmt: skip
 """What the file holds: by name, the kinds of elements, as numpy calls them, and the dimensions."""
-_RECOVERED: Mapping[str, tuple[str, int]] = {
-    "positions": ("iu", 1), "counts": ("iu", 1), **dict.fromkeys(
-        ("residuals", "explained", "conditions", "mean_squares", "doubts"), ("f", 1)
-    ),
-}  # fmt: skip
-"""What a file of recovered states holds of each position."""
-_ROWS: Mapping[str, tuple[str, int]] = {"rows": ("iu", 1)}
 LARGEST = 2**30
 """Most bytes of one member: the shipped corpus has 160 MB of states."""
-
-
-def _members(archive: zipfile.ZipFile) -> Mapping[str, tuple[str, int]]:
-    return {**_MEMBERS, **_RECOVERED, **_ROWS} if "positions.npy" in archive.namelist() else _MEMBERS
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> Array:
@@ -141,28 +127,31 @@ def _array(archive: zipfile.ZipFile, name: str) -> Array:
         raise Mismatch(f"{name}.npy: {error}") from None
     with archive.open(member) as file:
         array: Array = np.lib.format.read_array(file, allow_pickle=False)
-    kinds, dimensions = {**_MEMBERS, **_RECOVERED, **_ROWS}[name]
+    kinds, dimensions = _MEMBERS[name]
     if array.dtype.kind not in kinds or array.ndim != dimensions:
         raise Mismatch(f"{name}.npy: an array of {array.dtype} {list(array.shape)}")
     return array
 
 
-def _items(arrays: Mapping[str, Array], names: Sequence[str]) -> tuple[States, ...]:
+Fits: TypeAlias = tuple[tuple[StateFit, ...], ...]
+
+
+def _items(arrays: Mapping[str, Array], names: Sequence[str], fits: Fits | None) -> tuple[States, ...]:
     states, ids = arrays["states"], arrays["token_ids"]
     lengths = _lengths(arrays["lengths"], names)
-    rows = lengths if "rows" not in arrays else _lengths(arrays["rows"], names)
+    if fits is not None and len(fits) != len(names):
+        raise Mismatch(f"{len(names)} sequence ids for fits of {len(fits)}")
+    rows = lengths if fits is None else [len(each) for each in fits]
     if sum(lengths) != len(ids) or sum(rows) != len(states):
         raise Mismatch(f"{states.shape} states and {len(ids)} token ids for {sum(lengths)} tokens")
-    tokens, at = np.split(ids, np.cumsum(lengths)), np.cumsum([0, *rows])
+    tokens, blocks = np.split(ids, np.cumsum(lengths)), np.split(states, np.cumsum(rows))
     items: list[States] = []
     for number, name in enumerate(names):
-        taken = slice(at[number], at[number + 1])
         own = tuple(tokens[number].tolist())
-        if "rows" not in arrays:
-            items.append(HiddenStates(name, own, states[taken]))
+        if fits is None:
+            items.append(HiddenStates(name, own, blocks[number]))
         else:
-            beside = {each: arrays[each][taken] for each in _RECOVERED}
-            items.append(RecoveredStates(name, own, states[taken], **beside))
+            items.append(RecoveredStates(name, own, blocks[number], fits[number]))
             refuse_misfit(items[-1])
     return tuple(items)
 

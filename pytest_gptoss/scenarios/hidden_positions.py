@@ -19,10 +19,10 @@ def spread_positions(corpus: Sequence[TokenSequence], count: int) -> Mapping[str
     moves on from sequence to sequence, so that all together lie near the beginning and far from it alike.
     """
     shares = _shares([len(each.token_ids) - 1 for each in corpus], count)
+    chosen = [(each, share) for each, share in zip(corpus, shares, strict=True) if share]
     return {
         each.id: _positions(len(each.token_ids) - 1, share, (0.5 + number * _GOLDEN) % 1)
-        for number, (each, share) in enumerate(zip(corpus, shares, strict=True))
-        if share
+        for number, (each, share) in enumerate(chosen)
     }
 
 

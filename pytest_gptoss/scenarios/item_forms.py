@@ -166,14 +166,12 @@ def _check_hidden(item: HiddenStates) -> None:
 
 def _check_recovered(item: RecoveredStates) -> None:
     _refuse_no_ids("token_ids", item.token_ids)
-    arrays = (each.name for each in fields(item) if each.name not in ("sequence_id", "token_ids"))
-    rows = {name: len(getattr(item, name)) for name in arrays}
-    for name, count in rows.items():
-        if count != len(item.positions):
-            raise Mismatch(f"{count} {name} for {len(item.positions)} positions")
+    if len(item.states) != len(item.fits):
+        raise Mismatch(f"{len(item.states)} states for {len(item.fits)} positions", ".fits")
+    positions = [each.position for each in item.fits]
     last = len(item.token_ids) - 1
-    if (np.diff(item.positions) <= 0).any() or ((item.positions < 0) | (item.positions > last)).any():
-        raise Mismatch(f"positions that do not rise from 0 to {last}", ".positions")
+    if positions != sorted(set(positions)) or not all(0 <= each <= last for each in positions):
+        raise Mismatch(f"positions that do not rise from 0 to {last}", ".fits")
 
 
 _CHECKS: Mapping[type[Any], Callable[[Any], None]] = {

@@ -15,14 +15,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pytest_gptoss.model.errors import DialectError, StatusError
+from pytest_gptoss.model.blas_threads import limited_blas
+from pytest_gptoss.model.errors import DialectError, InsufficientData, StatusError
 from pytest_gptoss.model.inputs import TokenSequence
 from pytest_gptoss.model.lm_head import LmHead, read_lm_head
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import RecoveredStates
 from pytest_gptoss.scenarios.hidden_positions import spread_positions
-from pytest_gptoss.scenarios.hidden_recovery import Recovered, fewest_logprobs, recover, usual_logprobs
+from pytest_gptoss.scenarios.hidden_recovery import Recovered, recover
 from pytest_gptoss.scenarios.job import Job, bind
+from pytest_gptoss.scenarios.logprob_counts import (
+    fewest_logprobs,
+    logprobs_to_ask,
+    why_too_few_logprobs,
+    why_unknown_ids,
+)
 
 if TYPE_CHECKING:
     from pytest_gptoss.client.http import VllmClient
@@ -59,53 +66,54 @@ class StateRecovery:
 
         Raises RequestError where the server does not answer, or gives too few log-probabilities.
         """
-        found = [await self._state(sequence.token_ids[: position + 1]) for position in positions]
+        found = [await self._state(sequence.token_ids, position) for position in positions]
         return RecoveredStates(
-            sequence_id=sequence.id,
-            token_ids=sequence.token_ids,
-            states=np.array([each.state for each in found], dtype=np.float32),
-            positions=np.array(positions, dtype=np.int32),
-            counts=np.array([each.count for each in found], dtype=np.int32),
-            residuals=np.array([each.residual for each in found]),
-            explained=np.array([each.explained for each in found]),
-            conditions=np.array([each.condition for each in found]),
-            mean_squares=np.array([each.mean_square for each in found]),
-            doubts=np.array([each.doubt for each in found]),
+            sequence.id,
+            sequence.token_ids,
+            np.array([each.state for each in found], dtype=np.float32),
+            tuple(each.fit for each in found),
         )
 
-    async def _state(self, prefix: tuple[int, ...]) -> Recovered:
-        given = await self._logprobs(prefix)
+    async def _state(self, token_ids: tuple[int, ...], position: int) -> Recovered:
+        given = await self._logprobs(token_ids[: position + 1])
         # In a thread: the other device is asked meanwhile.
-        return await asyncio.to_thread(recover, given.ids, given.logprobs, self._head)
+        return await asyncio.to_thread(self._solve, given, position)
+
+    def _solve(self, given: NextLogprobs, position: int) -> Recovered:
+        with limited_blas(1):
+            try:
+                rows = self._head.rows(given.ids)
+                return recover(rows, given.logprobs, self._head.norm, position=position)
+            except InsufficientData as error:
+                raise DialectError(error.args[0]) from None
 
     async def _logprobs(self, prefix: tuple[int, ...]) -> NextLogprobs:
         """As many as the server gives: the usual count, or the fewest that will do."""
-        fewest = fewest_logprobs(self._head)
-        counts = (usual_logprobs(self._head), fewest) if self._count is None else (self._count,)
-        refused: StatusError | None = None
+        hidden = self._head.hidden
+        usual = min(logprobs_to_ask(hidden), self._head.vocabulary)
+        counts = (usual, fewest_logprobs(hidden)) if self._count is None else (self._count,)
+        refused = ""
         for count in counts:
             try:
                 given = await self._client.next_logprobs(prefix, count=count, cache_salt=self._cache_salt)
             except StatusError as error:
                 if error.status != _REFUSED:
                     raise
-                refused = error
+                refused = str(error)
                 continue
-            if len(given.ids) < fewest:
-                raise self._too_few(say("it gave {given} of {count}", given=len(given.ids), count=count))
+            unfit = why_too_few_logprobs(len(given.ids), hidden) or why_unknown_ids(given.ids, self._head)
+            if unfit is not None:
+                raise DialectError(unfit)
             self._count = count
             return given
-        raise self._too_few(str(refused))
-
-    def _too_few(self, said: str) -> DialectError:
-        return DialectError(
+        raise DialectError(
             say(
-                "hidden states of {hidden} numbers need at least {fewest} log-probabilities a token, and the "
-                "server gives fewer ({said}): serve with --max-logprobs {usual}",
-                hidden=self._head.hidden,
-                fewest=fewest_logprobs(self._head),
-                said=said,
-                usual=usual_logprobs(self._head),
+                "a hidden state of size {hidden} takes {needed} log-probabilities a position: serve with "
+                "--max-logprobs {asked} ({refused})",
+                hidden=hidden,
+                needed=fewest_logprobs(hidden),
+                asked=usual,
+                refused=refused,
             )
         )
 

@@ -1,21 +1,11 @@
 """Recovered states that must not be trusted: each kind of trouble says its own words, a sound one none."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from logits import answer, bfloat16, made
 
-from pytest_gptoss.judge.hidden_checks import (
-    logprobs_to_ask,
-    why_near_the_limit,
-    why_too_few_logprobs,
-    why_unknown_ids,
-    why_unsound,
-)
-from pytest_gptoss.judge.hidden_recovery import recover
-from pytest_gptoss.model.lm_head import read_lm_head
-from pytest_gptoss.model.resources import fixture
+from pytest_gptoss.judge.hidden_checks import why_unsound
+from pytest_gptoss.scenarios.hidden_recovery import recover
 
 VOCABULARY, HIDDEN, COUNT = 3000, 128, 400
 OTHER_HEAD = "off what lm_head.weight makes of any hidden state"
@@ -32,7 +22,7 @@ def reason(position, head=None, norm=None, **answered):
     """The doubt about what is recovered with ``head`` from a server's answer."""
     ids, logprobs = answer(position, COUNT, **answered)
     rows = (position.head if head is None else head)[ids]
-    return why_unsound(recover(rows, logprobs, position.norm if norm is None else norm))
+    return why_unsound(recover(rows, logprobs, position.norm if norm is None else norm).fit)
 
 
 def in_bits(head, bits):
@@ -86,7 +76,7 @@ def test_a_temperature_leaves_a_perfect_fit_and_shows_in_the_scale(position, tem
     assert SCALED in said
     ids, logprobs = answer(position, COUNT, temperature=temperature)
     recovery = recover(position.head[ids], logprobs, position.norm)
-    assert recovery.scale == pytest.approx(temperature**-2, rel=0.02)
+    assert recovery.fit.scale == pytest.approx(temperature**-2, rel=0.02)
 
 
 def test_another_norm(position):
@@ -115,37 +105,3 @@ def test_a_garbage_fit_does_not_pass_for_a_large_logit(position):
     """Rows with a large common part: log Z may be anything, and what rounding explains with it."""
     far = bfloat16(position.head + 30 * made(9, 1, HIDDEN).head[0])
     assert reason(position, head=far[np.random.default_rng(0).permutation(VOCABULARY)]) is not None
-
-
-# -- what was asked and came ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("hidden", "asked"), [(128, 4096), (2880, 4096), (4096, 5735)])
-def test_how_many_are_asked_for(hidden, asked):
-    assert logprobs_to_ask(hidden) == asked
-
-
-def test_too_few_log_probabilities():
-    assert why_too_few_logprobs(3456, 2880) is None
-    said = why_too_few_logprobs(20, 2880)
-    assert said == (
-        "the server gives 20 log-probabilities a position, a hidden state of size 2880 needs 3456: serve "
-        "with --max-logprobs 4096"
-    )
-
-
-def test_tokens_that_the_head_lacks():
-    head = replace(read_lm_head(fixture("tiny-gpt-oss")), vocabulary=100)
-    assert why_unknown_ids(np.array([0, 99]), head) is None
-    assert why_unknown_ids(np.array([], dtype=int), head) is None
-    assert "log-probabilities of token 100, lm_head.weight has 100 rows" in why_unknown_ids(
-        np.array([3, 100]), head
-    )
-    assert "of token -1" in why_unknown_ids(np.array([-1, 3]), head)
-
-
-def test_a_value_nearer_to_the_limit_than_its_uncertainty():
-    assert why_near_the_limit(0.9905, 0.99, 0.0004) is None
-    assert why_near_the_limit(0.9895, 0.99, 0.0004) is None
-    said = why_near_the_limit(0.99002, 0.99, 0.0004)
-    assert "the cosine 0.99002 lies within 0.0004 of the limit 0.99" in said

@@ -26,6 +26,7 @@ from pytest_gptoss.model.results import (
     RecoveredStates,
     RequestTiming,
     ScoredSequence,
+    StateFit,
     TopLogprobs,
 )
 from pytest_gptoss.model.subjects import ServerFacts
@@ -85,16 +86,11 @@ def per_token(draw, kind):
 
 @st.composite
 def recovered(draw):
-    """Recovered states at one or two positions of a text of four tokens; what is told of them is finite."""
-    places = draw(st.sampled_from([(0,), (1, 3)]))
-    numbers = st.floats(0, 1e300)
-    figures = {
-        name: np.array(draw(st.lists(numbers, min_size=len(places), max_size=len(places))))
-        for name in ("residuals", "explained", "conditions", "mean_squares", "doubts")
-    }
-    counts = np.full(len(places), 7, np.int32)
-    states = np.ones((len(places), 3), np.float32)
-    return RecoveredStates("a", (1, 2, 3, 4), states, np.array(places, np.int32), counts, **figures)
+    """Recovered states at one or two positions of a text of four tokens."""
+    fits = tuple(
+        draw(built(StateFit, position=st.just(place))) for place in draw(st.sampled_from([(0,), (1, 3)]))
+    )
+    return RecoveredStates("a", (1, 2, 3, 4), np.ones((len(fits), 3), np.float32), fits)
 
 
 LEVELS = built(LoadLevel, requests=st.lists(built(RequestTiming, token_ns=STAMPS), max_size=2).map(

@@ -35,7 +35,7 @@ def test_a_recorded_file_of_one_side_meets_pooling_on_the_other(accept, urls, re
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     with np.load("npu.npz") as archive:
-        assert len(archive["states"]) == len(archive["positions"]) == 16
+        assert len(archive["states"]) == 16
     result = accept(*urls, "--gptoss-hidden-npu=npu.npz", "-k", "precision.hidden_cosine", texts=())
     assert result.ret == pytest.ExitCode.OK, result.stdout.str()
     assert [each["way"] for each in _row(report)["details"]["sources"]] == ["logprobs", "pooling"]

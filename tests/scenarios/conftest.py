@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from pytest_gptoss.model import resources
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tests/logits.py
 
 
 @pytest.fixture(scope="session")

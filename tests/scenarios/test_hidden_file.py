@@ -1,10 +1,12 @@
 """Recorded hidden states: what is written is what is read, and another corpus is refused."""
 
+import json
+
 import numpy as np
 import pytest
 
 from pytest_gptoss.model.errors import MeasurementError
-from pytest_gptoss.model.results import HiddenStates, RecoveredStates
+from pytest_gptoss.model.results import HiddenStates, RecoveredStates, StateFit
 from pytest_gptoss.scenarios.hidden_file import read_hidden, write_hidden
 
 FACTS = {"corpus_sha256": "a" * 64, "server_version": "0.32.0"}
@@ -47,18 +49,13 @@ def test_something_else_is_refused_with_the_way_out(tmp_path, content):
 
 def _recovered(name="first", positions=(1, 4)):
     rng = np.random.default_rng(2)
-    m = len(positions)
+    states = rng.normal(size=(len(positions), 4)).astype(np.float32)
     return RecoveredStates(
         name,
         tuple(range(6)),
-        rng.normal(size=(m, 4)).astype(np.float32),
-        positions=np.array(positions, dtype=np.int32),
-        counts=np.full(m, 4096, dtype=np.int32),
-        **{each: rng.uniform(size=m) for each in FIGURES},
+        states,
+        tuple(StateFit(each, 4096, *rng.uniform(size=10)) for each in positions),
     )
-
-
-FIGURES = ("residuals", "explained", "conditions", "mean_squares", "doubts")
 
 
 def test_recovered_states_come_back_with_their_positions(tmp_path):
@@ -66,29 +63,34 @@ def test_recovered_states_come_back_with_their_positions(tmp_path):
     items = [_recovered(), _recovered("second", (2,))]
     write_hidden(path, items, FACTS)
     read = read_hidden(path, scenario_id="hidden-npu", device="npu", corpus_sha256="a" * 64)
+    assert "fits" not in read.provenance
     for before, after in zip(items, read.items, strict=True):
         assert isinstance(after, RecoveredStates)
         assert (after.sequence_id, after.token_ids) == (before.sequence_id, before.token_ids)
-        for name in ("states", "positions", "counts", *FIGURES):
-            np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+        assert after.fits == before.fits
+        np.testing.assert_array_equal(after.states, before.states)
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("change", "said"),
     [
-        ("positions", np.array([4, 1], dtype=np.int32), "positions that do not rise"),
-        ("positions", np.array([1, 6], dtype=np.int32), "positions that do not rise from 0 to 5"),
-        ("rows", np.array([1]), "2 states|states and"),
-        ("rows", np.array([-1]), "a length of -1"),
-        ("residuals", np.zeros(1), "1 residuals for 2 positions"),
-        ("counts", np.zeros(2), "counts.npy: an array of float64"),
+        (lambda fits: [fits[0][::-1]], "positions that do not rise from 0 to 5"),
+        (
+            lambda fits: [[fits[0][0], {**fits[0][1], "position": 6}]],
+            "positions that do not rise from 0 to 5",
+        ),
+        (lambda fits: [fits[0][:1]], "states and 6 token ids"),
+        (lambda fits: [], "1 sequence ids for fits of 0"),
+        (lambda fits: [[{**fits[0][0], "residual": "x"}, fits[0][1]]], "residual"),
+        (lambda fits: "x", "where a list belongs"),
     ],
 )
-def test_a_damaged_file_of_recovered_states_is_refused(tmp_path, name, value, said):
+def test_a_damaged_file_of_recovered_states_is_refused(tmp_path, change, said):
     path = tmp_path / "states.npz"
     write_hidden(path, [_recovered()], FACTS)
     with np.load(path) as archive:
-        arrays = {**archive, name: value}
-    np.savez(path, **arrays)
+        arrays = dict(archive)
+    facts = json.loads(str(arrays["facts"]))
+    np.savez(path, **{**arrays, "facts": np.array(json.dumps({**facts, "fits": change(facts["fits"])}))})
     with pytest.raises(MeasurementError, match=said):
         read_hidden(path, scenario_id="hidden-npu", device="npu", corpus_sha256="a" * 64)

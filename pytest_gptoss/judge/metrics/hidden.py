@@ -115,11 +115,10 @@ def hidden_cosine(*, npu: Measurement[States], gpu: Measurement[States]) -> Esti
     worst = min(sequences, key=lambda key: sequences[key]["mean"])
     details = {"worst": worst, "sequences": sequences, "broken": broken, **_overall(compared)}
     value = _mean(compared) if recovered else sequences[worst]["mean"]
-    sources = {each.device: told_of(each) for each in (npu, gpu)}
-    details["sources"] = list(sources.values())
+    details["sources"] = [told_of(each) for each in (npu, gpu)]
     _refuse_other_place(details["norm_ratio"], value, npu.device, gpu.device)
     details["finding"] = _finding(details, value, npu.device)
-    notes = [_how_had(sources)]
+    notes = [_how_had(details["sources"])]
     if norms := _norms_apart(details["norm_ratio"]):
         notes.append(
             say(
@@ -128,8 +127,9 @@ def hidden_cosine(*, npu: Measurement[States], gpu: Measurement[States]) -> Esti
                 norms=norms,
             )
         )
-    doubt = doubt_of(npu, gpu) if recovered else 0.0
+    doubt = doubt_of(npu, gpu, value)
     if recovered:
+        details["way_out"] = say("take hidden states from pooling servers, or recover more positions")
         notes.append(_beside_mean(details, value, doubt))
     details["note"] = joined(notes)
     return Estimate(value, "cosine", len(compared), details=details, doubt=doubt)
@@ -147,15 +147,15 @@ def _mean(compared: list[Closeness]) -> float:
     return float(np.nan_to_num(np.concatenate([each.cosine for each in compared])).mean())
 
 
-def _how_had(sources: Mapping[str, Json]) -> str:
-    return say("hidden states: {ways}", ways=both(how_had(told, device) for device, told in sources.items()))
+def _how_had(sources: Iterable[Mapping[str, Json]]) -> str:
+    return say("hidden states: {ways}", ways=both(map(how_had, sources)))
 
 
 def _beside_mean(details: Mapping[str, Json], value: float, doubt: float) -> str:
     worst = details["worst"]
     return say(
-        "hidden states are compared by the mean cosine over all {positions} sampled positions, {cosine:.5f}; "
-        "the recovery itself lowers it by about {doubt:.2g}; worst sequence {worst} {worst_mean:.5f}, least "
+        "hidden states are compared by the mean cosine over all {positions} sampled positions, {cosine:.5f}, "
+        "which recovery may have changed by {doubt:.2g}; worst sequence {worst} {worst_mean:.5f}, least "
         "{least:.5f}, 1% below {p1:.5f}",
         positions=details["positions"],
         cosine=value,

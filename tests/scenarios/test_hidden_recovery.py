@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from logits import answer, bfloat16, cosine, made
 
 from pytest_gptoss.judge.hidden_checks import why_unsound
-from pytest_gptoss.judge.hidden_recovery import logit_steps, recover
-from pytest_gptoss.judge.hidden_uncertainty import SERVED, cosine_error, uncertainty_of_mean
-from pytest_gptoss.judge.normal_equations import factorise, largest_eigenvalue
+from pytest_gptoss.judge.hidden_uncertainty import SERVED, Blur, cosine_error, uncertainty_of_mean
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.lm_head import read_lm_head
 from pytest_gptoss.model.resources import fixture
+from pytest_gptoss.scenarios.hidden_recovery import logit_steps, recover
+from pytest_gptoss.scenarios.normal_equations import factorise, largest_eigenvalue
 
 SEEDS = st.integers(0, 2**32 - 1)
 SIZES = st.integers(2, 40)
@@ -37,8 +37,8 @@ def test_exact_log_probabilities_give_the_state_back(seed, hidden):
     recovery = recover(position.head[ids], logits - 12.5, position.norm)
     assert recovery.state == pytest.approx(position.state, rel=1e-5, abs=1e-5)
     assert recovery.log_z == pytest.approx(12.5)
-    assert recovery.residual < 1e-9
-    assert recovery.n == 4 * hidden + 8
+    assert recovery.fit.residual < 1e-9
+    assert recovery.fit.n == 4 * hidden + 8
 
 
 @few
@@ -51,7 +51,7 @@ def test_the_order_of_the_tokens_does_not_matter(seed, hidden):
     two = recover(position.head[ids[order]], logprobs[order], position.norm)
     assert two.state == pytest.approx(one.state, rel=1e-4, abs=1e-5)
     assert order[two.worst_place] == one.worst_place
-    assert two.residual == pytest.approx(one.residual, rel=1e-4)
+    assert two.fit.residual == pytest.approx(one.fit.residual, rel=1e-4)
 
 
 @few
@@ -60,7 +60,7 @@ def test_scaled_log_probabilities_scale_the_state(seed, hidden, temperature):
     position = made(seed, 8 * hidden + 20, hidden)
     recovery = found(position, 4 * hidden + 8, rounded=not_rounded, temperature=temperature)
     assert recovery.state * temperature == pytest.approx(position.state, rel=1e-3, abs=1e-3)
-    assert recovery.scale * temperature**2 == pytest.approx(1, abs=0.02)
+    assert recovery.fit.scale * temperature**2 == pytest.approx(1, abs=0.02)
 
 
 @few
@@ -71,9 +71,9 @@ def test_tokens_of_equal_rows_count_once(seed, hidden):
     again = np.concatenate([ids, ids[:7]])
     doubled = recover(position.head[again], np.concatenate([logprobs, logprobs[:7]]), position.norm)
     once = recover(position.head[ids], logprobs, position.norm)
-    assert doubled.n == once.n == len(ids)
+    assert doubled.fit.n == once.fit.n == len(ids)
     assert (doubled.state == once.state).all()
-    assert doubled.blur == once.blur
+    assert doubled.fit == once.fit
 
 
 def test_rounded_logits_and_the_uncertainty_that_is_told():
@@ -82,12 +82,12 @@ def test_rounded_logits_and_the_uncertainty_that_is_told():
     for seed in range(150):
         position = made(seed, 600, 48, spread=4.0)
         recovery = found(position, 160)
-        assert why_unsound(recovery) is None
+        assert why_unsound(recovery.fit) is None
         assert cosine(recovery.state, position.state) > 0.999
         rng = np.random.default_rng(seed + 1000)
         other = position.state + np.linalg.norm(position.state) * rng.normal(0, 0.15, 48) / np.sqrt(48)
         truth, seen = cosine(position.state, other), cosine(recovery.state, other)
-        error = cosine_error(seen, recovery.blur, SERVED)
+        error = cosine_error(seen, Blur.of(recovery.fit), SERVED)
         covered.append(abs(seen - truth) <= uncertainty_of_mean([error]))
         errors.append((error, seen - truth))
     assert 0.92 <= np.mean(covered) <= 1
@@ -103,9 +103,9 @@ def test_the_uncertainty_of_two_recovered_states_of_the_same_direction():
         position = made(seed, 600, 48, spread=4.0)
         recovery = found(position, 160)
         lost.append(1 - cosine(recovery.state, position.state))
-        told.append(cosine_error(1.0, recovery.blur, SERVED).bias)
+        told.append(cosine_error(1.0, Blur.of(recovery.fit), SERVED).bias)
     assert np.mean(lost) == pytest.approx(np.mean(told), rel=0.15)
-    both = cosine_error(1.0, recovery.blur, recovery.blur)
+    both = cosine_error(1.0, Blur.of(recovery.fit), Blur.of(recovery.fit))
     assert both.bias == pytest.approx(2 * told[-1])
 
 
@@ -118,13 +118,13 @@ def test_served_states_are_certain():
 def test_the_width_of_gpt_oss():
     position = made(0, 12_000, 2880, spread=4.0)
     recovery = found(position, 4096)
-    assert why_unsound(recovery) is None
+    assert why_unsound(recovery.fit) is None
     lost = 1 - cosine(recovery.state, position.state)
     assert lost < 2e-4
-    assert recovery.blur.power / 2 == pytest.approx(lost, rel=0.2)
-    assert recovery.residual == pytest.approx(recovery.explained, rel=0.05)
-    assert recovery.scale == pytest.approx(1, abs=0.005)
-    assert 5 < recovery.condition < 20
+    assert recovery.fit.power / 2 == pytest.approx(lost, rel=0.2)
+    assert recovery.fit.residual == pytest.approx(recovery.fit.explained, rel=0.05)
+    assert recovery.fit.scale == pytest.approx(1, abs=0.005)
+    assert 5 < recovery.fit.condition < 20
 
 
 def test_the_tiny_checkpoint_is_well_enough_conditioned():
@@ -137,9 +137,9 @@ def test_the_tiny_checkpoint_is_well_enough_conditioned():
     logits = bfloat16(head.rows(ids) @ state)
     top = np.argsort(-logits, kind="stable")[:4096]
     recovery = recover(head.rows(top), logits[top] - 20, head.norm)
-    assert recovery.n <= 3102
-    assert recovery.condition < 1e4
-    assert why_unsound(recovery) is None
+    assert recovery.fit.n <= 3102
+    assert recovery.fit.condition < 1e4
+    assert why_unsound(recovery.fit) is None
     assert cosine(recovery.state, state) > 0.9995
 
 

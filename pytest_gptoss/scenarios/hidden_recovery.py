@@ -23,13 +23,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pytest_gptoss.judge.hidden_uncertainty import Blur
-from pytest_gptoss.judge.normal_equations import Factor, factorise, largest_eigenvalue
 from pytest_gptoss.model.arrays import Float32Array, FloatArray
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.message import say
+from pytest_gptoss.model.results import StateFit
+from pytest_gptoss.scenarios.normal_equations import Factor, factorise, largest_eigenvalue
 
-__all__ = ["Recovery", "logit_steps", "recover"]
+__all__ = ["Recovered", "logit_steps", "recover"]
 
 _SIGNIFICAND = 8
 """Bits of bfloat16's significand, the leading one included."""
@@ -39,34 +39,21 @@ _TRACE_ERROR = 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Recovery:
-    """The state of one position, and what tells whether it is sound. Log-probabilities are in nats.
+class Recovered:
+    """The ``state`` of one position, float32 [hidden], after the final norm; ``log_z``: log Z in nats.
 
-    ``state`` float32 [hidden], after the final norm; ``log_z``: log Z. ``n``: log-probabilities that belong
-    to different rows. ``residual``: their standard deviation around the fit, for n - hidden - 1 degrees of
-    freedom. ``worst``: the largest deviation, that of the given log-probability ``worst_place``;
-    ``residual_of_others``: the residual of a fit without it. ``explained``: the standard deviation of
-    rounding logits to bfloat16, ``largest_step`` the widest step between two of them. ``condition`` of the
-    centred rows. ``scale``: mean((state / norm)^2) without the error's own part, ``scale_error`` its standard
-    deviation. ``blur``: how far the state may be off.
+    ``worst_place``: which of the given log-probabilities is farthest from the fit.
     """
 
     state: Float32Array
     log_z: float
-    n: int
-    residual: float
-    residual_of_others: float
-    worst: float
     worst_place: int
-    explained: float
-    largest_step: float
-    condition: float
-    scale: float
-    scale_error: float
-    blur: Blur
+    fit: StateFit
 
 
-def recover(rows: Float32Array, logprobs: npt.NDArray[np.floating], norm: Float32Array) -> Recovery:
+def recover(
+    rows: Float32Array, logprobs: npt.NDArray[np.floating], norm: Float32Array, *, position: int = 0
+) -> Recovered:
     """The state that gives the tokens of these rows [n, hidden] these log-probabilities [n].
 
     ``norm`` [hidden] is the final norm's weight. Tokens of equal rows count once: they have one logit between
@@ -91,21 +78,22 @@ def recover(rows: Float32Array, logprobs: npt.NDArray[np.floating], norm: Float3
     widest = largest_eigenvalue(lambda vector: matrix.T @ (matrix @ vector), hidden)
     least_certain = largest_eigenvalue(factor.solve, hidden)
     scale, scale_error = _scale(state, factor, variance, norm)
-    return Recovery(
-        state=state.astype(np.float32),
-        log_z=log_z,
+    power, largest = _blur(state, factor, variance, least_certain)
+    fit = StateFit(
+        position=position,
         n=n,
         residual=math.sqrt(variance),
         residual_of_others=_others(residuals, worst, factor, matrix[worst]),
         worst=abs(float(residuals[worst])),
-        worst_place=int(places[worst]),
         explained=math.sqrt(float(np.mean(steps**2)) / 12),
         largest_step=float(steps.max()),
         condition=math.sqrt(widest * least_certain),
         scale=scale,
         scale_error=scale_error,
-        blur=_blur(state, factor, variance, least_certain),
+        power=power,
+        largest=largest,
     )
+    return Recovered(state.astype(np.float32), log_z, int(places[worst]), fit)
 
 
 def logit_steps(logits: FloatArray) -> FloatArray:
@@ -182,8 +170,9 @@ def _scale(state: FloatArray, factor: Factor, variance: float, norm: Float32Arra
     return scale, math.hypot(scatter, _TRACE_ERROR * added)
 
 
-def _blur(state: FloatArray, factor: Factor, variance: float, least_certain: float) -> Blur:
+def _blur(state: FloatArray, factor: Factor, variance: float, least_certain: float) -> tuple[float, float]:
+    """How far the state may be off: ``StateFit.power`` and ``StateFit.largest``."""
     squared = float(state @ state)
     along = float(np.square(factor.forward(state)).sum()) / squared
     across = max(0.0, _trace(factor, np.ones(len(state))) - along)
-    return Blur(power=variance * across / squared, largest=variance * least_certain / squared)
+    return variance * across / squared, variance * least_certain / squared
