@@ -54,8 +54,8 @@ STEP = 1024
 BATCHED_TOKENS = 2048
 """Tokens of one scheduled chunk, vllm-ascend's own default: both servers cut a long prompt at the same
 places, which decides the attention states that it meets; logits of a chunk take 1.6 GB in FP32."""
-MAX_LOGPROBS = 20
-"""Alternatives a position that the rows ask for."""
+MAX_LOGPROBS = 4096
+"""Alternatives a position: the rows ask for 20, and for these to recover hidden states."""
 
 ENVIRONMENT = (
     "# the same day on NPU and GPU: it stands in every prompt",

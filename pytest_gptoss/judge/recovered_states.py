@@ -132,8 +132,10 @@ def how_had(told: Mapping[str, Json]) -> str:
     return say(
         "{device} recovered from {logprobs} log-probabilities at each of {positions} positions (residual "
         "{residual:.2g} nat, rounding explains {explained:.2g}; condition {condition:.2g})",
-        **{
-            name: told[name]
-            for name in ("device", "logprobs", "positions", "residual", "explained", "condition")
-        },
+        device=told["device"],
+        logprobs=told["logprobs"],
+        positions=told["positions"],
+        residual=told["residual"],
+        explained=told["explained"],
+        condition=told["condition"],
     )

@@ -20,6 +20,7 @@ from pytest_gptoss.judge.known_defects import known_defects
 from pytest_gptoss.judge.thresholds import load_profile
 from pytest_gptoss.judge.tool_parser import PARSER_FLAGS
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.scenarios.logprob_counts import logprobs_to_ask
 
 
 def test_the_model_has_20_9_billion_parameters():
@@ -78,7 +79,7 @@ def test_every_group_of_the_guide_is_planned_and_the_smallest_named(memory, card
 
 JUDGEABLE = (
     "VLLM_SERVER_DEV_MODE=1", "VLLM_SYSTEM_START_DATE=", "TIKTOKEN_ENCODINGS_BASE=", "--dtype bfloat16",
-    "--max-num-batched-tokens 2048", "--max-logprobs 20", PARSER_FLAGS, "--max-model-len 131072",
+    "--max-num-batched-tokens 2048", "--max-logprobs 4096", PARSER_FLAGS, "--max-model-len 131072",
     "0.18.x", "0.25", "BF16 checkpoint",
 )  # fmt: skip
 
@@ -95,7 +96,7 @@ def test_the_plan_and_both_readmes_give_what_every_row_needs():
 
 def test_the_flags_are_what_the_rows_ask_for():
     workload = load_profile("atlas-800-a2").workload
-    assert workload.top_logprobs == MAX_LOGPROBS
+    assert max(workload.top_logprobs, logprobs_to_ask(2880)) == MAX_LOGPROBS
     (baseline,) = (each for each in known_defects() if each.platform == "cuda")
     assert "0.18.x, or 0.25 or later" in baseline.remedy
     assert "0.18.x, or 0.25 or later" in BASELINE_NOTE

@@ -83,7 +83,8 @@ EXAMPLES = {
     option_types.DIRECTORY: ".",
     option_types.CHECKPOINT: "tiny",
     option_types.OUTPUT_PATH: "elsewhere",
-    option_types.URL_OR_FILE: "http://example",
+    option_types.HIDDEN_SOURCE: "http://example",
+    option_types.CHECKPOINT_OR_FILE: "tiny",
     option_types.WAIVER: "precision.kl=known",
     option_types.FACT: "rack=7",
 }
