@@ -12,7 +12,7 @@ from pytest_gptoss.model.gptoss import END_OF_TEXT, NAMED_TOKENS, RETURN, START_
 from pytest_gptoss.model.resources import fixture
 from pytest_gptoss.reference import checkpoint, tokenizer
 
-__all__ = ["export"]
+__all__ = ["export", "write_beside"]
 
 _RANKS = "o200k_base.tiktoken"
 
@@ -34,7 +34,14 @@ def export(directory: Path, model: str | Path = checkpoint.TINY) -> None:
         directory / "model.safetensors",
         metadata={"format": "pt"},
     )
-    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    write_beside(directory, json.loads((source / "config.json").read_text(encoding="utf-8")))
+
+
+def write_beside(directory: Path, config: dict[str, Any]) -> None:
+    """Write what stands beside the weights of a model of this config, in its form of transformers 5.
+
+    Raises OSError.
+    """
     _write(directory / "config.json", _in_both_spellings(config))
     _write(directory / "generation_config.json", _generation_config())
     _write_tokenizer(directory, max_length=config["max_position_embeddings"])
