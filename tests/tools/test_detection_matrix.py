@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 from detection.matrix import counts, markdown, one_coloured
+from detection.recordings import OWN_ROUNDING, RECORDINGS, VLLM, Recording
 from detection.row import FAIL, NotMeasured, Outcome, Row, Served, column
 from detection.rows import all_rows
 from detection.runs import Runs, product_version
+from detection.trouble import LOG_LINES, trouble
 from detection.wire import FAULTS
 
 from pytest_gptoss.judge.thresholds import load_profile
@@ -157,10 +159,89 @@ def test_every_defect_of_the_server_has_its_row_and_ids_are_unique():
     assert all(each.expect or each.unseen or each.sound for each in rows)
 
 
+def test_fine_damage_is_counted_against_a_baseline_that_rounds_and_a_sound_row_stays_green_beside_it():
+    rows = {each.id: each for each in all_rows()}
+    for name in ("weights-6bit", "noise-0.01"):
+        assert rows[name].against == VLLM
+        assert rows[name].expect["precision.error_ratio"] == FAIL
+        assert rows[name].unseen is None
+    assert {each.against for each in rows.values()} == set(RECORDINGS)
+    for against in (VLLM, OWN_ROUNDING):
+        assert any(each.sound for each in rows.values() if each.against == against)
+
+
+def test_the_table_says_what_rows_were_judged_against():
+    other = Row("fine", "numerics", "fine damage", lambda: nullcontext(Served("")), against=VLLM)
+    lines = markdown([ROWS[0], other], {**OUTCOMES, "fine": Outcome("fine", 0, 1.0, GREEN)}, told=())
+    assert f"Against a recorded baseline of {RECORDINGS[VLLM].what}: `fine`." in lines.splitlines()
+
+
 def test_a_fault_that_is_not_sound_says_what_should_notice_it():
     rows = {each.id: each for each in all_rows()}
     for fault in FAULTS.values():
         assert rows[f"wire-{fault.name}"].sound == fault.sound, fault.name
+
+
+# -- what was not as expected -----------------------------------------------------------------
+
+
+def test_each_row_that_did_not_look_as_expected_is_told_with_its_own_log(tmp_path):
+    (tmp_path / "half.log").write_text("".join(f"half {number}\n" for number in range(100)), "utf-8")
+    (tmp_path / "disguised.log").write_text("disguised's own\n", "utf-8")
+    (tmp_path / "wolf.log").write_text("wolf's own\n", "utf-8")
+    outcomes = {
+        "half": Outcome("half", 1, 9.0, {**GREEN, "precision.kl": "FAIL"}, {"precision.kl": 0.0312}),
+        **{name: OUTCOMES[name] for name in ("hit", "tiny", "calm", "disguised", "wolf")},
+    }
+    rows = [each for each in ROWS if each.id in outcomes]
+    assert trouble(rows, outcomes, {}, lambda name: tmp_path / f"{name}.log") == [
+        "== half: what half is",
+        "   expected: precision.kl FAIL, needle.recall FAIL",
+        "   seen: exit 1, against the recording baseline",
+        "   precision.kl FAIL 0.0312",
+        "   needle.recall.d000-256 PASS",
+        "   the rest: 1 PASS",
+        f"   the end of {tmp_path / 'half.log'}:",
+        *(f"   | half {number}" for number in range(100 - LOG_LINES, 100)),
+        "== disguised: what disguised is",
+        "   expected: precision.kl INVALID, saying 'without [DONE]'",
+        "   seen: exit 1, against the recording baseline",
+        "   precision.kl INVALID: npu: connection refused",
+        "   the rest: 2 PASS",
+        f"   the end of {tmp_path / 'disguised.log'}:",
+        "   | disguised's own",
+        "== wolf: what wolf is",
+        "   expected: all green, exit 0",
+        "   seen: exit 1, against the recording baseline",
+        "   needle.recall.d000-256 PASS",
+        "   needle.recall.d025-512 FAIL",
+        "   the rest: 2 PASS",
+        f"   the end of {tmp_path / 'wolf.log'}:",
+        "   | wolf's own",
+    ]
+
+
+def test_a_column_that_was_not_judged_is_said_to_be_missing(tmp_path):
+    outcomes = {"escaped": Outcome("escaped", 0, 9.0, {"precision.kl": "PASS"})}
+    told = trouble([ROWS[5]], outcomes, {}, lambda name: tmp_path / name)
+    assert told[3:] == ["   needle.recall was not judged", "   the rest: 1 PASS"]
+
+
+def test_rows_that_were_not_run_say_why_and_show_their_log_or_the_recordings(tmp_path):
+    (tmp_path / "baseline").write_text("gpu: no answer\n", "utf-8")
+    told = trouble(
+        [row("hit"), row("later"), row("last")], {}, {"hit": "no end"}, lambda name: tmp_path / name
+    )
+    assert told == [
+        "== hit: what hit is", "   not run: no end",
+        f"   the end of {tmp_path / 'baseline'}:", "   | gpu: no answer",
+        "== not run: later, last",
+    ]  # fmt: skip
+
+
+def test_nothing_is_told_when_all_is_well(tmp_path):
+    rows = [each for each in ROWS if each.id in ("hit", "refused", "tiny", "calm", "again-1")]
+    assert trouble(rows, OUTCOMES, {}, lambda name: tmp_path / name) == []
 
 
 # -- runs -------------------------------------------------------------------------------------
@@ -201,6 +282,51 @@ def test_an_outcome_keeps_the_reasons_and_the_environment_decides_nothing(monkey
     assert Runs(tmp_path).outcomes()["hit"].reasons == {"precision.kl": "no [DONE]"}
     assert "PATH" in seen
     assert "GPTOSS_WAIVE" not in seen
+
+
+@pytest.mark.parametrize(("word", "recorded"), [("PASS", True), ("FAIL", False)])
+def test_a_baseline_is_recorded_beside_a_sound_device_that_is_accepted(monkeypatch, tmp_path, word, recorded):
+    runs = Runs(tmp_path / "state")
+    recording = Recording("own", "what it is", lambda: nullcontext(Served("", ("--gpu-url=u",))))
+    commands = []
+
+    def run(command, **_):
+        commands.append(command)
+        report = Path(next(each for each in command if each.startswith("--gptoss-report=")).partition("=")[2])
+        report.mkdir()
+        (report / "acceptance.json").write_text(json.dumps({"verdicts": [verdict(word)]}))
+        runs.baseline("own").write_text("measurements")
+        return subprocess.CompletedProcess(command, 0 if word == "PASS" else 1)
+
+    monkeypatch.setattr("detection.runs.subprocess.run", run)
+    if recorded:
+        runs.record(recording)
+    else:
+        with pytest.raises(NotMeasured, match=r"own: the sound pair is not accepted \(precision.kl\)"):
+            runs.record(recording)
+    assert {"--gpu-url=u", f"--gptoss-record={runs.baseline('own')}"} <= set(commands[0])
+    assert runs.baseline("own").is_file() == recorded
+    assert set(runs.outcomes()) == ({"own"} if recorded else set())
+
+
+def test_a_row_is_judged_against_its_own_recording_with_its_intervals_and_the_evidence(monkeypatch, tmp_path):
+    commands = []
+    row = {**verdict("PASS"), "ci": [0.05, 0.2]}
+    document = {"verdicts": [row], "run": {"equivalence": {"verdict": "UNDECIDED"}}}
+
+    def run(command, **_):
+        commands.append(command)
+        report = Path(next(each for each in command if each.startswith("--gptoss-report=")).partition("=")[2])
+        report.mkdir()
+        (report / "acceptance.json").write_text(json.dumps(document))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("detection.runs.subprocess.run", run)
+    runs = Runs(tmp_path, options=("--gptoss-compare=forced",))
+    runs.run(Row("fine", "numerics", "fine damage", lambda: nullcontext(Served("")), against=VLLM))
+    assert {f"--gptoss-baseline={tmp_path / VLLM}.zip", "--gptoss-compare=forced"} <= set(commands[0])
+    outcome = runs.outcomes()["fine"]
+    assert (outcome.intervals, outcome.evidence) == ({"precision.kl": [0.05, 0.2]}, "UNDECIDED")
 
 
 @pytest.mark.parametrize(("status", "verdicts"), [(4, [verdict("PASS")]), (3, [verdict("FAIL")]), (1, None)])
@@ -249,7 +375,8 @@ def test_rows_run_side_by_side_and_those_measured_in_time_alone_and_last(capsys)
     spec.loader.exec_module(command)
     runs = TwoAtOnce()
     rows = [row("pace", group="bench"), row("done"), row("hit"), row("broken"), row("late", group="timing")]
-    command._run(runs, rows, again=False, jobs=2)
+    not_run = command._run(runs, rows, again=False, jobs=2)
+    assert not_run == {"broken": "no end"}
     assert sorted(runs.order[:2]) == ["broken", "hit"]
     assert runs.order[2:] == ["pace", "late"]
     assert capsys.readouterr().out.splitlines() == [

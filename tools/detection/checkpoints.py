@@ -118,8 +118,8 @@ DAMAGES: Mapping[str, Callable[[Tensors], None]] = MappingProxyType(
         "zero-expert": _zero_expert,
         "no-sinks": _no_sinks,
         "int4-experts": _int4_experts,
-        **{f"weights-{bits}bit": _weights_to(bits) for bits in (8, 6, 4)},
-        **{f"noise-{share:g}": _noise(share) for share in (1e-3, 1e-2, 1e-1)},
+        **{f"weights-{bits}bit": _weights_to(bits) for bits in (8, 6, 5, 4)},
+        **{f"noise-{share:g}": _noise(share) for share in (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)},
     }
 )
 """Every damage by its name."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from detection.row import FAIL, Group, Outcome, Row, column
+from detection.recordings import RECORDINGS
+from detection.row import BASELINE, FAIL, Group, Outcome, Row, column
 
 __all__ = ["counts", "markdown", "one_coloured"]
 
@@ -102,6 +103,17 @@ def _tables(rows: Sequence[Row], outcomes: Mapping[str, Outcome]) -> Iterator[st
         for row in run:
             if row.unseen is not None:
                 yield from ("", f"`{row.id}` is not counted: {row.unseen}.")
+        yield from _against(run)
+
+
+def _against(rows: Sequence[Row]) -> Iterator[str]:
+    """What rows were judged against, where it is not the FP32 baseline of most."""
+    named: dict[str, list[str]] = {}
+    for row in rows:
+        named.setdefault(row.against, []).append(f"`{row.id}`")
+    for name, ids in named.items():
+        if name != BASELINE:
+            yield from ("", f"Against a recorded baseline of {RECORDINGS[name].what}: {', '.join(ids)}.")
 
 
 def _degrees(rows: Sequence[Row], outcomes: Mapping[str, Outcome]) -> Iterator[str]:
@@ -112,7 +124,7 @@ def _degrees(rows: Sequence[Row], outcomes: Mapping[str, Outcome]) -> Iterator[s
         return
     yield from ("", "## Sensitivity: damage by degrees", "")
     yield "Figures in the unit of each threshold, **bold** beyond the limit. The smallest damage with one"
-    yield "in bold is what the suite sees."
+    yield "in bold is what the suite sees. `benchmarks/sensitivity.md` has every degree against one baseline."
     yield from ("", f"| row | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|")
     for row in run:
         outcome = outcomes[row.id]

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-__all__ = ["FAIL", "FAMILIES", "Group", "NotMeasured", "Outcome", "Row", "Served", "column", "families_of"]
+__all__ = [
+    "BASELINE",
+    "FAIL",
+    "FAMILIES",
+    "Group",
+    "NotMeasured",
+    "Outcome",
+    "Row",
+    "Served",
+    "column",
+    "families_of",
+]
 
 FAMILIES = "precision or needle"
 """What most rows run: the suite but for load, capabilities and preflight."""
 Group: TypeAlias = Literal["numerics", "timing", "real vLLM", "wire", "bench", "controls", "repetitions"]
 FAIL = "FAIL"
+BASELINE = "baseline"
+"""The recorded baseline of most rows: the reference server in FP32."""
 
 
 class NotMeasured(Exception):
@@ -33,7 +46,7 @@ class Row:
 
     None: the row is sound and must stay green. ``unseen`` says why a defect need not be caught, for those
     below the stated sensitivity. ``families`` is pytest's ``-m``. ``graded``: one step of a damage that
-    grows; its figures are tabled with the others'.
+    grows; its figures are tabled with the others'. ``against`` names the recorded baseline it is judged by.
     """
 
     id: str
@@ -44,6 +57,7 @@ class Row:
     unseen: str | None = None
     families: str = FAMILIES
     graded: bool = False
+    against: str = BASELINE
 
     @property
     def sound(self) -> bool:
@@ -57,7 +71,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run of a row said: its exit status, and a verdict, its reason and a figure by threshold."""
+    """What a run of a row said: its exit status, and by threshold a verdict, its reason, a figure.
+
+    ``intervals`` are the figures' 95% intervals where there are any, ``evidence`` what the evidence says.
+    """
 
     row: str
     status: int
@@ -65,6 +82,8 @@ class Outcome:
     verdicts: Mapping[str, str] = field(default_factory=dict)
     figures: Mapping[str, float | None] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
+    intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    evidence: str = ""
 
     @property
     def red(self) -> frozenset[str]:

@@ -9,7 +9,8 @@ from functools import partial
 from detection.bench import bench_rows
 from detection.checkpoints import DAMAGES
 from detection.proxy import pass_on
-from detection.row import FAIL, FAMILIES, Row, Served, families_of
+from detection.recordings import OWN_ROUNDING, VLLM
+from detection.row import BASELINE, FAIL, FAMILIES, Row, Served, families_of
 from detection.servers import behind, damaged, real_vllm, reference
 from detection.wire import FAULTS, other_vocabulary, replicas
 from pytest_gptoss.reference.defects import DEFECTS
@@ -25,6 +26,7 @@ def _fails(*columns: str) -> Mapping[str, str]:
 
 
 NUMBERS = _fails("precision.perplexity_diff", "precision.kl")
+ROUNDING = _fails("precision.error_ratio")
 
 EXPECT: Mapping[str, Mapping[str, str]] = {
     "plain-swiglu": _fails("precision.perplexity_diff"),
@@ -47,10 +49,10 @@ EXPECT: Mapping[str, Mapping[str, str]] = {
     "keeps-aborted": _fails("capability.abort_frees"),
     "stall": {"precision.token_match_rate": "no further token or end", "performance.completed": FAIL},
     "weights-8bit": {},
-    "weights-6bit": _fails("precision.hidden_cosine"),
+    "weights-6bit": {**ROUNDING, "precision.hidden_cosine": FAIL},
     "weights-4bit": NUMBERS,
     "noise-0.001": {},
-    "noise-0.01": _fails("precision.hidden_cosine"),
+    "noise-0.01": {**ROUNDING, "precision.hidden_cosine": FAIL},
     "noise-0.1": NUMBERS,
     "wire-shifted-logprobs": _fails("precision.decode_prefill"),
     "wire-other-token": _fails("precision.decode_prefill", "precision.token_match_rate"),
@@ -85,8 +87,6 @@ GREEDY = ("precision.token_match_rate", "precision.rouge_l")
 UNSEEN: Mapping[str, str] = {
     "weights-8bit": "eight bits in groups of 32 are coarser than bfloat16 (errors of 0.23% to 0.58% of a "
     "matrix's root mean square, against 0.16%), and that is still below every limit",
-    "weights-6bit": "perplexity and KL were expected to see it and do not, hidden states alone do",
-    "noise-0.01": "hidden states alone see it, which was not known before it was measured",
     "noise-0.001": "bfloat16 rounds by up to 0.004 of a weight, more than this noise",
     "wire-stall": "the stream goes on and is whole; one in ten shows in the tails of TPOT, which are tabled "
     "and gated by a user's thresholds alone, not in its median",
@@ -99,6 +99,15 @@ ELSEWHERE = (
 """Faults of the wire that are run on the families of their named checks alone, not on precision."""
 
 QUICK_STALL = ("--gptoss-timeout=10",)
+
+BESIDE: Mapping[str, str] = {
+    OWN_ROUNDING: "beside the reference server's own bfloat16",
+    VLLM: "beside real vLLM's bfloat16",
+}
+"""Recorded baselines that round, as rows call them."""
+
+FINE = ("weights-6bit", "noise-0.01")
+"""Damage that KL and perplexity miss: judged by the error ratio, against a baseline that rounds as well."""
 
 
 def all_rows(*, repeat: int = REPETITIONS) -> tuple[Row, ...]:
@@ -121,10 +130,23 @@ def _numerics() -> Iterator[Row]:
             expect, families=families,
         )  # fmt: skip
     for damage in DAMAGES:
-        if damage not in DEFECTS:
-            what = "every matrix rounded" if "bit" in damage else "normal noise, relative to each matrix"
-            served = partial(damaged, damage)
-            yield Row(damage, "numerics", what, served, EXPECT[damage], UNSEEN.get(damage), graded=True)
+        if damage in EXPECT and damage not in DEFECTS:
+            yield Row(
+                damage, "numerics", _told(damage), partial(damaged, damage), EXPECT[damage],
+                UNSEEN.get(damage), graded=True, against=VLLM if damage in FINE else BASELINE,
+            )  # fmt: skip
+    yield Row(
+        "own-weights-6bit", "numerics", f"{_what('weights-6bit')}, {BESIDE[OWN_ROUNDING]}",
+        partial(damaged, "weights-6bit"), ROUNDING, families="precision", against=OWN_ROUNDING,
+    )  # fmt: skip
+
+
+def _told(damage: str) -> str:
+    return f"{_what(damage)}, {BESIDE[VLLM]}" if damage in FINE else _what(damage)
+
+
+def _what(damage: str) -> str:
+    return "every matrix rounded" if "bit" in damage else "normal noise, relative to each matrix"
 
 
 def _real() -> Iterator[Row]:
@@ -166,6 +188,9 @@ def _controls(repeat: int) -> Iterator[Row]:
     }
     for name, (what, serve) in sound.items():
         yield Row(name, "controls", what, serve)
+    for name, against in (("own-sound", OWN_ROUNDING), ("beside-vllm", VLLM)):
+        yield Row(name, "controls", f"the sound server {BESIDE[against]}", reference,
+                  families="precision", against=against)  # fmt: skip
     for family in ("capability", "performance", "preflight"):
         yield Row(f"sound-{family}", "controls", f"the sound pair's {family}", reference, families=family)
     yield Row(

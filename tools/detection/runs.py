@@ -1,4 +1,4 @@
-"""Rows run one after the other by the suite's own command, each kept, so that a stopped matrix goes on."""
+"""Rows run by the suite's own command, each outcome kept, so that a stopped matrix goes on."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import vllm_cpu
 
-from detection.row import FAMILIES, NotMeasured, Outcome, Row, Served, families_of
+from detection.recordings import Recording
+from detection.row import NotMeasured, Outcome, Row, Served, families_of
 from pytest_gptoss.model.resources import acceptance_tests
 
-__all__ = ["BASELINE", "Runs", "product_version"]
+__all__ = ["Runs", "product_version"]
 
 PROFILE = "--gptoss-profile=embedded"
-BASELINE = "baseline"
 LONGEST_S = 3600.0
 """No row takes a quarter of it."""
 JUDGED = (0, 1)
@@ -30,41 +31,57 @@ JUDGED = (0, 1)
 
 
 class Runs:
-    """Outcomes in ``state``: one JSON file a row, and the recorded baseline all rows are judged against.
+    """Outcomes in ``state``: one JSON file a row, and the recorded baselines that rows are judged against.
 
-    ``named_alone`` runs of a defect's row the families of its named checks and no more.
+    ``named_alone`` runs of a defect's row the families of its named checks and no more. ``options`` are
+    added to every command. ``keep`` leaves a row's measurements in ``state``/ROW/run.
     """
 
-    def __init__(self, state: Path, *, named_alone: bool = False, prompts: Path | None = None) -> None:
+    def __init__(
+        self,
+        state: Path,
+        *,
+        named_alone: bool = False,
+        prompts: Path | None = None,
+        options: Sequence[str] = (),
+        keep: bool = False,
+    ) -> None:
         self.state, self.named_alone, self.prompts = state, named_alone, prompts
+        self.options, self.keep = options, keep
         self.state.mkdir(parents=True, exist_ok=True)
 
-    @property
-    def baseline(self) -> Path:
-        """The sound GPU's measurements."""
-        return self.state / "baseline.zip"
+    def baseline(self, name: str) -> Path:
+        """The measurements of a recorded baseline; the file is not there before ``record``."""
+        return self.state / f"{name}.zip"
+
+    def log(self, name: str) -> Path:
+        """What the suite's command printed for a row or a recording."""
+        return self.state / f"{name}.log"
 
     def outcomes(self) -> Mapping[str, Outcome]:
-        """Everything run so far, by row; the sound pair's recording as ``BASELINE``."""
+        """Everything run so far, by row; recordings by the names of their baselines."""
         found = (json.loads(path.read_text("utf-8")) for path in sorted(self.state.glob("*.outcome.json")))
         return {each["row"]: Outcome(**each) for each in found}
 
-    def record_baseline(self, sound: Served, gpu: str) -> None:
-        """Record what the GPU says; raises NotMeasured unless the sound pair is accepted."""
-        options = (*sound.options, f"--gpu-url={gpu}", f"--gptoss-record={self.baseline}")
-        outcome = self._accept(BASELINE, Served(sound.url, options), FAMILIES, against=())
-        if outcome.alarmed or not self.baseline.is_file():
-            self.baseline.unlink(missing_ok=True)
+    def record(self, recording: Recording) -> None:
+        """Record a baseline; raises NotMeasured unless the sound device is accepted where it must be."""
+        path = self.baseline(recording.name)
+        with recording.serve() as sound:
+            outcome = self._accept(
+                recording.name, sound, recording.families, against=(f"--gptoss-record={path}",)
+            )
+        if (outcome.alarmed and recording.accepted) or not path.is_file():
+            path.unlink(missing_ok=True)
             raise NotMeasured(
-                f"the sound pair is not accepted ({', '.join(sorted(outcome.red))}): nothing can be judged; "
-                f"see {self.state / BASELINE}.log"
+                f"{recording.name}: the sound pair is not accepted ({', '.join(sorted(outcome.red))}): "
+                f"nothing can be judged; see {self.log(recording.name)}"
             )
         self._keep(outcome)
 
     def run(self, row: Row) -> Outcome:
         """Run a row and keep its outcome; raises NotMeasured when it says nothing, and keeps nothing then."""
+        against = (f"--gptoss-baseline={self.baseline(row.against)}",)
         with row.serve() as served:
-            against = (f"--gptoss-baseline={self.baseline}",)
             families = families_of(row.expect) if self.named_alone and row.expect else row.families
             outcome = self._accept(row.id, served, families, against=against)
         self._keep(outcome)
@@ -80,7 +97,7 @@ class Runs:
         report, started = self.state / name, time.monotonic()
         shutil.rmtree(report, ignore_errors=True)
         chosen = [] if self.prompts is None else [f"--gptoss-prompts={self.prompts}"]
-        path = self.state / f"{name}.log"
+        path = self.log(name)
         # A waiver or an address of the person's own would decide what the row says.
         environment = {key: value for key, value in os.environ.items() if not key.startswith("GPTOSS_")}
         with path.open("w", encoding="utf-8") as log:
@@ -89,7 +106,7 @@ class Runs:
                     [
                         *(sys.executable, "-m", "pytest", str(acceptance_tests()), "-p", "no:cacheprovider"),
                         *(PROFILE, "-m", families, f"--npu-url={served.url}", f"--gptoss-report={report}"),
-                        *(*chosen, *against, *served.options),
+                        *(*chosen, *against, *self.options, *served.options),
                     ],
                     stdout=log, stderr=subprocess.STDOUT, check=False, timeout=LONGEST_S, env=environment,
                 )  # fmt: skip
@@ -98,16 +115,25 @@ class Runs:
         document = report / "acceptance.json"
         if done.returncode not in JUDGED or not document.is_file():
             raise NotMeasured(f"pytest exited {done.returncode} without verdicts; see {path}")
-        rows = json.loads(document.read_text("utf-8"))["verdicts"]
-        shutil.rmtree(report / "run", ignore_errors=True)
-        return Outcome(
-            name,
-            done.returncode,
-            round(time.monotonic() - started, 1),
-            {row["threshold_id"]: row["verdict"] for row in rows},
-            {row["threshold_id"]: row["value"] for row in rows},
-            {row["threshold_id"]: row["reason"] for row in rows if row["verdict"] == "INVALID"},
-        )
+        said = json.loads(document.read_text("utf-8"))
+        if not self.keep:
+            shutil.rmtree(report / "run", ignore_errors=True)
+        return _outcome(name, done.returncode, time.monotonic() - started, said)
+
+
+def _outcome(name: str, status: int, seconds: float, said: Mapping[str, Any]) -> Outcome:
+    """What a row's report says."""
+    rows = said["verdicts"]
+    return Outcome(
+        name,
+        status,
+        round(seconds, 1),
+        {row["threshold_id"]: row["verdict"] for row in rows},
+        {row["threshold_id"]: row["value"] for row in rows},
+        {row["threshold_id"]: row["reason"] for row in rows if row["reason"]},
+        {row["threshold_id"]: row["ci"] for row in rows if row.get("ci")},
+        (said.get("run", {}).get("equivalence") or {}).get("verdict", ""),
+    )
 
 
 def product_version(root: Path) -> str:
