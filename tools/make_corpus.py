@@ -7,8 +7,8 @@
 What is made: the haystack prompts in both prompt sets (the others are written by hand in the same files
 and stay as they are), the default corpus from fixtures/corpus/texts, and the embedded corpus: prose, and
 every embedded prompt with the answer the tiny checkpoint gives to it, which must be the one it was taught
-(``tiny/domain.py``). URL is a server of that checkpoint in float32 (``python -m pytest_gptoss.reference
---model tiny``); without it the answers on file are kept.
+(``tiny/domain.py``); open prompts have none and are left out. URL is a server of that checkpoint in
+float32 (``python -m pytest_gptoss.reference --model tiny``); without it the answers on file are kept.
 """
 
 from __future__ import annotations
@@ -141,6 +141,9 @@ EMBEDDED_HAYSTACKS = (
 EMBEDDED_PROSE: dict[domain.Language, tuple[int, ...]] = {"en": (12, 16, 24, 80), "zh": (12, 16, 20, 40)}
 """Sentences in each sequence of plain prose in the embedded corpus."""
 
+OPEN = "open"
+"""Tag of the embedded prompts that ask for one of two things, so that two answers are equally good."""
+
 
 # -- making -----------------------------------------------------------------------------------
 
@@ -214,7 +217,7 @@ def embedded_corpus(answers: dict[str, list[int]]) -> list[Entry]:
         for language, sizes in EMBEDDED_PROSE.items()
         for number, size in enumerate(sizes, start=1)
     ]
-    for prompt in embedded_prompts():
+    for prompt in taught_prompts():
         rendered = render(prompt)
         answer = answers.get(prompt.id)
         if answer is None:
@@ -223,9 +226,10 @@ def embedded_corpus(answers: dict[str, list[int]]) -> list[Entry]:
     return made
 
 
-def embedded_prompts() -> tuple[Prompt, ...]:
-    """Load the embedded prompt set."""
-    return prompts.load_file(FIXTURES / "prompts" / "embedded.json").prompts
+def taught_prompts() -> tuple[Prompt, ...]:
+    """The embedded prompts whose answers were taught; an open prompt has no right answer."""
+    loaded = prompts.load_file(FIXTURES / "prompts" / "embedded.json").prompts
+    return tuple(prompt for prompt in loaded if OPEN not in prompt.tags)
 
 
 def sequence(id: str, tags: list[str], token_ids: list[int], first: int) -> Entry:
@@ -279,7 +283,7 @@ def answers_of_server(url: str) -> dict[str, list[int]]:
     """Ask a server greedily, with the token ids rendered here, so that its date does not matter."""
     with httpx.Client(base_url=url.rstrip("/").removesuffix("/v1"), timeout=120.0, trust_env=False) as client:
         model = client.get("/v1/models").raise_for_status().json()["data"][0]["id"]
-        return {prompt.id: _answer(client, model, prompt) for prompt in embedded_prompts()}
+        return {prompt.id: _answer(client, model, prompt) for prompt in taught_prompts()}
 
 
 def _answer(client: httpx.Client, model: str, prompt: Prompt) -> list[int]:
@@ -296,7 +300,7 @@ def _answer(client: httpx.Client, model: str, prompt: Prompt) -> list[int]:
 
 def faults(answers: dict[str, list[int]]) -> Iterator[str]:
     """Say of each embedded prompt whose answer is not whole, not well formed, or wrong what is the matter."""
-    for prompt in embedded_prompts():
+    for prompt in taught_prompts():
         answer = answers.get(prompt.id, [])
         if not answer or answer[-1] not in STOP_TOKENS:
             yield f"{prompt.id}: the answer has no end within {MAX_TOKENS} tokens"

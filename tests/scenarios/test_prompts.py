@@ -289,6 +289,16 @@ def test_the_embedded_set_stays_short_and_in_the_checkpoints_domain(embedded, ha
     assert 1_300 < max(lengths) < 1_500
 
 
+@pytest.mark.parametrize("every", range(1, 11))
+def test_one_in_n_of_the_embedded_prompts_holds_few_open_ones(embedded, every):
+    """An open prompt may fork and lose half of its ROUGE-L; one prompt in n must pass all the same."""
+    chosen = embedded.prompts[::every]
+    forked = sum("open" in prompt.tags for prompt in chosen)
+
+    assert forked <= (1 - 0.95) * len(chosen)
+    assert 0.5 * forked <= (1 - 0.98) * len(chosen)
+
+
 def known_tokens() -> set[int]:
     from safetensors import safe_open
 
