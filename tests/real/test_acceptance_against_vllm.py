@@ -21,7 +21,7 @@ from pytest_gptoss.model.errors import ReferenceServerError
 @pytest.mark.vllm
 @IF_INSTALLED
 def test_real_vllm_is_accepted_with_recorded_hidden_states(tmp_path: Path) -> None:
-    """One card holds one server: hidden states are recorded first, as the README tells."""
+    """Hidden states are recorded to a file before anything is judged, as where a card holds one server."""
     assert accept_vllm.main([f"--venv={VENV}", f"--output={tmp_path}"]) == 0
     document = json.loads((tmp_path / "acceptance.json").read_text("utf-8"))
     verdicts = {row["threshold_id"]: row["verdict"] for row in document["verdicts"]}
@@ -70,7 +70,8 @@ def standing_in(monkeypatch: pytest.MonkeyPatch, acceptance: Callable[..., objec
     """Let all of the stage be there but the servers; ``acceptance`` stands for the run of pytest."""
 
     @contextmanager
-    def serving(*_: object, **__: object) -> Iterator[str]:
+    def serving(*_: object, meanwhile: Callable[[], None] = lambda: None, **__: object) -> Iterator[str]:
+        meanwhile()
         yield "http://127.0.0.1:9"
 
     reference = nullcontext(SimpleNamespace(url="http://127.0.0.1:9"))
@@ -112,6 +113,18 @@ def test_a_reference_that_does_not_start_is_one_line(
     assert accept_vllm.main([f"--output={tmp_path}"]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "accept_vllm: the reference server did not start: no memory"
+
+
+def test_hidden_states_that_cannot_be_recorded_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise accept_vllm.NotAccepted("the recorder failed; what it said stands above")
+
+    standing_in(monkeypatch, fail)
+    monkeypatch.setattr(accept_vllm, "record_hidden", fail)
+    assert accept_vllm.main([f"--output={tmp_path}"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("accept_vllm: the recorder failed")
 
 
 def test_where_there_is_no_wheel_the_stage_says_so(

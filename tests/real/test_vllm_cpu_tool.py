@@ -124,6 +124,33 @@ class TestServing:
             fail()
         assert life.worker_is_gone()
 
+    def test_what_is_done_meanwhile_finds_the_server_starting(
+        self, model: Path, venv: Path, life: Life
+    ) -> None:
+        order = []
+
+        def look() -> None:
+            life.wait_for_worker()
+            order.append("starting")
+
+        with vllm_cpu.serving(model, venv=venv, meanwhile=look):
+            order.append("ready")
+        assert order == ["starting", "ready"]
+
+    def test_leaves_no_process_when_what_is_done_meanwhile_fails(
+        self, model: Path, venv: Path, life: Life
+    ) -> None:
+        def fail() -> None:
+            life.wait_for_worker()
+            raise RuntimeError("no hidden states")
+
+        with (
+            pytest.raises(RuntimeError, match="no hidden states"),
+            vllm_cpu.serving(model, venv=venv, meanwhile=fail),
+        ):
+            pass
+        assert life.worker_is_gone()
+
     def test_chat_server_parses_harmony(self, model: Path, venv: Path) -> None:
         with vllm_cpu.serving(model, venv=venv, dtype="float32", max_model_len=512, start_date="2026-02-03"):
             pass
@@ -136,6 +163,7 @@ class TestServing:
         assert "pool" not in command.removeprefix(f"serve {model}")
         assert environment["VLLM_SYSTEM_START_DATE"] == "2026-02-03"
         assert environment["HF_HUB_OFFLINE"] == "1"
+        assert environment["MALLOC_MMAP_MAX_"] == "0"
         assert (Path(environment["TIKTOKEN_ENCODINGS_BASE"]) / "o200k_base.tiktoken").is_file()
 
     def test_no_key_of_ours_is_passed_on(
