@@ -1,10 +1,10 @@
-"""Renders sample reports from the stored runs of the report tests, and pictures of them.
+"""Makes sample runs of the embedded servers, renders their reports, and takes pictures of them.
 
-    python tools/gallery.py [--pages DIR] [--pictures DIR] [--pages-only]
+    python tools/gallery.py [--runs DIR] [--pages DIR] [--pictures DIR] [--pages-only]
 
-The pages are whole reports (``DIR/NAME.html``). The pictures are small PNG files that the documentation
-shows; they need Chromium. The stored runs are real runs of the embedded servers, recorded by
-``tests/report/record_runs.py``.
+The runs are real ones, made by ``tests/report/record_runs.py`` in a few minutes; with ``--runs`` those of a
+folder are shown instead. The pages are whole reports (``DIR/NAME.html``). The pictures are small PNG files
+that the documentation shows; they need Chromium.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from pytest_gptoss.report.files import read_document
 from pytest_gptoss.report.formats.html import html
 
 ROOT = Path(__file__).resolve().parent.parent
-RUNS = ROOT / "tests" / "report" / "runs"
+RECORDER = ROOT / "tests" / "report" / "record_runs.py"
 PAGES = ROOT / "build" / "gallery"
+RUNS = PAGES / "runs"
 PICTURES = ROOT / "docs" / "assets" / "gallery"
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -42,7 +43,7 @@ COLOURS = 256
 
 @dataclass(frozen=True)
 class Sample:
-    """A page of a stored run, and the part of it that the picture shows.
+    """A page of a run, and the part of it that the picture shows.
 
     ``hidden`` is a CSS selector of what the picture leaves out, empty for nothing. ``height`` is the
     window's, in CSS pixels.
@@ -69,6 +70,7 @@ README_SAMPLE = Sample("report", "passing", height=1105)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="folder of finished runs to show")
     parser.add_argument("--pages", type=Path, default=PAGES, metavar="DIR", help="folder of the HTML pages")
     parser.add_argument("--pictures", type=Path, default=PICTURES, metavar="DIR", help="folder of the PNGs")
     parser.add_argument("--pages-only", action="store_true", help="no pictures, no browser")
@@ -77,8 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if browser is None and not known.pages_only:
         print(NO_BROWSER, file=sys.stderr)
         return 1
+    runs = known.runs or record()
     for sample in (*SAMPLES, README_SAMPLE):
-        page = render(sample, known.pages)
+        page = render(sample, runs, known.pages)
         print(page)
         if browser and not known.pages_only:
             folder = known.pictures.parent if sample is README_SAMPLE else known.pictures
@@ -86,11 +89,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def render(sample: Sample, folder: Path) -> Path:
-    """Write a sample's page; returns its file."""
+def record() -> Path:
+    """Make the samples' runs anew; returns their folder. Raises CalledProcessError where one fails."""
+    names = sorted({sample.run for sample in SAMPLES})
+    print(f"recording runs, some minutes: {', '.join(names)}", flush=True)
+    subprocess.run([sys.executable, str(RECORDER), "--output", str(RUNS), *names], check=True)
+    return RUNS
+
+
+def render(sample: Sample, runs: Path, folder: Path) -> Path:
+    """Write the page of a sample's run below ``runs``; returns its file."""
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / f"{sample.name}.html"
-    page.write_text(html(read_document(RUNS / sample.run), sample.language), "utf-8")
+    page.write_text(html(read_document(runs / sample.run), sample.language), "utf-8")
     return page.resolve()
 
 

@@ -1,13 +1,14 @@
 """Record the runs that the report tests render: real acceptance runs of the embedded servers.
 
-    python tests/report/record_runs.py [NAME ...]
+    python tests/report/record_runs.py [--output DIR] [NAME ...]
 
 Each run is a real one; what is kept of it is its document, ``runs/NAME/acceptance.json``. Record again when
-the document's schema changes.
+the document's schema changes. ``tools/gallery.py`` records into a folder of its own.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import signal
@@ -26,8 +27,8 @@ EVERY = 6
 """Every sixth embedded prompt: enough to fork, few enough to keep."""
 
 
-def main(names: Sequence[str]) -> None:
-    """Record the runs of these names, all of them when none is given."""
+def main(names: Sequence[str], output: Path = HERE) -> None:
+    """Record the runs of these names below ``output``, all of them when none is given."""
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         prompts = json.loads(fixture("prompts", "embedded.json").read_text("utf-8"))
@@ -35,7 +36,7 @@ def main(names: Sequence[str]) -> None:
         (work / "limits.toml").write_text('[thresholds."precision.rouge_l"]\nlimit = 0.97\n', "utf-8")
         for name in names or RUNS:
             RUNS[name](work)
-            kept = HERE / name
+            kept = output / name
             kept.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(work / "gptoss-report" / "acceptance.json", kept / "acceptance.json")
             document = json.loads((kept / "acceptance.json").read_text("utf-8"))
@@ -123,4 +124,8 @@ def _finish(started: Started) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(RUNS))
+    parser.add_argument("--output", type=Path, default=HERE, metavar="DIR", help="where the runs are kept")
+    known = parser.parse_args()
+    main(known.names, known.output.resolve())
