@@ -23,6 +23,9 @@ def vllm_018(session: nox.Session) -> None:
     """The same acceptance on the generation of vllm-ascend 0.18: GBs more, and libtcmalloc-minimal4."""
     session.install("-e", ".[dev]")
     session.run("python", "tools/accept_vllm.py", "--version", "0.18.1", *session.posargs)
+    older = {"GPTOSS_TEST_VLLM_VENV": str(Path(__file__).parent / ".vllm" / "0.18.1")}
+    recovered = "tests/real/test_recovered_states_against_vllm.py"
+    session.run("python", "-m", "pytest", "-p", "no:cacheprovider", recovered, env=older)
 
 
 @nox.session

@@ -30,11 +30,12 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import vllm_cpu  # noqa: E402
 
-from pytest_gptoss.judge.hidden_checks import logprobs_to_ask, why_unsound  # noqa: E402
-from pytest_gptoss.judge.hidden_recovery import recover  # noqa: E402
+from pytest_gptoss.judge.hidden_checks import why_unsound  # noqa: E402
 from pytest_gptoss.model.blas_threads import limited_blas  # noqa: E402
 from pytest_gptoss.model.gptoss import FIRST_CONTROL_TOKEN  # noqa: E402
 from pytest_gptoss.model.lm_head import read_lm_head  # noqa: E402
+from pytest_gptoss.scenarios.hidden_recovery import recover  # noqa: E402
+from pytest_gptoss.scenarios.logprob_counts import logprobs_to_ask  # noqa: E402
 
 TIMES = ("request", "parse", "solve", "cpu")
 
@@ -120,7 +121,7 @@ def measure(url: str, checkpoint: Path, count: int, threads: int, truth: Path) -
             )
             sizes.append(len(body))
             print(f"{number + 1}/{count}: " + ", ".join(f"{each:.2f} s" for each in times[-1]), flush=True)
-    doubts = [doubt for doubt in map(why_unsound, found) if doubt]
+    doubts = [doubt for doubt in (why_unsound(each.fit) for each in found) if doubt]
     print(json.dumps(figures(found, np.array(times), sizes, states) | {"doubts": doubts}, indent=1))
 
 
@@ -148,10 +149,10 @@ def figures(found: list, times: np.ndarray, sizes: list[int], states: Mapping[st
         **{f"{name}, median": float(np.median(column)) for name, column in zip(TIMES, times.T, strict=True)},
         "answer kB": float(np.mean(sizes)) / 1000,
         "peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "residual over explained": float(np.mean([each.residual / each.explained for each in found])),
-        "condition": float(np.median([each.condition for each in found])),
-        "scale": [min(each.scale for each in found), max(each.scale for each in found)],
-        "bias told": float(np.mean([each.blur.power / 2 for each in found])),
+        "residual over explained": float(np.mean([each.fit.residual / each.fit.explained for each in found])),
+        "condition": float(np.median([each.fit.condition for each in found])),
+        "scale": [min(each.fit.scale for each in found), max(each.fit.scale for each in found)],
+        "bias told": float(np.mean([each.fit.power / 2 for each in found])),
         "load average": os.getloadavg()[0],
     }
     for name in states:

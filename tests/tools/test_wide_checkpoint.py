@@ -9,8 +9,8 @@ import torch
 import wide_checkpoint
 
 from pytest_gptoss.judge.hidden_checks import why_unsound
-from pytest_gptoss.judge.hidden_recovery import recover
 from pytest_gptoss.model.lm_head import read_lm_head
+from pytest_gptoss.scenarios.hidden_recovery import recover
 
 IDS = [3, 141, 59, 265, 358, 97, 93, 238]
 
@@ -39,7 +39,7 @@ def test_its_states_are_recovered(checkpoint, answer):
     head = read_lm_head(checkpoint)
     assert (head.vocabulary, head.hidden) == (201_088, 32)
     recovery = recover(head.rows(ids.numpy()), logprobs.numpy(), head.norm)
-    assert why_unsound(recovery) is None
+    assert why_unsound(recovery.fit) is None
     lengths = np.linalg.norm(state) * np.linalg.norm(recovery.state)
     assert float(state @ recovery.state) / lengths > 0.9999
 

@@ -11,7 +11,8 @@ from detection.checkpoints import DAMAGES
 from detection.proxy import pass_on
 from detection.recordings import OWN_ROUNDING, VLLM
 from detection.row import BASELINE, FAIL, FAMILIES, Row, Served, families_of
-from detection.servers import behind, damaged, real_vllm, reference
+from detection.servers import MANY_LOGPROBS, behind, damaged, real_vllm, recovered, reference
+from pytest_gptoss.model.resources import fixture
 from detection.wire import FAULTS, other_vocabulary, replicas
 from pytest_gptoss.reference.defects import DEFECTS
 
@@ -112,7 +113,7 @@ FINE = ("weights-6bit", "noise-0.01")
 
 def all_rows(*, repeat: int = REPETITIONS) -> tuple[Row, ...]:
     """Every row in reading order."""
-    return (*_numerics(), *_real(), *_wire(), *bench_rows(), *_controls(repeat))
+    return (*_numerics(), *_recovered(), *_real(), *_wire(), *bench_rows(), *_controls(repeat))
 
 
 # -- rows -------------------------------------------------------------------------------------
@@ -139,6 +140,23 @@ def _numerics() -> Iterator[Row]:
         "own-weights-6bit", "numerics", f"{_what('weights-6bit')}, {BESIDE[OWN_ROUNDING]}",
         partial(damaged, "weights-6bit"), ROUNDING, families="precision", against=OWN_ROUNDING,
     )  # fmt: skip
+
+
+def _recovered() -> Iterator[Row]:
+    """Hidden states from log-probabilities: a spoilt output layer is refused, all else moves the cosine."""
+    options = (*recovered(fixture("tiny-gpt-oss")), "-k", "precision.hidden_cosine")
+    for damage in ("weights-4bit", "noise-0.1"):
+        yield Row(
+            f"recovered-{damage}", "numerics", f"{_what(damage)}, states recovered",
+            partial(damaged, damage, *MANY_LOGPROBS, options=options),
+            {"precision.hidden_cosine": "off what lm_head.weight makes of any hidden state"},
+        )  # fmt: skip
+    for defect in ("no-sinks", "kv-shift"):
+        yield Row(
+            f"recovered-{defect}", "numerics", f"{DEFECTS[defect].explanation}; states recovered",
+            partial(reference, *MANY_LOGPROBS, defect=defect, options=options),
+            _fails("precision.hidden_cosine"),
+        )  # fmt: skip
 
 
 def _told(damage: str) -> str:
@@ -186,6 +204,10 @@ def _controls(repeat: int) -> Iterator[Row]:
         "small-batches": ("batches of three", partial(reference, "--max-num-seqs=3")),
         "behind-a-proxy": ("a proxy that passes all on", partial(behind, lambda: pass_on)),
     }
+    options = (*recovered(fixture("tiny-gpt-oss")), "-k", "precision.hidden_cosine")
+    sound["recovered-sound"] = (
+        "hidden states recovered from log-probabilities", partial(reference, *MANY_LOGPROBS, options=options)
+    )
     for name, (what, serve) in sound.items():
         yield Row(name, "controls", what, serve)
     for name, against in (("own-sound", OWN_ROUNDING), ("beside-vllm", VLLM)):

@@ -18,9 +18,11 @@ from pytest_gptoss.model.resources import fixture
 from pytest_gptoss.reference.export import export
 from pytest_gptoss.servers.embedded import PINNED_DATE, start_reference
 
-__all__ = ["behind", "damaged", "real_vllm", "reference", "shared_reference"]
+__all__ = ["MANY_LOGPROBS", "behind", "damaged", "real_vllm", "recovered", "reference", "shared_reference"]
 
 READY_S = 600.0
+MANY_LOGPROBS = ("--max-logprobs", "4096")
+"""What a server is started with whose hidden states are recovered."""
 
 
 @contextmanager
@@ -52,26 +54,34 @@ def shared_reference() -> str:
     return server.url
 
 
+def recovered(lm_head: Path, *, positions: int = 64) -> tuple[str, ...]:
+    """Options that recover the device's hidden states from its log-probabilities."""
+    return (
+        "--gptoss-hidden-npu=logprobs", f"--gptoss-lm-head={lm_head}", f"--gptoss-hidden-positions={positions}",
+    )  # fmt: skip
+
+
 @contextmanager
-def damaged(damage: str) -> Iterator[Served]:
+def damaged(damage: str, *arguments: str, options: tuple[str, ...] = ()) -> Iterator[Served]:
     """The reference server on a spoilt checkpoint."""
     with tempfile.TemporaryDirectory(prefix="gptoss-") as scratch:
         folder = damaged_copy(fixture("tiny-gpt-oss", "config.json").parent, Path(scratch) / "spoilt", damage)
-        with reference(model=str(folder)) as served:
+        with reference(*arguments, model=str(folder), options=options) as served:
             yield served
 
 
 @contextmanager
 def real_vllm(damage: str | None) -> Iterator[Served]:
-    """Real vLLM on the tiny checkpoint, spoilt or sound."""
+    """Real vLLM on the tiny checkpoint, spoilt or sound; its hidden states are recovered with the sound one's."""
     with tempfile.TemporaryDirectory(prefix="gptoss-") as scratch:
         tiny = fixture("tiny-gpt-oss", "config.json").parent
         source = tiny if damage is None else damaged_copy(tiny, Path(scratch) / "spoilt", damage)
         export(Path(scratch) / "checkpoint", source)
         with vllm_cpu.serving(
-            Path(scratch) / "checkpoint", start_date=PINNED_DATE, log=Path(scratch) / "log"
-        ) as url:
-            yield Served(url, ("--gptoss-waive=precision.hidden_cosine=one server at a time",))
+            Path(scratch) / "checkpoint", start_date=PINNED_DATE, log=Path(scratch) / "log",
+            chat_flags=(*vllm_cpu.CHAT_FLAGS, *MANY_LOGPROBS),
+        ) as url:  # fmt: skip
+            yield Served(url, recovered(tiny))
 
 
 @contextmanager
