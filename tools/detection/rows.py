@@ -149,7 +149,7 @@ def _recovered() -> Iterator[Row]:
         yield Row(
             f"recovered-{damage}", "numerics", f"{_what(damage)}, states recovered",
             partial(damaged, damage, *MANY_LOGPROBS, options=options),
-            {"precision.hidden_cosine": "off what lm_head.weight makes of any hidden state"},
+            {"precision.hidden_cosine": "lm_head.weight"},
         )  # fmt: skip
     for defect in ("no-sinks", "kv-shift"):
         yield Row(
