@@ -115,6 +115,34 @@ def test_a_reference_that_does_not_start_is_one_line(
     assert last == "accept_vllm: the reference server did not start: no memory"
 
 
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        ([], None),
+        (["--every=2"], ["a", "c"]),
+        (["--evidence"], ["a", "c"]),
+        (["--evidence", "--every=2"], ["a"]),
+    ],
+)
+def test_prompts_are_thinned_and_the_evidence_rests_on_none_that_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], asked: list[str] | None
+) -> None:
+    prompts = [{"id": "a", "tags": []}, {"id": "b", "tags": ["open"]}, {"id": "c", "tags": ["english"]}]
+    shipped = tmp_path / "embedded.json"
+    shipped.write_text(json.dumps(prompts))
+    seen: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> SimpleNamespace:
+        named = [each.partition("=")[2] for each in command if each.startswith("--gptoss-prompts=")]
+        seen.extend([each["id"] for each in json.loads(Path(name).read_text())] for name in named)
+        return SimpleNamespace(returncode=1)
+
+    standing_in(monkeypatch, run)
+    monkeypatch.setattr(accept_vllm, "fixture", lambda *_: shipped)
+    assert accept_vllm.main([f"--output={tmp_path / 'out'}", *options]) == 1
+    assert seen == ([] if asked is None else [asked])
+
+
 def test_hidden_states_that_cannot_be_recorded_are_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
