@@ -18,9 +18,11 @@ from pytest_gptoss.model.resources import fixture
 from pytest_gptoss.reference.export import export
 from pytest_gptoss.servers.embedded import PINNED_DATE, start_reference
 
-__all__ = ["behind", "damaged", "real_vllm", "reference", "shared_reference"]
+__all__ = ["PATIENT", "behind", "damaged", "real_vllm", "reference", "shared_reference"]
 
 READY_S = 600.0
+PATIENT = ("--gptoss-first-token-timeout=900",)
+"""vLLM on a busy CPU takes minutes over the log-probabilities of a prompt of 1,500 tokens."""
 
 
 @contextmanager
@@ -71,7 +73,7 @@ def real_vllm(damage: str | None) -> Iterator[Served]:
         with vllm_cpu.serving(
             Path(scratch) / "checkpoint", start_date=PINNED_DATE, log=Path(scratch) / "log"
         ) as url:
-            yield Served(url, ("--gptoss-waive=precision.hidden_cosine=one server at a time",))
+            yield Served(url, ("--gptoss-waive=precision.hidden_cosine=one server at a time", *PATIENT))
 
 
 @contextmanager
