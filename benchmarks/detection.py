@@ -117,7 +117,7 @@ def _record(runs: Runs, rows: list[Row]) -> dict[str, str]:
     Raises NotMeasured or ReferenceServerError without the one that most rows need.
     """
     without: dict[str, str] = {}
-    for name in dict.fromkeys([BASELINE, *(row.against for row in rows if _possible(row))]):
+    for name in dict.fromkeys(row.against for row in rows if _possible(row)):
         if runs.baseline(name).is_file():
             continue
         print(f"{name}: {RECORDINGS[name].what}", flush=True)

@@ -37,8 +37,10 @@ def test_figures_beyond_their_limit_are_bold_and_the_ratio_has_its_interval():
             evidence="EQUIVALENT WITHIN ROUNDING",
         ),
         "reference-weights-6bit": Outcome(
-            "reference-weights-6bit", 1, 1.0, {"precision.kl": "PASS", RATIO: "FAIL"},
-            {"precision.kl": 0.0004136, RATIO: 7.25}, evidence="DIFFERENT",
+            "reference-weights-6bit", 1, 1.0,
+            {"precision.kl": "PASS", RATIO: "FAIL", "precision.perplexity_diff": "INVALID"},
+            {"precision.kl": 0.0004136, RATIO: 7.25}, {"precision.perplexity_diff": "gpu: no answer"},
+            evidence="DIFFERENT",
         ),
     }  # fmt: skip
     assert list(table(rows, outcomes)) == [
@@ -46,6 +48,8 @@ def test_figures_beyond_their_limit_are_bold_and_the_ratio_has_its_interval():
         "|---|---|---|---|",
         "| sound | 2e-05 | 1.015 (0.92 to 1.1) | EQUIVALENT WITHIN ROUNDING |",
         "| weights-6bit | 0.0004136 | **7.25** | DIFFERENT |",
+        "",
+        "`perplexity_diff` was not judged: gpu: no answer",
         "",
         "Not run: noise-0.01.",
     ]

@@ -18,14 +18,16 @@ from detection.checkpoints import damaged_copy
 from detection.degrees import SOUND
 from detection.recordings import Recording
 from detection.row import Row, Served
+from detection.servers import PATIENT
 
 __all__ = ["CHAT", "chat_recording", "chat_rows"]
 
 CHAT = "chat-baseline"
 CONTEXT = 4096
-WAIVED = (
+OPTIONS = (
     "--gptoss-waive=preflight.tokenizer=a chat model that is not GPT-OSS",
     "--gptoss-waive=precision.hidden_cosine=one server at a time",
+    *PATIENT,
 )
 
 
@@ -52,7 +54,7 @@ def _recorded(model: Path) -> Iterator[Served]:
     with _serving(model, "bfloat16") as gpu, _serving(model, "float32") as cpu:
         # One server is device and baseline here: recording needs a device, and a third server costs memory.
         one = "--gptoss-waive=preflight.distinct=the baseline is recorded beside itself"
-        yield Served(gpu, (f"--gpu-url={gpu}", f"--cpu-url={cpu}", one, *WAIVED))
+        yield Served(gpu, (f"--gpu-url={gpu}", f"--cpu-url={cpu}", one, *OPTIONS))
 
 
 @contextmanager
@@ -60,7 +62,7 @@ def _damaged(model: Path, degree: str) -> Iterator[Served]:
     with tempfile.TemporaryDirectory(prefix="gptoss-") as scratch:
         folder = model if degree == SOUND else damaged_copy(model, Path(scratch) / "spoilt", degree)
         with _serving(folder, "bfloat16") as url:
-            yield Served(url, WAIVED)
+            yield Served(url, OPTIONS)
 
 
 @contextmanager

@@ -57,8 +57,21 @@ def table(rows: Sequence[Row], outcomes: Mapping[str, Outcome]) -> Iterator[str]
     for row, outcome in run:
         cells = [_figure(outcome, name) for name in columns]
         yield f"| {row.what} | {' | '.join(cells)} | {outcome.evidence or '-'} |"
+    for name, reason in _not_judged(run):
+        yield from ("", f"`{name}` was not judged: {reason}")
     if missing:
         yield from ("", f"Not run: {', '.join(missing)}.")
+
+
+def _not_judged(run: Sequence[tuple[Row, Outcome]]) -> list[tuple[str, str]]:
+    """Rows that were INVALID with their reasons, each reason once."""
+    found = dict.fromkeys(
+        (name.removeprefix("precision."), " ".join(outcome.reasons.get(name, "").split()))
+        for _, outcome in run
+        for name, word in outcome.verdicts.items()
+        if word == "INVALID"
+    )
+    return list(found)
 
 
 def _figure(outcome: Outcome, name: str) -> str:

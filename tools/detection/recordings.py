@@ -18,7 +18,7 @@ import accept_vllm
 import vllm_cpu
 
 from detection.row import BASELINE, FAMILIES, Served
-from detection.servers import reference
+from detection.servers import PATIENT, reference
 from pytest_gptoss.reference.export import export
 from pytest_gptoss.servers.embedded import PINNED_DATE
 
@@ -69,7 +69,7 @@ def _on_vllm() -> Iterator[Served]:
         ):
             hidden = folder / accept_vllm.HIDDEN
             gpu_options = (f"--gpu-url={gpu}", f"--gptoss-hidden-gpu={hidden}")
-            yield Served(npu.url, (*gpu_options, f"--cpu-url={cpu.url}"))
+            yield Served(npu.url, (*gpu_options, f"--cpu-url={cpu.url}", *PATIENT))
 
 
 RECORDINGS: Mapping[str, Recording] = MappingProxyType(

@@ -18,11 +18,22 @@ from pytest_gptoss.model.resources import fixture
 from pytest_gptoss.reference.export import export
 from pytest_gptoss.servers.embedded import PINNED_DATE, start_reference
 
-__all__ = ["MANY_LOGPROBS", "behind", "damaged", "real_vllm", "recovered", "reference", "shared_reference"]
+__all__ = [
+    "MANY_LOGPROBS",
+    "PATIENT",
+    "behind",
+    "damaged",
+    "real_vllm",
+    "recovered",
+    "reference",
+    "shared_reference",
+]
 
 READY_S = 600.0
 MANY_LOGPROBS = ("--max-logprobs", "4096")
 """What a server is started with whose hidden states are recovered."""
+PATIENT = ("--gptoss-first-token-timeout=900",)
+"""vLLM on a busy CPU takes minutes over the log-probabilities of a prompt of 1,500 tokens."""
 
 
 @contextmanager
@@ -81,7 +92,7 @@ def real_vllm(damage: str | None) -> Iterator[Served]:
             Path(scratch) / "checkpoint", start_date=PINNED_DATE, log=Path(scratch) / "log",
             chat_flags=(*vllm_cpu.CHAT_FLAGS, *MANY_LOGPROBS),
         ) as url:  # fmt: skip
-            yield Served(url, recovered(tiny))
+            yield Served(url, (*recovered(tiny, positions=32), *PATIENT))
 
 
 @contextmanager
