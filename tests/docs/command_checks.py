@@ -14,9 +14,17 @@ from command_blocks import ROOT, Block
 
 from pytest_gptoss.cli.main import _COMMANDS, command_parser
 from pytest_gptoss.config.option import Option
-from pytest_gptoss.config.option_types import CHECKPOINT, DIRECTORY, FILE, URL, URL_OR_FILE
+from pytest_gptoss.config.option_types import (
+    CHECKPOINT,
+    CHECKPOINT_OR_FILE,
+    DIRECTORY,
+    FILE,
+    HIDDEN_SOURCE,
+    URL,
+)
 from pytest_gptoss.config.options import OPTIONS
 from pytest_gptoss.model.key_variables import key_variable
+from pytest_gptoss.model.subjects import LOGPROBS
 
 NOWHERE = "http://127.0.0.1:9"
 STAND_INS: Mapping[str, str] = {
@@ -26,12 +34,13 @@ STAND_INS: Mapping[str, str] = {
     "signatures": "signatures.toml",
     "replay": "finished",
     "cpu_model": "tiny",
+    "lm_head": "tiny",
 }
 """What takes the place of a file that the reader has, by the option's key."""
 EMPTY = tuple(
     f"{option.key}.file"
     for option in OPTIONS
-    if option.type in (FILE, URL_OR_FILE) and option.key not in STAND_INS
+    if option.type in (FILE, HIDDEN_SOURCE) and option.key not in STAND_INS
 )
 """Of all other options: files with nothing in them."""
 
@@ -127,9 +136,11 @@ def _stand_in(option: Option, value: str) -> str:
     name, equals, rest = value.partition("=")
     head = f"{name}=" if option.by_name and equals and re.fullmatch(r"[\w.-]+", name) else ""
     text = rest if head else value
-    if option.type is URL or (option.type is URL_OR_FILE and "://" in text):
+    if option.type is URL or (option.type is HIDDEN_SOURCE and "://" in text):
         return head + (NOWHERE if text == _ELLIPSIS or text == "URL" else text)
-    if option.type in (FILE, DIRECTORY, CHECKPOINT, URL_OR_FILE):
+    if text == LOGPROBS:
+        return value
+    if option.type in (FILE, DIRECTORY, CHECKPOINT, CHECKPOINT_OR_FILE, HIDDEN_SOURCE):
         return head + STAND_INS.get(option.key, f"{option.key}.file")
     return value
 
