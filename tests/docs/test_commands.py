@@ -6,9 +6,9 @@ A mark is a comment in the line before the block::
     <!-- run by: tests/test_x.py::test_y -->
     <!-- run by: .ci/run the README's embedded acceptance run -->
 
-Marked or not, options, sub-commands and files that a block names must exist. Without a mark a block holds
-only what is checked here: ``pytest`` is started with ``--collect-only``; ``pytest-gptoss plan`` and
-``pytest-gptoss report`` run.
+Marked or not, options, sub-commands and files that a block names must exist, and all of its ``pytest``
+commands are accepted up to collection. ``test_commands_live.py`` runs them against the embedded pair, each on
+a few rows.
 """
 
 import json
