@@ -34,6 +34,7 @@ from pytest_gptoss.judge.hidden_checks import why_unsound  # noqa: E402
 from pytest_gptoss.model.blas_threads import limited_blas  # noqa: E402
 from pytest_gptoss.model.gptoss import FIRST_CONTROL_TOKEN  # noqa: E402
 from pytest_gptoss.model.lm_head import read_lm_head  # noqa: E402
+from pytest_gptoss.model.paths import COMPLETIONS_PATH  # noqa: E402
 from pytest_gptoss.scenarios.hidden_recovery import recover  # noqa: E402
 from pytest_gptoss.scenarios.logprob_counts import logprobs_to_ask  # noqa: E402
 
@@ -130,7 +131,7 @@ def ask(client: httpx.Client, url: str, ids: list[int], count: int) -> bytes:
         "model": "gpt-oss-20b", "prompt": ids, "max_tokens": 1, "temperature": 0, "logprobs": count,
         "return_tokens_as_token_ids": True, "cache_salt": f"benchmark-{os.getpid()}",
     }  # fmt: skip
-    answer = client.post(f"{url}/v1/completions", json=body)
+    answer = client.post(url + COMPLETIONS_PATH, json=body)
     answer.raise_for_status()
     return answer.content
 
