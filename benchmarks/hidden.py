@@ -11,6 +11,7 @@ transformers computes from the same checkpoint in bfloat16.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import random
@@ -30,13 +31,17 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import vllm_cpu  # noqa: E402
 
+from pytest_gptoss.client.http import Timeouts  # noqa: E402
 from pytest_gptoss.judge.hidden_checks import why_unsound  # noqa: E402
 from pytest_gptoss.model.blas_threads import limited_blas  # noqa: E402
 from pytest_gptoss.model.gptoss import FIRST_CONTROL_TOKEN  # noqa: E402
+from pytest_gptoss.model.inputs import TokenSequence  # noqa: E402
 from pytest_gptoss.model.lm_head import read_lm_head  # noqa: E402
 from pytest_gptoss.model.paths import COMPLETIONS_PATH  # noqa: E402
+from pytest_gptoss.scenarios.devices import Access  # noqa: E402
 from pytest_gptoss.scenarios.hidden_recovery import recover  # noqa: E402
 from pytest_gptoss.scenarios.logprob_counts import logprobs_to_ask  # noqa: E402
+from pytest_gptoss.scenarios.state_recovery import StateRecovery  # noqa: E402
 
 TIMES = ("request", "parse", "solve", "cpu")
 
@@ -123,7 +128,33 @@ def measure(url: str, checkpoint: Path, count: int, threads: int, truth: Path) -
             sizes.append(len(body))
             print(f"{number + 1}/{count}: " + ", ".join(f"{each:.2f} s" for each in times[-1]), flush=True)
     doubts = [doubt for doubt in (why_unsound(each.fit) for each in found) if doubt]
-    print(json.dumps(figures(found, np.array(times), sizes, states) | {"doubts": doubts}, indent=1))
+    told = figures(found, np.array(times), sizes, states) | {"doubts": doubts}
+    told["seconds a position, as the suite does it"] = as_the_suite(url, checkpoint, count) / count
+    print(json.dumps(told, indent=1))
+
+
+def as_the_suite(url: str, checkpoint: Path, count: int) -> float:
+    """Seconds of all positions by the suite's own code, which asks for one while it solves for another."""
+    corpus = [
+        TokenSequence(f"{number}", (*ids, 1), first=1) for number, ids in enumerate(prompts(count))
+    ]
+    places = {each.id: (len(each.token_ids) - 2,) for each in corpus}
+
+    async def whole() -> float:
+        access = Access(Timeouts.for_unary_answers(600.0, "--timeout"), None, trust_env=False)
+        async with access.client("npu", url, None) as client:
+            server = StateRecovery(client, read_lm_head(checkpoint))
+            waiting = iter(corpus)
+
+            async def work() -> None:
+                for each in waiting:
+                    await server.states(each, places[each.id])
+
+            began = time.perf_counter()
+            await asyncio.gather(work(), work())
+            return time.perf_counter() - began
+
+    return asyncio.run(whole())
 
 
 def ask(client: httpx.Client, url: str, ids: list[int], count: int) -> bytes:

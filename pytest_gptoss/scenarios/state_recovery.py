@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["Recovery", "StateRecovery", "recovery_job"]
 
 _REFUSED = 400
+_SOLVING = 2
+"""Positions of a device in hand at once: one is asked for while another is solved for."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,16 @@ class Recovery:
 
 
 class StateRecovery:
-    """Asks one server for states. ``cache_salt`` keeps what other runs have left in its prefix cache away."""
+    """Asks one server for states, one request at a time; the next one is asked while one is solved for.
+
+    A salt of its own keeps what other runs have left in the server's prefix cache away.
+    """
 
     def __init__(self, client: VllmClient, head: LmHead) -> None:
         self._client, self._head = client, head
         self._cache_salt = uuid.uuid4().hex
         self._count: int | None = None
+        self._asking = asyncio.Lock()
 
     async def states(self, sequence: TokenSequence, positions: tuple[int, ...]) -> RecoveredStates:
         """The states at ``positions`` of a sequence.
@@ -75,8 +81,9 @@ class StateRecovery:
         )
 
     async def _state(self, token_ids: tuple[int, ...], position: int) -> Recovered:
-        given = await self._logprobs(token_ids[: position + 1])
-        # In a thread: the other device is asked meanwhile.
+        async with self._asking:
+            given = await self._logprobs(token_ids[: position + 1])
+        # In a thread: servers are asked meanwhile.
         return await asyncio.to_thread(self._solve, given, position)
 
     def _solve(self, given: NextLogprobs, position: int) -> Recovered:
@@ -131,4 +138,4 @@ def recovery_job(
     chosen = (each for each in sequences.kept if each.id in positions)
     asks = tuple((each.id, bind(server.states, each, positions[each.id])) for each in chosen)
     left_out = {name: why for name, why in sequences.left_out.items() if name in positions}
-    return Job(asks, left_out=left_out)
+    return Job(asks, concurrency=_SOLVING, left_out=left_out)

@@ -27,7 +27,8 @@ WORDS: Mapping[str, str] = {
     "--npu-url ...": "--npu-url http://npu:8000",
     "--gpu-url ...": "--gpu-url http://gpu:8000",
     "--embedded": "--npu-url http://npu:8000 --gpu-url http://gpu:8000",
-    "--gptoss-cpu-model /models/gpt-oss-20b": "--gptoss-cpu-model tiny",
+    "--gptoss-cpu-model /models/gpt-oss-20b-bf16": "--gptoss-cpu-model tiny",
+    "--gptoss-lm-head /models/gpt-oss-20b-bf16": "--gptoss-lm-head tiny",
     "--cpu-url http://cpu:8000": "--gptoss-cpu-model tiny",
     "--pyargs pytest_gptoss.acceptance": "",
     ".venv/bin/": "",
@@ -45,6 +46,7 @@ PREPARED = ("pytest", "--npu-url", "http://npu:8000", "--gpu-url", "http://gpu:8
 
 PROFILE = ("--gptoss-profile=embedded",)
 PROMPTS = (*PROFILE, "--gptoss-prompts=prompts.json")
+RECOVERED = ("--gptoss-hidden-npu=logprobs", "--gptoss-hidden-positions=16")
 LOAD = (*PROFILE, "--gptoss-no-calibration", "--gptoss-max-tokens=4")
 ONE_AT_A_TIME = (*LOAD, "--gptoss-concurrency=1", "--gptoss-num-requests=2", "-k", "completed.c01")
 ADDED: Sequence[tuple[str, tuple[str, ...]]] = (
@@ -55,6 +57,7 @@ ADDED: Sequence[tuple[str, tuple[str, ...]]] = (
     ("--concurrency 16 ", (*LOAD, "--gptoss-num-requests=16", "-k", "completed.c16")),
     ("benchmark |-m performance", ONE_AT_A_TIME),
     ("-m preflight", PROMPTS),
+    ("--gptoss-lm-head ", (*PROMPTS, *RECOVERED, "-k", "hidden_cosine")),
     ("--gptoss-hidden-npu ", (*PROMPTS, "-k", "hidden_cosine")),
     ("--gpu-url |--gptoss-baseline ", (*PROMPTS, "-k", "rouge_l")),
     ("", (*PROMPTS, "-k", "leakage")),
