@@ -18,7 +18,7 @@ import numpy as np
 
 from pytest_gptoss.model.results import ScoredSequence
 from pytest_gptoss.run.store import Store
-from pytest_gptoss.scenarios.kinds import Forced
+from pytest_gptoss.scenarios.kinds import Forced, Greedy
 
 __all__ = ["errors", "main"]
 
@@ -30,6 +30,8 @@ ROWS = {
     "noise-0.01": "reference-noise-0.01",
 }
 DIGITS = 3
+CPU_SEQUENCES = 24
+"""The default of --gptoss-cpu-sequences, which those runs keep."""
 
 
 def main() -> int:
@@ -51,8 +53,9 @@ def main() -> int:
 def errors(run: Path, device: str) -> Errors:
     """A device's absolute errors in nats on the tokens that the CPU scored, by sequence."""
     store = Store(run)
-    exact = _scores(store, Forced("cpu", "gpu", limit=24))
-    given = _scores(store, Forced(device, "gpu"))
+    answers = Greedy("gpu")
+    exact = _scores(store, Forced("cpu", "gpu", CPU_SEQUENCES, answers))
+    given = _scores(store, Forced(device, "gpu", outputs=answers))
     return {
         name: [float(f"{each:.{DIGITS}g}") for each in np.abs(given[name].logprobs - cpu.logprobs)]
         for name, cpu in exact.items()
