@@ -135,9 +135,7 @@ def measure(url: str, checkpoint: Path, count: int, threads: int, truth: Path) -
 
 def as_the_suite(url: str, checkpoint: Path, count: int) -> float:
     """Seconds of all positions by the suite's own code, which asks for one while it solves for another."""
-    corpus = [
-        TokenSequence(f"{number}", (*ids, 1), first=1) for number, ids in enumerate(prompts(count))
-    ]
+    corpus = [TokenSequence(f"{number}", (*ids, 1), first=1) for number, ids in enumerate(prompts(count))]
     places = {each.id: (len(each.token_ids) - 2,) for each in corpus}
 
     async def whole() -> float:

@@ -12,8 +12,8 @@ from detection.proxy import pass_on
 from detection.recordings import OWN_ROUNDING, VLLM
 from detection.row import BASELINE, FAIL, FAMILIES, Row, Served, families_of
 from detection.servers import MANY_LOGPROBS, behind, damaged, real_vllm, recovered, reference
-from pytest_gptoss.model.resources import fixture
 from detection.wire import FAULTS, other_vocabulary, replicas
+from pytest_gptoss.model.resources import fixture
 from pytest_gptoss.reference.defects import DEFECTS
 
 __all__ = ["REPETITIONS", "all_rows"]
@@ -206,7 +206,8 @@ def _controls(repeat: int) -> Iterator[Row]:
     }
     options = (*recovered(fixture("tiny-gpt-oss")), "-k", "precision.hidden_cosine")
     sound["recovered-sound"] = (
-        "hidden states recovered from log-probabilities", partial(reference, *MANY_LOGPROBS, options=options)
+        "hidden states recovered from log-probabilities",
+        partial(reference, *MANY_LOGPROBS, options=options),
     )
     for name, (what, serve) in sound.items():
         yield Row(name, "controls", what, serve)

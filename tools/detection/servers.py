@@ -68,8 +68,10 @@ def shared_reference() -> str:
 def recovered(lm_head: Path, *, positions: int = 64) -> tuple[str, ...]:
     """Options that recover the device's hidden states from its log-probabilities."""
     return (
-        "--gptoss-hidden-npu=logprobs", f"--gptoss-lm-head={lm_head}", f"--gptoss-hidden-positions={positions}",
-    )  # fmt: skip
+        "--gptoss-hidden-npu=logprobs",
+        f"--gptoss-lm-head={lm_head}",
+        f"--gptoss-hidden-positions={positions}",
+    )
 
 
 @contextmanager
@@ -83,7 +85,7 @@ def damaged(damage: str, *arguments: str, options: tuple[str, ...] = ()) -> Iter
 
 @contextmanager
 def real_vllm(damage: str | None) -> Iterator[Served]:
-    """Real vLLM on the tiny checkpoint, spoilt or sound; its hidden states are recovered with the sound one's."""
+    """Real vLLM on the tiny checkpoint, spoilt or sound; its states are recovered by the sound output layer."""
     with tempfile.TemporaryDirectory(prefix="gptoss-") as scratch:
         tiny = fixture("tiny-gpt-oss", "config.json").parent
         source = tiny if damage is None else damaged_copy(tiny, Path(scratch) / "spoilt", damage)
