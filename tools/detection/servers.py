@@ -85,7 +85,7 @@ def damaged(damage: str, *arguments: str, options: tuple[str, ...] = ()) -> Iter
 
 @contextmanager
 def real_vllm(damage: str | None) -> Iterator[Served]:
-    """Real vLLM on the tiny checkpoint, spoilt or sound; its states are recovered by the sound output layer."""
+    """Real vLLM on the tiny checkpoint, spoilt or sound; states are recovered by the sound output layer."""
     with tempfile.TemporaryDirectory(prefix="gptoss-") as scratch:
         tiny = fixture("tiny-gpt-oss", "config.json").parent
         source = tiny if damage is None else damaged_copy(tiny, Path(scratch) / "spoilt", damage)
