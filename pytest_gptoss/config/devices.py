@@ -153,15 +153,15 @@ def _refuse_comparison_with_itself(options: CheckedOptions, devices: Iterable[De
 
 def _refuse_impossible_recovery(options: CheckedOptions, devices: Iterable[DeviceSettings]) -> None:
     """Raise UsageError where hidden states shall be recovered without an lm_head, or of a recorded device."""
-    asked = next((device for device in devices if device.hidden == LOGPROBS), None)
-    if asked is not None and not options.given("lm_head"):
-        raise UsageError(
-            f"{options.origin(f'hidden_{asked.role}')} is {LOGPROBS!r}: hidden states are recovered with the "
-            "checkpoint's lm_head; add --gptoss-lm-head DIR"
-        )
-    if asked is not None and asked.recorded:
-        raise UsageError(
-            f"{options.origin(f'hidden_{asked.role}')} is {LOGPROBS!r}, but {asked.name} is recorded in "
-            f"{options.origin('baseline')} and cannot be asked: leave the option out, or "
-            "record its hidden states too"
-        )
+    for asked in (device for device in devices if device.hidden == LOGPROBS):
+        origin = options.origin(f"hidden_{asked.role}")
+        if not options.given("lm_head"):
+            raise UsageError(
+                f"{origin} is {LOGPROBS!r}: hidden states are recovered with the checkpoint's lm_head; add "
+                "--gptoss-lm-head DIR"
+            )
+        if asked.recorded:
+            raise UsageError(
+                f"{origin} is {LOGPROBS!r}, but {asked.name} is recorded in {options.origin('baseline')} and "
+                "cannot be asked: leave the option out, or record its hidden states too"
+            )

@@ -83,7 +83,8 @@ def test_states_from_logprobs_are_the_devices_own(settings_of):
 
 def test_a_recorded_device_gives_no_logprobs(tmp_path):
     tmp_path.joinpath("b.zip").touch()
-    given = {"npu_url": "http://n", "baseline": "b.zip", "hidden_gpu": "logprobs", "lm_head": "tiny"}
+    given = {"npu_url": "http://n", "baseline": "b.zip", "lm_head": "tiny"}
+    given |= {"hidden_npu": "logprobs", "hidden_gpu": "logprobs"}
     texts = OptionTexts(
         {key: (each,) for key, each in given.items()}, {key: OPTION[key].flag for key in given}
     )
