@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-import json
 import os
 import platform
 import sys
@@ -41,12 +40,11 @@ from detection.matrix import counts, markdown, one_coloured  # noqa: E402
 from detection.recordings import RECORDINGS, VLLM  # noqa: E402
 from detection.row import BASELINE, NotMeasured, Outcome, Row, column  # noqa: E402
 from detection.rows import REPETITIONS, all_rows  # noqa: E402
-from detection.runs import Runs, product_version  # noqa: E402
+from detection.runs import Runs, one_prompt_in, product_version  # noqa: E402
 from detection.trouble import end_of, trouble  # noqa: E402
 
 from pytest_gptoss.judge.thresholds import load_profile  # noqa: E402
 from pytest_gptoss.model.errors import ReferenceServerError  # noqa: E402
-from pytest_gptoss.model.resources import fixture  # noqa: E402
 
 FAST = ("decode-no-sinks", "kv-shift", "harmony-leak", "truncate-context", "wrong-date",
         "wire-question-cache", "wire-lost-content", "wire-call-in-content", "wire-garbage-when-long",
@@ -75,7 +73,7 @@ def main() -> int:
     runs = Runs(
         state / f"{product_version(ROOT)}-{'fast-' * options.fast}{every}",
         named_alone=options.fast,
-        prompts=_prompts(state, every),
+        prompts=one_prompt_in(every, state / f"prompts-{every}.json"),
     )
     try:
         without = _record(runs, wanted)
@@ -179,16 +177,6 @@ def _wanted(row: Row, options: argparse.Namespace) -> bool:
     if options.rows:
         return any(fnmatch.fnmatch(row.id, pattern) for pattern in options.rows)
     return row.id in FAST if options.fast else True
-
-
-def _prompts(state: Path, every: int) -> Path | None:
-    if every == 1:
-        return None
-    path = state / f"prompts-{every}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    prompts = json.loads(fixture("prompts", "embedded.json").read_text("utf-8"))
-    path.write_text(json.dumps(prompts[::every], ensure_ascii=False), "utf-8")
-    return path
 
 
 def _parser() -> argparse.ArgumentParser:

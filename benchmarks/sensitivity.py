@@ -17,7 +17,6 @@ command goes on from there, and the tables name the degrees that were not run.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import sys
@@ -33,10 +32,9 @@ from detection.chat import chat_recording, chat_rows  # noqa: E402
 from detection.degrees import DEGREES, degree_rows, table  # noqa: E402
 from detection.recordings import RECORDINGS, VLLM, Recording  # noqa: E402
 from detection.row import NotMeasured, Row  # noqa: E402
-from detection.runs import Runs, product_version  # noqa: E402
+from detection.runs import Runs, one_prompt_in, product_version  # noqa: E402
 
 from pytest_gptoss.model.errors import ReferenceServerError  # noqa: E402
-from pytest_gptoss.model.resources import fixture  # noqa: E402
 
 DEVICES = {
     "vllm": "The tiny checkpoint: real vLLM in bfloat16 as the device",
@@ -56,7 +54,9 @@ def main() -> int:
             f"--chat {options.chat}: no model folder, it holds no config.json; see nox -s sensitivity_chat"
         )
     state: Path = options.state / f"{product_version(ROOT)}-sensitivity-{options.every}"
-    runs = Runs(state, prompts=_prompts(state, options.every), options=FORCED, keep=True)
+    runs = Runs(
+        state, prompts=one_prompt_in(options.every, state / "prompts.json"), options=FORCED, keep=True
+    )
     try:
         for device in options.device:
             recording = chat_recording(options.chat) if device == "chat" else RECORDINGS[VLLM]
@@ -106,16 +106,6 @@ def _page(runs: Runs, every: int) -> Iterator[str]:
         yield from ("", f"## {title}", "")
         yield from table(_rows(device, DEGREES, Path()), outcomes)
     yield ""
-
-
-def _prompts(state: Path, every: int) -> Path | None:
-    if every == 1:
-        return None
-    path = state / "prompts.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    prompts = json.loads(fixture("prompts", "embedded.json").read_text("utf-8"))
-    path.write_text(json.dumps(prompts[::every], ensure_ascii=False), "utf-8")
-    return path
 
 
 def _parser() -> argparse.ArgumentParser:

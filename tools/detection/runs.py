@@ -19,9 +19,9 @@ import vllm_cpu
 
 from detection.recordings import Recording
 from detection.row import NotMeasured, Outcome, Row, Served, families_of
-from pytest_gptoss.model.resources import acceptance_tests
+from pytest_gptoss.model.resources import acceptance_tests, fixture
 
-__all__ = ["Runs", "product_version"]
+__all__ = ["Runs", "one_prompt_in", "product_version"]
 
 PROFILE = "--gptoss-profile=embedded"
 LONGEST_S = 3600.0
@@ -134,6 +134,16 @@ def _outcome(name: str, status: int, seconds: float, said: Mapping[str, Any]) ->
         {row["threshold_id"]: row["ci"] for row in rows if row.get("ci")},
         (said.get("run", {}).get("equivalence") or {}).get("verdict", ""),
     )
+
+
+def one_prompt_in(every: int, path: Path) -> Path | None:
+    """A file of one embedded prompt in ``every``, written to ``path``; None where all are meant."""
+    if every == 1:
+        return None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prompts = json.loads(fixture("prompts", "embedded.json").read_text("utf-8"))
+    path.write_text(json.dumps(prompts[::every], ensure_ascii=False), "utf-8")
+    return path
 
 
 def product_version(root: Path) -> str:
