@@ -26,6 +26,7 @@ _GROUPS: Mapping[str, Mapping[Language, str]] = {
     "needle": {"en": "Long context", "zh": "长上下文"},
     "performance": {"en": "Performance", "zh": "性能"},
     "capability": {"en": "Capabilities", "zh": "功能"},
+    "stress": {"en": "Under stress", "zh": "压力下的正确性"},
     "configuration": {"en": "Configurations", "zh": "配置对照"},
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_gptoss.config.option_types import ALL
 from pytest_gptoss.config.option_values import CheckedOptions
 from pytest_gptoss.model.inputs import LoadTask
 
@@ -19,4 +20,5 @@ def load_from(options: CheckedOptions) -> LoadTask:
         trials=options.value("trials"),
         gpu=options.value("load_gpu"),
         calibrate=not options.value("no_calibration"),
+        audit=None if options.value("audit") == ALL else options.value("audit"),
     )

@@ -13,6 +13,7 @@ from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.subjects import LOGPROBS
 
 __all__ = [
+    "ALL",
     "CHECKPOINT",
     "CHECKPOINT_OR_FILE",
     "DIRECTORY",
@@ -29,7 +30,11 @@ __all__ = [
     "OptionType",
     "choice",
     "whole_number",
+    "whole_number_or_all",
 ]
+
+ALL = "all"
+"""The word for no limit, where an option takes a count."""
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -83,6 +88,16 @@ def whole_number(least: int) -> OptionType:
         return int(value)
 
     return OptionType(f"it takes a whole number from {least} on", parse)
+
+
+def whole_number_or_all(least: int) -> OptionType:
+    """A whole number, ``least`` or more, or the word ``all``."""
+    number = whole_number(least)
+
+    def parse(value: str, base: Path) -> int | str:
+        return ALL if value == ALL else int(number.parse(value, base))
+
+    return OptionType(f"{number.rule}, or the word {ALL}", parse)
 
 
 def _require(kept: bool, rule: str | None = None) -> None:

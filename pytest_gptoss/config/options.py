@@ -25,6 +25,7 @@ from pytest_gptoss.config.option_types import (
     WAIVER,
     choice,
     whole_number,
+    whole_number_or_all,
 )
 from pytest_gptoss.model.gptoss import CONTEXT
 from pytest_gptoss.model.language import LANGUAGES
@@ -384,6 +385,14 @@ _LOAD = (
         whole_number(1),
         _MEASURED,
         default=1,
+    ),
+    Option(
+        "--gptoss-audit",
+        "answers of each load level that the device must confirm when asked alone, or all (default 64)",
+        "N",
+        whole_number_or_all(1),
+        _MEASURED,
+        default=64,
     ),
     Option(
         "--gptoss-load-gpu",

@@ -12,12 +12,12 @@ __all__ = ["with_all_depths", "with_levels"]
 
 
 def with_levels(table: Mapping[str, Threshold], levels: Iterable[str]) -> dict[str, Threshold]:
-    """The table with what makes a level trustworthy, for each level that has no such rows."""
+    """The table with what makes a level trustworthy and its audit, for each level that has no such rows."""
     full = dict(table)
     for level in levels:
-        for figure in ("completed", "uncached"):
+        for figure in ("completed", "uncached", "audit"):
             like = next((row for row in table.values() if row.metric.startswith(f"{figure}.")), None)
-            row_id = f"performance.{figure}.{level}"
+            row_id = f"{'stress' if figure == 'audit' else 'performance'}.{figure}.{level}"
             if like is not None and row_id not in full:
                 full[row_id] = dataclasses.replace(like, id=row_id, metric=f"{figure}.{level}")
     return full

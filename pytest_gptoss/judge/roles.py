@@ -16,6 +16,7 @@ class Roles:
     ``first`` is the first device under test, None where that is ``subject`` itself.
     ``cpu_sequences`` is how many of the baseline's answers the CPU reference scores.
     ``needle_lengths`` are the prompt lengths of the run's needle cells in tokens, shortest first.
+    ``audit`` is how many answers of each load level are audited, None for all.
     """
 
     subject: str
@@ -26,6 +27,7 @@ class Roles:
     first: str | None = None
     cpu_sequences: int = 24
     needle_lengths: tuple[int, ...] = ()
+    audit: int | None = 64
 
 
 def gpu_of(roles: Roles) -> str:

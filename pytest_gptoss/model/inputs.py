@@ -94,7 +94,8 @@ class LoadTask:
     """How load is measured where the user says so; None leaves what the profile says.
 
     ``trials`` repeats all levels; ``gpu``: the baseline is put under load too; ``calibrate``: the
-    instrument's own error is measured first.
+    instrument's own error is measured first. ``audit``: so many answers of each level are audited, None for
+    all.
     """
 
     concurrency: tuple[int, ...] | None = None
@@ -105,3 +106,4 @@ class LoadTask:
     trials: int = 1
     gpu: bool = False
     calibrate: bool = True
+    audit: int | None = 64

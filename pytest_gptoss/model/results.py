@@ -31,6 +31,7 @@ __all__ = [
     "RequestTiming",
     "ScoredSequence",
     "StateFit",
+    "StressAnswer",
     "ToolCall",
     "TopLogprobs",
 ]
@@ -274,7 +275,8 @@ class RequestTiming:
     ``end_ns``: the stream's end, or the failure. Counts come from the server's usage, None when
     it gave none. ``error`` is set for whatever failed, a stream that ended badly included.
     ``counted_by`` says what gave ``tokens``: the events' token ids, or usage counts that ran along; None
-    when neither accounts for all tokens, and each event is then taken for one.
+    when neither accounts for all tokens, and each event is then taken for one. ``prompt_ids`` and
+    ``output_ids`` are the token ids as the server told them; None where it told none.
     """
 
     id: str
@@ -290,6 +292,8 @@ class RequestTiming:
     finish_reason: str | None = None
     error: Failure | None = None
     counted_by: CountedBy | None = None
+    prompt_ids: tuple[int, ...] | None = None
+    output_ids: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +327,28 @@ class LoadLevel:
     rtt_ms: tuple[float, ...] = ()
     frame_tokens: int = 0
     cache_block: int | None = None
+    server: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StressAnswer:
+    """One answer that a device gave under stress, and how the same device scores it when asked alone.
+
+    ``token_ids`` are the prompt's and the answer's, ``first`` the position of the answer's first. Scored when
+    asked alone: ``logprobs`` [n], nats, of the answer's tokens, and the likeliest of each, ``top`` [n, 1].
+    ``generated`` [n]: log-probabilities told while generating, where asked for. ``kind`` tells answers of
+    one scenario apart; ``cached_tokens``: those of the prompt that came from the prefix cache, None where
+    not told; ``server``: by how much its counters grew meanwhile, None where it tells none.
+    """
+
+    sequence_id: str
+    token_ids: tuple[int, ...]
+    first: int
+    logprobs: FloatArray
+    top: TopLogprobs
+    generated: FloatArray | None = None
+    kind: str = ""
+    cached_tokens: int | None = None
     server: Mapping[str, float] | None = None
 
 

@@ -22,7 +22,7 @@ __all__ = [
     "Verdict",
 ]
 
-FAMILIES = ("preflight", "precision", "needle", "performance", "capability")
+FAMILIES = ("preflight", "precision", "needle", "performance", "capability", "stress")
 TIERS = ("contract", "assurance")
 Tier: TypeAlias = Literal["contract", "assurance"]
 

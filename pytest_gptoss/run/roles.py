@@ -22,4 +22,5 @@ def roles_of(settings: Settings, plan: Plan, npu: str) -> Roles:
         cpu_sequences=settings.cpu_sequences,
         first=None if first == npu else first,
         needle_lengths=plan.needle_lengths,
+        audit=settings.load.audit,
     )

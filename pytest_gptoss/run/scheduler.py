@@ -108,11 +108,12 @@ class Runner:
         complete = False
         before = run_async(self._look_at(scenario.device))
         after: tuple[ServerIdentity, ...] = ()
+        asked = not job.left_out
         try:
-            if not job.left_out:
+            if asked:
                 job.measure()
             complete = True
-            if not job.left_out:
+            if asked:
                 after = run_async(self._look_at(scenario.device))
         except RequestError as error:
             told = say("{where}: {error}", where=scenario.title, error=error)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -26,6 +26,14 @@ _COLUMNS: Columns = {
     "token_ns": (np.integer, 1),
     "tokens": (np.integer, 1),
 }
+_ID_COLUMNS: Columns = {
+    "ids": (np.integer, 2),
+    "prompt_ids": (np.integer, 1),
+    "output_ids": (np.integer, 1),
+}
+"""How many ids each request has of its prompt and of its answer, and the ids; files of 0.2 lack them."""
+_OF_IDS = ("prompt_ids", "output_ids")
+Ids: TypeAlias = "tuple[int, ...] | None"
 _REQUEST_COLUMNS = (
     "start_ns",
     "sent_ns",
@@ -64,7 +72,41 @@ def _parts(level: LoadLevel) -> Parts:
         "events": np.array([len(each.token_ns) for each in requests], dtype=np.int64),
         "token_ns": np.array([stamp for each in requests for stamp in each.token_ns], dtype=np.int64),
         "tokens": np.array([count for each in requests for count in each.tokens], dtype=np.int32),
+        **_id_parts(requests),
     }
+
+
+def _id_parts(requests: Sequence[RequestTiming]) -> Parts:
+    found = [[getattr(each, name) for each in requests] for name in _OF_IDS]
+    counts = [[NOT_THERE if ids is None else len(ids) for ids in column] for column in found]
+    flat = [[token for ids in column for token in ids or ()] for column in found]
+    return {
+        "ids": np.array(counts, dtype=np.int64).T.reshape(len(requests), len(_OF_IDS)),
+        **{name: np.array(ids, dtype=np.int32) for name, ids in zip(_OF_IDS, flat, strict=True)},
+    }
+
+
+def _ids_of(parts: Parts, requests: int) -> list[tuple[Ids, ...]]:
+    """The ids of each request's prompt and answer, None where the file has none; raises Mismatch."""
+    if not any(name in parts for name in _ID_COLUMNS):
+        return [(None,) * len(_OF_IDS)] * requests
+    counts = needed(parts, "ids")
+    if counts.shape != (requests, len(_OF_IDS)) or (counts < NOT_THERE).any():
+        raise Mismatch(f"{list(counts.shape)} counts of ids for {requests} requests", ".lengths.ids")
+    columns = [_cut(needed(parts, name), counts[:, at], name) for at, name in enumerate(_OF_IDS)]
+    return list(zip(*columns, strict=True))
+
+
+def _cut(ids: Array, counts: Array, name: str) -> list[Ids]:
+    """A column's ids, request by request."""
+    ends = np.cumsum(np.maximum(counts, 0)).tolist()
+    if (ids < 0).any() or (ends[-1] if ends else 0) != len(ids):
+        raise Mismatch(f"{len(ids)} ids that are not those of the requests", f".lengths.{name}")
+    told, counted = ids.tolist(), counts.tolist()
+    return [
+        None if count == NOT_THERE else tuple(told[end - count : end])
+        for count, end in zip(counted, ends, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -102,6 +144,7 @@ def _level(fields: Mapping[str, Json], parts: Parts) -> LoadLevel:
             f"{len(token_ns)} stamps and {len(tokens)} counts, not those of the events", ".lengths"
         )
     ends = np.cumsum(events).tolist()
+    ids = _ids_of(parts, len(level.ids))
     requests = []
     for index, (row, end) in enumerate(zip(table.tolist(), ends, strict=True)):
         columns = dict(zip(_REQUEST_COLUMNS, map(_or_none, row), strict=True))
@@ -116,6 +159,8 @@ def _level(fields: Mapping[str, Json], parts: Parts) -> LoadLevel:
                 finish_reason=level.finish_reasons[index],
                 counted_by=level.counted_by[index],
                 error=level.errors.get(str(index)),
+                prompt_ids=ids[index][0],
+                output_ids=ids[index][1],
                 **columns,
             )
         )
@@ -143,8 +188,8 @@ class LevelForm:
 
     @property
     def columns(self) -> Columns:
-        """A row for each request, and a number for each of their events."""
-        return _COLUMNS
+        """A row for each request, a number for each of their events, and their token ids."""
+        return {**_COLUMNS, **_ID_COLUMNS}
 
     def fields(self, item: LoadLevel) -> dict[str, Json]:
         """All but the requests' figures."""

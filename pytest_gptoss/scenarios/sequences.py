@@ -9,7 +9,7 @@ from pytest_gptoss.model.inputs import TokenSequence
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation
 
-__all__ = ["Sequences", "corpus_sequences", "output_sequences"]
+__all__ = ["Sequences", "corpus_sequences", "output_sequences", "sort_out"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ def corpus_sequences(
     corpus: Iterable[TokenSequence], *, context: int | None, longest: int | None = None
 ) -> Sequences:
     """The fixed sequences that fit ``longest`` tokens and a context of ``context`` tokens."""
-    return _sort_out(((sequence.id, sequence) for sequence in corpus), context=context, longest=longest)
+    return sort_out(((sequence.id, sequence) for sequence in corpus), context=context, longest=longest)
 
 
 def output_sequences(
@@ -34,7 +34,7 @@ def output_sequences(
 
     ``limit`` keeps the first that fit.
     """
-    return _sort_out(
+    return sort_out(
         ((output.prompt_id, _sequence(output)) for output in outputs),
         context=context,
         longest=longest,
@@ -52,13 +52,14 @@ def _sequence(output: Generation) -> TokenSequence | str:
     )
 
 
-def _sort_out(
+def sort_out(
     candidates: Iterable[tuple[str, TokenSequence | str]],
     *,
     context: int | None,
     longest: int | None,
     limit: int | None = None,
 ) -> Sequences:
+    """Those of ``candidates`` (id, sequence or why there is none) that fit; ``limit`` keeps the first."""
     kept: list[TokenSequence] = []
     left_out: dict[str, str] = {}
     for item_id, candidate in candidates:

@@ -10,9 +10,14 @@ def test_load_is_the_profiles_unless_given(settings_of):
     assert settings_of(npu_url="http://n").load == LoadTask()
     given = settings_of(npu_url="http://n", gpu_url="http://g", concurrency="16, 1", num_requests="40",
         max_tokens="64", prompt_len="512", bench_endpoint="completions", trials="3", load_gpu="1",
-        no_calibration="1",
+        no_calibration="1", audit="12",
     )  # fmt: skip
-    assert given.load == LoadTask((1, 16), 40, 64, 512, "completions", 3, gpu=True, calibrate=False)
+    assert given.load == LoadTask((1, 16), 40, 64, 512, "completions", 3, gpu=True, calibrate=False, audit=12)
+
+
+def test_all_answers_may_be_audited(settings_of):
+    assert settings_of(npu_url="http://n").load.audit == 64
+    assert settings_of(npu_url="http://n", audit="all").load.audit is None
 
 
 @pytest.mark.parametrize(
@@ -30,6 +35,8 @@ def test_load_is_the_profiles_unless_given(settings_of):
             "--gptoss-bench-endpoint is 'responses': it takes chat or completions",
         ),
         ({"trials": "0"}, "--gptoss-trials is '0'"),
+        ({"audit": "0"}, "--gptoss-audit is '0': it takes a whole number from 1 on, or the word all"),
+        ({"audit": "some"}, "--gptoss-audit is 'some'"),
         ({"load_gpu": "1"}, "--gptoss-load-gpu: no GPU server to put under load; add --gpu-url URL"),
     ],
 )

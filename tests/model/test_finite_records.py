@@ -27,6 +27,7 @@ from pytest_gptoss.model.results import (
     RequestTiming,
     ScoredSequence,
     StateFit,
+    StressAnswer,
     TopLogprobs,
 )
 from pytest_gptoss.model.subjects import ServerFacts
@@ -79,7 +80,7 @@ def per_token(draw, kind):
     ids = np.full((tokens, width), -1, np.int32)
     top = TopLogprobs(ids, np.where(ids < 0, -np.inf, 0).astype(np.float32))
     states = np.array(draw(st.lists(st.floats(-1e9, 1e9), min_size=tokens, max_size=tokens)), np.float32)
-    arrays = {"logprobs": logprobs, "top": top, "states": states.reshape(-1, 1)}
+    arrays = {"logprobs": logprobs, "generated": None, "top": top, "states": states.reshape(-1, 1)}
     hints = typing.get_type_hints(kind)
     return draw(built(kind, **{name: st.just(value) for name, value in arrays.items() if name in hints}))
 
@@ -99,6 +100,7 @@ LEVELS = built(LoadLevel, requests=st.lists(built(RequestTiming, token_ns=STAMPS
 ITEMS = {
     Generation: per_token(Generation),
     ScoredSequence: per_token(ScoredSequence),
+    StressAnswer: per_token(StressAnswer),
     HiddenStates: per_token(HiddenStates),
     RecoveredStates: recovered(),
     LoadLevel: LEVELS,

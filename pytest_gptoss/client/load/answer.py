@@ -136,6 +136,8 @@ class AnswerReader:
             finish_reason=stream.finish_reason and self._interpreter.scrub(stream.finish_reason),
             error=None if error is None else Failure(self._request.id, error.kind, str(error)),
             counted_by=events.counted_by,
+            prompt_ids=stream.prompt_ids,
+            output_ids=None if stream.output_ids is None else tuple(stream.output_ids),
         )
 
     @property

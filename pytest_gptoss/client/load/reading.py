@@ -1,6 +1,6 @@
-"""A stream's events with their stamps: when tokens came, and how many each event carried.
+"""A stream's events with their stamps: when tokens came, how many each event carried, and which.
 
-Texts are not kept: a load level is judged by times and counts.
+Texts are not kept: a load level is judged by times, counts and token ids.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class _Seen(NamedTuple):
 class StampedStream:
     """Collects one answer's events. ``max_tokens`` bounds what is taken from a server that ignores it.
 
-    ``token_ns`` holds the stamps of the events that show a token, as they come.
+    ``token_ns`` holds the stamps of the events that show a token, as they come. ``prompt_ids`` and
+    ``output_ids`` stay None where the server tells no token ids.
     """
 
     def __init__(self, max_tokens: int) -> None:
@@ -53,8 +54,9 @@ class StampedStream:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.done = False
+        self.prompt_ids: tuple[int, ...] | None = None
+        self.output_ids: list[int] | None = None
         self._max_tokens = max_tokens
-        self._ids: int | None = None
         self._events = 0
         self._seen: list[_Seen] = []
 
@@ -78,7 +80,10 @@ class StampedStream:
         if self.first_text_ns is None and (event.reasoning or event.content):
             self.first_text_ns = stamp_ns
         require_no_excess(
-            self._max_tokens, ids=self._ids or 0, token_events=len(self.token_ns), events=self._events
+            self._max_tokens,
+            ids=len(self.output_ids or ()),
+            token_events=len(self.token_ns),
+            events=self._events,
         )
 
     def finish(self) -> None:
@@ -89,8 +94,8 @@ class StampedStream:
             done=self.done,
             token_events=len(self.token_ns),
         )
-        if self._ids is not None:
-            require_count(self._ids, usage.completion)
+        if self.output_ids is not None:
+            require_count(len(self.output_ids), usage.completion)
 
     def counted(self) -> TokenEvents:
         """The events with tokens and how many each carries: by their ids, or by a running usage.
@@ -100,7 +105,7 @@ class StampedStream:
         with text or without.
         """
         total = None if self.usage is None else self.usage.completion
-        if self._ids:
+        if self.output_ids:
             return _events([(each.stamp_ns, each.ids) for each in self._seen], "ids", total)
         by_usage = _events(_growth(self._seen), "usage", total)
         if by_usage.counted_by is not None:
@@ -108,8 +113,10 @@ class StampedStream:
         return _events([(each.stamp_ns, 1) for each in self._seen if each.shows], None, total)
 
     def _note(self, event: StreamEvent, stamp_ns: int) -> None:
+        self.prompt_ids = event.prompt_ids or self.prompt_ids
         if event.ids is not None:
-            self._ids = (self._ids or 0) + len(event.ids)
+            self.output_ids = [] if self.output_ids is None else self.output_ids
+            self.output_ids += event.ids
         # After the finish reason comes the usage of the full answer: tokens that it adds were not sent.
         running = None if event.usage is None else event.usage.completion
         if event.carries_token or (running is not None and self.finish_reason is None):

@@ -1,5 +1,6 @@
 """What can be measured, a kind a file: its record, id, title, size, context need, requests, stored form."""
 
+from pytest_gptoss.scenarios.kinds.audit import Audit
 from pytest_gptoss.scenarios.kinds.drift import Drift
 from pytest_gptoss.scenarios.kinds.feature import Feature, FeatureName
 from pytest_gptoss.scenarios.kinds.forced import CORPUS, Forced
@@ -13,6 +14,7 @@ from pytest_gptoss.scenarios.scenario import Scenario
 
 __all__ = [
     "CORPUS",
+    "Audit",
     "Drift",
     "Feature",
     "FeatureName",

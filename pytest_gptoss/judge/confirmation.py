@@ -1,0 +1,165 @@
+"""Whether a device, asked quietly, confirms what it answered under stress: the rule of the audit.
+
+Under teacher forcing each token of an answer has a deficit (``model/deficits.py``). Batches of other sizes
+round otherwise, so near ties may fall the other way: what a deficit exceeds ``TOLERATED`` by is added up, and
+the answer departs when the sum exceeds ``ALLOWED`` and twice what the device's own quiet answers come to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from pytest_gptoss.judge.evidence import refuse_no_logprobs, sound_items
+from pytest_gptoss.model.arrays import FloatArray
+from pytest_gptoss.model.deficits import LEAST_COMPARED, deficits
+from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.message import joined, say
+from pytest_gptoss.model.results import Measurement, ScoredSequence, StressAnswer
+from pytest_gptoss.model.verdicts import Estimate
+
+__all__ = ["ALLOWED", "TOLERATED", "allowed", "confirmed", "departure", "excess", "excluded_share"]
+
+TOLERATED = 0.5
+"""Nats by which a token may lie below the likeliest for nothing: two roundings of a near tie."""
+ALLOWED = 2.0
+"""Nats that an answer may come to beyond that, before it departs."""
+CONFIDENCE = 0.95
+
+Scored: TypeAlias = ScoredSequence | StressAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class _Departure:
+    """The first token at which an answer is not what the quiet device would say."""
+
+    answer: str
+    index: int
+    token: int
+    best: int
+    deficit: float
+    total: float
+
+    def row(self) -> dict[str, Json]:
+        """The same for reports."""
+        return {
+            "answer": self.answer, "index": self.index, "token": self.token, "best": self.best,
+            "deficit": self.deficit, "sum": self.total,
+        }  # fmt: skip
+
+
+def excess(answer: Scored) -> float:
+    """The sum of what the answer's deficits exceed ``TOLERATED`` by, in nats."""
+    return float(_beyond(answer).sum())
+
+
+def allowed(quiet: Measurement[ScoredSequence]) -> float:
+    """Nats that an answer may come to: ``ALLOWED``, or twice the largest sum of the quiet answers."""
+    answers = sound_items(quiet, "answers")
+    for each in answers:
+        _refuse_bad(each, quiet.device)
+    return max(ALLOWED, 2 * max(excess(each) for each in answers))
+
+
+def confirmed(
+    stressed: Measurement[StressAnswer], quiet: Measurement[ScoredSequence], *, kind: str = ""
+) -> Estimate:
+    """Share of answers that the device confirms when asked quietly; no interval.
+
+    ``kind`` takes the answers of that kind alone. Those with fewer than ``LEAST_COMPARED`` compared tokens do
+    not count; raises InsufficientData where fewer than half are left. Details: ``answers``, ``compared``
+    (tokens), ``allowed`` (nats), ``excluded`` (with all confirmed, the share of faulty answers of which the
+    sample would have shown one with 95%), ``departures`` and the finding.
+    """
+    device = stressed.device
+    of_kind = [each for each in sound_items(stressed, "answers") if each.kind == kind]
+    for each in of_kind:
+        _refuse_bad(each, device)
+    answers = [each for each in of_kind if len(deficits(each)) >= LEAST_COMPARED]
+    if not answers or 2 * len(answers) < len(of_kind):
+        raise InsufficientData(
+            say(
+                "{device}: {answers} of {drawn} answers have {least} tokens or more before the model would "
+                "end them, fewer than half: raise --gptoss-max-tokens or use other prompts",
+                device=device,
+                answers=len(answers),
+                drawn=len(of_kind),
+                least=LEAST_COMPARED,
+            )
+        )
+    limit = allowed(quiet)
+    departures = [departure(each) for each in answers if excess(each) > limit]
+    details: dict[str, Json] = {
+        "answers": len(answers),
+        "compared": sum(len(deficits(each)) for each in answers),
+        "allowed": limit,
+        "excluded": None if departures else excluded_share(len(answers)),
+        "departures": [each.row() for each in departures],
+        "finding": _finding(device, len(answers), departures, limit),
+    }
+    return Estimate(1 - len(departures) / len(answers), "share", len(answers), None, details)
+
+
+def departure(answer: Scored) -> _Departure:
+    """Where an answer departs first: its first token beyond ``TOLERATED``."""
+    beyond = _beyond(answer)
+    index = int(np.flatnonzero(beyond)[0])
+    return _Departure(
+        answer=answer.sequence_id,
+        index=index,
+        token=answer.token_ids[answer.first + index],
+        best=int(answer.top.ids[index, 0]),
+        deficit=float(deficits(answer)[index]),
+        total=float(beyond.sum()),
+    )
+
+
+def excluded_share(answers: int) -> float:
+    """The share of faulty answers of which a sample of so many would have shown one with 95%."""
+    return float(1 - (1 - CONFIDENCE) ** (1 / answers))
+
+
+def _beyond(answer: Scored) -> FloatArray:
+    found: FloatArray = np.maximum(deficits(answer) - TOLERATED, 0.0)
+    return found
+
+
+def _refuse_bad(answer: Scored, device: str) -> None:
+    refuse_no_logprobs(answer.logprobs, answer.top, answer.sequence_id, device, first=answer.first)
+
+
+def _finding(device: str, answers: int, departures: Sequence[_Departure], limit: float) -> str:
+    if not departures:
+        return say(
+            "{device} confirms all {answers} answers: faults in {share:.1%} of them or more are excluded "
+            "at 95%",
+            device=device,
+            answers=answers,
+            share=excluded_share(answers),
+        )
+    first = departures[0]
+    return joined(
+        [
+            say(
+                "{device}, asked alone, does not confirm {departed} of {answers} answers",
+                device=device,
+                departed=len(departures),
+                answers=answers,
+            ),
+            say(
+                "first {answer}, from token {index} on: generated {token}, alone the likeliest is {best}, by "
+                "{deficit:.3g} nat; {total:.3g} nat in all, {limit:.3g} are allowed",
+                answer=first.answer,
+                index=first.index,
+                token=first.token,
+                best=first.best,
+                deficit=first.deficit,
+                total=first.total,
+                limit=limit,
+            ),
+        ]
+    )

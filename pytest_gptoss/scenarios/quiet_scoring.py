@@ -1,0 +1,69 @@
+"""Answers that a device gave under stress, scored by the same device one at a time, with nothing beside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pytest_gptoss.client.http import VllmClient
+from pytest_gptoss.model.deficits import LEAST_COMPARED, compared
+from pytest_gptoss.model.inputs import TokenSequence
+from pytest_gptoss.model.message import say
+from pytest_gptoss.model.results import StressAnswer
+
+__all__ = ["MOST_S", "QuietScoring", "stress_answer"]
+
+MOST_S = 600.0
+"""Longest that the answers of one row are scored, in seconds."""
+
+
+@dataclass
+class QuietScoring:
+    """Scores answers until ``wanted`` of them can be compared; None: all are scored.
+
+    ``answers`` holds what was scored so far, also after an interruption. ``left_out`` says why answers were
+    not scored, by their ids.
+    """
+
+    wanted: int | None
+    on_end: Callable[[], None]
+    most_s: float = MOST_S
+    answers: list[StressAnswer] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    _usable: int = 0
+
+    async def score(self, client: VllmClient, sequences: Iterable[TokenSequence]) -> None:
+        """Score them in their order; raises RequestError."""
+        until = time.monotonic() + self.most_s
+        for sequence in self._still_wanted(sequences):
+            if time.monotonic() > until:
+                self.left_out[sequence.id] = say(
+                    "no time was left: {seconds:g} s is the most", seconds=self.most_s
+                )
+                continue
+            answer = await stress_answer(client, sequence)
+            self.answers.append(answer)
+            self._usable += compared(answer) >= LEAST_COMPARED
+            self.on_end()
+
+    def _still_wanted(self, sequences: Iterable[TokenSequence]) -> Iterator[TokenSequence]:
+        for sequence in sequences:
+            if self.wanted is not None and self._usable >= self.wanted:
+                return
+            yield sequence
+
+
+async def stress_answer(
+    client: VllmClient, sequence: TokenSequence, *, server: Mapping[str, float] | None = None
+) -> StressAnswer:
+    """One answer, scored; raises RequestError. ``sequence`` scores the answer's positions only."""
+    scored = await client.score(sequence, top=1)
+    return StressAnswer(
+        sequence_id=sequence.id,
+        token_ids=scored.token_ids,
+        first=scored.first,
+        logprobs=scored.logprobs,
+        top=scored.top,
+        server=server,
+    )
