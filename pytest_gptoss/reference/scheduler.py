@@ -1,0 +1,187 @@
+"""Who runs, who waits, and what each computes in the next step, as vLLM decides it.
+
+A step takes the next token of every sequence that is generating and, with what is left of its budget, the
+next piece of the prompts that are not yet read, oldest first. Where the KV cache is bounded and full, the
+sequence that joined last gives its part up and waits, first in line, to be computed again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+
+from pytest_gptoss.reference.defects import CROSSTALK_FROM, CROSSTALK_SAID, IN_FLIGHT, Faults
+from pytest_gptoss.reference.forward import Piece
+from pytest_gptoss.reference.kv_cache import Block
+from pytest_gptoss.reference.limits import Limits, blocks_of
+from pytest_gptoss.reference.prefix_cache import PrefixCache
+from pytest_gptoss.reference.sequence import Sequence
+from pytest_gptoss.reference.slips import SOUND, Slip
+
+__all__ = ["Scheduler"]
+
+
+class Scheduler:
+    """The sequences of one engine. For the engine's thread; others may read the counters and lengths."""
+
+    def __init__(self, limits: Limits, prefix_cache: PrefixCache | None, faults: Faults) -> None:
+        self.waiting: deque[Sequence] = deque()
+        self.running: list[Sequence] = []
+        self.preemptions = 0
+        self.prefix_queries = 0
+        self.prefix_hits = 0
+        self._limits = limits
+        self._blocks = limits.kv_cache_blocks
+        self._prefix_cache = prefix_cache
+        self._faults = faults
+        self._joined_in_flight = 0
+        self._left_behind: deque[Block] = deque(maxlen=limits.max_num_seqs)
+
+    @property
+    def kv_cache_usage(self) -> float:
+        """The share of the KV cache's blocks that running sequences hold, 0 where it has no bound."""
+        return self._held(list(self.running)) / self._blocks if self._blocks else 0.0
+
+    @property
+    def can_admit(self) -> bool:
+        """Whether the first of those who wait may join: a slot is free, and room for its first piece."""
+        if not self.waiting or len(self.running) >= self._limits.max_num_seqs:
+            return False
+        return self._fits(self.running, self._first_claim(self.waiting[0]))
+
+    def soonest(self) -> float:
+        """When the first running sequence may go on, on the monotonic clock; infinity where none ever may."""
+        return min((sequence.ready_at for sequence in self.running), default=float("inf"))
+
+    # -- coming and going -----------------------------------------------------------------------
+
+    def drop_cancelled(self) -> None:
+        """Let cancelled sequences go; their caches go with them."""
+        gone = [sequence for sequence in self.running if sequence.cancelled]
+        for sequence in gone:
+            self._leave_behind(sequence)
+            sequence.release()
+        if gone:
+            self.running = [sequence for sequence in self.running if not sequence.cancelled]
+        self.waiting = deque(sequence for sequence in self.waiting if not sequence.cancelled)
+
+    def admit(self) -> None:
+        """Let waiting sequences join, first come first served."""
+        while self.can_admit:
+            self._join(self.waiting.popleft())
+
+    def _join(self, sequence: Sequence) -> None:
+        sequence.claimed = self._first_claim(sequence)
+        self._spoil(sequence)
+        if self._prefix_cache is not None and sequence.reuses_prefix:
+            salt = sequence.request.cache_salt
+            sequence.reused = self._prefix_cache.fill(sequence.cache, sequence.prefill, salt)
+        if not sequence.preempted:
+            self._begin(sequence)
+        self.running.append(sequence)
+
+    def _begin(self, sequence: Sequence) -> None:
+        """Count what is told of a sequence that joins for the first time, and hold it back if so told."""
+        if self._prefix_cache is not None and sequence.reuses_prefix:
+            sequence.stream.cached_tokens = sequence.reused
+            self.prefix_queries += len(sequence.prefill)
+            self.prefix_hits += sequence.reused
+        delay = self._faults.prefill_delay_s
+        sequence.ready_at = time.monotonic() + delay if delay else 0.0
+
+    # -- the next step --------------------------------------------------------------------------
+
+    def plan(self) -> list[tuple[Sequence, Piece]]:
+        """What each sequence that may go on computes in this step."""
+        now = time.monotonic()
+        ready = [sequence for sequence in self.running if sequence.ready_at <= now]
+        generating = [sequence for sequence in ready if not sequence.in_prompt]
+        budget = self._limits.max_num_batched_tokens - len(generating)
+        batch: list[tuple[Sequence, Piece]] = []
+        before = self.preemptions
+        for sequence in (*generating, *(each for each in ready if each.in_prompt)):
+            tokens = sequence.pending(budget)
+            if not tokens or not self._claim(sequence, sequence.cache.length + len(tokens)):
+                continue
+            if sequence.in_prompt:
+                budget -= len(tokens)
+            batch.append((sequence, Piece(sequence.cache, tokens, self._slip(sequence, generating))))
+        if self.preemptions > before:
+            batch = [(sequence, piece) for sequence, piece in batch if sequence in self.running]
+        return batch
+
+    # -- the KV cache's bound -------------------------------------------------------------------
+
+    def _first_claim(self, sequence: Sequence) -> int:
+        """Tokens to have room for when a sequence joins: its known prefix and its first piece."""
+        known = 0
+        if self._blocks is not None and self._prefix_cache is not None and sequence.reuses_prefix:
+            known = self._prefix_cache.known(sequence.prefill, sequence.request.cache_salt)
+        return min(len(sequence.prefill), known + self._limits.max_num_batched_tokens)
+
+    def _claim(self, sequence: Sequence, tokens: int) -> bool:
+        """Keep room for ``tokens`` of a running sequence; False where it has to give way itself."""
+        if self._blocks is None:
+            return True
+        if sequence not in self.running:
+            return False
+        others = [each for each in self.running if each is not sequence]
+        while not self._fits(others, tokens):
+            last = self.running.pop()
+            last.preempt()
+            self.waiting.appendleft(last)
+            self.preemptions += 1
+            if last is sequence:
+                return False
+            others.remove(last)
+        sequence.claimed = max(sequence.claimed, tokens)
+        return True
+
+    def _fits(self, running: Iterable[Sequence], tokens: int) -> bool:
+        """Whether ``tokens`` of one more sequence fit beside those that are running."""
+        return self._blocks is None or self._held(running) + blocks_of(tokens) <= self._blocks
+
+    @staticmethod
+    def _held(running: Iterable[Sequence]) -> int:
+        return sum(blocks_of(sequence.claimed) for sequence in running)
+
+    # -- faults on purpose ----------------------------------------------------------------------
+
+    def _spoil(self, sequence: Sequence) -> None:
+        """What a defect does to a sequence that joins."""
+        if self._left_behind:
+            sequence.cache.left_behind = self._left_behind.popleft()
+        if not self.running:
+            self._joined_in_flight = 0
+        elif len(self.running) + 1 >= IN_FLIGHT and not sequence.preempted:
+            self._joined_in_flight += 1
+            every = self._faults.crosstalk_every
+            sequence.crosstalks = every is not None and self._joined_in_flight % every == IN_FLIGHT
+
+    def _leave_behind(self, sequence: Sequence) -> None:
+        """Keep the last rows of an aborted sequence for the next one, by a defect."""
+        length = sequence.cache.length
+        rows = min(self._faults.leaked_rows, length)
+        if rows and len(self.running) >= IN_FLIGHT:
+            self._left_behind.append(sequence.cache.copy(length - rows, length))
+
+    def _slip(self, sequence: Sequence, generating: list[Sequence]) -> Slip:
+        """What a defect does to the next piece of a sequence."""
+        faults = self._faults
+        if sequence.recomputes and faults.recompute_shift:
+            return Slip(shift=faults.recompute_shift)
+        if sequence.in_prompt and faults.edge_tokens and sequence.cache.length > sequence.reused:
+            return Slip(halved=faults.edge_tokens)
+        if sequence.crosstalks and self._crosses(sequence):
+            neighbour = generating[generating.index(sequence) - 1]
+            return Slip(neighbour=neighbour.cache, rows=len(neighbour.request.prompt))
+        return SOUND
+
+    def _crosses(self, sequence: Sequence) -> bool:
+        return (
+            not sequence.in_prompt
+            and len(self.running) >= IN_FLIGHT
+            and len(sequence.output) >= CROSSTALK_SAID
+            and sequence.cache.length >= CROSSTALK_FROM
+        )
