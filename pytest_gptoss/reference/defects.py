@@ -37,7 +37,7 @@ CROSSTALK_FROM = 256
 CROSSTALK_SAID = 3
 STALE_FROM = 512
 EDGE_TOKENS = 1
-LEAKED_ROWS = 16
+LEAKED_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,7 +210,6 @@ class Engine:
             with torch.inference_mode():
                 while self._wait_for_work():
                     self._scheduler.drop_cancelled()
-                    self._scheduler.admit()
                     self._step()
         finally:
             self._end_all()

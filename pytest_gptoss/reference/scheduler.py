@@ -45,10 +45,8 @@ class Scheduler:
 
     @property
     def can_admit(self) -> bool:
-        """Whether the first of those who wait may join: a slot is free, and room for its first piece."""
-        if not self.waiting or len(self.running) >= self._limits.max_num_seqs:
-            return False
-        return self._fits(self.running, self._first_claim(self.waiting[0]))
+        """Whether the first of those who wait could join a step that nobody else takes part in."""
+        return self._may_join(self._limits.max_num_batched_tokens)
 
     def soonest(self) -> float:
         """When the first running sequence may go on, on the monotonic clock; infinity where none ever may."""
@@ -66,17 +64,20 @@ class Scheduler:
             self.running = [sequence for sequence in self.running if not sequence.cancelled]
         self.waiting = deque(sequence for sequence in self.waiting if not sequence.cancelled)
 
-    def admit(self) -> None:
-        """Let waiting sequences join, first come first served."""
-        while self.can_admit:
-            self._join(self.waiting.popleft())
+    def _may_join(self, budget: int) -> bool:
+        """Whether the next in line may join: a slot is free, and room for a piece of ``budget`` tokens."""
+        if not self.waiting or len(self.running) >= self._limits.max_num_seqs:
+            return False
+        if self._blocks is None:
+            return True
+        return budget > 0 and self._fits(self.running, self._first_claim(self.waiting[0], budget))
 
     def _join(self, sequence: Sequence) -> None:
-        sequence.claimed = self._first_claim(sequence)
         self._spoil(sequence)
         if self._prefix_cache is not None and sequence.reuses_prefix:
             salt = sequence.request.cache_salt
             sequence.reused = self._prefix_cache.fill(sequence.cache, sequence.prefill, salt)
+            sequence.claimed = sequence.reused
         if not sequence.preempted:
             self._begin(sequence)
         self.running.append(sequence)
@@ -93,50 +94,64 @@ class Scheduler:
     # -- the next step --------------------------------------------------------------------------
 
     def plan(self) -> list[tuple[Sequence, Piece]]:
-        """What each sequence that may go on computes in this step."""
-        now = time.monotonic()
+        """What each sequence that may go on computes in this step; who waits joins, first come first served.
+
+        Nobody joins in a step that preempts.
+        """
+        now, before = time.monotonic(), self.preemptions
         ready = [sequence for sequence in self.running if sequence.ready_at <= now]
         generating = [sequence for sequence in ready if not sequence.in_prompt]
+        batch: dict[Sequence, Piece] = {}
+        for sequence in generating:
+            self._add(batch, sequence, 1, generating)
         budget = self._limits.max_num_batched_tokens - len(generating)
-        batch: list[tuple[Sequence, Piece]] = []
-        before = self.preemptions
-        for sequence in (*generating, *(each for each in ready if each.in_prompt)):
-            tokens = sequence.pending(budget)
-            if not tokens or not self._claim(sequence, sequence.cache.length + len(tokens)):
-                continue
+        for sequence in ready:
             if sequence.in_prompt:
-                budget -= len(tokens)
-            batch.append((sequence, Piece(sequence.cache, tokens, self._slip(sequence, generating))))
-        if self.preemptions > before:
-            batch = [(sequence, piece) for sequence, piece in batch if sequence in self.running]
-        return batch
+                budget -= self._add(batch, sequence, budget, generating)
+        while self.preemptions == before and self._may_join(budget):
+            sequence = self.waiting.popleft()
+            self._join(sequence)
+            if sequence.ready_at <= now:
+                budget -= self._add(batch, sequence, budget, generating)
+        return [(sequence, piece) for sequence, piece in batch.items() if sequence.claimed]
+
+    def _add(
+        self, batch: dict[Sequence, Piece], sequence: Sequence, budget: int, generating: list[Sequence]
+    ) -> int:
+        """Let a running sequence compute its next tokens, at most ``budget``; returns how many."""
+        tokens = sequence.pending(budget)
+        if not tokens or not self._claim(sequence, sequence.cache.length + len(tokens)):
+            return 0
+        batch[sequence] = Piece(sequence.cache, tokens, self._slip(sequence, generating))
+        return len(tokens)
 
     # -- the KV cache's bound -------------------------------------------------------------------
 
-    def _first_claim(self, sequence: Sequence) -> int:
+    def _first_claim(self, sequence: Sequence, budget: int) -> int:
         """Tokens to have room for when a sequence joins: its known prefix and its first piece."""
         known = 0
-        if self._blocks is not None and self._prefix_cache is not None and sequence.reuses_prefix:
+        if self._prefix_cache is not None and sequence.reuses_prefix:
             known = self._prefix_cache.known(sequence.prefill, sequence.request.cache_salt)
-        return min(len(sequence.prefill), known + self._limits.max_num_batched_tokens)
+        return min(len(sequence.prefill), known + budget)
 
     def _claim(self, sequence: Sequence, tokens: int) -> bool:
-        """Keep room for ``tokens`` of a running sequence; False where it has to give way itself."""
-        if self._blocks is None:
-            return True
+        """Keep room for ``tokens`` of a sequence; False where it had to give way itself."""
+        others = [each for each in self.running if each is not sequence] if self._blocks else []
+        while self._blocks and sequence in self.running and not self._fits(others, tokens):
+            last = self._preempt_last()
+            others = [each for each in others if each is not last]
         if sequence not in self.running:
             return False
-        others = [each for each in self.running if each is not sequence]
-        while not self._fits(others, tokens):
-            last = self.running.pop()
-            last.preempt()
-            self.waiting.appendleft(last)
-            self.preemptions += 1
-            if last is sequence:
-                return False
-            others.remove(last)
         sequence.claimed = max(sequence.claimed, tokens)
         return True
+
+    def _preempt_last(self) -> Sequence:
+        """Let the sequence that joined last give its part up; it is the next to join again."""
+        last = self.running.pop()
+        last.preempt()
+        self.waiting.appendleft(last)
+        self.preemptions += 1
+        return last
 
     def _fits(self, running: Iterable[Sequence], tokens: int) -> bool:
         """Whether ``tokens`` of one more sequence fit beside those that are running."""
