@@ -439,6 +439,11 @@ def test_more_positions_than_the_model_has_are_refused():
         create_engine(model="tiny", max_model_len=131_073)
 
 
+def test_more_tokens_than_the_kv_cache_holds_are_refused():
+    with pytest.raises(UsageError, match="--max-model-len 1024 is more than the 512 tokens"):
+        create_engine(model="tiny", max_model_len=1024, limits=Limits(kv_cache_tokens=512))
+
+
 def test_an_unknown_defect_is_refused_before_loading():
     with pytest.raises(UsageError, match="unknown"):
         create_engine(model="nowhere", defect="none-such")

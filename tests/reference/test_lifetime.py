@@ -72,10 +72,6 @@ def refusal(done):
         (["--model", "tiny", "--max-model-len", "999999999"], ["--max-model-len 999999999"]),
         (["--model", "tiny", "--max-num-batched-tokens", "8"], ["tokens 8", "--max-num-seqs 16"]),
         (["--model", "tiny", "--kv-cache-tokens", "9"], ["--kv-cache-tokens 9"]),
-        (
-            ["--model", "tiny", "--kv-cache-tokens", "512", "--max-model-len", "1024"],
-            ["--max-model-len 1024", "512"],
-        ),
         (["--model", "tiny", "--nonsense"], ["--nonsense"]),
         (["export"], ["DIR"]),
     ],
