@@ -22,10 +22,10 @@ from pytest_gptoss.scenarios.needle_prompt import opening
 
 __all__ = ["DriftPoints", "positions", "why_not_asked"]
 
-SHORTEST = 16
+SHORTEST = 32
 """The first spot, in tokens."""
-PER_SPOT = 4
-"""Neighbouring tokens that are asked for at a spot: one alone says little."""
+PER_SPOT = 16
+"""Neighbouring tokens that are asked for at a spot: a mean over fewer says little."""
 
 
 def positions(scenario: Drift) -> tuple[tuple[int, int], ...]:

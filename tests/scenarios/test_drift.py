@@ -43,11 +43,12 @@ def measured(encode, scenario, task=ENGLISH):
     return asyncio.run(ask())
 
 
-def test_spots_are_powers_of_two_with_four_neighbours_each():
+def test_spots_are_powers_of_two_with_sixteen_neighbours_each():
     found = positions(Drift("npu", 0, 256))
-    assert found[:5] == ((16, 12), (16, 13), (16, 14), (16, 15), (32, 28))
+    assert found[:2] == ((32, 16), (32, 17))
+    assert found[15:17] == ((32, 31), (64, 48))
     assert found[-1] == (256, 255)
-    assert len(found) == 20
+    assert len(found) == 64
     assert list(found) == sorted(found)
 
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from pytest_gptoss.judge.drift_points import Pair, drift_steps, not_compared, paired_points
 from pytest_gptoss.judge.intervals import Interval, bootstrap
 from pytest_gptoss.judge.metric import metric_family
 from pytest_gptoss.judge.needle_cells import read_size
-from pytest_gptoss.judge.roles import Roles, gpu_of
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import joined, say
 from pytest_gptoss.model.results import DriftPoint, Measurement
-from pytest_gptoss.model.sentinels import no_logprobs, why_no_logprob
 from pytest_gptoss.model.verdicts import Estimate
-from pytest_gptoss.scenarios.kinds import Drift, Scenario
 
 __all__ = ["position_drift"]
 
@@ -28,21 +25,9 @@ NOTICEABLE = 0.05
 """Nats. Two sound bfloat16 implementations differ by less on average; below it nothing is said to drift."""
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
-Points: TypeAlias = Sequence[Measurement[DriftPoint]]
-Pair: TypeAlias = tuple[DriftPoint, DriftPoint]
 
 
-def _steps(roles: Roles, longest: int) -> Mapping[str, Scenario]:
-    """Drift up to a length in steps, from one needle length of the run to the next, which cells share."""
-    lengths = sorted({0, longest, *(each for each in roles.needle_lengths if each <= longest)})
-    return {
-        f"{role}_{length}": Drift(device, above, length)
-        for role, device in (("npu", roles.subject), ("gpu", gpu_of(roles)))
-        for above, length in pairwise(lengths)
-    }
-
-
-@metric_family("position_drift", of=read_size, needs=_steps, baseline=True)
+@metric_family("position_drift", of=read_size, needs=drift_steps, baseline=True)
 def position_drift(**segments: Measurement[DriftPoint]) -> Estimate:
     """Slope of the absolute difference over the length: nats for each doubling of the prefix. Never judged.
 
@@ -56,9 +41,9 @@ def position_drift(**segments: Measurement[DriftPoint]) -> Estimate:
     """
     npu = [each for name, each in segments.items() if name.startswith("npu_")]
     gpu = [each for name, each in segments.items() if name.startswith("gpu_")]
-    pairs = _pairs(npu, gpu)
+    pairs = paired_points(npu, gpu)
     spots = _spots(pairs)
-    absent = _absent(npu, gpu, compared=len(pairs))
+    absent = not_compared(npu, gpu, compared=len(pairs))
     if len(spots) < 2:
         raise InsufficientData(
             say(
@@ -113,69 +98,11 @@ class _Spot:
         }
 
 
-def _pairs(npu: Points, gpu: Points) -> list[Pair]:
-    ours, theirs = _by_position(npu), _by_position(gpu)
-    pairs = [(ours[at], theirs[at]) for at in sorted(ours.keys() & theirs.keys())]
-    for left, right in pairs:
-        if left.text_sha256 != right.text_sha256:
-            raise InsufficientData(
-                say(
-                    "{device} and {other} were given different texts, seen at position "
-                    "{position}: their tokenizers differ, or the baseline was recorded with another "
-                    "--gptoss-seed or needle",
-                    device=npu[0].device,
-                    other=gpu[0].device,
-                    position=left.position,
-                )
-            )
-    return pairs
-
-
-def _by_position(segments: Points) -> Mapping[int, DriftPoint]:
-    for segment in segments:
-        for point in segment.items:
-            if no_logprobs(np.float64(point.logprob)):
-                raise InsufficientData(
-                    say(
-                        "{device}: the log-probability at position {position} is {logprob:.6g}: {why}",
-                        device=segment.device,
-                        position=point.position,
-                        logprob=point.logprob,
-                        why=why_no_logprob(point.logprob),
-                    )
-                )
-    return {point.position: point for segment in segments for point in segment.items}
-
-
 def _spots(pairs: Sequence[Pair]) -> list[_Spot]:
     found: dict[int, list[float]] = {}
     for ours, theirs in pairs:
         found.setdefault(ours.spot, []).append(ours.logprob - theirs.logprob)
     return [_Spot(tokens, np.array(differences)) for tokens, differences in sorted(found.items())]
-
-
-def _absent(npu: Points, gpu: Points, *, compared: int) -> str | None:
-    """How many points could not be compared and the first reason; None when all were."""
-    asked = max(sum(map(_asked, npu)), sum(map(_asked, gpu)))
-    if asked == compared:
-        return None
-    both = (*npu, *gpu)
-    reasons = [failure.message for segment in both for failure in segment.failures]
-    reasons += [reason for segment in both for reason in segment.left_out.values()]
-    reasons += [
-        say("{device}: measuring stopped early", device=segment.device)
-        for segment in both
-        if not segment.complete
-    ]
-    why = f": {reasons[0]}" if reasons else ""
-    return say(
-        "{missing} of {asked} points are not compared{why}", missing=asked - compared, asked=asked, why=why
-    )
-
-
-def _asked(segment: Measurement[DriftPoint]) -> int:
-    failed = sum(failure.item_id != "*" for failure in segment.failures)
-    return len(segment.items) + failed + len(segment.left_out)
 
 
 # -- the trend ----------------------------------------------------------------------------------
