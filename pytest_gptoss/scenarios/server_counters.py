@@ -15,6 +15,7 @@ __all__ = [
     "counters_of",
     "grown",
     "read_cache_block",
+    "read_counters",
     "resting_counters",
     "settled_counters",
 ]
@@ -56,7 +57,7 @@ def grown(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, 
     return {name: after[name] - before[name] for name in before if name in after}
 
 
-async def _read_counters(client: VllmClient) -> dict[str, float] | None:
+async def read_counters(client: VllmClient) -> dict[str, float] | None:
     """The counters of now; None when the server does not answer."""
     try:
         return counters_of(await client.metrics_text())
@@ -77,10 +78,10 @@ async def resting_counters(client: VllmClient) -> dict[str, float] | None:
 
     What was asked before is then in them: a server counts a request a moment after its last byte has left.
     """
-    last = await _read_counters(client)
+    last = await read_counters(client)
     for _ in range(READS):
         await asyncio.sleep(PAUSE_S)
-        now = await _read_counters(client)
+        now = await read_counters(client)
         if now is None or now == last:
             return now
         last = now
@@ -93,7 +94,7 @@ async def settled_counters(
     """The counters once the server has counted so many more requests, or after two seconds of waiting."""
     after = None
     for _ in range(READS):
-        after = await _read_counters(client)
+        after = await read_counters(client)
         if after is None or "requests" not in after:
             break
         if after["requests"] - before.get("requests", 0.0) >= requests:
