@@ -9,6 +9,7 @@ from pytest_gptoss.scenarios.kinds.greedy import Greedy
 from pytest_gptoss.scenarios.kinds.hidden import Hidden
 from pytest_gptoss.scenarios.kinds.load import Load
 from pytest_gptoss.scenarios.kinds.needle import Needle
+from pytest_gptoss.scenarios.kinds.preemption import Preemption
 from pytest_gptoss.scenarios.kinds.preflight import Preflight
 from pytest_gptoss.scenarios.kinds.rendered import Rendered
 from pytest_gptoss.scenarios.scenario import Scenario
@@ -25,6 +26,7 @@ __all__ = [
     "Hidden",
     "Load",
     "Needle",
+    "Preemption",
     "Preflight",
     "Rendered",
     "Scenario",
