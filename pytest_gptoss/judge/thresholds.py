@@ -23,7 +23,8 @@ __all__ = ["Profile", "ProfileWorkload", "load_profile", "profile_names"]
 class ProfileWorkload:
     """What a profile measures its thresholds on: ``prompts`` and ``corpus`` name shipped sets.
 
-    ``levels`` are its load levels by name, the lowest concurrency first.
+    ``levels`` are its load levels by name, the lowest concurrency first. ``long_corpus`` names the shipped
+    set that is scored at chunk edges, ``chunk_tokens`` is the chunk of a server that tells none.
     """
 
     prompts: str
@@ -32,6 +33,8 @@ class ProfileWorkload:
     top_logprobs: int
     max_scored_tokens: int
     levels: Mapping[str, LoadShape]
+    long_corpus: str = "long-default"
+    chunk_tokens: int = 2048
 
 
 @dataclass(frozen=True, slots=True)

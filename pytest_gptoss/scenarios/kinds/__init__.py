@@ -1,6 +1,7 @@
 """What can be measured, a kind a file: its record, id, title, size, context need, requests, stored form."""
 
 from pytest_gptoss.scenarios.kinds.audit import Audit
+from pytest_gptoss.scenarios.kinds.chunked import Chunked
 from pytest_gptoss.scenarios.kinds.drift import Drift
 from pytest_gptoss.scenarios.kinds.feature import Feature, FeatureName
 from pytest_gptoss.scenarios.kinds.forced import CORPUS, Forced
@@ -15,6 +16,7 @@ from pytest_gptoss.scenarios.scenario import Scenario
 __all__ = [
     "CORPUS",
     "Audit",
+    "Chunked",
     "Drift",
     "Feature",
     "FeatureName",
