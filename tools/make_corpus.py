@@ -5,10 +5,11 @@
     python tools/make_corpus.py --embedded-url URL   also ask the tiny checkpoint anew for its answers
 
 What is made: the haystack prompts in both prompt sets (the others are written by hand in the same files
-and stay as they are), the default corpus from fixtures/corpus/texts, and the embedded corpus: prose, and
-every embedded prompt with the answer the tiny checkpoint gives to it, which must be the one it was taught
-(``tiny/domain.py``); open prompts have none and are left out. URL is a server of that checkpoint in
-float32 (``python -m pytest_gptoss.reference --model tiny``); without it the answers on file are kept.
+and stay as they are), the default corpus from fixtures/corpus/texts, the long sequences of both profiles,
+and the embedded corpus: prose, and every embedded prompt with the answer the tiny checkpoint gives to it,
+which must be the one it was taught (``tiny/domain.py``); open prompts have none and are left out. URL is a
+server of that checkpoint in float32 (``python -m pytest_gptoss.reference --model tiny``); without it the
+answers on file are kept.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +143,12 @@ EMBEDDED_HAYSTACKS = (
 EMBEDDED_PROSE: dict[domain.Language, tuple[int, ...]] = {"en": (12, 16, 24, 80), "zh": (12, 16, 20, 40)}
 """Sentences in each sequence of plain prose in the embedded corpus."""
 
+LONG_DEFAULT = tuple(range(6_400, 8_000, 300))
+"""Tokens of the default profile's long sequences: three edges of chunks of 2,048, with 128 on each side."""
+LONG_EMBEDDED = 1_672
+"""The same for chunks of 512, no longer than that takes: each token costs the embedded pair time."""
+LONG_LANGUAGES: tuple[domain.Language, ...] = ("en", "zh") * 3
+
 OPEN = "open"
 """Tag of the embedded prompts that ask for one of two things, so that two answers are equally good."""
 
@@ -204,6 +212,39 @@ def passages(language: str) -> Iterator[tuple[str, list[str], str]]:
         head, text = block.split("\n", 1)
         id, *tags = head.split()
         yield id, [language, *tags], text.strip("\n")
+
+
+def long_default() -> list[Entry]:
+    """Join the passages, each sequence beginning with another; each has its own order of languages."""
+    texts = [list(passages(language)) for language in ("english", "chinese", "code")]
+    made = []
+    for number, size in enumerate(LONG_DEFAULT):
+        turned = [each[(5 * number) % len(each) :] + each[: (5 * number) % len(each)] for each in texts]
+        order = turned[number % 3 :] + turned[: number % 3]
+        joined = "\n\n".join(text for row in zip_longest(*order) for _, _, text in filter(None, row))
+        made.append(long_sequence(number, tokens(joined)[:size], size))
+    return made
+
+
+def long_embedded() -> list[Entry]:
+    """Take prose in a user's message, in both languages by turns."""
+    return [
+        long_sequence(number, prose_tokens(31_000 + number, 220, language)[0][:LONG_EMBEDDED], LONG_EMBEDDED)
+        for number, language in enumerate(LONG_LANGUAGES)
+    ]
+
+
+def long_sequence(number: int, token_ids: list[int], size: int) -> Entry:
+    """Write a long sequence down; its text would be long."""
+    if len(token_ids) != size:
+        raise OutOfDateError(f"long-{number + 1}: {len(token_ids)} tokens, {size} are needed: add sentences")
+    return {
+        "id": f"long-{number + 1}",
+        "tags": ["long"],
+        "text": "(joined)",
+        "token_ids": token_ids,
+        "first": 1,
+    }
 
 
 def embedded_corpus(answers: dict[str, list[int]]) -> list[Entry]:
@@ -370,6 +411,8 @@ def main(arguments: list[str] | None = None) -> int:
             path = FIXTURES / "prompts" / f"{name}.json"
             put(path, prompt_entries(path, haystacks), check=options.check)
         put(FIXTURES / "corpus" / "default.json", default_corpus(), check=options.check)
+        put(FIXTURES / "corpus" / "long-default.json", long_default(), check=options.check)
+        put(FIXTURES / "corpus" / "long-embedded.json", long_embedded(), check=options.check)
         path = FIXTURES / "corpus" / "embedded.json"
         url = options.embedded_url
         answers = answers_of_server(url) if url else answers_on_file(path)

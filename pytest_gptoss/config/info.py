@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from pytest_gptoss.config.option_values import CheckedOptions
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.subjects import CHUNK_FACT
 
 __all__ = ["Info", "info_from"]
 
@@ -18,6 +19,10 @@ WORD_FACTS: Mapping[str, tuple[str, ...]] = {
     "platform": ("npu", "cuda", "rocm", "cpu", "other"),
 }
 """Facts that take one of a few words: another one would be looked up in vain and acquit the server."""
+
+
+COUNT_FACTS = (CHUNK_FACT,)
+"""Facts that are whole numbers from 1 on."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ def _refuse_unknown_form(origin: str, key: str, fact: str, value: str) -> None:
     """Raise UsageError for a device's fact that later checks could not read."""
     if fact in VERSION_FACTS and not re.match(r"v?\d+(\.\d+)+", value):
         raise UsageError(f"{origin}: {key} is {value!r}: it takes a version, as {key}=8.5.1")
+    if fact in COUNT_FACTS and not re.fullmatch(r"0*[1-9][0-9]{0,8}", value):
+        raise UsageError(f"{origin}: {key} is {value!r}: it takes a whole number, as {key}=2048")
     words = WORD_FACTS.get(fact, ())
     if words and value.lower() not in map(str.lower, words):
         raise UsageError(f"{origin}: {key} is {value!r}: it takes one of {', '.join(words)}")

@@ -79,15 +79,15 @@ def choice(words: tuple[str, ...]) -> OptionType:
     return OptionType(f"it takes {' or '.join(words)}", parse, choices=words)
 
 
-def whole_number(least: int) -> OptionType:
-    """A whole number, ``least`` or more."""
+def whole_number(least: int, most: int | None = None) -> OptionType:
+    """A whole number, ``least`` or more, and ``most`` or less where that is given."""
 
     def parse(value: str, base: Path) -> int:
         _require(value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS)
-        _require(int(value) >= least)
+        _require(least <= int(value) and (most is None or int(value) <= most))
         return int(value)
 
-    return OptionType(f"it takes a whole number from {least} on", parse)
+    return OptionType(f"it takes a whole number from {least} {'on' if most is None else f'to {most}'}", parse)
 
 
 def whole_number_or_all(least: int) -> OptionType:

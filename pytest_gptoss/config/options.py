@@ -39,6 +39,9 @@ LEAST_PROMPT = 160
 LEAST_OUTPUT = 2
 """One output token alone has no time per output token."""
 
+LEAST_SCORED, MOST_SCORED = 256, 8192
+"""Tokens of a sequence whose log-probabilities are asked for in one request."""
+
 _NO_SERVER, _MEASURED, _FREE = OnReplay.NO_SERVER, OnReplay.MEASURED, OnReplay.FREE
 _A_GPU = Need("gpu", "there is no gpu in this run; add --gpu-url URL or --gptoss-baseline FILE")
 _A_CPU = Need("cpu", "there is no cpu in this run; add --cpu-url URL or --gptoss-cpu-model DIR")
@@ -195,6 +198,15 @@ _INPUTS = (
         OnReplay.STORED,
         default=24,
         needs=_A_CPU,
+    ),
+    # The default is the profile's.
+    Option(
+        "--gptoss-max-scored-tokens",
+        f"tokens of the longest sequence scored at once, up to {MOST_SCORED}; giving it says that "
+        "memory suffices (default: 2048, more where max_num_batched_tokens is known to be at most 2048)",
+        "N",
+        whole_number(LEAST_SCORED, MOST_SCORED),
+        _MEASURED,
     ),
 )
 

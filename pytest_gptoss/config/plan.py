@@ -21,9 +21,11 @@ from pytest_gptoss.judge.profile_files import shipped_profiles
 from pytest_gptoss.judge.registry import metric_named, shipped_metric
 from pytest_gptoss.judge.thresholds import Profile, load_profile
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.subjects import CHUNK_FACT
 from pytest_gptoss.model.verdicts import BY_HOOK, FAMILIES, TIERS, Comparison, Threshold
 from pytest_gptoss.scenarios import corpus, prompts
 from pytest_gptoss.scenarios.load_plan import planned_levels
+from pytest_gptoss.scenarios.long_texts import LongTexts
 from pytest_gptoss.scenarios.workload import Workload
 
 __all__ = ["Extensions", "Plan", "make_plan"]
@@ -97,11 +99,22 @@ def make_plan(settings: Settings, extend: Callable[[Extensions], None] = lambda 
         corpus_sha256=fixed.sha256,
         max_tokens=work.max_tokens,
         top_logprobs=work.top_logprobs,
-        max_scored_tokens=work.max_scored_tokens,
+        max_scored_tokens=settings.max_scored_tokens or work.max_scored_tokens,
         needle=settings.needle,
         levels=levels,
+        long=LongTexts(
+            sequences=corpus.load_shipped(work.long_corpus).sequences,
+            chunk_tokens=work.chunk_tokens,
+            stated=_stated_chunks(settings),
+            most_scored=settings.max_scored_tokens,
+        ),
     )
     return Plan(profile, thresholds, extensions.metrics, workload)
+
+
+def _stated_chunks(settings: Settings) -> dict[str, int]:
+    stated = ((device, facts.get(CHUNK_FACT)) for device, facts in settings.info.of_devices.items())
+    return {device: int(chunk) for device, chunk in stated if chunk is not None}
 
 
 def _with_changes_told(extensions: Extensions, shipped: Mapping[str, Threshold]) -> dict[str, Threshold]:

@@ -62,6 +62,7 @@ class Settings:
     lm_head: Path | None = None
     hidden_positions: int = OPTION["hidden_positions"].default
     prompts: Path | None = None
+    max_scored_tokens: int | None = None
     needle: NeedleTask = field(default_factory=NeedleTask)
     needle_grid: NeedleGrid = "document"
     load: LoadTask = field(default_factory=LoadTask)
@@ -115,6 +116,7 @@ def settings_from(options: CheckedOptions, *, recorded: Mapping[str, str | None]
         lm_head=value("lm_head"),
         hidden_positions=value("hidden_positions"),
         prompts=value("prompts"),
+        max_scored_tokens=value("max_scored_tokens"),
         needle=needle_from(options),
         needle_grid=value("needle_grid"),
         load=load_from(options),

@@ -32,7 +32,8 @@ class ProfileWorkload:
     """What a profile measures its thresholds on: ``prompts`` and ``corpus`` name shipped sets.
 
     ``levels`` are its load levels by name, the lowest concurrency first. ``pace`` is for estimates of the
-    time that a run takes, None where the profile states none.
+    time that a run takes, None where the profile states none. ``long_corpus`` names the shipped set that is
+    scored at chunk edges, ``chunk_tokens`` is the chunk of a server that tells none.
     """
 
     prompts: str
@@ -42,6 +43,8 @@ class ProfileWorkload:
     max_scored_tokens: int
     levels: Mapping[str, LoadShape]
     pace: Pace | None = None
+    long_corpus: str = "long-default"
+    chunk_tokens: int = 2048
 
 
 @dataclass(frozen=True, slots=True)

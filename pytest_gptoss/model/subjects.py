@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 __all__ = [
+    "CHUNK_FACT",
     "CORPUS",
     "LOGPROBS",
     "Capabilities",
@@ -19,6 +20,8 @@ __all__ = [
 
 Role: TypeAlias = Literal["npu", "gpu", "cpu"]
 
+CHUNK_FACT = "max_num_batched_tokens"
+"""vLLM's name for the most tokens of a step, which is the chunk of a prompt computed alone."""
 CORPUS = "corpus"
 """What stands in a device's place where the fixed texts are scored: no device may be called so."""
 

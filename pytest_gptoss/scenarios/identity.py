@@ -30,7 +30,7 @@ _LATEST_START = 1e11
 """Seconds since 1970: a larger number is no time."""
 _SETTINGS = (
     "model", "revision", "kv_cache_dtype", "cache_dtype", "block_size", "enable_prefix_caching",
-    "max_num_seqs", "max_num_batched_tokens", "enable_chunked_prefill", "data_parallel_size",
+    "max_num_seqs", "enable_chunked_prefill", "data_parallel_size",
     "gpu_memory_utilization",
 )  # fmt: skip
 """Settings of ``/server_info`` beside those that reports show: they say what is computed, and how fast."""

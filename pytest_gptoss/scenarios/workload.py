@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pytest_gptoss.model.inputs import LoadShape, NeedleTask, Prompt, PromptSet, TokenSequence
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.scenarios.long_texts import LongTexts
 
 __all__ = ["Workload"]
 
@@ -18,8 +19,8 @@ class Workload:
     ``prompt_sets`` by name; "precision" is the one the thresholds use. ``corpus`` is the fixed
     token sequences with ``corpus_sha256``. ``max_scored_tokens`` bounds every prompt_logprobs
     request: full-vocabulary logits of long prompts can exhaust a device's memory. ``needle`` is what
-    the long-context cells hide, ``levels`` the load levels by name; neither is part of ``facts``,
-    their measurements carry them themselves.
+    the long-context cells hide, ``levels`` the load levels by name, ``long`` what is scored at chunk
+    edges; none is part of ``facts``, their measurements carry them themselves.
     """
 
     prompt_sets: Mapping[str, PromptSet]
@@ -30,6 +31,7 @@ class Workload:
     max_scored_tokens: int
     needle: NeedleTask = field(default_factory=NeedleTask)
     levels: Mapping[str, LoadShape] = field(default_factory=dict)
+    long: LongTexts = field(default_factory=LongTexts)
 
     def budget(self, prompt: Prompt) -> int:
         """Most tokens of a prompt's answer."""

@@ -43,3 +43,19 @@ def test_the_cpu_scores_as_many_answers_as_told(settings_of):
     assert settings_of(**devices, cpu_sequences="60").cpu_sequences == 60
     with pytest.raises(UsageError, match="--gptoss-cpu-sequences is '1'"):
         settings_of(**devices, cpu_sequences="1")
+
+
+def test_longer_sequences_are_scored_where_told(settings_of):
+    assert settings_of(npu_url="http://n").max_scored_tokens is None
+    assert settings_of(npu_url="http://n", max_scored_tokens="8192").max_scored_tokens == 8192
+    for wrong in ("255", "8193", "2k"):
+        with pytest.raises(UsageError, match="it takes a whole number from 256 to 8192"):
+            settings_of(npu_url="http://n", max_scored_tokens=wrong)
+
+
+def test_a_chunk_is_stated_as_a_whole_number(settings_of):
+    stated = settings_of(npu_url="http://n", info=("npu.max_num_batched_tokens=2048",)).info.of_devices
+    assert stated == {"npu": {"max_num_batched_tokens": "2048"}}
+    for wrong in ("2k", "0"):
+        with pytest.raises(UsageError, match="it takes a whole number, as npu"):
+            settings_of(npu_url="http://n", info=(f"npu.max_num_batched_tokens={wrong}",))

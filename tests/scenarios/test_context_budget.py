@@ -4,7 +4,17 @@ import pytest
 
 from pytest_gptoss.model.inputs import LoadShape, Message, Prompt, TokenSequence
 from pytest_gptoss.scenarios.context_budget import fewest_tokens
-from pytest_gptoss.scenarios.kinds import Drift, Feature, Forced, Greedy, Hidden, Load, Needle, Rendered
+from pytest_gptoss.scenarios.kinds import (
+    Chunked,
+    Drift,
+    Feature,
+    Forced,
+    Greedy,
+    Hidden,
+    Load,
+    Needle,
+    Rendered,
+)
 from pytest_gptoss.scenarios.prompts import load_shipped, prompt_set
 from pytest_gptoss.scenarios.workload import Workload
 
@@ -35,6 +45,7 @@ FEATURE = max(map(fewest_tokens, WORK.prompt_sets["features"].prompts))
         (Load("npu", "c04"), 1536),
         (Load("npu", "c09"), 0),
         (Drift("npu", 0, 1024), 0),
+        (Chunked("npu", 4), 0),
         (Feature("npu", "whole"), FEATURE + 256),
         (Feature("npu", "cut"), FEATURE + 4),
         (Feature("npu", "tools-auto"), 60 + 512),

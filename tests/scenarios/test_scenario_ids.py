@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_gptoss.scenarios.kinds import (
+    Chunked,
     Drift,
     Feature,
     Forced,
@@ -80,6 +81,7 @@ CELLS = [
     (Needle("npu-tp2", 0.25, 32768, control=True), "needle-npu-tp2-d025-32k-control"),
     (Needle("npu", 0, 1000), "needle-npu-d000-1000"),
     (Drift("npu", 0, 1024), "drift-npu-0-1024"),
+    (Chunked("npu-tp2", 4), "chunked-npu-tp2-beside4"),
     (Load("npu-tp2", "c04"), "load-npu-tp2-c04-t0"),
     (Load("npu-tp2", "c16-p4096", 2), "load-npu-tp2-c16-p4096-t2"),
     (Preflight("npu-tp2"), "preflight-npu-tp2"),
@@ -97,6 +99,7 @@ def test_an_id_is_spelled_out_where_that_tells_all(scenario, expected):
     ("scenario", "other"),
     [
         (Drift("npu", 0, 4096), Drift("npu", 1024, 4096)),
+        (Chunked("npu"), Chunked("npu", 4)),
         (Forced("npu", "gpu", outputs=Greedy("gpu")), Forced("npu", "gpu", outputs=Greedy("gpu", "smoke"))),
         (Forced("npu", "gpu"), Forced("npu", "gpu", outputs=Greedy("gpu"))),
         (Greedy("a", "b-c"), Greedy("a-b", "c")),

@@ -2,6 +2,7 @@
 
 from pytest_gptoss.scenarios.kinds.audit import Audit
 from pytest_gptoss.scenarios.kinds.cached_prefix import CachedPrefix
+from pytest_gptoss.scenarios.kinds.chunked import Chunked
 from pytest_gptoss.scenarios.kinds.drift import Drift
 from pytest_gptoss.scenarios.kinds.feature import Feature, FeatureName
 from pytest_gptoss.scenarios.kinds.forced import CORPUS, Forced
@@ -18,6 +19,7 @@ __all__ = [
     "CORPUS",
     "Audit",
     "CachedPrefix",
+    "Chunked",
     "Drift",
     "Feature",
     "FeatureName",
