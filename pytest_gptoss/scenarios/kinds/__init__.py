@@ -1,5 +1,6 @@
 """What can be measured, a kind a file: its record, id, title, size, context need, requests, stored form."""
 
+from pytest_gptoss.scenarios.kinds.abort_storm import AbortStorm
 from pytest_gptoss.scenarios.kinds.audit import Audit
 from pytest_gptoss.scenarios.kinds.cached_prefix import CachedPrefix
 from pytest_gptoss.scenarios.kinds.drift import Drift
@@ -15,6 +16,7 @@ from pytest_gptoss.scenarios.scenario import Scenario
 
 __all__ = [
     "CORPUS",
+    "AbortStorm",
     "Audit",
     "CachedPrefix",
     "Drift",
