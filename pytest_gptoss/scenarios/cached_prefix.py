@@ -16,7 +16,7 @@ from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.model.results import StressAnswer
 from pytest_gptoss.model.subjects import Device
 from pytest_gptoss.scenarios.job import Alone
-from pytest_gptoss.scenarios.kinds.cached_prefix import (
+from pytest_gptoss.scenarios.kinds.prefix import (
     ANSWER_TOKENS,
     CACHED,
     COLD,

@@ -11,7 +11,7 @@ from pytest_gptoss.reference.engine import create_engine
 from pytest_gptoss.scenarios import cached_prefix
 from pytest_gptoss.scenarios.cached_prefix import CachedPrefixRun
 from pytest_gptoss.scenarios.job import Alone
-from pytest_gptoss.scenarios.kinds.cached_prefix import SHARED_TOKENS
+from pytest_gptoss.scenarios.kinds.prefix import SHARED_TOKENS
 
 NPU = Device(
     "npu", "npu", None, "npu", "m", None, None, Capabilities(tokenize=True, metrics=True, logprobs=True)

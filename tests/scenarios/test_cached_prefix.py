@@ -12,7 +12,7 @@ from pytest_gptoss.scenarios import cached_prefix, told_answers
 from pytest_gptoss.scenarios.cached_prefix import CachedPrefixRun, cached_by, prompts_that_begin_alike
 from pytest_gptoss.scenarios.job import Alone
 from pytest_gptoss.scenarios.kinds import CachedPrefix
-from pytest_gptoss.scenarios.kinds.cached_prefix import LEAST_CACHED, OWN_TOKENS, SHARED_TOKENS
+from pytest_gptoss.scenarios.kinds.prefix import LEAST_CACHED, OWN_TOKENS, SHARED_TOKENS
 from pytest_gptoss.scenarios.told_answers import Deadline
 
 ABLE = Capabilities(tokenize=True, metrics=True, logprobs=True)

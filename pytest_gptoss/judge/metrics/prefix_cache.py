@@ -19,7 +19,7 @@ from pytest_gptoss.model.message import joined, say
 from pytest_gptoss.model.results import Measurement, ScoredSequence, StressAnswer
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import CachedPrefix, Scenario
-from pytest_gptoss.scenarios.kinds.cached_prefix import CACHED, COLD, LEAST_CACHED
+from pytest_gptoss.scenarios.kinds.prefix import CACHED, COLD, LEAST_CACHED
 
 __all__ = ["prefix_cache", "prefix_cache_drift"]
 

@@ -1,7 +1,6 @@
 """What can be measured, a kind a file: its record, id, title, size, context need, requests, stored form."""
 
 from pytest_gptoss.scenarios.kinds.audit import Audit
-from pytest_gptoss.scenarios.kinds.cached_prefix import CachedPrefix
 from pytest_gptoss.scenarios.kinds.chunked import Chunked
 from pytest_gptoss.scenarios.kinds.drift import Drift
 from pytest_gptoss.scenarios.kinds.feature import Feature, FeatureName
@@ -11,12 +10,15 @@ from pytest_gptoss.scenarios.kinds.hidden import Hidden
 from pytest_gptoss.scenarios.kinds.load import Load
 from pytest_gptoss.scenarios.kinds.needle import Needle
 from pytest_gptoss.scenarios.kinds.preemption import Preemption
+from pytest_gptoss.scenarios.kinds.prefix import CachedPrefix
 from pytest_gptoss.scenarios.kinds.preflight import Preflight
 from pytest_gptoss.scenarios.kinds.rendered import Rendered
+from pytest_gptoss.scenarios.kinds.storm import AbortStorm
 from pytest_gptoss.scenarios.scenario import Scenario
 
 __all__ = [
     "CORPUS",
+    "AbortStorm",
     "Audit",
     "CachedPrefix",
     "Chunked",
