@@ -160,7 +160,7 @@ def test_the_fixtures_follow_from_their_sources():
     done = run(ROOT, "--check")
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("entries") == 4
+    assert done.stdout.count("entries") == 6
 
 
 @pytest.mark.parametrize(
