@@ -25,6 +25,7 @@ from pytest_gptoss.model.results import (
     NeedleAnswer,
     RequestTiming,
     ScoredSequence,
+    StressAnswer,
     ToolCall,
     TopLogprobs,
 )
@@ -159,6 +160,12 @@ def _items(scenario, plan):
         return [DriftPoint(length, at, 290, f"{at:064x}", -1.5) for length, at in _spots(scenario)]
     if isinstance(scenario, Load):
         return [_level(scenario, plan)]
+    if StressAnswer in scenario.item_classes:
+        return [
+            _stressed(f"a{index}", kind)
+            for kind in STRESSED.get(scenario.word, ("",))
+            for index in range(ITEMS)
+        ]
     if isinstance(scenario, Preflight):
         known = (KnownFact("dtype", "bfloat16", "npu.log:3"), KnownFact("vllm_ascend", "0.18.0", "npu.log:4"))
         return [
@@ -209,6 +216,16 @@ def _scored(name, ids, first):
     return ScoredSequence(
         name, ids, first, np.full(len(ids) - first, -0.5), _top(len(ids) - first, ids[first:])
     )
+
+
+STRESSED = {}
+"""Kinds of answers by the scenario kind's word, where it tells several apart."""
+
+
+def _stressed(name, kind):
+    top = _top(TOKENS, _IDS)
+    two = TopLogprobs(top.ids[:, :2], top.logprobs[:, :2])
+    return StressAnswer(name, (1, 2, 3, *_IDS), 3, np.full(TOKENS, -0.5), two, kind=kind)
 
 
 def _level(scenario, plan):

@@ -39,7 +39,7 @@ ORDER = {
         "file_lock", "stopwatch", "progress", "termination", "interruption",
         "run_directory", "store", "probed", "baseline", "recording", "replay", "instrument", "scheduler",
         "probing", "devices",
-        "roles", "absent", "load_order", "hidden_source", "measuring",
+        "roles", "absent", "estimated_time", "load_order", "hidden_source", "measuring",
         "context", "estimating", "info_metrics", "judging",
         "servers_seen", "engine",
     ),

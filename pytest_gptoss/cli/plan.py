@@ -46,8 +46,25 @@ def _run(known: argparse.Namespace, rest: Sequence[str]) -> int:
         sequences=whole_number("--max-num-seqs", known.max_num_seqs, most=10**6),
         utilization=number("--gpu-memory-utilization", known.gpu_memory_utilization, above=0, most=1),
     )
-    print("\n".join(lines))
+    print("\n".join([*lines, *(("", _time_needed()) if fits else ())]))
     return 0 if fits else FAILED
+
+
+def _time_needed() -> str:
+    """How long all rows of the default profile take on a device that keeps its targets."""
+    # Imported here: the arithmetic above needs no profile.
+    from pytest_gptoss.config.plan import make_plan
+    from pytest_gptoss.config.settings import Settings
+    from pytest_gptoss.judge.roles import Roles
+    from pytest_gptoss.run.estimated_time import family_minutes, in_words
+
+    plan = make_plan(Settings())
+    roles = Roles("npu", gpu="gpu", needle_lengths=plan.needle_lengths)
+    minutes = in_words(family_minutes(plan, roles))
+    return (
+        f"All rows of profile {plan.profile.name} take at most {minutes} on a device that keeps its targets "
+        "for TTFT and TPOT."
+    )
 
 
 def _bf16_checkpoint(model: str | None, *, mxfp4: bool) -> str:

@@ -169,6 +169,11 @@ class StreamedGeneration:
             require_prompt_count(self._prompt_ids, self._usage[0])
         return self._prompt_ids
 
+    @property
+    def cached_tokens(self) -> int | None:
+        """Tokens of the prompt that came from the prefix cache; None where usage does not tell."""
+        return None if self._usage is None else self._usage.cached
+
     def finished(self, *, prompt_id: str, top: int | None, done: bool) -> Generation:
         """The assembled answer; ``done`` says whether ``[DONE]`` came.
 

@@ -218,6 +218,28 @@ class VllmClient:
             cache_salt=cache_salt,
         )
 
+    async def complete_counted(
+        self,
+        token_ids: tuple[int, ...],
+        *,
+        prompt_id: str,
+        max_tokens: int,
+        top_logprobs: int | None,
+        cache_salt: str,
+    ) -> tuple[Generation, int | None]:
+        """As ``complete``; second, the prompt tokens from the prefix cache, None where usage tells none."""
+        answer = StreamedGeneration(max_tokens)
+        generation = await self._generate(
+            COMPLETIONS_PATH,
+            completion_body(token_ids, max_tokens=max_tokens, top=top_logprobs),
+            prompt_id=prompt_id,
+            prompt_tokens=len(token_ids),
+            answer=answer,
+            top=top_logprobs,
+            cache_salt=cache_salt,
+        )
+        return generation, answer.cached_tokens
+
     async def render(self, prompt: Prompt) -> Generation:
         """The ids of a prompt as the server renders it; one token is generated and dropped.
 

@@ -16,15 +16,24 @@ from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.load_names import level_name, read_level
 from pytest_gptoss.model.verdicts import Threshold
 
-__all__ = ["Profile", "ProfileWorkload", "load_profile", "profile_names"]
+__all__ = ["Pace", "Profile", "ProfileWorkload", "load_profile", "profile_names"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Tokens a second that a profile expects: of prompts, and of one answer."""
+
+    read: float
+    written: float
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileWorkload:
     """What a profile measures its thresholds on: ``prompts`` and ``corpus`` name shipped sets.
 
-    ``levels`` are its load levels by name, the lowest concurrency first. ``long_corpus`` names the shipped
-    set that is scored at chunk edges, ``chunk_tokens`` is the chunk of a server that tells none.
+    ``levels`` are its load levels by name, the lowest concurrency first. ``pace`` is for estimates of the
+    time that a run takes, None where the profile states none. ``long_corpus`` names the shipped set that is
+    scored at chunk edges, ``chunk_tokens`` is the chunk of a server that tells none.
     """
 
     prompts: str
@@ -33,6 +42,7 @@ class ProfileWorkload:
     top_logprobs: int
     max_scored_tokens: int
     levels: Mapping[str, LoadShape]
+    pace: Pace | None = None
     long_corpus: str = "long-default"
     chunk_tokens: int = 2048
 
@@ -95,7 +105,9 @@ def load_profile(
 def _workload(document: Mapping[str, Any]) -> ProfileWorkload:
     load = document["load"]
     levels = dict(_level({"prompt_tokens": load["prompt_tokens"], **line}) for line in load["levels"])
-    return ProfileWorkload(**{**{key: document[key] for key in document if key != "load"}, "levels": levels})
+    pace = Pace(**document["pace"]) if "pace" in document else None
+    plain = {key: value for key, value in document.items() if key not in ("load", "pace")}
+    return ProfileWorkload(**plain, levels=levels, pace=pace)
 
 
 def _level(line: Mapping[str, Any]) -> tuple[str, LoadShape]:

@@ -16,6 +16,7 @@ from pytest_gptoss.model.printable import printable
 from pytest_gptoss.plugin.problems import Problems
 from pytest_gptoss.report.terminal import named, show_table
 from pytest_gptoss.run.engine import AcceptanceRun
+from pytest_gptoss.run.estimated_time import family_minutes, in_words
 from pytest_gptoss.scenarios.devices import ProbedDevice
 
 __all__ = ["Telling", "progress_line"]
@@ -54,7 +55,19 @@ class Telling:
             lines.append(f"gptoss: {'; '.join(devices)}")
         if settings.replay is not None:
             lines.append(f"gptoss: replaying {settings.replay}")
+        elif devices:
+            lines += self._time_needed()
         return lines
+
+    def _time_needed(self) -> list[str]:
+        """How long all rows take at the profile's pace; nothing where it has none."""
+        run = self._run
+        minutes = family_minutes(run.plan, run.roles(run.settings.subjects[0]))
+        return (
+            [f"gptoss: all rows take at most {in_words(minutes)} at {run.plan.profile.name}'s pace"]
+            if minutes
+            else []
+        )
 
     def devices_found(self) -> list[str]:
         """Every device as probed, with what it can do."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from pytest_gptoss.model.errors import GptossError, ReferenceServerError, UsageError
 from pytest_gptoss.model.key_variables import VLLM_KEY_VARIABLE
 from pytest_gptoss.reference import defects
+from pytest_gptoss.reference.limits import Limits
 from pytest_gptoss.servers import lifetime
 
 if TYPE_CHECKING:
@@ -63,18 +64,19 @@ def _serve(argv: Sequence[str]) -> int:
         raise UsageError("--model is missing: give the folder of a GPT-OSS checkpoint, or 'tiny'")
     if options.defect is not None:
         defects.find(options.defect)
+    limits = Limits(options.max_num_seqs, options.max_num_batched_tokens, options.kv_cache_tokens)
     lifetime.end_with_parent(options.parent_pid)
     with _bound_socket(options.host, options.port) as listener:
-        _run(options, listener, began)
+        _run(options, limits, listener, began)
     return 0
 
 
-def _run(options: argparse.Namespace, listener: socket.socket, began: float) -> None:
+def _run(options: argparse.Namespace, limits: Limits, listener: socket.socket, began: float) -> None:
     import uvicorn
 
     from pytest_gptoss.reference.server import create_app
 
-    service = _load(options)
+    service = _load(options, limits)
     url = _url(options.host, listener.getsockname()[1])
 
     class Server(uvicorn.Server):
@@ -102,7 +104,7 @@ def _run(options: argparse.Namespace, listener: socket.socket, began: float) -> 
     Server(config).run(sockets=[listener])
 
 
-def _load(options: argparse.Namespace) -> Service:
+def _load(options: argparse.Namespace, limits: Limits) -> Service:
     from pytest_gptoss.reference.engine import create_engine
     from pytest_gptoss.reference.service import Service
     from pytest_gptoss.reference.tokens import encoding
@@ -113,10 +115,12 @@ def _load(options: argparse.Namespace) -> Service:
         model=options.model,
         dtype=options.dtype,
         max_model_len=options.max_model_len,
-        max_num_seqs=options.max_num_seqs,
+        limits=limits,
         threads=options.threads,
         defect=options.defect,
     )
+    if limits.kv_cache_blocks is not None:
+        logger.info("sequences of at most %d tokens fit into the KV cache", engine.max_model_len)
     if options.defect:
         logger.warning("DEFECT %s is on: %s", options.defect, defects.find(options.defect).explanation)
     return Service(
@@ -208,6 +212,20 @@ def _serve_parser() -> argparse.ArgumentParser:
     add("--served-model-name", default="gpt-oss-20b", metavar="NAME")
     add("--max-model-len", type=_positive, metavar="N", help="default: what the model was made for")
     add("--max-num-seqs", type=_positive, default=16, metavar="N", help="sequences in one batch")
+    add(
+        "--max-num-batched-tokens",
+        type=_positive,
+        default=512,
+        metavar="N",
+        help="tokens computed in one step: a longer prompt is read in pieces (512)",
+    )
+    add(
+        "--kv-cache-tokens",
+        type=_positive,
+        metavar="N",
+        help="tokens of all running sequences together, in blocks of 16; where they are used up, the newest "
+        "sequence is preempted and computed again; default: no bound",
+    )
     add("--max-logprobs", type=_positive, default=20, metavar="N", help="alternatives of a token (20)")
     add("--threads", type=_positive, metavar="N")
     add("--defect", metavar="NAME", help="spoil it on purpose; 'list' explains every defect")

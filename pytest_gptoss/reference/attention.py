@@ -18,7 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from pytest_gptoss.model.errors import ReferenceServerError
+from pytest_gptoss.reference.attend import Layer, attend
 from pytest_gptoss.reference.kv_cache import KeyValueCache, Pen
+from pytest_gptoss.reference.slips import SOUND, Slip, attend_halved, attend_neighbour
 
 __all__ = ["ATTENTION", "Single", "Span", "Step", "band", "ragged_attention", "register"]
 
@@ -36,6 +38,7 @@ class Span:
     offset: int
     start: int
     count: int
+    slip: Slip = SOUND
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,11 @@ class Single:
         lengths[self.slots] = self.lengths
         return _from(lengths, self.reach)
 
+    @cached_property
+    def crossed(self) -> tuple[Span, ...]:
+        """The spans that attend to a neighbour's keys and values, by a defect."""
+        return tuple(span for span in self.spans if span.slip.neighbour is not None)
+
     def beyond_window(self, window: int) -> Tensor | None:
         """Which of the first ``window`` rows are not there yet, None where all are."""
         return _from(self.lengths, window) if int(self.lengths.min()) < window else None
@@ -110,15 +118,6 @@ class Step:
         return tuple(Single(spans[0].cache.home, spans) for spans in by_pen.values())
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """What differs from layer to layer: its place in the cache, its window, its sinks [heads]."""
-
-    index: int
-    window: int | None
-    sinks: Tensor
-
-
 def ragged_attention(
     module: nn.Module,
     query: Tensor,
@@ -143,7 +142,7 @@ def ragged_attention(
     """
     if step.stopping.is_set():
         raise ReferenceServerError("the engine is closing: the forward pass was given up")
-    layer = _Layer(int(module.layer_idx), sliding_window, s_aux)  # type: ignore[arg-type]
+    layer = Layer(int(module.layer_idx), sliding_window, s_aux)  # type: ignore[arg-type]
     queries = query[0].transpose(0, 1).to(step.spans[0].cache.home.keys.dtype) * scaling
     output = torch.empty_like(queries)
     for single in step.singles:
@@ -151,29 +150,35 @@ def ragged_attention(
         _write_singles(single, layer, key[0, :, tokens], value[0, :, tokens])
         decoding = layer if step.sinks_in_decode else _without_sinks(layer)
         output[tokens] = _attend_singles(queries[tokens], single, decoding)
+        for span in single.crossed:
+            place = slice(span.offset, span.offset + 1)
+            attend_neighbour(output[place], queries[place], layer, span.slip)
     for span in step.spans:
         if span.count > 1:
             part = slice(span.offset, span.offset + span.count)
             span.cache.write(layer.index, span.start, key[0, :, part], value[0, :, part])
             _attend_span(output[part], queries[part], span, layer)
+            attend_halved(
+                output[part], queries[part], layer, cache=span.cache, start=span.start, count=span.slip.halved
+            )
     return output.to(query.dtype).unsqueeze(0), None
 
 
-def _without_sinks(layer: _Layer) -> _Layer:
+def _without_sinks(layer: Layer) -> Layer:
     return replace(layer, sinks=torch.full_like(layer.sinks, -torch.inf))
 
 
 # -- one token each ---------------------------------------------------------------------------
 
 
-def _write_singles(single: Single, layer: _Layer, keys: Tensor, values: Tensor) -> None:
+def _write_singles(single: Single, layer: Layer, keys: Tensor, values: Tensor) -> None:
     """Store keys and values [kv heads, spans, head_dim]."""
     pen = single.pen
     pen.keys[layer.index][single.slots, :, :, single.key_rows] = keys.transpose(0, 1).to(pen.keys.dtype)
     pen.values[layer.index][single.slots, :, single.value_rows] = values.transpose(0, 1).to(pen.values.dtype)
 
 
-def _attend_singles(queries: Tensor, single: Single, layer: _Layer) -> Tensor:
+def _attend_singles(queries: Tensor, single: Single, layer: Layer) -> Tensor:
     """Queries [spans, heads, head_dim] each on its own sequence; same shape back."""
     if layer.window is not None and single.reach > layer.window:
         return _attend_windows(queries, single, layer, layer.window)
@@ -181,45 +186,26 @@ def _attend_singles(queries: Tensor, single: Single, layer: _Layer) -> Tensor:
     keys = pen.keys[layer.index, :tenants, :, :, : single.reach]
     values = pen.values[layer.index, :tenants, :, : single.reach]
     if tenants == 1:
-        return _attend(queries, keys, values, layer.sinks)
+        return attend(queries, keys, values, layer.sinks)
     everyone = queries.new_zeros(tenants, *queries.shape[1:])
     everyone[single.slots] = queries
-    return _attend(everyone, keys, values, layer.sinks, hidden=single.beyond)[single.slots]
+    return attend(everyone, keys, values, layer.sinks, hidden=single.beyond)[single.slots]
 
 
-def _attend_windows(queries: Tensor, single: Single, layer: _Layer, window: int) -> Tensor:
+def _attend_windows(queries: Tensor, single: Single, layer: Layer, window: int) -> Tensor:
     """The same where each sees only its last ``window`` tokens, gathered into one batch."""
     found = []
     for span in single.spans:
         oldest = max(0, span.start + 1 - window)
         found.append(span.cache.read(layer.index, oldest, oldest + window))
     keys, values = (torch.stack(each) for each in zip(*found, strict=True))
-    return _attend(queries, keys, values, layer.sinks, hidden=single.beyond_window(window))
-
-
-def _attend(
-    queries: Tensor, keys: Tensor, values: Tensor, sinks: Tensor, *, hidden: Tensor | None = None
-) -> Tensor:
-    """Scaled queries [n, heads, head_dim] on keys [n, kv heads, head_dim, rows] and values.
-
-    ``hidden`` bool [n, 1, rows]: which rows a query must not see.
-    """
-    count, heads, head_dim = queries.shape
-    kv_heads, rows = keys.shape[1], keys.shape[3]
-    logits = queries.new_empty(count, heads, rows + 1)
-    scores = logits[..., :rows]
-    scores.copy_(torch.matmul(queries.view(count, kv_heads, -1, head_dim), keys).view(count, heads, rows))
-    if hidden is not None:
-        scores.masked_fill_(hidden, -torch.inf)
-    logits[..., rows] = sinks
-    weights = logits.softmax(dim=-1)[..., :rows].view(count, kv_heads, -1, rows)
-    return torch.matmul(weights, values).view(count, heads, head_dim)
+    return attend(queries, keys, values, layer.sinks, hidden=single.beyond_window(window))
 
 
 # -- a piece of a prompt ------------------------------------------------------------------------
 
 
-def _attend_span(output: Tensor, queries: Tensor, span: Span, layer: _Layer) -> None:
+def _attend_span(output: Tensor, queries: Tensor, span: Span, layer: Layer) -> None:
     """Fill ``output`` from scaled ``queries``, both [n, heads, head_dim], a block at a time."""
     heads, window = queries.shape[1], layer.window
     context = span.start + span.count
@@ -233,7 +219,7 @@ def _attend_span(output: Tensor, queries: Tensor, span: Span, layer: _Layer) -> 
         output[part] = _attend_block(queries[part], keys, values, layer)
 
 
-def _attend_block(queries: Tensor, keys: Tensor, values: Tensor, layer: _Layer) -> Tensor:
+def _attend_block(queries: Tensor, keys: Tensor, values: Tensor, layer: Layer) -> Tensor:
     """Scaled queries [n, heads, head_dim] of the newest n of all ``rows``; same shape back.
 
     ``keys`` [kv heads, head_dim, rows], ``values`` [kv heads, rows, head_dim].

@@ -29,6 +29,15 @@ INT4_GROUP = 32
 PREFILL_DELAY_S = 2.0
 DECODE_DELAY_S = 0.25
 STALL_AFTER = 8
+IN_FLIGHT = 8
+"""So many sequences run at once where a fault of batching shows."""
+CROSSTALK_EVERY = 30
+CROSSTALK_FROM = 256
+"""Tokens of context from which on a sequence can meet its neighbour: a slot wider than the first."""
+CROSSTALK_SAID = 3
+STALE_FROM = 512
+EDGE_TOKENS = 1
+LEAKED_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,12 @@ class Faults:
     positions and in generated tokens, logits are NaN or the last token comes again. Delays in seconds,
     per prompt and per token; ``stall_after`` is the number of tokens after which nothing more comes.
     ``keeps_aborted``: a request goes on when its client has left.
+
+    ``crosstalk_every``: of the sequences that join while 8 run, one in so many attends to a neighbour.
+    ``stale_from``: from this token of a prompt on, the prefix cache looks at places, not at tokens.
+    ``edge_tokens``: so many tokens behind a chunk edge see half of their context. ``recompute_shift``:
+    positions that tokens computed again after a preemption stand too late. ``leaked_rows``: so many last
+    rows of a sequence that was aborted while 8 ran stay in its slot for the next one.
     """
 
     sinks_in_decode: bool = True
@@ -59,6 +74,11 @@ class Faults:
     decode_delay_s: float = 0.0
     stall_after: int | None = None
     keeps_aborted: bool = False
+    crosstalk_every: int | None = None
+    stale_from: int | None = None
+    edge_tokens: int = 0
+    recompute_shift: int = 0
+    leaked_rows: int = 0
 
 
 _TABLE = (
@@ -81,6 +101,23 @@ _TABLE = (
     ),
     Defect("nan-logits", "numerics", f"the logits of every {NAN_EVERY}th position are NaN"),
     Defect("repeat-token", "numerics", f"every {REPEAT_EVERY}th generated token is the one before it again"),
+    Defect(
+        "batch-crosstalk",
+        "numerics",
+        f"one answer in {CROSSTALK_EVERY}, at {IN_FLIGHT} or more in flight, attends to a neighbour's prompt",
+    ),
+    Defect(
+        "stale-cache",
+        "numerics",
+        f"{STALE_FROM} tokens into a prompt, the blocks come from another that was cached and began alike",
+    ),
+    Defect("chunk-edge", "numerics", "the first token behind a chunk edge of a prompt sees half its window"),
+    Defect("recompute-shift", "numerics", "what a preemption makes compute again stands one position late"),
+    Defect(
+        "abort-leak",
+        "numerics",
+        f"with {IN_FLIGHT} in flight, the first cache rows of a sequence are those of an aborted one",
+    ),
     Defect("harmony-leak", "serving", "harmony control tokens stay in the content and the reasoning"),
     Defect("wrong-date", "serving", "the system message holds another date than the pinned one"),
     Defect("truncate-context", "serving", "the middle of a long prompt is dropped without a word"),
@@ -103,6 +140,11 @@ _FAULTS: Mapping[str, Faults] = MappingProxyType(
         "slow-decode": Faults(decode_delay_s=DECODE_DELAY_S),
         "keeps-aborted": Faults(keeps_aborted=True),
         "stall": Faults(stall_after=STALL_AFTER),
+        "batch-crosstalk": Faults(crosstalk_every=CROSSTALK_EVERY),
+        "stale-cache": Faults(stale_from=STALE_FROM),
+        "chunk-edge": Faults(edge_tokens=EDGE_TOKENS),
+        "recompute-shift": Faults(recompute_shift=1),
+        "abort-leak": Faults(leaked_rows=LEAKED_ROWS),
     }
 )
 

@@ -1,8 +1,7 @@
 """Continuous batching: one thread computes, sequences join and leave between its steps.
 
-Each step takes the next token of every sequence that is generating and, with what is left of a fixed
-budget, the next piece of the prompts that are not yet read, oldest first. So a long prompt neither waits
-for others to finish nor holds them up for longer than one piece of it takes.
+A long prompt is read in pieces, so that it neither waits for others to finish nor holds them up for longer
+than one piece of it takes; ``scheduler.py`` says who computes what.
 """
 
 from __future__ import annotations
@@ -21,10 +20,12 @@ import torch
 from pytest_gptoss.model.errors import ReferenceServerError
 from pytest_gptoss.reference import checkpoint, defects
 from pytest_gptoss.reference.checkpoint import DtypeName
-from pytest_gptoss.reference.forward import Forward, Piece
+from pytest_gptoss.reference.forward import Forward
 from pytest_gptoss.reference.generation import EngineStats, GenerationRequest, GenerationToken
 from pytest_gptoss.reference.histogram import Histogram
+from pytest_gptoss.reference.limits import Limits
 from pytest_gptoss.reference.prefix_cache import PrefixCache
+from pytest_gptoss.reference.scheduler import Scheduler
 from pytest_gptoss.reference.sequence import Sequence
 from pytest_gptoss.reference.steps import Outcome, compute
 from pytest_gptoss.reference.stream import END, Delivery, TokenStream, deliver
@@ -33,7 +34,6 @@ __all__ = ["Engine", "create_engine"]
 
 logger = logging.getLogger(__name__)
 
-_STEP_TOKENS = 512
 _PREFIX_BYTES = 2**28
 _JOIN_S = 10.0
 
@@ -43,20 +43,22 @@ def create_engine(
     model: str | Path,
     dtype: DtypeName = "float32",
     max_model_len: int | None = None,
-    max_num_seqs: int = 16,
+    limits: Limits | None = None,
     threads: int | None = None,
     defect: str | None = None,
     prefix_caching: bool = True,
 ) -> Engine:
     """Load a checkpoint and start the thread that serves it.
 
-    ``model`` is "tiny" or a folder; ``max_model_len`` None is the model's own; ``threads`` None is one
-    for a small model, where more only wait for each other, and torch's choice for others.
+    ``model`` is "tiny" or a folder; ``max_model_len`` None is the model's own, or what the KV cache holds if
+    that is less; ``threads`` None is one for a small model, where more only wait for each other, and torch's
+    choice for others.
 
     Raises:
         ReferenceServerError: the checkpoint cannot be loaded or does not fit into memory.
-        UsageError: there is no such defect.
+        UsageError: there is no such defect, or ``max_model_len`` is more than the KV cache holds.
     """
+    limits = limits or Limits()
     if defect is not None:
         defects.find(defect)
     loaded = checkpoint.load(model, dtype)
@@ -64,13 +66,15 @@ def create_engine(
         raise ReferenceServerError(
             f"--max-model-len {max_model_len} is beyond the model's {loaded.max_position} positions: lower it"
         )
+    longest = limits.max_model_len(max_model_len, loaded.max_position)
     defects.damage(loaded.model, defect)
+    faults = defects.faults_of(defect)
     return Engine(
-        Forward(loaded, defects.faults_of(defect)),
-        max_model_len=max_model_len or loaded.max_position,
-        max_num_seqs=max_num_seqs,
+        Forward(loaded, faults),
+        max_model_len=longest,
+        limits=limits,
         threads=threads or (1 if loaded.is_small else torch.get_num_threads()),
-        prefix_cache=PrefixCache(_PREFIX_BYTES) if prefix_caching else None,
+        prefix_cache=PrefixCache(_PREFIX_BYTES, stale_from=faults.stale_from) if prefix_caching else None,
     )
 
 
@@ -82,23 +86,20 @@ class Engine:
         forward: Forward,
         *,
         max_model_len: int,
-        max_num_seqs: int,
+        limits: Limits,
         threads: int,
         prefix_cache: PrefixCache | None,
     ) -> None:
         self._forward = forward
         self._vocabulary = forward.loaded.vocabulary
-        self._max_model_len = max_model_len
-        self._max_num_seqs = max_num_seqs
+        self._max_model_len = limits.max_model_len(None, max_model_len)
+        self._limits = limits
         self._prefix_cache = prefix_cache
+        self._scheduler = Scheduler(limits, prefix_cache, forward.faults)
         self._changed = threading.Condition()
         self._inbox: deque[Sequence] = deque()
-        self._waiting: deque[Sequence] = deque()
-        self._running: list[Sequence] = []
         self._prompt_tokens = 0
         self._generation_tokens = 0
-        self._prefix_queries = 0
-        self._prefix_hits = 0
         self._first_token_s = Histogram()
         self._thread = threading.Thread(target=self._run, args=(threads,), name="gptoss-engine", daemon=True)
         self._thread.start()
@@ -116,15 +117,24 @@ class Engine:
         return self._vocabulary.size
 
     @property
+    def limits(self) -> Limits:
+        """What a step may compute and what the running sequences may hold."""
+        return self._limits
+
+    @property
     def stats(self) -> EngineStats:
         """Counters since start and the sequences of this moment."""
+        scheduler = self._scheduler
         return EngineStats(
-            running=len(self._running),
-            waiting=len(self._waiting) + len(self._inbox),
+            running=len(scheduler.running),
+            waiting=len(scheduler.waiting) + len(self._inbox),
             prompt_tokens=self._prompt_tokens,
             generation_tokens=self._generation_tokens,
-            prefix_cache_queries=self._prefix_queries,
-            prefix_cache_hits=self._prefix_hits,
+            prefix_cache_queries=scheduler.prefix_queries,
+            prefix_cache_hits=scheduler.prefix_hits,
+            preemptions=scheduler.preemptions,
+            kv_cache_usage=scheduler.kv_cache_usage,
+            kv_cache_blocks=self._limits.kv_cache_blocks,
             first_token_s=self._first_token_s,
         )
 
@@ -199,8 +209,7 @@ class Engine:
         try:
             with torch.inference_mode():
                 while self._wait_for_work():
-                    self._leave()
-                    self._join()
+                    self._scheduler.drop_cancelled()
                     self._step()
         finally:
             self._end_all()
@@ -209,16 +218,17 @@ class Engine:
         """Tell everybody that nothing more comes, and let nobody in any more."""
         with self._changed:
             self._forward.stopping.set()
-            left = [*self._running, *self._waiting, *self._inbox]
-            self._running, self._waiting = [], deque()
-            self._inbox.clear()
+            scheduler = self._scheduler
+            left = [*scheduler.running, *scheduler.waiting, *self._inbox]
+            for sequences in (scheduler.running, scheduler.waiting, self._inbox):
+                sequences.clear()
         deliver([(sequence.stream, _closed()) for sequence in left])
 
     def _wait_for_work(self) -> bool:
         """Sleep until something can be done; False when the engine is closing."""
         with self._changed:
             while not self._forward.stopping.is_set():
-                self._waiting.extend(self._inbox)
+                self._scheduler.waiting.extend(self._inbox)
                 self._inbox.clear()
                 pause = self._pause()
                 if pause == 0:
@@ -228,38 +238,17 @@ class Engine:
 
     def _pause(self) -> float | None:
         """Seconds until a sequence can go on: 0 for now, None if only an event can change anything."""
-        if self._waiting and len(self._running) < self._max_num_seqs:
+        scheduler = self._scheduler
+        if scheduler.can_admit:
             return 0.0
-        if any(sequence.cancelled for sequence in (*self._running, *self._waiting)):
+        if any(sequence.cancelled for sequence in (*scheduler.running, *scheduler.waiting)):
             return 0.0
-        soonest = min((sequence.ready_at for sequence in self._running), default=float("inf"))
+        soonest = scheduler.soonest()
         return None if soonest == float("inf") else max(0.0, soonest - time.monotonic())
-
-    def _leave(self) -> None:
-        """Let cancelled sequences go; their caches go with them."""
-        for sequence in self._running:
-            if sequence.cancelled:
-                sequence.cache.release()
-        self._running = [sequence for sequence in self._running if not sequence.cancelled]
-        self._waiting = deque(sequence for sequence in self._waiting if not sequence.cancelled)
-
-    def _join(self) -> None:
-        """Let waiting sequences join, first come first served."""
-        while self._waiting and len(self._running) < self._max_num_seqs:
-            sequence = self._waiting.popleft()
-            if self._prefix_cache is not None and sequence.reuses_prefix:
-                request = sequence.request
-                cached = self._prefix_cache.fill(sequence.cache, request.prompt, request.cache_salt)
-                sequence.stream.cached_tokens = cached
-                self._prefix_queries += len(request.prompt)
-                self._prefix_hits += cached
-            delay = self._forward.faults.prefill_delay_s
-            sequence.ready_at = time.monotonic() + delay if delay else 0.0
-            self._running.append(sequence)
 
     def _step(self) -> None:
         """Compute once for all that may go on, and send each what it brought."""
-        batch = self._plan()
+        batch = self._scheduler.plan()
         if not batch:
             return
         try:
@@ -277,14 +266,14 @@ class Engine:
                 deliveries.append((stream, outcome.item))
             if outcome.ended:
                 deliveries.append((stream, END))
-                self._running.remove(outcome.sequence)
+                self._scheduler.running.remove(outcome.sequence)
             else:
                 self._hold_back(outcome.sequence)
         deliver(deliveries)
         for outcome in outcomes:
             if outcome.ended:
                 self._remember(outcome.sequence)
-                outcome.sequence.cache.release()
+                outcome.sequence.release()
 
     def _count(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
@@ -307,23 +296,11 @@ class Engine:
 
     def _remember(self, sequence: Sequence) -> None:
         """Keep a finished prompt for those who begin alike, after its last token has left."""
-        if self._prefix_cache is not None and not sequence.in_prompt:
+        if self._prefix_cache is None or sequence.cache.left_behind is not None:
+            return
+        if not sequence.in_prompt:
             request = sequence.request
             self._prefix_cache.keep(sequence.cache, request.prompt, request.cache_salt)
-
-    def _plan(self) -> list[tuple[Sequence, Piece]]:
-        """What each sequence that may go on computes in this step."""
-        now = time.monotonic()
-        ready = [sequence for sequence in self._running if sequence.ready_at <= now]
-        generating = [sequence for sequence in ready if not sequence.in_prompt]
-        budget = max(1, _STEP_TOKENS - len(generating))
-        batch = [(sequence, Piece(sequence.cache, sequence.pending(1))) for sequence in generating]
-        for sequence in ready:
-            if sequence.in_prompt and budget:
-                piece = Piece(sequence.cache, sequence.pending(budget))
-                budget -= len(piece.token_ids)
-                batch.append((sequence, piece))
-        return batch
 
 
 def _closed() -> ReferenceServerError:

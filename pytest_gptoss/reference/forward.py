@@ -14,6 +14,7 @@ from pytest_gptoss.reference.attention import Span, Step
 from pytest_gptoss.reference.checkpoint import LoadedModel
 from pytest_gptoss.reference.defects import Faults
 from pytest_gptoss.reference.kv_cache import CachePool, CacheShape, KeyValueCache
+from pytest_gptoss.reference.slips import SOUND, Slip
 
 __all__ = ["Forward", "Piece"]
 
@@ -27,6 +28,7 @@ class Piece:
 
     cache: KeyValueCache
     token_ids: Sequence[int]
+    slip: Slip = SOUND
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,10 @@ class Forward:
         for piece in pieces:
             start, count = piece.cache.length, len(piece.token_ids)
             piece.cache.reserve(start + count)
-            spans.append(Span(cache=piece.cache, offset=offset, start=start, count=count))
+            spans.append(Span(piece.cache, offset, start, count, piece.slip))
             offset += count
         ids = torch.tensor([token for piece in pieces for token in piece.token_ids])
-        positions = torch.cat([torch.arange(span.start, span.start + span.count) for span in spans])
+        positions = torch.cat([_positions(span) for span in spans])
         output = self.loaded.model.model(
             input_ids=self.loaded.vocabulary.rows(ids).unsqueeze(0),
             position_ids=positions.unsqueeze(0),
@@ -92,3 +94,9 @@ class Forward:
     def logits_at_once(self) -> int:
         """How many positions' logits to compute together, so that their memory stays bounded."""
         return max(1, _MOST_LOGITS // len(self.loaded.vocabulary.copies))
+
+
+def _positions(span: Span) -> Tensor:
+    """Where a span's tokens stand for the rotary embedding, int64 [count]."""
+    first = span.start + span.slip.shift
+    return torch.arange(first, first + span.count)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_gptoss.reference.histogram import Histogram
+from pytest_gptoss.reference.limits import Limits
 
 __all__ = [
     "EngineStats",
@@ -95,7 +96,10 @@ class GenerationStream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """Counters since start, for /metrics. ``first_token_s``: from submitting to the first token."""
+    """Counters since start, for /metrics. ``first_token_s``: from submitting to the first token.
+
+    ``kv_cache_usage`` is the used share of the KV cache's ``kv_cache_blocks``: 0 and None without a bound.
+    """
 
     running: int = 0
     waiting: int = 0
@@ -103,6 +107,9 @@ class EngineStats:
     generation_tokens: int = 0
     prefix_cache_queries: int = 0
     prefix_cache_hits: int = 0
+    preemptions: int = 0
+    kv_cache_usage: float = 0.0
+    kv_cache_blocks: int | None = None
     first_token_s: Histogram = field(default_factory=Histogram)
 
 
@@ -116,6 +123,10 @@ class InferenceEngine(Protocol):
     @property
     def vocab_size(self) -> int:
         """Size of the vocabulary; token ids are below it."""
+
+    @property
+    def limits(self) -> Limits:
+        """What a step may compute and what the running sequences may hold."""
 
     @property
     def stats(self) -> EngineStats:

@@ -101,12 +101,17 @@ class CachePool:
 
 
 class KeyValueCache:
-    """One sequence's part of the pool; ``length`` tokens are complete in every layer."""
+    """One sequence's part of the pool; ``length`` tokens are complete in every layer.
+
+    ``left_behind`` is the abort-leak defect: rows of a sequence that was here before, which stay where
+    this one's first rows should be.
+    """
 
     def __init__(self, pool: CachePool) -> None:
         self.length = 0
         self.slot = 0
         self.pen: Pen | None = None
+        self.left_behind: Block | None = None
         self._pool = pool
 
     @property
@@ -127,12 +132,16 @@ class KeyValueCache:
             kept = self.value_row(self.length)
             pen.keys[:, slot, :, :, :kept] = self.pen.keys[:, self.slot, :, :, :kept]
             pen.values[:, slot, :, :kept] = self.pen.values[:, self.slot, :, :kept]
-            self.release()
+            self._move_out()
         self.pen, self.slot = pen, slot
         return pen
 
     def release(self) -> None:
-        """Leave the pool; what was held is lost. Safe to call twice."""
+        """Leave the pool; what was held is lost, and the cache is empty. Safe to call twice."""
+        self._move_out()
+        self.length = 0
+
+    def _move_out(self) -> None:
         if self.pen is not None:
             self.pen.dismiss(self.slot)
             self._pool.drop_if_empty(self.pen)
@@ -153,6 +162,8 @@ class KeyValueCache:
         else:
             rows = [self.value_row(position) for position in range(start, end)]
             pen.values[layer, self.slot, :, torch.tensor(rows)] = values.to(pen.values.dtype)
+        if self.left_behind is not None:
+            self._put_back(self.left_behind, slice(layer, layer + 1), end)
 
     def read(self, layer: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Views of the keys [heads, head_dim, n] and values [heads, n, head_dim] of some rows."""
@@ -175,3 +186,12 @@ class KeyValueCache:
         pen.keys[:, self.slot, :, :, :tokens] = keys
         pen.values[:, self.slot, :, :tokens] = values
         self.length = tokens
+        if self.left_behind is not None:
+            self._put_back(self.left_behind, slice(None), tokens)
+
+    def _put_back(self, block: Block, layers: slice, end: int) -> None:
+        """Overwrite the first rows, of ``end`` that are filled, with those of a ``block``."""
+        pen, (keys, values) = self.home, block
+        rows = min(end, keys.shape[3])
+        pen.keys[layers, self.slot, :, :, :rows] = keys[layers, ..., :rows]
+        pen.values[layers, self.slot, :, :rows] = values[layers, :, :rows]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pytest_gptoss.reference.generation import EngineStats
 from pytest_gptoss.reference.histogram import Histogram
-from pytest_gptoss.reference.prefix_cache import BLOCK
+from pytest_gptoss.reference.limits import BLOCK
 
 __all__ = ["CONTENT_TYPE", "FinishCounter", "exposition"]
 
@@ -33,6 +33,13 @@ _FAMILIES = (
         "Prefix cache hits, in terms of number of cached tokens.",
         "prefix_cache_hits",
     ),
+    (
+        "num_preemptions_total",
+        "counter",
+        "Cumulative number of preemption from the engine.",
+        "preemptions",
+    ),
+    ("kv_cache_usage_perc", "gauge", "KV-cache usage. 1 means 100 percent usage.", "kv_cache_usage"),
 )
 
 _WAIT_FAMILY = "time_to_first_token_seconds"
@@ -67,7 +74,7 @@ def exposition(stats: EngineStats, finished: FinishCounter, *, model: str) -> st
         lines += _head(name, kind, explanation)
         lines.append(_sample(name, labels, getattr(stats, attribute)))
     lines += _head("cache_config_info", "gauge", "Information of the LLMEngine CacheConfig")
-    lines.append(_sample("cache_config_info", {"block_size": str(BLOCK), "engine": "0"}, 1.0))
+    lines.append(_sample("cache_config_info", _cache_config(stats), 1.0))
     lines += _head("request_success_total", "counter", "Count of successfully processed requests.")
     lines += [
         _sample("request_success_total", {"finished_reason": reason, **labels}, finished.count(reason))
@@ -76,6 +83,12 @@ def exposition(stats: EngineStats, finished: FinishCounter, *, model: str) -> st
     lines += _head(_WAIT_FAMILY, "histogram", "Histogram of time to first token in seconds.")
     lines += _histogram(_WAIT_FAMILY, labels, stats.first_token_s)
     return "\n".join(lines) + "\n"
+
+
+def _cache_config(stats: EngineStats) -> dict[str, str]:
+    blocks = stats.kv_cache_blocks
+    bound = {} if blocks is None else {"num_gpu_blocks": str(blocks)}
+    return {"block_size": str(BLOCK), "engine": "0", **bound}
 
 
 def _histogram(name: str, labels: dict[str, str], histogram: Histogram) -> list[str]:

@@ -20,7 +20,9 @@ class Sequence:
     """A request on its way: its cache, what it has said, and when it may go on.
 
     ``submitted_at`` and ``ready_at`` are on the monotonic clock in seconds; ``cancelled`` is set from the
-    event loop's thread.
+    event loop's thread. ``prefill`` is what is computed before the next token is chosen: the prompt, and
+    after a preemption what was said as well. ``reused`` tokens of it came from the prefix cache, and the
+    KV cache keeps room for ``claimed`` tokens.
     """
 
     def __init__(
@@ -37,6 +39,11 @@ class Sequence:
         self.stream = stream
         self.cache = cache
         self.output: list[int] = []
+        self.prefill = request.prompt
+        self.reused = 0
+        self.claimed = 0
+        self.preempted = False
+        self.crosstalks = False
         self.prompt_scores: list[TokenLogprobs | None] = [None]
         self.states: list[Tensor] = []
         self.wants_states = wants_states
@@ -54,13 +61,32 @@ class Sequence:
 
     @property
     def in_prompt(self) -> bool:
-        """Whether prompt tokens remain to be computed."""
-        return self.cache.length < len(self.request.prompt)
+        """Whether tokens remain to be computed before the next one can be chosen."""
+        return self.cache.length < len(self.prefill)
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether what is computed next had been computed, and answered from, before a preemption."""
+        return self.in_prompt and bool(self.output)
+
+    def preempt(self) -> None:
+        """Give up the cache. What was said stays said; it is computed again behind the prompt."""
+        self.release()
+        self.prefill = (*self.request.prompt, *self.output)
+        self.preempted = True
+        if not self.output:
+            self.prompt_scores = [None]
+            self.states = []
+
+    def release(self) -> None:
+        """Leave the KV cache."""
+        self.cache.release()
+        self.claimed = self.reused = 0
 
     def pending(self, budget: int) -> Tokens[int]:
-        """The tokens to compute next, at most ``budget`` of the prompt."""
+        """The tokens to compute next, at most ``budget`` of what is to be prefilled."""
         if self.in_prompt:
-            return self.request.prompt[self.cache.length : self.cache.length + budget]
+            return self.prefill[self.cache.length : self.cache.length + budget]
         return self.output[-1:]
 
     @property

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.reference.limits import BLOCK
 from pytest_gptoss.reference.replies import JsonReply
 from pytest_gptoss.reference.service import Service, service_of
 
@@ -31,6 +32,7 @@ async def server_info(request: Request) -> Response:
 
 
 def _config(service: Service) -> dict[str, dict[str, Json]]:
+    limits = service.engine.limits
     return {
         "model_config": {
             "model": service.root,
@@ -44,6 +46,12 @@ def _config(service: Service) -> dict[str, dict[str, Json]]:
             "pipeline_parallel_size": 1,
             "enable_expert_parallel": False,
         },
+        "scheduler_config": {
+            "max_num_seqs": limits.max_num_seqs,
+            "max_num_batched_tokens": limits.max_num_batched_tokens,
+            "enable_chunked_prefill": True,
+        },
+        "cache_config": {"block_size": BLOCK, "num_gpu_blocks": limits.kv_cache_blocks},
         "device_config": {"device": "cpu", "device_type": "cpu"},
     }
 

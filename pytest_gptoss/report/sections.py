@@ -26,6 +26,7 @@ from pytest_gptoss.report.tables.needles import needle_table, needle_task
 from pytest_gptoss.report.tables.precision import edge_table, limit_notes, precision_table
 from pytest_gptoss.report.tables.rows import npus
 from pytest_gptoss.report.tables.run_facts import device_table, fact_table, notes, scenario_table
+from pytest_gptoss.report.tables.stress import stress_table
 from pytest_gptoss.report.tables.table import Table
 from pytest_gptoss.report.tables.verdicts import not_measured_table, skipped_table, verdict_table
 from pytest_gptoss.report.wording import Wording
@@ -33,11 +34,13 @@ from pytest_gptoss.report.wording import Wording
 __all__ = ["PARTS", "SECTIONS", "Part", "Section"]
 
 Document: TypeAlias = Mapping[str, Json]
-Section: TypeAlias = Literal["thresholds", "precision", "needle", "performance", "features", "provenance"]
+Section: TypeAlias = Literal[
+    "thresholds", "precision", "needle", "performance", "stress", "features", "provenance"
+]
 Tables: TypeAlias = Callable[[Document, Wording], Sequence[Table]]
 
 SECTIONS: tuple[Section, ...] = (
-    "thresholds", "precision", "needle", "performance", "features", "provenance",
+    "thresholds", "precision", "needle", "performance", "stress", "features", "provenance",
 )  # fmt: skip
 """The page's sections in their order; ``section.NAME`` is the heading's wording."""
 
@@ -80,6 +83,7 @@ PARTS = (
     Part("thresholds", remarks=limit_notes),
     Part("needle", _each_device(needle_table), needle_task),
     Part("performance", load_tables),
+    Part("stress", _each_device(stress_table)),
     Part("features", _each_device(feature_table)),
     Part("features", _one(configuration_table), configuration_findings),
     Part("thresholds", _each_device(verdict_table), only="markdown"),

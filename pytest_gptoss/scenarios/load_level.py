@@ -23,7 +23,7 @@ from pytest_gptoss.scenarios.server_counters import (
     settled_counters,
 )
 
-__all__ = ["LevelRun", "counted", "why_too_long"]
+__all__ = ["LevelRun", "counted", "target_of", "why_too_long"]
 
 WARM_UP_TOKENS = 32
 """Most output tokens of a request that only warms the server up."""
@@ -111,7 +111,7 @@ class LevelRun:
 
     def _run(self, requests: tuple[LoadRequest, ...], on_end: Callable[[RequestTiming], None]) -> LoadRun:
         concurrency = self.shape.concurrency
-        job = LoadJob(_target(self.make_client()), requests, concurrency, FAILED_ROUNDS * concurrency)
+        job = LoadJob(target_of(self.make_client()), requests, concurrency, FAILED_ROUNDS * concurrency)
         return run_load(job, on_end=on_end)
 
     async def _prompts(self) -> LoadPrompts:
@@ -169,12 +169,12 @@ def counted(requests: tuple[LoadRequest, ...], warmed: Sequence[RequestTiming]) 
 async def _round_trips(client: VllmClient) -> tuple[float, ...]:
     """Round trips in ms; none where they fail: they are information, and no figure depends on them."""
     try:
-        return await round_trip_ms(_target(client))
+        return await round_trip_ms(target_of(client))
     except RequestError:
         return ()
 
 
-def _target(client: VllmClient) -> LoadTarget:
+def target_of(client: VllmClient) -> LoadTarget:
     """The server of a client, reached as the client reaches it."""
     return LoadTarget(client.endpoint, client.timeouts, client.ca_bundle, client.trust_env, client.role)
 

@@ -27,7 +27,7 @@ from pytest_gptoss.scenarios import prose
 from pytest_gptoss.scenarios.needle_prompt import Count, bury
 from pytest_gptoss.scenarios.prompt_counter import PromptCounter
 
-__all__ = ["LoadPrompts", "chat_texts", "load_prompts", "token_prompts"]
+__all__ = ["LoadPrompts", "chat_texts", "load_prompts", "prose_ids", "token_prompts"]
 
 ASK = "Retell all of this in your own words, and take as long as you can."
 COUNTED = 8
@@ -73,7 +73,7 @@ async def load_prompts(
     """
     seed = secrets.randbits(48)
     if shape.endpoint == "completions":
-        pool = await _prose_ids(client, shape.prompt_tokens, able=able, seed=seed)
+        pool = await prose_ids(client, shape.prompt_tokens, able=able, seed=seed)
         prompts = islice(token_prompts(pool, shape.prompt_tokens, seed=seed), count)
         return LoadPrompts(tuple(_token_body(ids, shape) for ids in prompts), COMPLETIONS_PATH, 0)
     counter = PromptCounter(client, able=able, sample=ASK)
@@ -120,7 +120,7 @@ def token_prompts(pool: Sequence[int], tokens: int, *, seed: int) -> Iterator[tu
         yield (lead, source.choice(ORDINARY), *turned)[:tokens]
 
 
-async def _prose_ids(client: VllmClient, tokens: int, *, able: Capabilities, seed: int) -> tuple[int, ...]:
+async def prose_ids(client: VllmClient, tokens: int, *, able: Capabilities, seed: int) -> tuple[int, ...]:
     """Ids of at least ``tokens`` tokens of prose; of ordinary words where the device does not tokenize."""
     if not able.tokenize:
         source = Random(seed)  # noqa: S311 - no secret

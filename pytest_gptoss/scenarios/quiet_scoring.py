@@ -14,6 +14,8 @@ from pytest_gptoss.model.results import StressAnswer
 
 __all__ = ["MOST_S", "QuietScoring", "stress_answer"]
 
+TOP = 2
+"""Likeliest tokens that are asked for: with one alone, a sure model's answers look like a constant's."""
 MOST_S = 600.0
 """Longest that the answers of one row are scored, in seconds."""
 
@@ -58,7 +60,7 @@ async def stress_answer(
     client: VllmClient, sequence: TokenSequence, *, server: Mapping[str, float] | None = None
 ) -> StressAnswer:
     """One answer, scored; raises RequestError. ``sequence`` scores the answer's positions only."""
-    scored = await client.score(sequence, top=1)
+    scored = await client.score(sequence, top=TOP)
     return StressAnswer(
         sequence_id=sequence.id,
         token_ids=scored.token_ids,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_gptoss.client.http import VllmClient
     from pytest_gptoss.model.json_type import Json
     from pytest_gptoss.model.results import Measurement
+    from pytest_gptoss.scenarios.effort import Effort
     from pytest_gptoss.scenarios.job import Alone, Job, JobAlone, Setup
     from pytest_gptoss.scenarios.workload import Workload
 
@@ -76,6 +77,10 @@ class Scenario(ABC):
         Counts only what is known before anything is sent: prompts count ``fewest_tokens``, so that no context
         is called too short that is not.
         """
+
+    @abstractmethod
+    def effort(self, workload: Workload) -> Effort:
+        """What it asks of the device, for the estimate of the time that it takes."""
 
     def job(self, setup: Setup, client: VllmClient) -> Job:
         """The requests to send."""

@@ -49,6 +49,22 @@ def test_completions_begin_with_a_token(version):
     assert sum(stream.counted().tokens) == stream.usage.completion
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", ["chat_stream_logprobs_token_ids", "completion_stream_token_ids"])
+def test_token_ids_are_kept(version, name):
+    chunks = sse_chunks(version, name)
+    stream = read(chunks)
+    assert len(stream.prompt_ids) == stream.usage.prompt
+    assert len(stream.output_ids) == stream.usage.completion
+    told = [each for chunk in chunks for each in chunk["choices"]]
+    assert stream.output_ids == [token for each in told for token in each.get("token_ids") or ()]
+
+
+def test_a_server_that_tells_no_ids_leaves_none():
+    stream = read([delta(content="a"), *END])
+    assert (stream.prompt_ids, stream.output_ids) == (None, None)
+
+
 def test_a_role_or_an_empty_delta_is_no_token():
     stream = read([delta(role="assistant", content=""), delta(), delta(token_ids=[]), delta(content="x")])
     assert stream.token_ns == [3]

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from small_load import SMALL_LOAD
 
+from pytest_gptoss.config.plan import make_plan
+from pytest_gptoss.config.settings import DeviceSettings, Settings
 from pytest_gptoss.model.resources import acceptance_tests, fixture
+from pytest_gptoss.run.engine import AcceptanceRun
 
 FEW = 6
 HERE = str(Path(__file__).parent)
@@ -54,7 +58,7 @@ def accept(pytester, few_prompts, few_texts):
     """Run the acceptance tests on a few prompts and texts, embedded profile; load only where asked for."""
 
     def run(*arguments, prompts=few_prompts, texts=few_texts):
-        chosen = ["--gptoss-profile=embedded", "-m", "not performance", *texts]
+        chosen = ["--gptoss-profile=embedded", "-m", "not performance and not stress", *texts]
         if prompts is not None:
             chosen.append(f"--gptoss-prompts={prompts}")
         return pytester.runpytest_subprocess(
@@ -98,3 +102,24 @@ def verdicts(report):
     return lambda directory="gptoss-report": {
         row["threshold_id"]: row["verdict"] for row in report(directory=directory)["verdicts"]
     }
+
+
+@pytest.fixture
+def under_load(tmp_path):
+    """A run that puts very little load on the devices given by their URLs; ``prompts``: a file of its own."""
+
+    runs = []
+
+    def start(task=SMALL_LOAD, prompts=None, **urls):
+        devices = tuple(DeviceSettings(role, role, url) for role, url in urls.items())
+        settings = Settings(
+            devices=devices, profile="embedded", load=task, prompts=prompts, report=tmp_path / "report"
+        )
+        run = AcceptanceRun(settings, make_plan(settings), tell=lambda _: None)
+        runs.append(run)
+        run.begin()
+        return run
+
+    yield start
+    for run in runs:
+        run.close()

@@ -7,36 +7,16 @@ from itertools import pairwise
 import httpx
 import pytest
 from altering_proxy import Refusal, altering_proxy
+from small_load import SMALL_LOAD
 
 from pytest_gptoss.config.plan import make_plan
-from pytest_gptoss.config.settings import DeviceSettings, Settings
-from pytest_gptoss.model.inputs import LoadTask
+from pytest_gptoss.config.settings import Settings
 from pytest_gptoss.model.results import InstrumentError
 from pytest_gptoss.report.builders.load_levels import load_levels, load_requests
 from pytest_gptoss.run.engine import AcceptanceRun
 from pytest_gptoss.run.replay import replayed
 
 CHAT = "/v1/chat/completions"
-SMALL = LoadTask(concurrency=(1,), requests=3, max_tokens=6, calibrate=False)
-
-
-@pytest.fixture
-def under_load(tmp_path):
-    """A run that puts very little load on the devices given by their URLs."""
-
-    runs = []
-
-    def start(task=SMALL, **urls):
-        devices = tuple(DeviceSettings(role, role, url) for role, url in urls.items())
-        settings = Settings(devices=devices, profile="embedded", load=task, report=tmp_path / "report")
-        run = AcceptanceRun(settings, make_plan(settings), tell=lambda _: None)
-        runs.append(run)
-        run.begin()
-        return run
-
-    yield start
-    for run in runs:
-        run.close()
 
 
 def judged(run, *rows):
@@ -58,7 +38,7 @@ def is_load(path, body):
 @pytest.mark.parametrize(("defect", "slow"), [("slow-prefill", "ttft.c01"), ("slow-decode", "tpot.c01")])
 def test_a_slow_server_fails_where_it_is_slow(under_load, reference_server, defect, slow):
     npu = reference_server(defect=defect, dtype="bfloat16")
-    task = dataclasses.replace(SMALL, requests=2)
+    task = dataclasses.replace(SMALL_LOAD, requests=2)
     found = statuses(under_load(task, npu=npu.url), "ttft.c01", "tpot.c01")
     assert found == {row: "FAIL" if row == slow else "PASS" for row in ("ttft.c01", "tpot.c01")}
 
@@ -205,7 +185,7 @@ def test_a_stream_without_its_end_is_a_failed_request(under_load, embedded_pair)
 
 
 def test_token_ids_on_completions_twice_and_the_gpu_in_turn(under_load, embedded_pair):
-    task = dataclasses.replace(SMALL, endpoint="completions", trials=2, gpu=True)
+    task = dataclasses.replace(SMALL_LOAD, endpoint="completions", trials=2, gpu=True)
     run = under_load(task, **embedded_pair)
     run.expect([("npu", "performance.tpot.c01")])
     assert statuses(run, "completed.c01", "uncached.c01") == {"completed.c01": "PASS", "uncached.c01": "PASS"}
@@ -234,7 +214,7 @@ def test_a_finished_run_is_judged_again_with_no_server(under_load, embedded_pair
     run = under_load(npu=embedded_pair["npu"])
     before = judged(run, "completed.c01", "ttft.c01")
     again = replayed(Settings(replay=tmp_path / "report", report=tmp_path / "again"))
-    assert again.load == SMALL
+    assert again.load == SMALL_LOAD
     second = AcceptanceRun(again, make_plan(again), tell=lambda _: None)
     second.begin()
     assert judged(second, "completed.c01", "ttft.c01") == before
@@ -246,7 +226,8 @@ def test_a_level_that_could_not_be_calibrated_spoils_itself_alone(
     under_load, embedded_pair, problem_at, invalid
 ):
     run = under_load(
-        dataclasses.replace(SMALL, concurrency=(1, 4), requests=4, calibrate=True), npu=embedded_pair["npu"]
+        dataclasses.replace(SMALL_LOAD, concurrency=(1, 4), requests=4, calibrate=True),
+        npu=embedded_pair["npu"],
     )
     exact = InstrumentError(1, 50, *(0.0,) * 4, load_held=0.5)
     levels = {"1": {"error": dataclasses.asdict(exact), "problem": None}}
@@ -306,7 +287,7 @@ def test_a_server_that_stops_answering_is_given_up(under_load, embedded_pair):
                 raise Refusal(503, "application/json", '{"error": {"message": "the engine is dead"}}')
         return body
 
-    task = dataclasses.replace(SMALL, requests=500)
+    task = dataclasses.replace(SMALL_LOAD, requests=500)
     with altering_proxy(embedded_pair["npu"], request=refuse) as url:
         run = under_load(task, npu=url)
         found = judged(run, "completed.c01", "ttft.c01")

@@ -14,6 +14,7 @@ from pytest_gptoss.reference.generation import (
     GenerationToken,
     TokenLogprobs,
 )
+from pytest_gptoss.reference.limits import Limits
 
 
 @dataclass
@@ -68,6 +69,7 @@ class ScriptedEngine:
     states: Callable[[tuple[int, ...]], np.ndarray] | None = None
     max_model_len: int = 8192
     vocab_size: int = 201088
+    limits: Limits = field(default_factory=Limits)
     stats: EngineStats = field(default_factory=EngineStats)
     streams: list[ScriptedStream] = field(default_factory=list)
 

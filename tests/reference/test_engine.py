@@ -14,6 +14,7 @@ from pytest_gptoss.reference.defects import Faults
 from pytest_gptoss.reference.engine import Engine, create_engine
 from pytest_gptoss.reference.forward import Forward
 from pytest_gptoss.reference.generation import GenerationRequest
+from pytest_gptoss.reference.limits import Limits
 from pytest_gptoss.reference.prefix_cache import PrefixCache
 
 ENDLESS = 100_000
@@ -24,7 +25,7 @@ def running(*, max_num_seqs=16, max_model_len=131_072, prefixes=True, faults=Non
     engine = Engine(
         Forward(tiny(dtype), faults or Faults()),
         max_model_len=max_model_len,
-        max_num_seqs=max_num_seqs,
+        limits=Limits(max_num_seqs),
         threads=1,
         prefix_cache=PrefixCache(2**24) if prefixes else None,
     )
@@ -355,7 +356,7 @@ def test_a_long_prompt_does_not_hold_up_those_who_generate():
             talker.cancel()
             return heard
 
-        assert asyncio.run(main()) >= 4000 // engine_module._STEP_TOKENS
+        assert asyncio.run(main()) >= 4000 // Limits().max_num_batched_tokens
 
 
 def test_closing_ends_running_streams_with_an_error_and_leaves_no_thread():
@@ -423,7 +424,7 @@ def test_a_prompt_that_cannot_be_read_is_refused(prompt, words):
 
 def test_an_engine_is_made_from_a_name_and_a_few_wishes():
     engine = create_engine(
-        model="tiny", dtype="bfloat16", max_model_len=512, max_num_seqs=2, defect="no-yarn"
+        model="tiny", dtype="bfloat16", max_model_len=512, limits=Limits(2), defect="no-yarn"
     )
     try:
         assert engine.max_model_len == 512
@@ -436,6 +437,11 @@ def test_an_engine_is_made_from_a_name_and_a_few_wishes():
 def test_more_positions_than_the_model_has_are_refused():
     with pytest.raises(ReferenceServerError, match="131072"):
         create_engine(model="tiny", max_model_len=131_073)
+
+
+def test_more_tokens_than_the_kv_cache_holds_are_refused():
+    with pytest.raises(UsageError, match="--max-model-len 1024 is more than the 512 tokens"):
+        create_engine(model="tiny", max_model_len=1024, limits=Limits(kv_cache_tokens=512))
 
 
 def test_an_unknown_defect_is_refused_before_loading():

@@ -70,6 +70,8 @@ def refusal(done):
         (["--model", "tiny", "--port", "99999"], ["99999"]),
         (["--model", "tiny", "--threads", "0"], ["--threads", "less than 1"]),
         (["--model", "tiny", "--max-model-len", "999999999"], ["--max-model-len 999999999"]),
+        (["--model", "tiny", "--max-num-batched-tokens", "8"], ["tokens 8", "--max-num-seqs 16"]),
+        (["--model", "tiny", "--kv-cache-tokens", "9"], ["--kv-cache-tokens 9"]),
         (["--model", "tiny", "--nonsense"], ["--nonsense"]),
         (["export"], ["DIR"]),
     ],

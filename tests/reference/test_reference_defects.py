@@ -15,6 +15,7 @@ from pytest_gptoss.reference.defects import DEFECTS, Faults
 from pytest_gptoss.reference.engine import Engine
 from pytest_gptoss.reference.forward import Forward
 from pytest_gptoss.reference.generation import GenerationRequest
+from pytest_gptoss.reference.limits import Limits
 from pytest_gptoss.scenarios import corpus
 
 IN_THE_MODEL = (
@@ -62,6 +63,11 @@ def test_every_defect_of_the_table_is_explained_and_has_an_effect_somewhere():
         "kv-shift",
         "nan-logits",
         "repeat-token",
+        "batch-crosstalk",
+        "stale-cache",
+        "chunk-edge",
+        "recompute-shift",
+        "abort-leak",
         "harmony-leak",
         "wrong-date",
         "truncate-context",
@@ -219,7 +225,7 @@ def test_a_shifted_cache_is_sound_up_to_128_tokens_only():
 @contextmanager
 def running(faults, dtype="float32"):
     engine = Engine(
-        Forward(tiny(dtype), faults), max_model_len=4096, max_num_seqs=4, threads=1, prefix_cache=None
+        Forward(tiny(dtype), faults), max_model_len=4096, limits=Limits(4), threads=1, prefix_cache=None
     )
     try:
         yield engine
@@ -286,7 +292,7 @@ def test_a_repeated_token_is_the_one_before_and_the_rest_follows_from_it():
 
 def test_embedded_states_are_spoilt_too_where_the_model_is():
     forward = damaged("zero-expert")
-    engine = Engine(forward, max_model_len=4096, max_num_seqs=1, threads=1, prefix_cache=None)
+    engine = Engine(forward, max_model_len=4096, limits=Limits(1), threads=1, prefix_cache=None)
     try:
         states = torch.from_numpy(asyncio.run(engine.embed(tuple(some_ids(20)))))
     finally:

@@ -48,3 +48,10 @@ def test_text_is_the_default_form(development):
     config = _get("/server_info").json()["vllm_config"]
     assert "dtype=torch.bfloat16" in config
     assert "quantization=None" in config
+
+
+def test_it_tells_what_a_step_takes_on(development):
+    config = _get("/server_info?config_format=json").json()["vllm_config"]
+    assert config["scheduler_config"]["max_num_batched_tokens"] == 512
+    assert config["scheduler_config"]["max_num_seqs"] == 16
+    assert config["cache_config"] == {"block_size": 16, "num_gpu_blocks": None}

@@ -70,6 +70,7 @@ def test_load_levels_survive_to_the_nanosecond_in_few_bytes(tmp_path):
         RequestTiming(
             f"r{i}", start, start + 7, tuple(range(start, start + 512)), (1,) * 512, start + 9, start + 999,
             1024, 512, None, "length", counted_by="ids",
+            prompt_ids=(7, i, 200_000), output_ids=(1,) * (i % 3),
         )
         for i in range(200)
     ]  # fmt: skip
@@ -81,7 +82,12 @@ def test_load_levels_survive_to_the_nanosecond_in_few_bytes(tmp_path):
     (loaded,) = _round_trip(tmp_path, level).items
     assert loaded == level
     files = (tmp_path / "run" / "measurements").glob("any*")
-    assert sum(file.stat().st_size for file in files) < 200 * 512 * 13 + 30_000
+    assert sum(file.stat().st_size for file in files) < 200 * 512 * 13 + 40_000
+
+
+def test_a_level_of_a_server_without_token_ids_survives(tmp_path):
+    level = LoadLevel(LoadShape(1, 2, 256, 1), (RequestTiming("r0", 1, 2, (3,), (1,), None, 4),) * 2)
+    assert _round_trip(tmp_path, level).items == (level,)
 
 
 def test_a_level_that_never_began_survives(tmp_path):

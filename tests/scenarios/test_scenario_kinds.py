@@ -32,7 +32,16 @@ def test_what_a_kind_lacks_is_named():
     class Forgetful(Scenario):
         pass
 
-    assert lacking(Forgetful) == {"word", "item_classes", "name", "title", "size", "context_needed", "job"}
+    assert lacking(Forgetful) == {
+        "word",
+        "item_classes",
+        "name",
+        "title",
+        "size",
+        "context_needed",
+        "effort",
+        "job",
+    }
 
 
 def test_a_kind_is_one_file_of_its_name():

@@ -60,8 +60,8 @@ MOST_ROWS = 500
 """Rows of a long table."""
 
 _PLAIN = (
-    "precision", "needle", "features", "provenance", "changes", "waivers", "skipped", "not_measured",
-    "scenarios",
+    "precision", "needle", "stress", "features", "provenance", "changes", "waivers", "skipped",
+    "not_measured", "scenarios",
 )  # fmt: skip
 """Tables whose section's heading says what they are."""
 

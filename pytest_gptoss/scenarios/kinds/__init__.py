@@ -9,13 +9,18 @@ from pytest_gptoss.scenarios.kinds.greedy import Greedy
 from pytest_gptoss.scenarios.kinds.hidden import Hidden
 from pytest_gptoss.scenarios.kinds.load import Load
 from pytest_gptoss.scenarios.kinds.needle import Needle
+from pytest_gptoss.scenarios.kinds.preemption import Preemption
+from pytest_gptoss.scenarios.kinds.prefix import CachedPrefix
 from pytest_gptoss.scenarios.kinds.preflight import Preflight
 from pytest_gptoss.scenarios.kinds.rendered import Rendered
+from pytest_gptoss.scenarios.kinds.storm import AbortStorm
 from pytest_gptoss.scenarios.scenario import Scenario
 
 __all__ = [
     "CORPUS",
+    "AbortStorm",
     "Audit",
+    "CachedPrefix",
     "Chunked",
     "Drift",
     "Feature",
@@ -25,6 +30,7 @@ __all__ = [
     "Hidden",
     "Load",
     "Needle",
+    "Preemption",
     "Preflight",
     "Rendered",
     "Scenario",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_gptoss.model.load_names import LEVEL
 from pytest_gptoss.model.results import StressAnswer
+from pytest_gptoss.scenarios.effort import Effort
 from pytest_gptoss.scenarios.kinds.load import Load
 from pytest_gptoss.scenarios.scenario import Scenario
 
@@ -70,6 +71,14 @@ class Audit(Scenario):
     def unknown_input(self, workload: Workload) -> str | None:
         """Name the load level that the workload lacks."""
         return self.load.unknown_input(workload)
+
+    def effort(self, workload: Workload) -> Effort:
+        """The drawn answers behind their prompts."""
+        shape = workload.levels.get(self.level)
+        if shape is None:
+            return Effort()
+        answers = shape.requests if self.limit is None else min(self.limit, shape.requests)
+        return Effort(answers * (shape.prompt_tokens + shape.max_tokens), answers)
 
     def job_alone(self, setup: Setup, alone: Alone) -> JobAlone:
         """Score the answers, one at a time."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_gptoss.model.results import ScoredSequence
+from pytest_gptoss.scenarios.effort import Effort
 from pytest_gptoss.scenarios.job import Job, bind
 from pytest_gptoss.scenarios.scenario import Scenario
 
@@ -58,6 +59,10 @@ class Chunked(Scenario):
     def context_needed(self, workload: Workload) -> int:
         """Return 0: a sequence beyond the context is left out, and the others are scored."""
         return 0
+
+    def effort(self, workload: Workload) -> Effort:
+        """The sequences once."""
+        return Effort(sum(len(each.token_ids) for each in workload.long.sequences))
 
     def provenance(self, workload: Workload) -> Mapping[str, Json]:
         """The chunk of a server that tells none."""

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from pytest_gptoss.model.results import DriftPoint
+from pytest_gptoss.scenarios.effort import Effort
 from pytest_gptoss.scenarios.job import Ask, Job, bind
 from pytest_gptoss.scenarios.scenario import Scenario
 
@@ -59,6 +60,12 @@ class Drift(Scenario):
     def context_needed(self, workload: Workload) -> int:
         """Return 0: a position beyond the context is left out, and the others are asked for."""
         return 0
+
+    def effort(self, workload: Workload) -> Effort:
+        """The longest prefix, which the cache carries from position to position, and a token for each."""
+        from pytest_gptoss.scenarios.drift import positions
+
+        return Effort(self.length - self.above, len(positions(self)))
 
     def provenance(self, workload: Workload) -> Mapping[str, Json]:
         """What the text was made from."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import AbortTrace, BadRequest, Generation
 from pytest_gptoss.scenarios.context_budget import FRAME_TOKENS, longest
+from pytest_gptoss.scenarios.effort import SHORT_ANSWER, Effort
 from pytest_gptoss.scenarios.job import Job, bind
 from pytest_gptoss.scenarios.scenario import Scenario
 
@@ -71,6 +72,13 @@ class Feature(Scenario):
             return FRAME_TOKENS + TOOL_TOKENS
         answer = CUT_AFTER if self.feature in ("cut", "bad-requests") else workload.max_tokens
         return longest(workload.prompt_sets["features"].prompts) + answer
+
+    def effort(self, workload: Workload) -> Effort:
+        """A short prompt and answer for each item."""
+        from pytest_gptoss.scenarios.features import item_ids
+
+        items = len(item_ids(self.feature, workload.prompt_sets["features"]))
+        return Effort(items * FRAME_TOKENS, items * SHORT_ANSWER)
 
     def provenance(self, workload: Workload) -> Mapping[str, Json]:
         """The schemas of the tools that were offered."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_gptoss.model.results import ScoredSequence
 from pytest_gptoss.model.subjects import CORPUS
 from pytest_gptoss.scenarios.context_budget import scored
+from pytest_gptoss.scenarios.effort import Effort, answering
 from pytest_gptoss.scenarios.job import Job, bind
 from pytest_gptoss.scenarios.kinds.greedy import Greedy
 from pytest_gptoss.scenarios.round_robin import round_robin
@@ -75,6 +76,14 @@ class Forced(Scenario):
         if self.outputs is not None:
             return self.outputs.context_needed(workload)
         return scored(each for each in workload.corpus if len(each.token_ids) <= workload.max_scored_tokens)
+
+    def effort(self, workload: Workload) -> Effort:
+        """The sequences; answers count as long as they may be."""
+        if self.outputs is None:
+            return Effort(sum(len(each.token_ids) for each in workload.corpus))
+        prompts = workload.prompt_sets[self.outputs.prompts].prompts[: self.limit]
+        asked = answering(prompts, workload.max_tokens)
+        return Effort(asked.read + asked.written, len(prompts))
 
     def job(self, setup: Setup, client: VllmClient) -> Job:
         """A request a sequence."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_gptoss.model.results import Generation
 from pytest_gptoss.scenarios.context_budget import with_answer
+from pytest_gptoss.scenarios.effort import Effort, answering
 from pytest_gptoss.scenarios.job import Ask, Job, bind
 from pytest_gptoss.scenarios.scenario import Scenario
 
@@ -83,6 +84,10 @@ class Greedy(Scenario):
     def context_needed(self, workload: Workload) -> int:
         """Tokens of the longest prompt with its answer."""
         return with_answer(self._prompts(workload), workload.max_tokens)
+
+    def effort(self, workload: Workload) -> Effort:
+        """The prompts and their answers, ``concurrency`` of them side by side."""
+        return answering(self._prompts(workload), workload.max_tokens, at_once=self.concurrency)
 
     def job(self, setup: Setup, client: VllmClient) -> Job:
         """A request a prompt: chat messages, or the ids that another device has rendered of them."""

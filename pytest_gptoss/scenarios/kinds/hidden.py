@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_gptoss.model.results import HiddenStates, RecoveredStates
 from pytest_gptoss.scenarios.context_budget import scored
+from pytest_gptoss.scenarios.effort import Effort
 from pytest_gptoss.scenarios.hidden_positions import spread_positions
 from pytest_gptoss.scenarios.job import Job, bind
 from pytest_gptoss.scenarios.scenario import Scenario
@@ -58,6 +59,10 @@ class Hidden(Scenario):
     def context_needed(self, workload: Workload) -> int:
         """Tokens of the longest sequence, and one more."""
         return scored(workload.corpus)
+
+    def effort(self, workload: Workload) -> Effort:
+        """The sequences once; states recovered from log-probabilities cost more."""
+        return Effort(sum(len(each.token_ids) for each in workload.corpus))
 
     def job(self, setup: Setup, client: VllmClient) -> Job:
         """A request a sequence, or one a position where states are recovered."""

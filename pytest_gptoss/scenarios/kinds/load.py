@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_gptoss.model.load_names import LEVEL, concurrency_of
 from pytest_gptoss.model.results import LoadLevel
+from pytest_gptoss.scenarios.effort import Effort
 from pytest_gptoss.scenarios.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -61,6 +62,14 @@ class Load(Scenario):
         """Tokens of a prompt and its answer; 0 of a level that the workload lacks."""
         shape = workload.levels.get(self.level)
         return 0 if shape is None else shape.prompt_tokens + shape.max_tokens
+
+    def effort(self, workload: Workload) -> Effort:
+        """All requests, and those that warm up; answers of the requests in flight side by side."""
+        shape = workload.levels.get(self.level)
+        if shape is None:
+            return Effort()
+        requests = shape.requests + shape.concurrency
+        return Effort(requests * shape.prompt_tokens, requests * shape.max_tokens // shape.concurrency)
 
     def job_alone(self, setup: Setup, alone: Alone) -> JobAlone:
         """The level: warmed up, held, and its counters read around it."""

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from pytest_gptoss.model.results import NeedleAnswer
+from pytest_gptoss.scenarios.effort import SHORT_ANSWER, Effort
 from pytest_gptoss.scenarios.job import Job, bind
 from pytest_gptoss.scenarios.scenario import Scenario
 
@@ -69,6 +70,12 @@ class Needle(Scenario):
 
         needed = planned_tokens(self.length) + RESERVE
         return needed if needed <= workload.needle.max_context_len else 0
+
+    def effort(self, workload: Workload) -> Effort:
+        """The trials' prompts and a short answer each; none where the cell is not asked."""
+        if not self.context_needed(workload):
+            return Effort()
+        return Effort(workload.needle.trials * self.length, workload.needle.trials * SHORT_ANSWER)
 
     def provenance(self, workload: Workload) -> Mapping[str, Json]:
         """What was hidden, and in what."""

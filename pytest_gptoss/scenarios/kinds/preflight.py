@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_gptoss.model.subjects import ServerFacts
+from pytest_gptoss.scenarios.effort import Effort
 from pytest_gptoss.scenarios.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -45,3 +46,7 @@ class Preflight(Scenario):
     def context_needed(self, workload: Workload) -> int:
         """Return 0: probing sends short requests only."""
         return 0
+
+    def effort(self, workload: Workload) -> Effort:
+        """Nothing to speak of."""
+        return Effort()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gptoss.model.results import Generation
 from pytest_gptoss.scenarios.context_budget import longest
+from pytest_gptoss.scenarios.effort import Effort, answering
 from pytest_gptoss.scenarios.job import Ask, Job, bind
 from pytest_gptoss.scenarios.kinds.greedy import Greedy
 from pytest_gptoss.scenarios.scenario import Scenario
@@ -75,6 +76,10 @@ class Rendered(Scenario):
         if self.answers is not None:
             return self.answers.context_needed(workload)
         return longest(self._prompts(workload)) + 1
+
+    def effort(self, workload: Workload) -> Effort:
+        """The prompts, where no answer tells their ids."""
+        return Effort() if self.answers is not None else answering(self._prompts(workload), 1)
 
     def follows(
         self, stored: Mapping[str, Measurement[Any]], workload: Workload, *, may_ask: bool

@@ -1,0 +1,99 @@
+"""Answers that were given under stress, scored by the same device when nothing else is asked of it.
+
+As ``quiet_scoring``, for answers of several kinds, many of which are equal: those are scored once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pytest_gptoss.client.http import VllmClient
+from pytest_gptoss.model.inputs import TokenSequence
+from pytest_gptoss.model.message import say
+from pytest_gptoss.model.results import Generation, StressAnswer
+from pytest_gptoss.scenarios.quiet_scoring import MOST_S, stress_answer
+from pytest_gptoss.scenarios.sequences import sort_out
+
+__all__ = ["Deadline", "ToldAnswer", "ToldScoring", "why_too_long"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToldAnswer:
+    """One answer as it came: its prompt's ids, its kind, and the prompt tokens that came from a cache."""
+
+    id: str
+    kind: str
+    prompt: tuple[int, ...]
+    answer: Generation
+    cached_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """The most that a row may take, in seconds, from the making of this on."""
+
+    most_s: float = MOST_S
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more may be asked."""
+        return time.monotonic() > self.started + self.most_s
+
+    @property
+    def words(self) -> str:
+        """Why something was not asked."""
+        return say("no time was left: {seconds:g} s is the most", seconds=self.most_s)
+
+
+@dataclass
+class ToldScoring:
+    """Scores answers: ``answers`` has what was scored so far, ``left_out`` why others were not, by id."""
+
+    on_end: Callable[[], None]
+    answers: list[StressAnswer] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    _scored: dict[tuple[int, ...], StressAnswer] = field(default_factory=dict)
+
+    async def score(self, client: VllmClient, told: Iterable[ToldAnswer], deadline: Deadline) -> None:
+        """Score them in their order; raises RequestError."""
+        for each in told:
+            why_not = _unusable(each.answer) or (deadline.words if deadline.is_over else None)
+            if why_not is None:
+                self.answers.append(await self._answer(client, each))
+            else:
+                self.left_out[each.id] = why_not
+            self.on_end()
+
+    async def _answer(self, client: VllmClient, told: ToldAnswer) -> StressAnswer:
+        """The answer with its scores; equal ones are asked for once."""
+        ids = (*told.prompt, *(told.answer.token_ids or ()))
+        if ids not in self._scored:
+            sequence = TokenSequence(told.id, ids, first=len(told.prompt))
+            self._scored[ids] = await stress_answer(client, sequence)
+        return dataclasses.replace(
+            self._scored[ids],
+            sequence_id=told.id,
+            kind=told.kind,
+            generated=told.answer.logprobs,
+            cached_tokens=told.cached_tokens,
+        )
+
+
+def why_too_long(
+    name: str, *, prompt: int, answer: int, context: int | None, longest: int
+) -> Mapping[str, str]:
+    """Why prompts and answers of so many tokens cannot be scored, by ``name``; empty where they can."""
+    ids = (0,) * (prompt + answer)
+    return sort_out(
+        [(name, TokenSequence(name, ids, first=prompt))], context=context, longest=longest
+    ).left_out
+
+
+def _unusable(answer: Generation) -> str | None:
+    if answer.token_ids is None:
+        return say("the server did not tell its token ids")
+    return None if answer.token_ids else say("the answer is empty")
