@@ -2,7 +2,8 @@
 
 A request under a common cache salt fills the cache. Then every question is asked under a salt of its own,
 which must find nothing there, and at last under the common salt. Behind what all prompts share each has
-a whole block of its own at the same place, so that a cache which mixes up prompts serves another's.
+a whole block of its own at the same place, with a code that is asked for: a cache which mixes up prompts
+serves another's.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 
 from pytest_gptoss.client.event_loop import run_async
 from pytest_gptoss.client.http import VllmClient
+from pytest_gptoss.model.inputs import NeedleTask
 from pytest_gptoss.model.results import StressAnswer
 from pytest_gptoss.model.subjects import Device
 from pytest_gptoss.scenarios.job import Alone
@@ -24,6 +26,7 @@ from pytest_gptoss.scenarios.kinds.prefix import (
     QUESTIONS,
     SHARED_TOKENS,
 )
+from pytest_gptoss.scenarios.needle_prompt import code_of, needle_with
 from pytest_gptoss.scenarios.server_counters import grown, read_counters
 from pytest_gptoss.scenarios.stress_prompts import material
 from pytest_gptoss.scenarios.told_answers import Deadline, ToldAnswer, ToldScoring, why_too_long
@@ -105,12 +108,16 @@ class CachedPrefixRun:
 
 async def prompts_that_begin_alike(client: VllmClient, device: Device) -> tuple[tuple[int, ...], ...]:
     """One prompt more than there are questions: the first only fills the cache. Raises RequestError."""
-    asked = QUESTIONS + 1
-    found = await material(client, tokens=SHARED_TOKENS + asked * OWN_TOKENS, able=device.capabilities)
-    return tuple(
-        found.prompt(tokens=PROMPT_TOKENS, at=SHARED_TOKENS + number * OWN_TOKENS, shared=SHARED_TOKENS)
-        for number in range(asked)
-    )
+    asked, able, task = QUESTIONS + 1, device.capabilities, NeedleTask()
+    tokens = SHARED_TOKENS + asked * OWN_TOKENS
+    found = await material(client, tokens=tokens, able=able, question=task.question)
+    prompts = []
+    for number in range(asked):
+        code = f" {needle_with(task, code_of(task, number + 1))}"
+        own = await client.tokenize(code) if able.tokenize else ()
+        at = SHARED_TOKENS + number * OWN_TOKENS
+        prompts.append(found.prompt(tokens=PROMPT_TOKENS, at=at, shared=SHARED_TOKENS, own=own))
+    return tuple(prompts)
 
 
 def cached_by(grown: Mapping[str, float], *, prompt_tokens: int) -> int | None:

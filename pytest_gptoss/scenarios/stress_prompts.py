@@ -11,7 +11,8 @@ from pytest_gptoss.scenarios.load_prompts import prose_ids
 __all__ = ["Material", "material"]
 
 OPENING = "<|start|>user<|message|>"
-QUESTION = "\n\nWhat of this was said last, and what came right before it?<|end|><|start|>assistant"
+RETELL = "What of this was said last, and what came right before it?"
+ENDING = "<|end|><|start|>assistant"
 SEED = 19
 """Every run asks the same."""
 
@@ -24,14 +25,16 @@ class Material:
     prose: tuple[int, ...]
     question: tuple[int, ...]
 
-    def prompt(self, *, tokens: int, at: int, shared: int = 0) -> tuple[int, ...]:
-        """A prompt of ``tokens`` ids: the first ``shared`` as in all others, then prose from ``at`` on."""
+    def prompt(self, *, tokens: int, at: int, shared: int = 0, own: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """A prompt of ``tokens`` ids: ``shared`` of all others, then ``own``, then prose from ``at`` on."""
         beginning = (*self.opening, *self.prose)[: shared or len(self.opening)]
-        room = tokens - len(beginning) - len(self.question)
-        return (*beginning, *self.prose[at : at + room], *self.question)
+        room = tokens - len(beginning) - len(own) - len(self.question)
+        return (*beginning, *own, *self.prose[at : at + room], *self.question)
 
 
-async def material(client: VllmClient, *, tokens: int, able: Capabilities) -> Material:
+async def material(
+    client: VllmClient, *, tokens: int, able: Capabilities, question: str = RETELL
+) -> Material:
     """At least ``tokens`` ids of prose with opening and question; raises RequestError.
 
     Where the device does not tokenize they are ids of ordinary words, without opening and question.
@@ -39,4 +42,4 @@ async def material(client: VllmClient, *, tokens: int, able: Capabilities) -> Ma
     prose = await prose_ids(client, tokens, able=able, seed=SEED)
     if not able.tokenize:
         return Material((), prose, ())
-    return Material(await client.tokenize(OPENING), prose, await client.tokenize(QUESTION))
+    return Material(await client.tokenize(OPENING), prose, await client.tokenize(f"\n\n{question}{ENDING}"))

@@ -118,6 +118,17 @@ def test_an_empty_answer_is_an_answer():
     assert (answer.token_ids, answer.text, answer.completion_tokens) == ((), "", 0)
 
 
+@pytest.mark.parametrize(("details", "cached"), [({}, None), (None, None), ({"cached_tokens": 3}, 3)])
+def test_tokens_from_the_prefix_cache_are_told_where_usage_tells_them(details, cached):
+    answer = StreamedGeneration(8)
+    assert answer.cached_tokens is None
+    *chunks, last = ending(0)
+    last["usage"]["prompt_tokens_details"] = details
+    for chunk in [*chunks, last]:
+        answer.take(json.dumps(chunk))
+    assert answer.cached_tokens == cached
+
+
 def without_ids(chunks):
     for chunk in chunks:
         chunk.pop("prompt_token_ids", None)

@@ -8,7 +8,8 @@ from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.model.subjects import Capabilities, Device
 from pytest_gptoss.reference.engine import create_engine
-from pytest_gptoss.scenarios import cached_prefix
+from pytest_gptoss.scenarios import abort_storm, cached_prefix
+from pytest_gptoss.scenarios.abort_storm import AbortStormRun
 from pytest_gptoss.scenarios.cached_prefix import CachedPrefixRun
 from pytest_gptoss.scenarios.job import Alone
 from pytest_gptoss.scenarios.kinds.prefix import SHARED_TOKENS
@@ -42,3 +43,12 @@ def test_answers_come_from_the_prefix_cache_where_there_is_one(prefix_caching, m
     for one, other in zip(cold, cached, strict=True):
         assert np.abs(one.generated - other.generated).max() < 1e-3
         assert other.token_ids[other.first] == other.top.ids[0, 0]
+
+
+def test_canaries_in_a_storm_are_what_the_server_says_alone(monkeypatch):
+    monkeypatch.setattr(abort_storm, "STREAMS", 16)
+    run = measured(AbortStormRun)
+    assert sum(name.startswith("stream-") for name in run.left_out) <= 8
+    assert [each.kind for each in run.items] == ["before"] * 8 + ["canary"] * 16
+    for each in run.items:
+        assert np.abs(each.logprobs - each.top.logprobs[:, 0]).max() < 0.5

@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_gptoss.scenarios.kinds import (
+    AbortStorm,
+    CachedPrefix,
     Chunked,
     Drift,
     Feature,
@@ -86,6 +88,8 @@ CELLS = [
     (Load("npu-tp2", "c16-p4096", 2), "load-npu-tp2-c16-p4096-t2"),
     (Preflight("npu-tp2"), "preflight-npu-tp2"),
     (Feature("npu-tp2", "tools-auto"), "feature-npu-tp2-tools-auto"),
+    (CachedPrefix("npu-tp2"), "prefix-npu-tp2"),
+    (AbortStorm("npu-tp2"), "storm-npu-tp2"),
 ]  # fmt: skip
 
 
