@@ -41,6 +41,7 @@ from detection.recordings import RECORDINGS, VLLM  # noqa: E402
 from detection.row import BASELINE, NotMeasured, Outcome, Row, column  # noqa: E402
 from detection.rows import REPETITIONS, all_rows  # noqa: E402
 from detection.runs import Runs, one_prompt_in, product_version  # noqa: E402
+from detection.stress import NAMED  # noqa: E402
 from detection.trouble import end_of, trouble  # noqa: E402
 
 from pytest_gptoss.judge.thresholds import load_profile  # noqa: E402
@@ -52,9 +53,10 @@ FAST = ("decode-no-sinks", "kv-shift", "harmony-leak", "truncate-context", "wron
         "bench-tpot+40", "bench-throughput-40", "bench-qps-40",
         "bench-buffered", "bench-reasoning-dropped",
         "wire-sentinel-logprobs", "wire-zero-logprobs",
-        "own-weights-6bit", "own-sound")  # fmt: skip
+        "own-weights-6bit", "own-sound",
+        *NAMED, "sound-stress")  # fmt: skip
 EVERY, FAST_EVERY = 4, 6
-BOTH_COLOURS = ("inputs", "precision", "needle", "performance")
+BOTH_COLOURS = ("inputs", "precision", "needle", "performance", "stress")
 """Beginnings of the thresholds that the fast choice shows red once and green once."""
 TIMED = ("timing", "bench")
 """Groups of rows whose verdicts hang on the pace of the machine."""

@@ -38,6 +38,7 @@ from pytest_gptoss.scenarios.devices import ProbedDevice
 from pytest_gptoss.scenarios.drift import positions
 from pytest_gptoss.scenarios.features import TOOL_SCHEMAS, item_ids
 from pytest_gptoss.scenarios.kinds import (
+    Chunked,
     Drift,
     Feature,
     Forced,
@@ -160,6 +161,8 @@ def _items(scenario, plan):
         return [DriftPoint(length, at, 290, f"{at:064x}", -1.5) for length, at in _spots(scenario)]
     if isinstance(scenario, Load):
         return [_level(scenario, plan)]
+    if isinstance(scenario, Chunked):
+        return [_scored(f"s{index}", _IDS, 1) for index in range(ITEMS)]
     if StressAnswer in scenario.item_classes:
         return [
             _stressed(f"a{index}", kind)
@@ -218,7 +221,7 @@ def _scored(name, ids, first):
     )
 
 
-STRESSED = {}
+STRESSED = {"prefix": ("cold", "cached"), "storm": ("before", "canary")}
 """Kinds of answers by the scenario kind's word, where it tells several apart."""
 
 

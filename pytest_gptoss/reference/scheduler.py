@@ -35,6 +35,7 @@ class Scheduler:
         self._blocks = limits.kv_cache_blocks
         self._prefix_cache = prefix_cache
         self._faults = faults
+        self._sound = faults == Faults()
         self._joined_in_flight = 0
         self._left_behind: deque[Block] = deque(maxlen=limits.max_num_seqs)
 
@@ -136,13 +137,14 @@ class Scheduler:
 
     def _claim(self, sequence: Sequence, tokens: int) -> bool:
         """Keep room for ``tokens`` of a sequence; False where it had to give way itself."""
-        others = [each for each in self.running if each is not sequence] if self._blocks else []
-        while self._blocks and sequence in self.running and not self._fits(others, tokens):
-            last = self._preempt_last()
-            others = [each for each in others if each is not last]
-        if sequence not in self.running:
-            return False
-        sequence.claimed = max(sequence.claimed, tokens)
+        if self._blocks is not None:
+            others = [each for each in self.running if each is not sequence]
+            while sequence in self.running and not self._fits(others, tokens):
+                last = self._preempt_last()
+                others = [each for each in others if each is not last]
+            if sequence not in self.running:
+                return False
+        sequence.claimed = tokens
         return True
 
     def _preempt_last(self) -> Sequence:
@@ -184,6 +186,8 @@ class Scheduler:
     def _slip(self, sequence: Sequence, generating: list[Sequence]) -> Slip:
         """What a defect does to the next piece of a sequence."""
         faults = self._faults
+        if self._sound:
+            return SOUND
         if sequence.recomputes and faults.recompute_shift:
             return Slip(shift=faults.recompute_shift)
         if sequence.in_prompt and faults.edge_tokens and sequence.cache.length > sequence.reused:

@@ -13,6 +13,7 @@ WORST_FIRST = ("FAIL", "INVALID", "PASS", "WAIVED", "SKIPPED")
 GROUPS: Mapping[Group, str] = {
     "numerics": "Numerics: the reference server with a fault",
     "timing": "Timing: the reference server with a fault",
+    "stress": "Under stress: the reference server with a fault of serving",
     "real vLLM": "Numerics: damaged checkpoints served by real vLLM",
     "wire": "The wire: a proxy in front of a sound server",
     "bench": "The bench",

@@ -17,8 +17,9 @@ from types import MappingProxyType
 import accept_vllm
 import vllm_cpu
 
-from detection.row import BASELINE, FAMILIES, Served
+from detection.row import BASELINE, Served
 from detection.servers import PATIENT, reference
+from detection.stress import UNDER_STRESS
 from pytest_gptoss.reference.export import export
 from pytest_gptoss.servers.embedded import PINNED_DATE
 
@@ -26,6 +27,8 @@ __all__ = ["OWN_ROUNDING", "RECORDINGS", "VLLM", "Recording"]
 
 OWN_ROUNDING = "own-baseline"
 VLLM = "vllm-baseline"
+BESIDE_GPU = "not test_stress or chunked_prefill or position_drift"
+"""pytest's ``-k`` of what a baseline is needed for: of the rows under stress, those that compare with it."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Recording:
 @contextmanager
 def _sound_pair() -> Iterator[Served]:
     with reference() as npu, reference(dtype="float32") as gpu:
-        yield Served(npu.url, (f"--gpu-url={gpu.url}",))
+        yield Served(npu.url, (f"--gpu-url={gpu.url}", "-k", BESIDE_GPU))
 
 
 @contextmanager
@@ -76,7 +79,7 @@ RECORDINGS: Mapping[str, Recording] = MappingProxyType(
     {
         each.name: each
         for each in (
-            Recording(BASELINE, "the reference server in FP32", _sound_pair, FAMILIES),
+            Recording(BASELINE, "the reference server in FP32", _sound_pair, UNDER_STRESS),
             Recording(OWN_ROUNDING, "the reference server in bfloat16, its FP32 as the CPU", _own_rounding),
             Recording(VLLM, "real vLLM in bfloat16, the reference server's FP32 as the CPU", _on_vllm),
         )

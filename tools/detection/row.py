@@ -22,7 +22,9 @@ __all__ = [
 
 FAMILIES = "precision or needle"
 """What most rows run: the suite but for load, capabilities and preflight."""
-Group: TypeAlias = Literal["numerics", "timing", "real vLLM", "wire", "bench", "controls", "repetitions"]
+Group: TypeAlias = Literal[
+    "numerics", "timing", "stress", "real vLLM", "wire", "bench", "controls", "repetitions"
+]  # fmt: skip
 FAIL = "FAIL"
 BASELINE = "baseline"
 """The recorded baseline of most rows: the reference server in FP32."""
@@ -47,6 +49,7 @@ class Row:
     None: the row is sound and must stay green. ``unseen`` says why a defect need not be caught, for those
     below the stated sensitivity. ``families`` is pytest's ``-m``. ``graded``: one step of a damage that
     grows; its figures are tabled with the others'. ``against`` names the recorded baseline it is judged by.
+    ``quick`` is pytest's ``-k`` where the families of the named checks alone are run.
     """
 
     id: str
@@ -58,6 +61,7 @@ class Row:
     families: str = FAMILIES
     graded: bool = False
     against: str = BASELINE
+    quick: str = ""
 
     @property
     def sound(self) -> bool:
@@ -115,4 +119,4 @@ def families_of(columns: Iterable[str]) -> str:
 def column(threshold_id: str) -> str:
     """The column of a threshold: needle cells and load levels share one."""
     family, name, *cell = threshold_id.split(".")
-    return f"{family}.{name}" if cell and family in ("needle", "performance") else threshold_id
+    return f"{family}.{name}" if cell and family in ("needle", "performance", "stress") else threshold_id

@@ -12,6 +12,7 @@ from detection.proxy import pass_on
 from detection.recordings import OWN_ROUNDING, VLLM
 from detection.row import BASELINE, FAIL, FAMILIES, Row, Served, families_of
 from detection.servers import MANY_LOGPROBS, behind, damaged, real_vllm, recovered, reference
+from detection.stress import NAMED, UNDER_STRESS, stress_rows
 from detection.wire import FAULTS, other_vocabulary, replicas
 from pytest_gptoss.model.resources import fixture
 from pytest_gptoss.reference.defects import DEFECTS
@@ -39,7 +40,7 @@ EXPECT: Mapping[str, Mapping[str, str]] = {
     "int4-experts": NUMBERS,
     "decode-no-sinks": _fails("precision.decode_prefill"),
     # Prompts and answers are cached alike, so decoding agrees with prefilling.
-    "kv-shift": _fails("precision.kl", "needle.recall"),
+    "kv-shift": _fails("precision.kl", "needle.recall", "stress.position_drift"),
     "nan-logits": {"precision.token_match_rate": "logits are NaN"},
     "repeat-token": _fails("precision.token_match_rate"),
     "harmony-leak": _fails("precision.leakage"),
@@ -99,7 +100,11 @@ ELSEWHERE = (
 )  # fmt: skip
 """Faults of the wire that are run on the families of their named checks alone, not on precision."""
 
-QUICK_STALL = ("--gptoss-timeout=10",)
+OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "stall": ("--gptoss-timeout=10",),
+    "kv-shift": ("-k", "not test_stress or position_drift"),
+}
+"""What a defect's row adds to the command: a short wait; of the rows under stress the one that is meant."""
 
 BESIDE: Mapping[str, str] = {
     OWN_ROUNDING: "beside the reference server's own bfloat16",
@@ -113,7 +118,15 @@ FINE = ("weights-6bit", "noise-0.01")
 
 def all_rows(*, repeat: int = REPETITIONS) -> tuple[Row, ...]:
     """Every row in reading order."""
-    return (*_numerics(), *_recovered(), *_real(), *_wire(), *bench_rows(), *_controls(repeat))
+    return (
+        *_numerics(),
+        *stress_rows(),
+        *_recovered(),
+        *_real(),
+        *_wire(),
+        *bench_rows(),
+        *_controls(repeat),
+    )
 
 
 # -- rows -------------------------------------------------------------------------------------
@@ -121,13 +134,15 @@ def all_rows(*, repeat: int = REPETITIONS) -> tuple[Row, ...]:
 
 def _numerics() -> Iterator[Row]:
     for defect in DEFECTS.values():
+        if defect.name in NAMED:
+            continue
         expect = EXPECT[defect.name]
         # What is slow is slow in all it does, so only the families that should notice are run.
         timing = defect.kind == "timing"
-        families = families_of(expect) if timing else FAMILIES
+        families = families_of(expect) if timing else _with_stress(expect)
         yield Row(
             defect.name, "timing" if timing else "numerics", defect.explanation,
-            partial(reference, defect=defect.name, options=QUICK_STALL if defect.name == "stall" else ()),
+            partial(reference, defect=defect.name, options=OPTIONS.get(defect.name, ())),
             expect, families=families,
         )  # fmt: skip
     for damage in DAMAGES:
@@ -140,6 +155,11 @@ def _numerics() -> Iterator[Row]:
         "own-weights-6bit", "numerics", f"{_what('weights-6bit')}, {BESIDE[OWN_ROUNDING]}",
         partial(damaged, "weights-6bit"), ROUNDING, families="precision", against=OWN_ROUNDING,
     )  # fmt: skip
+
+
+def _with_stress(expect: Mapping[str, str]) -> str:
+    """The families of most rows, and rows under stress where one of them is meant."""
+    return UNDER_STRESS if any(name.startswith("stress.") for name in expect) else FAMILIES
 
 
 def _recovered() -> Iterator[Row]:

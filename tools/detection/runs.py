@@ -33,7 +33,8 @@ JUDGED = (0, 1)
 class Runs:
     """Outcomes in ``state``: one JSON file a row, and the recorded baselines that rows are judged against.
 
-    ``named_alone`` runs of a defect's row the families of its named checks and no more. ``options`` are
+    ``named_alone`` runs of a defect's row the families of its named checks and no more, or what is ``quick``
+    of them. ``options`` are
     added to every command. ``keep`` leaves a row's measurements in ``state``/ROW/run.
     """
 
@@ -82,8 +83,10 @@ class Runs:
         """Run a row and keep its outcome; raises NotMeasured when it says nothing, and keeps nothing then."""
         against = (f"--gptoss-baseline={self.baseline(row.against)}",)
         with row.serve() as served:
-            families = families_of(row.expect) if self.named_alone and row.expect else row.families
-            outcome = self._accept(row.id, served, families, against=against)
+            named = self.named_alone and bool(row.expect)
+            families = families_of(row.expect) if named else row.families
+            chosen = ("-k", row.quick) if named and row.quick else ()
+            outcome = self._accept(row.id, served, families, against=(*against, *chosen))
         self._keep(outcome)
         return outcome
 
