@@ -50,7 +50,7 @@ def test_a_server_that_never_preempts_is_skipped_and_one_that_fails_is_not(
     assert "npu never preempted, up to 2 requests of 320 tokens at once: serve it" in verdict.reason
 
     def refuse(path, body):
-        if "ignore_eos" in body:
+        if path == "/v1/completions" and "ignore_eos" in body:
             raise Refusal(500, "application/json", '{"error": {"message": "EngineCore died"}}')
         return body
 
