@@ -48,7 +48,8 @@ from pytest_gptoss.judge.thresholds import load_profile  # noqa: E402
 from pytest_gptoss.model.errors import ReferenceServerError  # noqa: E402
 
 FAST = ("decode-no-sinks", "kv-shift", "harmony-leak", "truncate-context", "wrong-date",
-        "wire-question-cache", "wire-lost-content", "wire-call-in-content", "wire-garbage-when-long",
+        "wire-question-cache", "wire-coarse-cache", "wire-lost-content", "wire-call-in-content",
+        "wire-garbage-when-long",
         "bench-prefix-cache", "bench-reasoning-only", "bench-cut", "bench-ttft+40",
         "bench-tpot+40", "bench-throughput-40", "bench-qps-40",
         "bench-buffered", "bench-reasoning-dropped",

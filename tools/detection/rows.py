@@ -62,6 +62,7 @@ EXPECT: Mapping[str, Mapping[str, str]] = {
     "wire-swapped-answers": _fails("inputs.identical"),
     "wire-similar-cache": _fails("inputs.identical"),
     "wire-question-cache": _fails("needle.control"),
+    "wire-coarse-cache": _fails("stress.prefix_cache_drift"),
     "wire-stall": _fails("performance.tpot"),
     "wire-sentinel-logprobs": dict.fromkeys(
         ("precision.token_match_rate", "precision.decode_prefill"), "is -9999.0"
@@ -95,7 +96,7 @@ UNSEEN: Mapping[str, str] = {
 }
 
 ELSEWHERE = (
-    "question-cache", "slow-first-byte", "stall",
+    "coarse-cache", "question-cache", "slow-first-byte", "stall",
     "lost-content", "call-in-content", "garbage-when-long",
 )  # fmt: skip
 """Faults of the wire that are run on the families of their named checks alone, not on precision."""
@@ -105,6 +106,9 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "kv-shift": ("-k", "not test_stress or position_drift"),
 }
 """What a defect's row adds to the command: a short wait; of the rows under stress the one that is meant."""
+
+QUICK: Mapping[str, str] = {"coarse-cache": "prefix_cache"}
+"""Of a fault of the wire, pytest's ``-k`` of the fast choice."""
 
 BESIDE: Mapping[str, str] = {
     OWN_ROUNDING: "beside the reference server's own bfloat16",
@@ -205,6 +209,7 @@ def _wire() -> Iterator[Row]:
         yield Row(
             f"wire-{fault.name}", "wire", fault.explanation, partial(behind, fault.handler), expect,
             UNSEEN.get(f"wire-{fault.name}"), families_of(expect) if elsewhere else "precision",
+            quick=QUICK.get(fault.name, ""),
         )  # fmt: skip
     yield Row(
         "wire-yesterday", "wire", "the server was started with yesterday's date",

@@ -33,6 +33,8 @@ OTHER_TOKEN_EVERY = 1000
 BURST = 4
 LONG_PROMPT = 600
 """Characters: the embedded needle cells have more, the short questions fewer."""
+LESS_LIKELY = 0.3
+"""Nats by which answers from a coarse cache differ: three times what is allowed."""
 EXCLAMATION_MARK = 0
 """The token that stands for an argmax over NaN."""
 
@@ -280,6 +282,30 @@ async def _stalling(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             await asyncio.sleep(STALL_S)
         yield event
         count += 1
+
+
+def _coarse_cache() -> Handler:
+    """Answers under a cache salt that came before have other log-probabilities, and the same tokens."""
+    salts: set[str] = set()
+
+    async def handle(exchange: Exchange) -> None:
+        salt = str(exchange.json.get("cache_salt") or "")
+        served = salt in salts
+        salts.update([salt] if salt else [])
+        await pass_on(exchange, _less_likely if served else None)
+
+    return handle
+
+
+async def _less_likely(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for event in events:
+        data = _data(event)
+        logprobs = ((data or {}).get("choices") or [{}])[0].get("logprobs") or {}
+        if data is None or "token_logprobs" not in logprobs:
+            yield event
+        else:
+            logprobs["token_logprobs"] = [each - LESS_LIKELY for each in logprobs["token_logprobs"]]
+            yield _event(data)
 
 
 def _packed() -> Handler:
@@ -548,6 +574,8 @@ _TABLE = (
           _cached_by(_first_words), every=1),
     Fault("question-cache", "answers from a cache that takes questions with like ends for one",
           _cached_by(_last_words), every=1),
+    Fault("coarse-cache", "the prefix cache is less exact: other log-probabilities, the same tokens",
+          _coarse_cache, every=1),
     Fault("channel-words", "a channel header without brackets stands in the text", _changing(_channel_words)),
     Fault("lost-content", "the final channel's text is lost, its token ids come", _changing(_without_content),
           every=1),
