@@ -97,7 +97,7 @@ def scenarios(plan):
     metrics += [plan.metrics[name] for metric in metrics for name in metric.info]
     kept = [metric for metric in metrics if metric.condition not in (CPU, FIRST, PEER)]
     needed = dict.fromkeys(each for metric in kept for each in metric.needs(roles).values())
-    return [each for each in needed if not isinstance(each, Load) or each.level in plan.workload.levels]
+    return [each for each in needed if each.unknown_input(plan.workload) is None]
 
 
 def make_baseline(path: Path, run: Path, plan: Plan) -> None:

@@ -49,6 +49,10 @@ PROMPTS = (*PROFILE, "--gptoss-prompts=prompts.json")
 RECOVERED = ("--gptoss-hidden-npu=logprobs", "--gptoss-hidden-positions=16")
 LOAD = (*PROFILE, "--gptoss-no-calibration", "--gptoss-max-tokens=4")
 ONE_AT_A_TIME = (*LOAD, "--gptoss-concurrency=1", "--gptoss-num-requests=2", "-k", "completed.c01")
+AUDIT = (
+    *(*PROMPTS, "--gptoss-no-calibration", "--gptoss-max-tokens=16"),
+    *("--gptoss-concurrency=1", "--gptoss-num-requests=2", "-k", "audit.c01"),
+)
 ADDED: Sequence[tuple[str, tuple[str, ...]]] = (
     ("pytest-gptoss (plan|report) ", ()),
     ("pytest-gptoss hidden ", ("--profile=embedded",)),
@@ -56,6 +60,7 @@ ADDED: Sequence[tuple[str, tuple[str, ...]]] = (
     ("long-context |-m needle", (*PROFILE, "-k", "recall.d000-256")),
     ("--concurrency 16 ", (*LOAD, "--gptoss-num-requests=16", "-k", "completed.c16")),
     ("benchmark |-m performance", ONE_AT_A_TIME),
+    ("-m stress", AUDIT),
     ("-m preflight", PROMPTS),
     ("--gptoss-lm-head ", (*PROMPTS, *RECOVERED, "-k", "hidden_cosine")),
     ("--gptoss-hidden-npu ", (*PROMPTS, "-k", "hidden_cosine")),
