@@ -22,10 +22,10 @@ from pytest_gptoss.model.errors import RequestError
 from pytest_gptoss.model.inputs import LoadShape, TokenSequence
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Failure, LoadLevel, RequestTiming, StressAnswer
-from pytest_gptoss.model.subjects import Device
+from pytest_gptoss.model.subjects import Device, ServerFacts
 from pytest_gptoss.scenarios.audit import answers_of
 from pytest_gptoss.scenarios.job import Alone, Setup
-from pytest_gptoss.scenarios.kinds import Preemption
+from pytest_gptoss.scenarios.kinds import Preemption, Preflight
 from pytest_gptoss.scenarios.load_level import target_of
 from pytest_gptoss.scenarios.load_prompts import load_prompts
 from pytest_gptoss.scenarios.quiet_scoring import QuietScoring
@@ -57,12 +57,14 @@ class PreemptionRun:
     """Puts load on a device, round by round, and audits the round in which it preempted.
 
     ``left_out`` says under ``LOAD`` why there is no such round; else which answers were not scored.
+    ``at_once``: sequences that the server runs side by side, None where it does not tell.
     """
 
     device: Device
     longest: int
     alone: Alone
     left_out: Mapping[str, str] = field(default_factory=dict)
+    at_once: int | None = None
     _growth: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
@@ -75,7 +77,8 @@ class PreemptionRun:
         context = device.max_model_len or LONGEST + 1
         longest = min(LONGEST, setup.workload.max_scored_tokens, context - 1)
         reason = _why_unseen(device)
-        return cls(device, longest, alone, {} if reason is None else {LOAD: reason})
+        at_once = _sequences_at_once(setup.stored(Preflight(scenario.device)).items)
+        return cls(device, longest, alone, {} if reason is None else {LOAD: reason}, at_once)
 
     @property
     def items(self) -> tuple[StressAnswer, ...]:
@@ -107,7 +110,7 @@ class PreemptionRun:
 
     def _why_not(self, page: str, held: float | None) -> str | None:
         """Why no load is put on the device; None where some may make it preempt."""
-        name, most = self.device.name, IN_FLIGHT[-1]
+        name, most = self.device.name, min(IN_FLIGHT[-1], self.at_once or IN_FLIGHT[-1])
         if "preemptions" not in counters_of(page):
             return say("/metrics of {device} has no vllm:num_preemptions_total", device=name)
         if held is None or held < most * self.longest:
@@ -115,8 +118,8 @@ class PreemptionRun:
         if math.isinf(held):
             return say("the KV cache of {device} has no bound", device=name)
         return say(
-            "the KV cache of {device} holds {held} tokens, and {requests} requests of {tokens} do not fill "
-            "it: {way}",
+            "the KV cache of {device} holds {held} tokens, and {requests} requests of {tokens} at once do "
+            "not fill it: {way}",
             device=name,
             held=int(held),
             requests=most,
@@ -207,6 +210,12 @@ def longest_pause_first(timings: Sequence[RequestTiming]) -> tuple[RequestTiming
 
 def _longest_pause(timing: RequestTiming) -> int:
     return max((later - earlier for earlier, later in pairwise(timing.token_ns)), default=0)
+
+
+def _sequences_at_once(servers: Sequence[ServerFacts]) -> int | None:
+    """``max_num_seqs`` as the server tells it: more requests wait, and fill no cache."""
+    known = (each for server in servers for each in server.known if each.name == "max_num_seqs")
+    return next((int(each.value) for each in known if each.value.isdecimal()), None)
 
 
 def _why_unseen(device: Device) -> str | None:

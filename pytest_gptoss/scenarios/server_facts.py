@@ -18,7 +18,7 @@ __all__ = ["facts_of_log", "facts_of_server_info"]
 
 _CONFIG = (
     "dtype", "quantization", "enforce_eager", "tensor_parallel_size", "pipeline_parallel_size",
-    "enable_expert_parallel", "max_num_batched_tokens",
+    "enable_expert_parallel", "max_num_batched_tokens", "max_num_seqs",
 )  # fmt: skip
 
 _GRAPH_MODES: Mapping[Json, str] = {

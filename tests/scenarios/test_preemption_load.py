@@ -3,8 +3,8 @@
 import pytest
 
 from pytest_gptoss.model.inputs import LoadShape
-from pytest_gptoss.model.results import RequestTiming
-from pytest_gptoss.model.subjects import Capabilities, Device
+from pytest_gptoss.model.results import Measurement, RequestTiming
+from pytest_gptoss.model.subjects import Capabilities, Device, KnownFact, ServerFacts
 from pytest_gptoss.scenarios.job import Alone
 from pytest_gptoss.scenarios.kinds import Preemption
 from pytest_gptoss.scenarios.preemption import LOAD, PreemptionRun, longest_pause_first, rounds
@@ -72,10 +72,13 @@ class Page:
         return self._text
 
 
-def run_on(page, *, metrics=True, max_scored_tokens=2048):
+def run_on(page, *, metrics=True, max_scored_tokens=2048, at_once=None):
     device = Device("npu", "npu", None, "NPU", "m", None, 131072, Capabilities(metrics=metrics))
     setup = type("Setup", (), {})()
     setup.devices = {"npu": device}
+    known = () if at_once is None else (KnownFact("max_num_seqs", str(at_once), "/server_info"),)
+    facts = ServerFacts("run", (), 0.0, ("m",), model="m", known=known)
+    setup.stored = lambda scenario: Measurement(scenario.id, "npu", (facts,))
     setup.workload = type("Workload", (), {"max_scored_tokens": max_scored_tokens})
     return PreemptionRun.of(Preemption("npu"), setup, Alone(lambda: Page(page), lambda: None))
 
@@ -87,8 +90,8 @@ def run_on(page, *, metrics=True, max_scored_tokens=2048):
         (COUNTER + cache(block_size=16), "has no bound"),
         (
             COUNTER + cache(block_size=128, num_gpu_blocks=32768),
-            "holds 4194304 tokens, and 256 requests of 2048 do not fill it: serve it for this row with "
-            "--num-gpu-blocks-override N",
+            "holds 4194304 tokens, and 256 requests of 2048 at once do not fill it: serve it for this row "
+            "with --num-gpu-blocks-override N",
         ),
     ],
 )
@@ -98,6 +101,13 @@ def test_nothing_is_sent_where_nothing_would_show(page, words):
     run.measure()
     assert words in run.left_out[LOAD]
     assert run.items == ()
+
+
+def test_requests_that_would_wait_fill_no_cache():
+    page = COUNTER + cache(block_size=128, num_gpu_blocks=512)
+    run = run_on(page, at_once=16)
+    run.measure()
+    assert "holds 65536 tokens, and 16 requests of 2048 at once do not fill it" in run.left_out[LOAD]
 
 
 def test_a_server_without_metrics_is_left_out():
