@@ -208,15 +208,14 @@ class VllmClient:
         No harmony parsing happens on this endpoint: all text is in ``content`` as the server decodes
         it (without special tokens), ``reasoning`` is empty and there are no tool calls.
         """
-        return await self._generate(
-            COMPLETIONS_PATH,
-            completion_body(token_ids, max_tokens=max_tokens, top=top_logprobs),
+        generation, _ = await self.complete_counted(
+            token_ids,
             prompt_id=prompt_id,
-            prompt_tokens=len(token_ids),
-            answer=StreamedGeneration(max_tokens),
-            top=top_logprobs,
+            max_tokens=max_tokens,
+            top_logprobs=top_logprobs,
             cache_salt=cache_salt,
         )
+        return generation
 
     async def complete_counted(
         self,
@@ -225,7 +224,7 @@ class VllmClient:
         prompt_id: str,
         max_tokens: int,
         top_logprobs: int | None,
-        cache_salt: str,
+        cache_salt: str | None,
     ) -> tuple[Generation, int | None]:
         """As ``complete``; second, the prompt tokens from the prefix cache, None where usage tells none."""
         answer = StreamedGeneration(max_tokens)

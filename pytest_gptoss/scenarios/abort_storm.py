@@ -29,8 +29,9 @@ from pytest_gptoss.scenarios.kinds.storm import (
     STREAM,
     STREAMS,
 )
+from pytest_gptoss.scenarios.quiet_scoring import Deadline
 from pytest_gptoss.scenarios.stress_prompts import Material, material
-from pytest_gptoss.scenarios.told_answers import Deadline, ToldAnswer, ToldScoring, why_too_long
+from pytest_gptoss.scenarios.told_answers import ToldAnswer, ToldScoring, why_too_long
 
 __all__ = ["AbortStormRun", "Stream", "left", "streams"]
 

@@ -27,9 +27,10 @@ from pytest_gptoss.scenarios.kinds.prefix import (
     SHARED_TOKENS,
 )
 from pytest_gptoss.scenarios.needle_prompt import code_of, needle_with
+from pytest_gptoss.scenarios.quiet_scoring import Deadline
 from pytest_gptoss.scenarios.server_counters import grown, read_counters
 from pytest_gptoss.scenarios.stress_prompts import material
-from pytest_gptoss.scenarios.told_answers import Deadline, ToldAnswer, ToldScoring, why_too_long
+from pytest_gptoss.scenarios.told_answers import ToldAnswer, ToldScoring, why_too_long
 
 __all__ = ["CachedPrefixRun", "cached_by", "prompts_that_begin_alike"]
 

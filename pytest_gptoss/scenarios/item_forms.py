@@ -21,6 +21,7 @@ from pytest_gptoss.model.results import (
     HiddenStates,
     RecoveredStates,
     ScoredSequence,
+    StressAnswer,
     TopLogprobs,
 )
 from pytest_gptoss.model.stored_json import Mismatch, record
@@ -149,12 +150,22 @@ def _check_generation(item: Generation) -> None:
     _refuse_no_ids("prompt_token_ids", item.prompt_token_ids)
 
 
-def _check_scored(item: ScoredSequence) -> None:
+def _check_scored(item: ScoredSequence | StressAnswer) -> None:
     _refuse_no_ids("token_ids", item.token_ids)
     count, rows = len(item.token_ids) - item.first, len(item.top.ids)
     if item.first < 1 or not count == len(item.logprobs) == rows:
         raise Mismatch(
             f"{len(item.logprobs)} scores and {rows} lists for {count} tokens from {item.first} on"
+        )
+
+
+def _check_stressed(item: StressAnswer) -> None:
+    _check_scored(item)
+    if not item.top.ids.shape[1]:
+        raise Mismatch("no likeliest token at any position", ".lengths.top_ids")
+    if item.generated is not None and len(item.generated) != len(item.logprobs):
+        raise Mismatch(
+            f"{len(item.generated)} log-probabilities for {len(item.logprobs)} tokens", ".generated"
         )
 
 
@@ -177,6 +188,7 @@ def _check_recovered(item: RecoveredStates) -> None:
 _CHECKS: Mapping[type[Any], Callable[[Any], None]] = {
     Generation: _check_generation,
     ScoredSequence: _check_scored,
+    StressAnswer: _check_stressed,
     HiddenStates: _check_hidden,
     RecoveredStates: _check_recovered,
 }

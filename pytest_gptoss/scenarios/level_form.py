@@ -31,7 +31,7 @@ _ID_COLUMNS: Columns = {
     "prompt_ids": (np.integer, 1),
     "output_ids": (np.integer, 1),
 }
-"""How many ids each request has of its prompt and of its answer, and the ids; files of 0.2 lack them."""
+"""How many ids each request has of its prompt and of its answer, and the ids; older files lack them."""
 _OF_IDS = ("prompt_ids", "output_ids")
 Ids: TypeAlias = "tuple[int, ...] | None"
 _REQUEST_COLUMNS = (

@@ -12,12 +12,30 @@ from pytest_gptoss.model.inputs import TokenSequence
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import StressAnswer
 
-__all__ = ["MOST_S", "QuietScoring", "stress_answer"]
+__all__ = ["MOST_S", "Deadline", "QuietScoring", "stress_answer"]
 
 TOP = 2
 """Likeliest tokens that are asked for: with one alone, a sure model's answers look like a constant's."""
 MOST_S = 600.0
 """Longest that the answers of one row are scored, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """The most that a row may take, in seconds, from the making of this on."""
+
+    most_s: float = MOST_S
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more may be asked."""
+        return time.monotonic() > self.started + self.most_s
+
+    @property
+    def words(self) -> str:
+        """Why something was not asked."""
+        return say("no time was left: {seconds:g} s is the most", seconds=self.most_s)
 
 
 @dataclass
@@ -37,12 +55,10 @@ class QuietScoring:
 
     async def score(self, client: VllmClient, sequences: Iterable[TokenSequence]) -> None:
         """Score them in their order; raises RequestError."""
-        until = time.monotonic() + self.most_s
+        deadline = Deadline(self.most_s)
         for sequence in self._still_wanted(sequences):
-            if time.monotonic() > until:
-                self.left_out[sequence.id] = say(
-                    "no time was left: {seconds:g} s is the most", seconds=self.most_s
-                )
+            if deadline.is_over:
+                self.left_out[sequence.id] = deadline.words
                 continue
             answer = await stress_answer(client, sequence)
             self.answers.append(answer)

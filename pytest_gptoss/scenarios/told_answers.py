@@ -6,7 +6,6 @@ As ``quiet_scoring``, for answers of several kinds, many of which are equal: tho
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -14,10 +13,10 @@ from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.model.inputs import TokenSequence
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation, StressAnswer
-from pytest_gptoss.scenarios.quiet_scoring import MOST_S, stress_answer
+from pytest_gptoss.scenarios.quiet_scoring import Deadline, stress_answer
 from pytest_gptoss.scenarios.sequences import sort_out
 
-__all__ = ["Deadline", "ToldAnswer", "ToldScoring", "why_too_long"]
+__all__ = ["ToldAnswer", "ToldScoring", "why_too_long"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +28,6 @@ class ToldAnswer:
     prompt: tuple[int, ...]
     answer: Generation
     cached_tokens: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """The most that a row may take, in seconds, from the making of this on."""
-
-    most_s: float = MOST_S
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more may be asked."""
-        return time.monotonic() > self.started + self.most_s
-
-    @property
-    def words(self) -> str:
-        """Why something was not asked."""
-        return say("no time was left: {seconds:g} s is the most", seconds=self.most_s)
 
 
 @dataclass

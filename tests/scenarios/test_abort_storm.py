@@ -12,8 +12,8 @@ from pytest_gptoss.scenarios import abort_storm
 from pytest_gptoss.scenarios.abort_storm import AbortStormRun, streams
 from pytest_gptoss.scenarios.job import Alone
 from pytest_gptoss.scenarios.kinds import AbortStorm
+from pytest_gptoss.scenarios.quiet_scoring import Deadline
 from pytest_gptoss.scenarios.stress_prompts import material
-from pytest_gptoss.scenarios.told_answers import Deadline
 
 ABLE = Capabilities(tokenize=True)
 

@@ -8,12 +8,12 @@ import pytest
 from pytest_gptoss.model.errors import RequestError
 from pytest_gptoss.model.results import Generation, ScoredSequence, TopLogprobs
 from pytest_gptoss.model.subjects import Capabilities, Device
-from pytest_gptoss.scenarios import cached_prefix, told_answers
+from pytest_gptoss.scenarios import cached_prefix, quiet_scoring
 from pytest_gptoss.scenarios.cached_prefix import CachedPrefixRun, cached_by, prompts_that_begin_alike
 from pytest_gptoss.scenarios.job import Alone
 from pytest_gptoss.scenarios.kinds import CachedPrefix
 from pytest_gptoss.scenarios.kinds.prefix import LEAST_CACHED, OWN_TOKENS, SHARED_TOKENS
-from pytest_gptoss.scenarios.told_answers import Deadline
+from pytest_gptoss.scenarios.quiet_scoring import Deadline
 
 ABLE = Capabilities(tokenize=True, metrics=True, logprobs=True)
 
@@ -146,4 +146,4 @@ def test_counters_tell_what_came_from_the_cache():
 def test_a_deadline_begins_when_it_is_made():
     assert not Deadline().is_over
     assert Deadline(most_s=-1.0).is_over
-    assert told_answers.MOST_S == 600.0
+    assert quiet_scoring.MOST_S == 600.0
