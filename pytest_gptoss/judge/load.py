@@ -52,7 +52,9 @@ def why_incomplete(request: RequestTiming, shape: LoadShape) -> str | None:
     """Why a request does not count, in a line; None when its stream is complete and its counts exact."""
     if request.error is not None:
         return say("{where}: {error}", where=request.error.kind, error=request.error.message)
-    asked = {"prompt": shape.prompt_tokens, "output": shape.max_tokens}
+    asked = dict(
+        zip(("prompt", "output"), request.asked or (shape.prompt_tokens, shape.max_tokens), strict=True)
+    )
     came = {"prompt": request.prompt_tokens, "output": request.completion_tokens}
     for what, count in came.items():
         if count is None:

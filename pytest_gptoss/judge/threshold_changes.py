@@ -40,7 +40,7 @@ _RANGES = {"share": (0.0, 1.0), "F": (0.0, 1.0), "cosine": (-1.0, 1.0)}
 
 _HUGE = 1e300
 
-_LOAD_ROW = re.compile(r"performance\.([a-z0-9_]+)\.(c[0-9]{2,}[a-z0-9-]*)")
+_LOAD_ROW = re.compile(r"performance\.([a-z0-9_]+)\.((?:c[0-9]{2,}|r[0-9]+(?:\.[0-9]+)?|trace)[a-z0-9-]*)")
 
 _GATES: Mapping[str, tuple[Comparison, str]] = {
     each.name: (each.comparison, each.unit) for each in LOAD_FIGURES

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from pytest_gptoss.model.arrivals import Arrivals, Slo
 from pytest_gptoss.model.gptoss import CONTEXT
 
 __all__ = [
@@ -80,6 +81,10 @@ class LoadShape:
     """What one load level asks: ``requests`` in all, each of exactly so many tokens in and out.
 
     A level's name (``model/load_names.py``) refers to its shape: everything of a level is found by its name.
+    Without ``arrivals`` it is a closed loop that keeps ``concurrency`` requests in flight. With them it is an
+    open one: ``concurrency`` requests warm the server up, and as many connections are opened beforehand. A
+    trace says itself how long each request is; ``prompt_tokens`` and ``max_tokens`` are its longest then.
+    ``ramp_up_s``: the load rises evenly from nothing in that time. ``slo``: what goodput counts.
     """
 
     concurrency: int
@@ -87,6 +92,9 @@ class LoadShape:
     prompt_tokens: int
     max_tokens: int
     endpoint: LoadEndpoint = "chat"
+    arrivals: Arrivals | None = None
+    ramp_up_s: float = 0.0
+    slo: Slo | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from math import inf
 
 from pytest_gptoss.model.verdicts import Comparison
 
@@ -11,24 +12,33 @@ __all__ = [
     "GUIDE_FIGURES",
     "LEVEL",
     "LOAD_FIGURES",
+    "TRACE",
     "LoadFigure",
     "concurrency_of",
     "level_name",
     "level_order",
+    "rate_name",
+    "rate_of",
     "read_level",
 ]
 
 _CLOSED_LOOP = r"c(0[1-9]|[1-9][0-9]{1,8})"
-LEVEL = rf"{_CLOSED_LOOP}(?:-[a-z0-9]+)*"
-"""What a level's name looks like: ``c16``, and ``c16-p4096`` for another shape of the same concurrency.
-
-Another arrival process gets a letter of its own here."""
+_OPEN_LOOP = r"r(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,6})?"
+TRACE = "trace"
+LEVEL = rf"(?:{_CLOSED_LOOP}|{_OPEN_LOOP}|{TRACE})(?:-[a-z0-9]+)*"
+"""What a level's name looks like: ``c16``, and ``c16-p4096`` for another shape of the same concurrency;
+``r0.5`` for requests that arrive at that rate, ``trace`` for those of a trace."""
 _LAST = 10**9
 
 
 def level_name(concurrency: int) -> str:
     """The name of the level that is told apart by its concurrency alone: ``c16``."""
     return f"c{concurrency:02d}"
+
+
+def rate_name(rate: float) -> str:
+    """The name of the level that is told apart by its rate of arrivals alone: ``r0.5``, ``r8``."""
+    return "r" + (f"{rate:.6f}".rstrip("0").rstrip("."))
 
 
 def read_level(text: str) -> str | None:
@@ -42,9 +52,16 @@ def concurrency_of(level: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def level_order(level: str) -> tuple[int, str]:
-    """Sorts names of levels: by concurrency those that ``level_name`` gives, then all others."""
-    return concurrency_of(level) or _LAST, level
+def rate_of(level: str) -> float:
+    """Requests a second of an open level whose name tells nothing else; infinite for any other."""
+    return float(level[1:]) if re.fullmatch(_OPEN_LOOP, level) else inf
+
+
+def level_order(level: str) -> tuple[int, float, str]:
+    """Sorts names of levels: by concurrency those that ``level_name`` gives, by rate the open ones behind
+    them, then all others.
+    """
+    return concurrency_of(level) or _LAST, rate_of(level), level
 
 
 @dataclass(frozen=True, slots=True)

@@ -276,7 +276,9 @@ class RequestTiming:
     it gave none. ``error`` is set for whatever failed, a stream that ended badly included.
     ``counted_by`` says what gave ``tokens``: the events' token ids, or usage counts that ran along; None
     when neither accounts for all tokens, and each event is then taken for one. ``prompt_ids`` and
-    ``output_ids`` are the token ids as the server told them; None where it told none.
+    ``output_ids`` are the token ids as the server told them; None where it told none. ``intended_ns``:
+    when an open loop was to send it, None in a closed one. ``asked``: tokens of its prompt and its answer
+    where requests of a level differ in them, None where the level's shape says them.
     """
 
     id: str
@@ -294,6 +296,8 @@ class RequestTiming:
     counted_by: CountedBy | None = None
     prompt_ids: tuple[int, ...] | None = None
     output_ids: tuple[int, ...] | None = None
+    intended_ns: int | None = None
+    asked: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,10 @@ _REQUEST_COLUMNS = (
     "completion_tokens",
     "cached_tokens",
 )
+_ASKED = ("asked_prompt", "asked_output")
+_OPEN_COLUMNS = (*_REQUEST_COLUMNS, "intended_ns", *_ASKED)
+"""Behind what each request has, what those of an open level have besides; older files lack it."""
+_WIDTHS = (len(_REQUEST_COLUMNS), len(_OPEN_COLUMNS))
 
 
 def _fields(level: LoadLevel) -> dict[str, Json]:
@@ -66,14 +70,19 @@ def _fields(level: LoadLevel) -> dict[str, Json]:
 
 def _parts(level: LoadLevel) -> Parts:
     requests = level.requests
-    table = [[_or_not_there(getattr(each, name)) for name in _REQUEST_COLUMNS] for each in requests]
+    table = [_row(each) for each in requests]
     return {
-        "requests": np.array(table, dtype=np.int64).reshape(len(requests), len(_REQUEST_COLUMNS)),
+        "requests": np.array(table, dtype=np.int64).reshape(len(requests), len(_OPEN_COLUMNS)),
         "events": np.array([len(each.token_ns) for each in requests], dtype=np.int64),
         "token_ns": np.array([stamp for each in requests for stamp in each.token_ns], dtype=np.int64),
         "tokens": np.array([count for each in requests for count in each.tokens], dtype=np.int32),
         **_id_parts(requests),
     }
+
+
+def _row(request: RequestTiming) -> list[int]:
+    figures = [getattr(request, name) for name in _REQUEST_COLUMNS]
+    return [*map(_or_not_there, (*figures, request.intended_ns, *(request.asked or (None, None))))]
 
 
 def _id_parts(requests: Sequence[RequestTiming]) -> Parts:
@@ -128,7 +137,7 @@ class _StoredLevel:
 def _refuse_unequal(level: _StoredLevel, table: Array, events: Array) -> None:
     """Raise Mismatch where not every request has its figures, or an error has no request."""
     columns = (level.ids, level.finish_reasons, level.counted_by, table, events)
-    if len(set(map(len, columns))) > 1 or table.shape[1] != len(_REQUEST_COLUMNS):
+    if len(set(map(len, columns))) > 1 or table.shape[1] not in _WIDTHS:
         raise Mismatch(f"{list(table.shape)} figures for {len(level.ids)} requests", ".ids")
     for number in level.errors:
         if number not in map(str, range(len(level.ids))):
@@ -147,7 +156,7 @@ def _level(fields: Mapping[str, Json], parts: Parts) -> LoadLevel:
     ids = _ids_of(parts, len(level.ids))
     requests = []
     for index, (row, end) in enumerate(zip(table.tolist(), ends, strict=True)):
-        columns = dict(zip(_REQUEST_COLUMNS, map(_or_none, row), strict=True))
+        columns = dict(zip(_OPEN_COLUMNS, map(_or_none, row)))  # noqa: B905 - an older file has fewer
         if columns["start_ns"] is None or columns["end_ns"] is None:
             raise Mismatch("a request without start or end", f".ids[{index}]")
         of_request = slice(end - int(events[index]), end)
@@ -161,7 +170,8 @@ def _level(fields: Mapping[str, Json], parts: Parts) -> LoadLevel:
                 error=level.errors.get(str(index)),
                 prompt_ids=ids[index][0],
                 output_ids=ids[index][1],
-                **columns,
+                asked=_asked(columns),
+                **{name: found for name, found in columns.items() if name not in _ASKED},
             )
         )
     return LoadLevel(
@@ -173,6 +183,11 @@ def _level(fields: Mapping[str, Json], parts: Parts) -> LoadLevel:
         cache_block=level.cache_block,
         server=level.server,
     )
+
+
+def _asked(columns: Mapping[str, int | None]) -> tuple[int, int] | None:
+    prompt, output = (columns.get(name) for name in _ASKED)
+    return None if prompt is None or output is None else (prompt, output)
 
 
 def _or_not_there(value: int | None) -> int:

@@ -49,11 +49,16 @@ class LoadTarget:
 class LoadJob:
     """Requests for one server, ``concurrency`` of them in flight until all are done (closed loop).
 
-    The requests' ids are unique. After ``give_up_after`` failures in a row, without one success between
-    them, no further request is sent; None: all are sent whatever happens.
+    With ``due_ns`` it is an open loop: each request has the time after the run's beginning at which it is to
+    be sent, in nanoseconds and rising, and ``concurrency`` connections are opened beforehand. ``ramp_up_s``:
+    a closed loop begins its streams evenly over that time. The requests' ids are unique. After
+    ``give_up_after`` failures in a row, without one success between them, no further request is sent; None:
+    all are sent whatever happens.
     """
 
     target: LoadTarget
     requests: Sequence[LoadRequest]
     concurrency: int
     give_up_after: int | None = None
+    due_ns: Sequence[int] | None = None
+    ramp_up_s: float = 0.0
