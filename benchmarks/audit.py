@@ -13,9 +13,10 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 
 from pytest_gptoss.config.plan import make_plan
 from pytest_gptoss.config.settings import DeviceSettings, Settings
@@ -48,30 +49,32 @@ def _verdicts(defect: str, runs: int) -> Iterator[Verdict]:
     wrong = None if defect == "none" else defect
     with start_reference("tiny", "bfloat16", defect=wrong, environment=environment) as server:
         for number in range(1, runs + 1):
-            with tempfile.TemporaryDirectory(prefix="gptoss-") as scratch:
-                verdict = _verdict(server.url, Path(scratch))
+            verdict = audited(server.url, TASK)
             departed = len(verdict.details.get("departures", ()))
             print(f"{defect} {number}: {verdict.status}, {departed} of {verdict.n} depart", flush=True)
             yield verdict
 
 
-def _verdict(url: str, scratch: Path) -> Verdict:
+def audited(url: str, task: LoadTask, waivers: Mapping[str, str] = MappingProxyType({})) -> Verdict:
+    """The verdict on the audit of the level of ``task`` at 16 in flight; the server's alone, no baseline."""
     prompts = json.loads(fixture("prompts", "embedded.json").read_text("utf-8"))[:QUIET_PROMPTS]
-    few = scratch / "prompts.json"
-    few.write_text(json.dumps(prompts, ensure_ascii=False), "utf-8")
-    settings = Settings(
-        devices=(DeviceSettings("npu", "npu", url),),
-        profile="embedded",
-        load=TASK,
-        prompts=few,
-        report=scratch / "report",
-    )
-    run = AcceptanceRun(settings, make_plan(settings), tell=lambda _: None)
-    run.begin()
-    try:
-        return run.verdict("npu", "stress.audit.c16")
-    finally:
-        run.close()
+    with tempfile.TemporaryDirectory(prefix="gptoss-") as scratch:
+        few = Path(scratch) / "prompts.json"
+        few.write_text(json.dumps(prompts, ensure_ascii=False), "utf-8")
+        settings = Settings(
+            devices=(DeviceSettings("npu", "npu", url),),
+            profile="embedded",
+            load=task,
+            prompts=few,
+            report=Path(scratch) / "report",
+            waivers=dict(waivers),
+        )
+        run = AcceptanceRun(settings, make_plan(settings), tell=lambda _: None)
+        run.begin()
+        try:
+            return run.verdict("npu", "stress.audit.c16")
+        finally:
+            run.close()
 
 
 def _page(found: dict[str, list[Verdict]], runs: int) -> Iterator[str]:

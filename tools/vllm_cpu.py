@@ -32,7 +32,7 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import IO, NoReturn
 
 __all__ = ["VERSION", "VllmCpuError", "default_venv", "install", "installed", "main", "pinned", "serving"]
@@ -217,6 +217,7 @@ def serving(
     max_model_len: int = 8192,
     served_model_name: str = "gpt-oss-20b",
     start_date: str | None = "2026-01-01",
+    variables: Mapping[str, str] = MappingProxyType({}),
     ready_timeout: float = 600.0,
     log: Path | None = None,
     cores: Collection[int] = (),
@@ -225,7 +226,7 @@ def serving(
     """Serve the checkpoint in ``model`` on loopback; yields the URL once it is healthy, ends it on leaving.
 
     ``port`` 0 takes a free one. ``chat_flags`` choose the parsers of chat. ``start_date``
-    pins the date in the harmony prompt, None takes today.
+    pins the date in the harmony prompt, None takes today. ``variables`` are added to its environment.
     ``ready_timeout`` is in seconds. ``log`` None sends the server's output to this process's stderr.
     ``cores`` are the CPUs that the server may use, all of this process's where none are named: its compute
     threads spin, and on shared cores they starve its API process and the client that times it.
@@ -253,7 +254,7 @@ def serving(
     with _opened(log) as output:
         server = subprocess.Popen(
             command,
-            env={**_environment(start_date), **(_for_older(venv) if older else {})},
+            env={**_environment(start_date), **variables, **(_for_older(venv) if older else {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
