@@ -314,14 +314,15 @@ async def bury(
             continue
         if exact_depth:
             return Buried(text, tokens, depth)
-        if layout.place > layout.kept:
-            return Buried(text, tokens, 1.0)
-        before = stock.join(*stock.first(layout.place), question)
-        start = await count(before) - frame if layout.place else 0
-        fit.drift += start - fit.start(layout.place)
+        # Of the last place, behind the filler, the start is known: what is measured is the one before it.
+        last = layout.place > layout.kept
+        boundary = layout.kept if last else layout.place
+        before = stock.join(*stock.first(boundary), question)
+        start = await count(before) - frame if boundary else 0
+        fit.drift += start - fit.start(boundary)
         measured.add(layout.place)
         if fit.place(layout.kept) in measured:  # where boundaries merge, the nearest may have no rest
-            return Buried(text, tokens, start / fit.haystack)
+            return Buried(text, tokens, 1.0 if last else start / fit.haystack)
     raise MiscountError(
         say(
             "no text of exactly {tokens} tokens was found in {max_counts} steps: {advice}",

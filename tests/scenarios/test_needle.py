@@ -6,7 +6,7 @@ import tracemalloc
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pytest_gptoss.model.errors import DialectError
@@ -72,6 +72,7 @@ def buried(words, *, depth, tokens, count, seed=3):
     seed=st.integers(0, 2**40),
     size=st.integers(0, 2**20).map(merging) | st.just(thirds),
 )
+@example(words=ENGLISH, tokens=760, depth=0.984375, seed=220, size=merging(0))
 def test_every_prompt_is_exact_and_its_needle_whole(words, tokens, depth, seed, size):
     count = Counter(size)
     found = buried(words, depth=depth, tokens=tokens, count=count, seed=seed)
