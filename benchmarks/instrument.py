@@ -66,13 +66,14 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run of one client; ``out`` is a directory of its own."""
+    """One run of one client; ``out`` is a directory of its own. ``rate``: of an open loop, a second."""
 
     url: str
     concurrency: int
     requests: int
     out: Path
     peers: Path
+    rate: int = 0
 
 
 @dataclass(slots=True)
@@ -253,6 +254,14 @@ def measured(server: TruthServer, requests: int) -> list[TrueRequest]:
     return whole[-requests:]
 
 
+def errors_of(seen: Mapping[str, float] | Sequence[float], true: Sequence[TrueRequest]) -> list[float]:
+    """What a client reports as TTFT less the true one, ms, the least first."""
+    truth = {each.id: (each.token_ns[0] - each.read_ns) / 1e6 for each in true}
+    mean = statistics.fmean(truth.values())
+    values = seen if isinstance(seen, Mapping) else dict(enumerate(seen))
+    return sorted(value - truth.get(str(name), mean) for name, value in values.items())
+
+
 def judged(
     seen: Mapping[str, float] | Sequence[float],
     true: Sequence[TrueRequest],
@@ -261,10 +270,7 @@ def judged(
     peak: float,
 ) -> Cell:
     """Hold what a client reports against what the server did."""
-    truth = {each.id: (each.token_ns[0] - each.read_ns) / 1e6 for each in true}
-    mean = statistics.fmean(truth.values())
-    values = seen if isinstance(seen, Mapping) else dict(enumerate(seen))
-    errors = sorted(value - truth.get(str(name), mean) for name, value in values.items())
+    errors = errors_of(seen, true)
     reads = sorted(each.read_ns for each in true)
     tokens = TOKENS * (len(reads) - concurrency)
     return Cell(
@@ -409,6 +415,7 @@ def main() -> None:
     levels = [int(each) for each in options.concurrency.split(",")]
     clients = options.clients.split(",")
     results, load = Results(), [os.getloadavg()[0]]
+    kept = open_loop_part(options.output)
     os.sched_setaffinity(0, {SERVER_CORE})
     for name in clients:
         if not (peers / CLIENTS[name].needs).exists():
@@ -421,8 +428,14 @@ def main() -> None:
             one_round(results, name, levels, peers, priority=options.priority)
             load.append(os.getloadavg()[0])
             head = about(command, turn + 1, load, priority=options.priority)
-            options.output.write_text(markdown(results, levels, clients, head), "utf-8")
+            options.output.write_text(markdown(results, levels, clients, head) + kept, "utf-8")
     print(options.output.read_text("utf-8"))
+
+
+def open_loop_part(page: Path) -> str:
+    """What open_loop.py has written into the page, which stays."""
+    _, heading, rest = page.read_text("utf-8").partition("\n## Open loop") if page.is_file() else ("",) * 3
+    return heading + rest
 
 
 def one_round(results: Results, name: str, levels: Sequence[int], peers: Path, *, priority: bool) -> None:

@@ -1,9 +1,10 @@
 """Small load clients for benchmarks/instrument.py: ours, and what a plain aiohttp or httpx loop sees.
 
-    python benchmarks/load_clients.py ours|aiohttp|httpx URL CONCURRENCY REQUESTS TOKENS OUT.json
+    python benchmarks/load_clients.py ours|aiohttp|httpx URL CONCURRENCY REQUESTS TOKENS OUT.json [RATE]
 
-A closed loop of streaming chat requests. Writes the TTFT of each in ms by X-Request-Id. The plain clients
-stamp when they ask and when the first event with ``token_ids`` has been parsed, as one would write it.
+A closed loop of streaming chat requests, or with a rate requests that are sent evenly, so many a second.
+Writes the TTFT of each in ms by X-Request-Id. The plain clients stamp when they ask and when the first event
+with ``token_ids`` has been parsed, as one would write it.
 """
 
 from __future__ import annotations
@@ -30,21 +31,25 @@ def body(tokens: int) -> dict[str, object]:
     }
 
 
-def ours(url: str, concurrency: int, requests: int, tokens: int) -> dict[str, float]:
+def ours(url: str, concurrency: int, requests: int, tokens: int, rate: float = 0) -> dict[str, float]:
     """The instrument itself."""
     from pytest_gptoss.client.endpoint import Endpoint
     from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadTarget, run_load
 
     sent = [LoadRequest(f"r{place}", PATH, body(tokens)) for place in range(requests)]
-    run = run_load(LoadJob(LoadTarget(Endpoint(url)), sent, concurrency), on_end=lambda timing: None)
+    due_ns = [round(place * 1e9 / rate) for place in range(requests)] if rate else None
+    job = LoadJob(LoadTarget(Endpoint(url)), sent, min(concurrency, requests), due_ns=due_ns)
+    run = run_load(job, on_end=lambda timing: None)
     failed = [timing.error for timing in run.requests if timing.error is not None]
     if failed:
         raise SystemExit(f"{len(failed)} requests failed: {failed[0]}")
     return {timing.id: (timing.token_ns[0] - (timing.sent_ns or 0)) / 1e6 for timing in run.requests}
 
 
-async def plain_aiohttp(url: str, concurrency: int, requests: int, tokens: int) -> dict[str, float]:
-    """A closed loop as aiohttp's documentation teaches it."""
+async def plain_aiohttp(
+    url: str, concurrency: int, requests: int, tokens: int, rate: float = 0
+) -> dict[str, float]:
+    """A loop as aiohttp's documentation teaches it."""
     import aiohttp
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -59,11 +64,13 @@ async def plain_aiohttp(url: str, concurrency: int, requests: int, tokens: int) 
                         first = time.perf_counter()
             return ((first or time.perf_counter()) - started) * 1e3
 
-        return await _closed_loop(ask, concurrency, requests)
+        return await (_open_loop(ask, requests, rate) if rate else _closed_loop(ask, concurrency, requests))
 
 
-async def plain_httpx(url: str, concurrency: int, requests: int, tokens: int) -> dict[str, float]:
-    """A closed loop as httpx's documentation teaches it."""
+async def plain_httpx(
+    url: str, concurrency: int, requests: int, tokens: int, rate: float = 0
+) -> dict[str, float]:
+    """A loop as httpx's documentation teaches it."""
     import httpx
 
     limits = httpx.Limits(max_connections=None)
@@ -79,7 +86,7 @@ async def plain_httpx(url: str, concurrency: int, requests: int, tokens: int) ->
                         first = time.perf_counter()
             return ((first or time.perf_counter()) - started) * 1e3
 
-        return await _closed_loop(ask, concurrency, requests)
+        return await (_open_loop(ask, requests, rate) if rate else _closed_loop(ask, concurrency, requests))
 
 
 def _carries_token(line: bytes) -> bool:
@@ -102,15 +109,32 @@ async def _closed_loop(
     return seen
 
 
+async def _open_loop(ask: Callable[[str], Awaitable[float]], requests: int, rate: float) -> dict[str, float]:
+    seen: dict[str, float] = {}
+
+    async def one(name: str) -> None:
+        seen[name] = await ask(name)
+
+    loop = asyncio.get_running_loop()
+    started, tasks = loop.time(), []
+    for place in range(requests):
+        await asyncio.sleep(started + place / rate - loop.time())
+        tasks.append(asyncio.ensure_future(one(f"r{place}")))
+    await asyncio.gather(*tasks)
+    return seen
+
+
 def main() -> None:
     """Run one client and write what it saw."""
-    name, url, *numbers, out = sys.argv[1:]
+    name, url, *numbers = sys.argv[1:6]
+    out, *rates = sys.argv[6:]
     concurrency, requests, tokens = map(int, numbers)
+    rate = float(rates[0]) if rates else 0.0
     if name == "ours":
-        seen = ours(url, concurrency, requests, tokens)
+        seen = ours(url, concurrency, requests, tokens, rate)
     else:
         client = {"aiohttp": plain_aiohttp, "httpx": plain_httpx}[name]
-        seen = asyncio.run(client(url, concurrency, requests, tokens))
+        seen = asyncio.run(client(url, concurrency, requests, tokens, rate))
     Path(out).write_text(json.dumps(seen), "utf-8")
 
 
