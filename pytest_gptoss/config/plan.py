@@ -70,7 +70,7 @@ def make_plan(settings: Settings, extend: Callable[[Extensions], None] = lambda 
         settings.profile or DEFAULT_PROFILE,
         overrides=settings.thresholds,
         full_needle_grid=settings.needle_grid == "full",
-        concurrency=settings.load.concurrency,
+        levels=lambda profile: planned_levels(profile, settings.load),
         forced=settings.compare == "forced",
     )
     levels = planned_levels(profile.workload.levels, settings.load)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,13 +70,14 @@ def load_profile(
     *,
     overrides: Path | None = None,
     full_needle_grid: bool = False,
-    concurrency: Iterable[int] | None = None,
+    levels: Callable[[Mapping[str, LoadShape]], Mapping[str, LoadShape]] | None = None,
     forced: bool = False,
 ) -> Profile:
     """Load a profile, with the changes of ``overrides`` applied.
 
-    ``full_needle_grid``: each length of its needle cells at every depth. ``concurrency``: the run's load
-    levels (None: the profile's); a level that the profile does not know gets assurance rows like the others'.
+    ``full_needle_grid``: each length of its needle cells at every depth. ``levels`` makes the
+    run's load levels of the profile's (None: they are the profile's); a level that the profile does not know
+    gets assurance rows like the others'.
     ``forced``: the rows that have such a statistic are gated under teacher forcing.
 
     Raises UsageError for a name that is none, and for a file naming it, the threshold, the key
@@ -93,12 +94,12 @@ def load_profile(
         ) from error
     if full_needle_grid:
         table = with_all_depths(table)
-    levels = list(workload.levels) if concurrency is None else list(map(level_name, concurrency))
-    table = with_levels(table, levels)
+    of_run = workload.levels if levels is None else levels(workload.levels)
+    table = with_levels(table, of_run)
     if forced:
         table = with_forced(table)
     if overrides is not None:
-        table = with_changes(table, overrides, levels)
+        table = with_changes(table, overrides, list(of_run))
     return Profile(name, table, workload)
 
 
