@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
+from pytest_gptoss.model.arrivals import Arrivals, Slo
+from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.language import Language
 from pytest_gptoss.model.verdicts import Threshold
-from pytest_gptoss.report.wording import Wording, catalogue
+from pytest_gptoss.report.wording import Wording, catalogue, split_id
 
 __all__ = ["Row", "rows", "rows_page"]
 
@@ -39,7 +41,8 @@ _SAY: Mapping[Language, Mapping[str, str]] = {
         "where the limit stands in the guide; *ours* means that the guide has none. Change a "
         "limit with `--gptoss-thresholds FILE.toml`, leave a row out with `--gptoss-waive "
         "ID=REASON`. A row that is INVALID could not be measured: its reason is in "
-        "[troubleshooting](troubleshooting.md).",
+        "[troubleshooting](troubleshooting.md). Rows of `r8` stand for those of any "
+        "[open level](open-loop.md).",
         "head": "| row | profile | statistic | limit | tier | source |",
         "measures": "**Measures.**",
         "failure": "**A failure means.**",
@@ -53,7 +56,7 @@ _SAY: Mapping[Language, Mapping[str, str]] = {
         "“保障”项用来保证指南阈值的结论可信。"
         "“出处”为该限值在指南中的位置，`ours` 表示指南中没有、由本套件给出。修改限值用 "
         "`--gptoss-thresholds FILE.toml`，略去一项用 `--gptoss-waive ID=理由`。INVALID 表示未能可靠测量，"
-        "原因见[故障排查](troubleshooting.md)。",
+        "原因见[故障排查](troubleshooting.md)。`r8` 的各项代表任何[开环级别](open-loop.md)。",
         "head": "| 项 | 方案 | 统计量 | 限值 | 层级 | 出处 |",
         "measures": "**测量内容。**",
         "failure": "**不通过意味着。**",
@@ -77,11 +80,15 @@ class Row:
         return self.key.partition(".")[0]
 
 
+_OPEN = {"r8": LoadShape(16, 480, 1024, 256, arrivals=Arrivals(8.0), slo=Slo(ttft_ms=500.0))}
+"""An open level, as ``--gptoss-rate 8`` with a service level adds it."""
+
+
 def rows() -> tuple[Row, ...]:
-    """Every row of every shipped profile, grouped by what describes it."""
+    """Every row of every shipped profile with an open level, grouped by what describes it."""
     found: dict[str, list[tuple[str, Threshold]]] = {}
     for profile in profile_names():
-        for threshold in load_profile(profile).thresholds.values():
+        for threshold in load_profile(profile, levels=lambda known: {**known, **_OPEN}).thresholds.values():
             found.setdefault(_key(threshold.id), []).append((profile, threshold))
     return tuple(Row(key, tuple(each)) for key, each in found.items())
 
@@ -101,7 +108,7 @@ def rows_page(language: Language) -> str:
 def _key(threshold_id: str) -> str:
     if f"name.{threshold_id}" in catalogue():
         return threshold_id
-    return f"{threshold_id.rpartition('.')[0]}.*"
+    return f"{split_id(threshold_id)[0]}.*"
 
 
 def _section(row: Row, language: Language) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from pytest_gptoss.judge.cross_check import server_ttft_ms
-from pytest_gptoss.judge.load import first_token
+from pytest_gptoss.judge.load import since_sent
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import LoadLevel, RequestTiming
 
@@ -95,7 +95,7 @@ def _grouped(request: RequestTiming) -> int:
 def _server_count(level: LoadLevel) -> str:
     """Both mean TTFTs, where the server's histogram counts these requests and no others."""
     theirs = server_ttft_ms(level)
-    ours = [wait for request in level.requests if (wait := first_token(request)) is not None]
+    ours = [wait for request in level.requests if (wait := since_sent(request)) is not None]
     if theirs is None or not ours or (level.server or {}).get("ttft_count") != len(level.requests):
         return ""
     return say(

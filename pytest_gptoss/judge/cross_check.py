@@ -6,7 +6,7 @@ import math
 from statistics import median
 
 from pytest_gptoss.judge.figures import fixed
-from pytest_gptoss.judge.load import first_token
+from pytest_gptoss.judge.load import since_sent
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import InstrumentError, LoadLevel
 
@@ -56,7 +56,7 @@ def disagreements(level: LoadLevel, error: InstrumentError | None) -> list[str]:
 
 
 def _ttft(level: LoadLevel, error: InstrumentError | None) -> list[str]:
-    waits = [wait for request in level.requests if (wait := first_token(request)) is not None]
+    waits = [wait for request in level.requests if (wait := since_sent(request)) is not None]
     theirs = server_ttft_ms(level)
     if theirs is None or not waits:
         return []

@@ -38,8 +38,10 @@ _DRAWS_AT_ONCE = 100_000
 _NORMAL = NormalDist()
 
 
-def wilson(successes: int, n: int, *, confidence: float = CONFIDENCE) -> Interval:
+def wilson(successes: float, n: float, *, confidence: float = CONFIDENCE) -> Interval:
     """Score interval of a rate of ``successes`` in ``n`` independent trials, n >= 1.
+
+    Both may be fractions, where trials that depend on each other are worth so many independent ones.
 
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22
     (1927) 209-212; recommended for small n by Brown, Cai and DasGupta, Statist. Sci. 16 (2001) 101-133.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from pytest_gptoss.judge.figures import number
 from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.load_names import is_open_level
 from pytest_gptoss.model.message import both, say
 from pytest_gptoss.model.verdicts import Threshold
 
@@ -19,14 +20,18 @@ def contradictions(thresholds: Iterable[Threshold], shapes: Mapping[str, LoadSha
     TTFT limit leaves of that is shared by the tokens after the first. The latency limits of the lowest
     level stand for a level that has none of its own.
 
+    An open loop keeps no number of requests under way, so its levels and their limits are left out.
+
     J. D. C. Little, "A proof for the queuing formula L = lambda W", Oper. Res. 9 (1961) 383-387.
     """
-    rows = {row.id: row for row in thresholds if row.family == "performance"}
+    rows = {row.id: row for row in thresholds if row.family == "performance" and not _is_open(row)}
     ttft, tpot = _lowest(rows, "ttft"), _lowest(rows, "tpot")
     if tpot is None:
         return []
     lines: list[str] = []
     for level, shape in shapes.items():
+        if shape.arrivals is not None:
+            continue
         concurrency, later = shape.concurrency, shape.max_tokens - 1
         rates = [rows[name] for name in _rates(level) if name in rows]
         if not rates or later < 1:
@@ -55,6 +60,10 @@ def contradictions(thresholds: Iterable[Threshold], shapes: Mapping[str, LoadSha
             )
         )
     return lines
+
+
+def _is_open(row: Threshold) -> bool:
+    return is_open_level(row.metric.partition(".")[2])
 
 
 def _rates(level: str) -> tuple[str, str]:

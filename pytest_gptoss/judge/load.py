@@ -1,7 +1,8 @@
 """Figures of one load level: of each request, their distributions, and rates.
 
-Times are on the client's monotonic clock. Latencies count from the moment the request's last byte was
-written, in milliseconds; events that carry no generated token are no tokens.
+Times are on the client's monotonic clock, in milliseconds. Latencies of a closed level count from the moment
+the request's last byte was written, those of an open level from the moment it was to be sent: what waits in
+the client because the server is slow is latency too. Events that carry no generated token are no tokens.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pytest_gptoss.model.results import LoadLevel, RequestTiming
 
 __all__ = [
     "FIGURES",
+    "PERCENT",
     "PERCENTILES",
     "Span",
     "client_delay",
@@ -31,9 +33,13 @@ __all__ = [
     "first_token",
     "full_window",
     "gaps",
+    "in_order",
     "per_token",
     "percentile",
     "percentile_bounds",
+    "send_delay",
+    "since_sent",
+    "statistic_of",
     "whole_run",
     "why_incomplete",
 ]
@@ -42,6 +48,8 @@ NS_PER_MS = 1e6
 NS_PER_S = 1e9
 
 PERCENTILES = (50, 90, 95, 99)
+PERCENT: Mapping[str, float] = {"median": 50, "p50": 50, "p90": 90, "p95": 95, "p99": 99}
+"""Percentiles by the statistics that stand for them."""
 CURVE = tuple(range(0, 101, 2))
 """Percentiles that a report draws a distribution from."""
 
@@ -77,18 +85,34 @@ def why_incomplete(request: RequestTiming, shape: LoadShape) -> str | None:
 # -- one request --------------------------------------------------------------------------------
 
 
+def _begin_ns(request: RequestTiming) -> int | None:
+    """The moment that latencies count from: the intended send, without one the last byte written."""
+    return request.sent_ns if request.intended_ns is None else request.intended_ns
+
+
+def _until(request: RequestTiming, stamp_ns: int | None) -> float | None:
+    """From the moment that latencies count from to a stamp, ms; None for a request that was never sent."""
+    begin = _begin_ns(request)
+    if request.sent_ns is None or begin is None or stamp_ns is None:
+        return None
+    return (stamp_ns - begin) / NS_PER_MS
+
+
 def first_token(request: RequestTiming) -> float | None:
-    """TTFT: from the request's last byte written to the first event with a token, ms."""
+    """TTFT: until the first event with a token, ms."""
+    return _until(request, request.token_ns[0] if request.token_ns else None)
+
+
+def since_sent(request: RequestTiming) -> float | None:
+    """TTFT without what the client was late by, as a server can see it: from the last byte written, ms."""
     if request.sent_ns is None or not request.token_ns:
         return None
     return (request.token_ns[0] - request.sent_ns) / NS_PER_MS
 
 
 def first_text(request: RequestTiming) -> float | None:
-    """From the request's last byte written to the first visible text, ms; None where there is none."""
-    if request.sent_ns is None or request.first_text_ns is None:
-        return None
-    return (request.first_text_ns - request.sent_ns) / NS_PER_MS
+    """Until the first visible text, ms; None where there is none."""
+    return _until(request, request.first_text_ns)
 
 
 def per_token(request: RequestTiming) -> float | None:
@@ -108,15 +132,20 @@ def gaps(request: RequestTiming) -> list[float]:
 
 
 def end_to_end(request: RequestTiming) -> float | None:
-    """From the request's last byte written to the last event with a token, ms."""
-    if request.sent_ns is None or not request.token_ns:
-        return None
-    return (request.token_ns[-1] - request.sent_ns) / NS_PER_MS
+    """Until the last event with a token, ms."""
+    return _until(request, request.token_ns[-1] if request.token_ns else None)
 
 
 def client_delay(request: RequestTiming) -> float | None:
     """From handing the request to the client to its last byte written, ms."""
     return None if request.sent_ns is None else (request.sent_ns - request.start_ns) / NS_PER_MS
+
+
+def send_delay(request: RequestTiming) -> float | None:
+    """How late an open loop sent the request, ms; None in a closed loop and for one that was never sent."""
+    if request.sent_ns is None or request.intended_ns is None:
+        return None
+    return (request.sent_ns - request.intended_ns) / NS_PER_MS
 
 
 FIGURES: Mapping[str, Figure] = {
@@ -125,8 +154,14 @@ FIGURES: Mapping[str, Figure] = {
     "tpot": per_token,
     "e2e": end_to_end,
     "client_delay": client_delay,
+    "send_delay": send_delay,
 }
-"""Figures that each request has one of, in ms."""
+"""Figures that each request has one of, in ms; ``send_delay`` those of open levels alone."""
+
+
+def in_order(level: LoadLevel) -> list[RequestTiming]:
+    """The requests of an open level as they were to arrive; of a closed one as they were measured."""
+    return sorted(level.requests, key=lambda each: each.intended_ns or 0)
 
 
 # -- a distribution -----------------------------------------------------------------------------
@@ -137,13 +172,32 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return float(np.percentile(np.asarray(values), percent))
 
 
-def percentile_bounds(values: Sequence[float], percent: float) -> tuple[float | None, float | None]:
+def statistic_of(values: Sequence[float], statistic: str) -> float:
+    """A statistic of at least one value: a percentile by its name, ``mean``, ``min`` or ``max``."""
+    if statistic in PERCENT:
+        return percentile(values, PERCENT[statistic])
+    if statistic == "mean":
+        return math.fsum(values) / len(values)
+    return min(values) if statistic == "min" else max(values)
+
+
+def percentile_bounds(
+    values: Sequence[float], percent: float, *, effective: float | None = None
+) -> tuple[float | None, float | None]:
     """The order statistics that enclose a percentile at 95%, None on a side that has too few values.
 
     With few values an order statistic can lie beyond the interpolated percentile; the bound is then that.
+    ``effective``: how many independent values they are worth, where they are not (at least 1, at most as many
+    as they are); the bounds are then those of so many, at their place among all.
     """
     ordered = sorted(values)
-    low, high = quantile_ranks(len(ordered), percent / 100)
+    n = len(ordered)
+    worth = n if effective is None else max(1, math.floor(effective))
+    low, high = quantile_ranks(worth, percent / 100)
+    if low is not None:
+        low = max(1, low * (n + 1) // (worth + 1))
+    if high is not None:
+        high = min(n, -(-high * (n + 1) // (worth + 1)))
     estimate = float(np.percentile(ordered, percent))
     return (
         None if low is None else min(ordered[low - 1], estimate),

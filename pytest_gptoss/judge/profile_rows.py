@@ -3,24 +3,51 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 
+from pytest_gptoss.judge.goodput import has_limits
 from pytest_gptoss.judge.needle_cells import Cell, cells_of, full_grid
+from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.verdicts import Threshold
 
 __all__ = ["with_all_depths", "with_levels"]
 
 
-def with_levels(table: Mapping[str, Threshold], levels: Iterable[str]) -> dict[str, Threshold]:
-    """The table with what makes a level trustworthy and its audit, for each level that has no such rows."""
+def with_levels(table: Mapping[str, Threshold], levels: Mapping[str, LoadShape]) -> dict[str, Threshold]:
+    """The table with what makes a level trustworthy and its audit, for each level that has no such rows.
+
+    An open level also gets a row on its queue, and one on goodput where its shape has a service level.
+    """
     full = dict(table)
-    for level in levels:
+    for level, shape in levels.items():
         for figure in ("completed", "uncached", "audit"):
             like = next((row for row in table.values() if row.metric.startswith(f"{figure}.")), None)
             row_id = f"{'stress' if figure == 'audit' else 'performance'}.{figure}.{level}"
             if like is not None and row_id not in full:
                 full[row_id] = dataclasses.replace(like, id=row_id, metric=f"{figure}.{level}")
+        for row in _open_rows(level, shape):
+            full.setdefault(row.id, row)
     return full
+
+
+def _open_rows(level: str, shape: LoadShape) -> Iterator[Threshold]:
+    if shape.arrivals is None:
+        return
+    row = Threshold(
+        f"performance.stable.{level}", "performance", f"stable.{level}", "worst", "<=", 1.0,
+        "times the allowed", "assurance", "ours",
+    )  # fmt: skip
+    yield row
+    if shape.slo is not None and has_limits(shape.slo):
+        yield dataclasses.replace(
+            row,
+            id=f"performance.goodput.{level}",
+            metric=f"goodput.{level}",
+            statistic="share",
+            comparison=">=",
+            limit=shape.slo.share,
+            unit="share",
+        )
 
 
 def with_all_depths(table: Mapping[str, Threshold]) -> dict[str, Threshold]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from pytest_gptoss.judge.threshold_changes import read_changes, with_changes
 from pytest_gptoss.judge.workload_changes import with_workload_changes
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.inputs import LoadShape
-from pytest_gptoss.model.load_names import level_name
 from pytest_gptoss.model.verdicts import Threshold
 
 __all__ = ["Pace", "Profile", "ProfileWorkload", "load_profile", "profile_names"]
@@ -73,16 +72,15 @@ def load_profile(
     *,
     overrides: Path | None = None,
     full_needle_grid: bool = False,
-    concurrency: Iterable[int] | None = None,
-    open_levels: Iterable[str] = (),
+    levels: Callable[[Mapping[str, LoadShape]], Mapping[str, LoadShape]] | None = None,
     forced: bool = False,
 ) -> Profile:
     """Load a profile, with the changes of ``overrides`` applied, which may add load levels.
 
-    ``full_needle_grid``: each length of its needle cells at every depth. ``concurrency``: the run's closed
-    levels (None: the profile's), ``open_levels``: names of open ones beside the profile's; a level that the
-    profile does not know gets assurance rows like the others'. ``forced``: the rows that have such a
-    statistic are gated under teacher forcing.
+    ``full_needle_grid``: each length of its needle cells at every depth. ``levels`` makes the
+    run's load levels of the profile's (None: they are the profile's); a level that the profile does not know
+    gets assurance rows like the others'.
+    ``forced``: the rows that have such a statistic are gated under teacher forcing.
 
     Raises UsageError for a name that is none, and for a file naming it, the threshold, the key
     and the rule.
@@ -102,24 +100,13 @@ def load_profile(
     if changes is not None and changes.workload is not None:
         shapes = with_workload_changes(workload.levels, changes.workload, changes.path)
         workload = dataclasses.replace(workload, levels=shapes)
-    levels = _names(workload.levels, concurrency, open_levels)
-    table = with_levels(table, levels)
+    of_run = workload.levels if levels is None else levels(workload.levels)
+    table = with_levels(table, of_run)
     if forced:
         table = with_forced(table)
     if changes is not None:
-        table = with_changes(table, changes, levels)
+        table = with_changes(table, changes, list(of_run))
     return Profile(name, table, workload)
-
-
-def _names(
-    profile: Mapping[str, LoadShape], concurrency: Iterable[int] | None, added: Iterable[str]
-) -> list[str]:
-    """Names of the run's levels: the closed ones, then the open ones."""
-    closed = [name for name, shape in profile.items() if shape.arrivals is None]
-    opened = [name for name, shape in profile.items() if shape.arrivals is not None]
-    return [
-        *dict.fromkeys((*(closed if concurrency is None else map(level_name, concurrency)), *opened, *added))
-    ]
 
 
 def _workload(document: Mapping[str, Any]) -> ProfileWorkload:

@@ -15,6 +15,7 @@ __all__ = [
     "TRACE",
     "LoadFigure",
     "concurrency_of",
+    "is_open_level",
     "level_name",
     "level_order",
     "rate_name",
@@ -52,6 +53,11 @@ def concurrency_of(level: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def is_open_level(level: str) -> bool:
+    """Whether a level's name is that of an open loop: requests that arrive at a rate, or as a trace says."""
+    return re.fullmatch(rf"(?:{_OPEN_LOOP}|{TRACE})(?:-[a-z0-9]+)*", level) is not None
+
+
 def rate_of(level: str) -> float:
     """Requests a second of an open level whose name tells nothing else; infinite for any other."""
     return float(level[1:]) if re.fullmatch(_OPEN_LOOP, level) else inf
@@ -87,9 +93,11 @@ LOAD_FIGURES = (
     LoadFigure("itl", "itl_ms", "<", "ms", "ITL"),
     LoadFigure("e2e", "e2e_ms", "<", "ms", "E2E"),
     LoadFigure("client_delay", "client_delay_ms", "<", "ms", "client delay"),
+    LoadFigure("send_delay", "send_delay_ms", "<", "ms", "send delay"),
     LoadFigure("throughput", "throughput_tok_s", ">", "tok/s"),
     LoadFigure("qps", "qps", ">", "req/s"),
     LoadFigure("error_rate", None, "<=", "share"),
+    LoadFigure("goodput", "goodput", ">=", "share"),
 )
 GUIDE_FIGURES = tuple(each for each in LOAD_FIGURES if each.name in ("ttft", "tpot", "throughput", "qps"))
 """The figures of the acceptance guide's table."""

@@ -11,7 +11,7 @@ from pytest_gptoss.judge.figures import exact, number
 from pytest_gptoss.judge.verdicts import PLAIN_UNITS
 from pytest_gptoss.model.language import Language
 
-__all__ = ["Wording", "catalogue"]
+__all__ = ["Wording", "catalogue", "split_id"]
 
 _ABSENT = "-"
 
@@ -23,6 +23,13 @@ def catalogue() -> Mapping[str, Mapping[Language, str]]:
         Path(__file__).with_name("messages.json").read_text("utf-8")
     )
     return messages
+
+
+def split_id(threshold_id: str) -> tuple[str, str]:
+    """A threshold's id as its first two words and what follows: a cell or a level, ``r0.5`` too."""
+    family, _, rest = threshold_id.partition(".")
+    name, _, cell = rest.partition(".")
+    return f"{family}.{name}", cell
 
 
 class Wording:
@@ -45,7 +52,7 @@ class Wording:
         key = f"name.{threshold_id}"
         if key in catalogue():
             return self(key)
-        family, _, cell = threshold_id.rpartition(".")
+        family, cell = split_id(threshold_id)
         key = f"name.{family}.*"
         return self(key, cell=cell) if key in catalogue() else threshold_id
 

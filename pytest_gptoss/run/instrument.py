@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from pytest_gptoss.judge.instrument import Clock, why_too_coarse
+from pytest_gptoss.judge.late_client import why_late
 from pytest_gptoss.model.errors import DamagedFile, GptossError
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.load_names import concurrency_of, level_name, level_order, read_level
@@ -19,7 +20,13 @@ from pytest_gptoss.scenarios.kinds import Load, Scenario
 if TYPE_CHECKING:
     from pytest_gptoss.scenarios.calibration import Calibrated
 
-__all__ = ["ensure_calibrated", "instrument_errors", "instrument_problems", "why_in_doubt"]
+__all__ = [
+    "ensure_calibrated",
+    "instrument_errors",
+    "instrument_problems",
+    "why_client_was_late",
+    "why_in_doubt",
+]
 
 DOCUMENT = "instrument"
 """Level -> ``error`` and ``problem``, one of them null; ``c16`` is stored as 16."""
@@ -91,6 +98,16 @@ def why_in_doubt(
         if error is not None:
             return why_too_coarse(threshold, clock, error)
     return say("the instrument was not calibrated at this level: measure again in a new run")
+
+
+def why_client_was_late(store: Store, threshold: Threshold, needs: Iterable[Scenario]) -> str | None:
+    """Why an open level's client may be what is slow in a figure, in a line; None when it is not.
+
+    ``needs``: what the figure is measured by. No calibration is needed: the level itself tells.
+    """
+    found = [store.load(each.id) for each in needs if isinstance(each, Load)]
+    levels = [item for each in found if each is not None for item in each.items]
+    return why_late(threshold, levels) if levels else None
 
 
 def _known(store: Store) -> Mapping[str, _Level]:

@@ -18,7 +18,7 @@ from pytest_gptoss.model.verdicts import Threshold, Verdict
 from pytest_gptoss.run.absent import absent_level, absent_part, lacks_baseline
 from pytest_gptoss.run.estimating import Estimating
 from pytest_gptoss.run.info_metrics import InfoMetrics
-from pytest_gptoss.run.instrument import why_in_doubt
+from pytest_gptoss.run.instrument import why_client_was_late, why_in_doubt
 from pytest_gptoss.run.load_order import levels_of
 from pytest_gptoss.run.roles import roles_of
 from pytest_gptoss.run.store import Store
@@ -117,10 +117,11 @@ class Judging:
         return None
 
     def _doubt(self, threshold: Threshold, metric: Metric, roles: Roles) -> str | None:
-        """Why the instrument cannot tell whether a latency keeps its limit; None when it can."""
-        if metric.clock is None or not self._calibrated:
-            return None
+        """Why the instrument cannot tell whether a figure keeps its limit; None when it can."""
         needs = metric.needs(roles).values()
+        late = why_client_was_late(self._store, threshold, needs)
+        if late is not None or metric.clock is None or not self._calibrated:
+            return late
         return why_in_doubt(self._store, self._plan.workload.levels, threshold, metric.clock, needs)
 
 

@@ -12,7 +12,7 @@ from pytest_gptoss.model.load_names import TRACE, concurrency_of, level_name, ra
 from pytest_gptoss.model.message import listed, say
 from pytest_gptoss.scenarios.open_levels import open_level, resolved, with_slo
 
-__all__ = ["added_names", "changes", "planned_levels", "why_absent"]
+__all__ = ["changes", "planned_levels", "why_absent"]
 
 ROUNDS = 4
 """Requests for each one in flight, at a level that the profile does not know."""
@@ -38,11 +38,6 @@ def planned_levels(profile: Mapping[str, LoadShape], task: LoadTask) -> dict[str
     levels = {**closed, **levels}
     levels = {name: _changed(name, shape, task) for name, shape in levels.items()}
     return dict(sorted(levels.items(), key=_place))
-
-
-def added_names(task: LoadTask) -> list[str]:
-    """Names of the open levels that the user adds to those of the profile."""
-    return [*map(rate_name, task.rates or ()), *([] if task.trace is None else [TRACE])]
 
 
 def changes(profile: Mapping[str, LoadShape], levels: Mapping[str, LoadShape]) -> list[str]:

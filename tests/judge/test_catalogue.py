@@ -94,7 +94,8 @@ def test_every_declared_metric_is_gated_or_printed_beside_one():
     used = {each for metric in GATED.values() for each in (metric.name, *metric.info)}
     used = {name.partition(".")[0] for name in used}
     spare = {name.partition(".")[0] for name in EVERY} - used
-    assert spare == {"first_text", "e2e", "client_delay", "itl", "error_rate"}
+    of_open_levels = {"send_delay", "goodput", "stable"}
+    assert spare == {"first_text", "e2e", "client_delay", "itl", "error_rate", *of_open_levels}
 
 
 def test_a_metric_takes_what_it_needs():
@@ -190,10 +191,17 @@ def test_a_load_level_is_measured_once_for_all_its_figures_and_again_for_each_tr
     again = metric_named("qps.c16").needs(Roles("tp8", trials=3))
     assert list(again.values()) == [Load("tp8", "c16", trial) for trial in range(3)]
     soundness = {metric.name for metric in figures if not metric.depends_on}
-    assert soundness == {"completed.c16", "uncached.c16", "error_rate.c16", "audit.c16"}
+    assert soundness == {"completed.c16", "uncached.c16", "error_rate.c16", "audit.c16", "stable.c16"}
     assert metric_named("ttft.c16").depends_on == (
         "performance.completed.c16", "performance.uncached.c16",
     )  # fmt: skip
+    assert metric_named("ttft.r0.5").depends_on == (
+        "performance.completed.r0.5", "performance.uncached.r0.5", "performance.stable.r0.5",
+    )  # fmt: skip
+    assert metric_named("qps.r0.5").depends_on == metric_named("send_delay.r0.5").depends_on == (
+        "performance.completed.r0.5", "performance.uncached.r0.5",
+    )  # fmt: skip
+    assert metric_named("goodput.trace").depends_on == ("performance.uncached.trace",)
 
 
 def test_a_cell_of_any_depth_and_length_is_a_metric():

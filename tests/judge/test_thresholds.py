@@ -12,8 +12,9 @@ from pytest_gptoss.judge.registry import metric_named
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
 from pytest_gptoss.model.errors import UsageError
-from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.model.inputs import LoadShape, LoadTask
 from pytest_gptoss.scenarios.kinds import Load
+from pytest_gptoss.scenarios.load_plan import planned_levels
 
 CONTRACT = {
     "precision.token_match_rate": (">=", 0.95, "share"),
@@ -141,7 +142,8 @@ def test_any_figure_of_a_level_can_be_gated(tmp_path):
 def test_a_level_of_ones_own_has_rows_that_make_it_trustworthy(tmp_path):
     path = tmp_path / "limits.toml"
     path.write_text('[thresholds."performance.itl.c32"]\nlimit = 50\nstatistic = "p99"\n')
-    table = load_profile("atlas-800-a2", overrides=path, concurrency=[1, 32]).thresholds
+    own = LoadTask(concurrency=(1, 32))
+    table = load_profile("atlas-800-a2", overrides=path, levels=lambda of: planned_levels(of, own)).thresholds
     assert table["performance.completed.c32"].metric == "completed.c32"
     assert table["performance.uncached.c32"].limit == 0.0
     assert table["performance.itl.c32"].limit == 50.0

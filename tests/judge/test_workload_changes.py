@@ -63,7 +63,8 @@ endpoint = "completions"
 
 
 def test_rows_are_made_for_the_levels_that_options_name(profile):
-    table = profile(OPEN, concurrency=[4], open_levels=["r2", "trace"]).thresholds
+    own = {name: LoadShape(8, 40, 1024, 512, arrivals=Arrivals(2.0)) for name in ("r2", "trace")}
+    table = profile(OPEN, levels=lambda of: {**of, **own}).thresholds
     found = [row.rpartition(".")[2] for row in table if row.startswith("performance.completed.")]
     assert {"r8", "r2", "trace"} <= set(found)
     assert found.count("r8") == 1

@@ -107,6 +107,8 @@ def test_no_part_of_a_group_is_dead(said):
     ]
     documents[0]["devices"][0]["problem"] = "does not answer"
     documents[0]["measurements"]["load"]["levels"][0]["tokens_per_event"] = 8.0
+    first = documents[0]["measurements"]["load"]["levels"][0]
+    first["send_delay_ms"] = first["client_delay_ms"]
     documents[0]["run"] |= {"replay_of": "elsewhere", "recorded": ["greedy-gpu"], "info": {"rack": "7"}}
     documents[0]["measurements"]["configurations"] = {
         "first": "npu", "finding": None,

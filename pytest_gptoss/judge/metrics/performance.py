@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeVar
 
 from pytest_gptoss.judge.accounting import (
     SEVERAL_TOKENS,
@@ -18,30 +18,40 @@ from pytest_gptoss.judge.accounting import (
     why_unaccounted,
 )
 from pytest_gptoss.judge.arrivals import why_buffered
-from pytest_gptoss.judge.evidence import probed, sound_items
+from pytest_gptoss.judge.certified import certified, widened
+from pytest_gptoss.judge.evidence import probed
 from pytest_gptoss.judge.figures import fixed
 from pytest_gptoss.judge.instrument import Clock
-from pytest_gptoss.judge.intervals import Interval, bootstrap_mean, student
+from pytest_gptoss.judge.intervals import Interval, bootstrap_mean
+from pytest_gptoss.judge.level_trials import (
+    Trial,
+    levels_of,
+    nothing,
+    of_level,
+    over_trials,
+    sound,
+    sound_and_stable,
+    sound_levels,
+)
 from pytest_gptoss.judge.load import (
     FIGURES,
+    PERCENT,
     Span,
     full_window,
     gaps,
-    percentile,
+    in_order,
     percentile_bounds,
+    statistic_of,
     whole_run,
     why_incomplete,
 )
-from pytest_gptoss.judge.metric import Compute, metric_family
-from pytest_gptoss.judge.roles import Roles
+from pytest_gptoss.judge.metric import Compute
 from pytest_gptoss.model.errors import ERROR_EVENT, ConditionAbsent, InsufficientData
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.json_type import Json
-from pytest_gptoss.model.load_names import read_level
 from pytest_gptoss.model.message import joined, say
-from pytest_gptoss.model.results import LoadLevel, Measurement, RequestTiming
+from pytest_gptoss.model.results import LoadLevel, RequestTiming
 from pytest_gptoss.model.verdicts import Estimate
-from pytest_gptoss.scenarios.kinds import Load, Scenario
 
 __all__ = [
     "FULL",
@@ -56,7 +66,6 @@ __all__ = [
     "uncached",
 ]
 
-Trial: TypeAlias = Measurement[LoadLevel]
 _F = TypeVar("_F", bound=Compute)
 
 _REQUIRED: Mapping[str, tuple[Callable[[LoadLevel], str | None], ...]] = {
@@ -66,9 +75,11 @@ _REQUIRED: Mapping[str, tuple[Callable[[LoadLevel], str | None], ...]] = {
 }
 """What a figure needs of a level; each gives the reason why it is not so, in a line."""
 
-_PERCENT: Mapping[str, float] = {"median": 50, "p50": 50, "p90": 90, "p95": 95, "p99": 99}
-LATENCY_STATISTICS = (*_PERCENT, "mean", "min", "max")
+LATENCY_STATISTICS = (*PERCENT, "mean", "min", "max")
 """What may be gated of a latency; a median is the 50th percentile."""
+
+_OF_CLIENT = ("client_delay", "send_delay")
+"""Figures of the client alone, which tell as much where the server cannot keep up."""
 
 WHOLE, FULL = "whole run", "full concurrency"
 RATE_STATISTICS = (WHOLE, FULL)
@@ -80,47 +91,22 @@ _COMPLETIONS = say(
 )
 
 
-def _trials(roles: Roles, level: str) -> Mapping[str, Scenario]:
-    return {f"trial_{trial}": Load(roles.subject, level, trial) for trial in range(roles.trials)}
-
-
-def _soundness(level: str) -> tuple[str, ...]:
-    return (f"performance.completed.{level}", f"performance.uncached.{level}")
-
-
-def _of_level(
-    figure: str,
-    statistics: tuple[str, ...],
-    *,
-    sound: bool = True,
-    clock: Clock | None = None,
-    arguments: Mapping[str, Any] | None = None,
-) -> Callable[[_F], _F]:
-    """Declare a figure of every load level; ``sound``: it means nothing unless the level is."""
-    return metric_family(
-        figure,
-        of=read_level,
-        needs=_trials,
-        depends_on=_soundness if sound else lambda _: (),
-        statistics=statistics,
-        clock=clock,
-        arguments=arguments,
-    )
-
-
 def _each_figure(function: _F) -> _F:
     """Declare each figure that every request has one of."""
     for figure in FIGURES:
         clock: Clock = "tpot" if figure == "tpot" else "ttft"
-        _of_level(figure, LATENCY_STATISTICS, clock=clock, arguments={"figure": figure})(function)
+        rests_on = sound if figure in _OF_CLIENT else sound_and_stable
+        of_level(figure, LATENCY_STATISTICS, rests_on=rests_on, clock=clock, arguments={"figure": figure})(
+            function
+        )
     return function
 
 
 @_each_figure
 def latency(*, figure: str, statistic: str = "median", **trials: Trial) -> Estimate:
     """A statistic of a figure that each request has one of (``ttft``, ``first_text``, ``tpot``, ``e2e``,
-    ``client_delay``), in ms over the requests of the level; interval by order statistics, of the mean by
-    the bootstrap.
+    ``client_delay``, ``send_delay``), in ms over the requests of the level; interval by order statistics, of
+    the mean by the bootstrap. A percentile of an open level is certified by ``effective_number``.
 
     What needs the arrival of single events (TTFT, first text, TPOT) has no value where they came buffered;
     TTFT and TPOT have none unless every generated token is accounted for.
@@ -128,8 +114,10 @@ def latency(*, figure: str, statistic: str = "median", **trials: Trial) -> Estim
 
     def of(level: LoadLevel) -> list[float]:
         _require_none(check(level) for check in _REQUIRED.get(figure, ()))
-        found = [FIGURES[figure](request) for request in level.requests]
+        found = [FIGURES[figure](request) for request in in_order(level)]
         values = [value for value in found if value is not None]
+        if figure == "send_delay" and level.shape.arrivals is None:
+            raise ConditionAbsent(say("a closed loop sends when an answer has ended, so no request is late"))
         if len(values) < len(found):
             what = say("text") if figure == "first_text" else say("tokens")
             raise InsufficientData(
@@ -147,12 +135,13 @@ def latency(*, figure: str, statistic: str = "median", **trials: Trial) -> Estim
     return _of_values(trials, of, statistic, independent=True)
 
 
-@_of_level("itl", LATENCY_STATISTICS, clock="ttft")
+@of_level("itl", LATENCY_STATISTICS, rests_on=sound_and_stable, clock="ttft")
 def itl(*, statistic: str = "median", **trials: Trial) -> Estimate:
     """A statistic of the time between neighbouring token events, in ms over all events of all requests.
 
-    No interval within one trial: the events of a request are not independent. Where events carry several
-    tokens the finding says so: it is a time per event. No value where events came buffered.
+    No interval within one trial: the events of a request are not independent. A percentile of an open level
+    is certified by the mean gap of each request. Where events carry several tokens the finding says so: it is
+    a time per event. No value where events came buffered.
     """
 
     def of(level: LoadLevel) -> list[float]:
@@ -162,8 +151,8 @@ def itl(*, statistic: str = "median", **trials: Trial) -> Estimate:
             raise InsufficientData(say("no request has two events with tokens: raise --gptoss-max-tokens"))
         return values
 
-    found = _of_values(trials, of, statistic, independent=False)
-    per_event = [tokens_per_event(level.requests) for level in _levels(trials)]
+    found = _of_values(trials, of, statistic, independent=False, certify_by=_mean_gaps)
+    per_event = [tokens_per_event(level.requests) for level in levels_of(trials)]
     several = [each for each in per_event if each is not None and each >= SEVERAL_TOKENS]
     if not several:
         return found
@@ -174,29 +163,29 @@ def itl(*, statistic: str = "median", **trials: Trial) -> Estimate:
     return replace(found, details={**found.details, "finding": finding})
 
 
-@_of_level("throughput", RATE_STATISTICS)
+@of_level("throughput", RATE_STATISTICS)
 def throughput(*, statistic: str = WHOLE, **trials: Trial) -> Estimate:
     """Output tokens a second: all of them over (last token - first send), or in the full window."""
     return _of_spans(trials, statistic, lambda span: span.throughput, "tok/s")
 
 
-@_of_level("qps", RATE_STATISTICS)
+@of_level("qps", RATE_STATISTICS)
 def qps(*, statistic: str = WHOLE, **trials: Trial) -> Estimate:
     """Requests completed a second, over the same time as ``throughput``; by their tokens in the window."""
     return _of_spans(trials, statistic, lambda span: span.qps, "req/s")
 
 
-@_of_level("error_rate", ("rate",), sound=False)
+@of_level("error_rate", ("rate",), rests_on=nothing)
 def error_rate(**trials: Trial) -> Estimate:
     """Share of requests that failed or came with other counts than asked for."""
     share = completed(**trials)
     return Estimate(1.0 - share.value, "share", share.n, None, share.details)
 
 
-@_of_level("completed", ("rate",), sound=False)
+@of_level("completed", ("rate",), rests_on=nothing)
 def completed(**trials: Trial) -> Estimate:
     """Share of requests with a complete stream and exact counts. All are counted, so there is no interval."""
-    levels = _levels(trials)
+    levels = levels_of(trials)
     asked = sum(level.shape.requests for level in levels)
     sent = [(each, why_incomplete(each, level.shape), level) for level in levels for each in level.requests]
     bad = [(request, why, level) for request, why, level in sent if why is not None]
@@ -226,7 +215,7 @@ def completed(**trials: Trial) -> Estimate:
     return Estimate(complete / asked, "share", asked, None, details)
 
 
-@_of_level("uncached", ("count",), sound=False)
+@of_level("uncached", ("count",), rests_on=nothing)
 def uncached(**trials: Trial) -> Estimate:
     """Prompt tokens taken from a prefix cache beyond the frame that all prompts share.
 
@@ -237,7 +226,7 @@ def uncached(**trials: Trial) -> Estimate:
     beyond, requests = 0.0, 0
     first = next(iter(trials.values()))
     advice = probed(first, "metrics", say("/metrics is needed to see that prompts were computed"))
-    for level in _levels(trials):
+    for level in levels_of(trials):
         hits = _cache_hits(level, advice)
         requests += len(level.requests)
         cached = [each.cached_tokens for each in level.requests if each.cached_tokens is not None]
@@ -268,7 +257,8 @@ def _chat_may_spoil(request: RequestTiming, shape: LoadShape) -> bool:
 
     A connection that was lost, or an end mark that is missing, is no matter of the endpoint.
     """
-    counts = ((request.prompt_tokens, shape.prompt_tokens), (request.completion_tokens, shape.max_tokens))
+    prompt_tokens, max_tokens = request.asked or (shape.prompt_tokens, shape.max_tokens)
+    counts = ((request.prompt_tokens, prompt_tokens), (request.completion_tokens, max_tokens))
     other_count = any(came not in (None, asked) for came, asked in counts)
     error = request.error
     parser = error is not None and (error.kind == "dialect" or ERROR_EVENT in error.message)
@@ -285,42 +275,46 @@ def _require_none(reasons: Iterable[str | None]) -> None:
 # -- one level, one or several trials -----------------------------------------------------------
 
 
-def _levels(trials: Mapping[str, Trial]) -> list[LoadLevel]:
-    return [sound_items(trial, "levels")[0] for trial in trials.values()]
-
-
-def _sound_levels(trials: Mapping[str, Trial]) -> list[LoadLevel]:
-    """The levels, every request of which is complete; raises InsufficientData otherwise."""
-    levels = _levels(trials)
-    for level in levels:
-        for request in level.requests:
-            why = why_incomplete(request, level.shape)
-            if why is not None:
-                raise InsufficientData(say("request {id} is incomplete: {why}", id=request.id, why=why))
-        if not level.requests:
-            raise InsufficientData(say("the level has no requests: measure it again"))
-    return levels
-
-
 def _of_values(
     trials: Mapping[str, Trial],
     values_of: Callable[[LoadLevel], list[float]],
     statistic: str,
     *,
     independent: bool,
+    certify_by: Callable[[LoadLevel], list[float]] | None = None,
 ) -> Estimate:
-    values = [values_of(level) for level in _sound_levels(trials)]
-    figures = [_statistic(each, statistic) for each in values]
+    """``certify_by``: one figure a request, where the values themselves are not that."""
+    levels = sound_levels(trials)
+    values = [values_of(level) for level in levels]
+    worth = [
+        certified(level, of_requests, PERCENT.get(statistic))
+        for level, of_requests in zip(levels, map(certify_by, levels) if certify_by else values, strict=True)
+    ]
+    figures = [statistic_of(each, statistic) for each in values]
     if len(figures) > 1:
-        return _over_trials(figures, "ms")
-    interval = _interval(values[0], statistic) if independent else None
-    return Estimate(figures[0], "ms", len(values[0]), interval)
+        return over_trials(figures, "ms")
+    interval = _interval(values[0], statistic, worth[0]) if independent else None
+    details: dict[str, Json] = {} if worth[0] is None else {"effective": worth[0]}
+    return Estimate(figures[0], "ms", len(values[0]), interval, details)
+
+
+def _mean_gaps(level: LoadLevel) -> list[float]:
+    """The mean time between events of each request that has two, in order of arrival, ms."""
+    found = [gaps(request) for request in in_order(level)]
+    return [math.fsum(each) / len(each) for each in found if each]
 
 
 def _of_spans(
     trials: Mapping[str, Trial], statistic: str, rate: Callable[[Span], float], unit: str
 ) -> Estimate:
-    levels = _sound_levels(trials)
+    levels = sound_levels(trials)
+    if statistic == FULL and levels[0].shape.arrivals is not None:
+        raise InsufficientData(
+            say(
+                "an open loop keeps no number of requests under way, so there is no full concurrency: gate "
+                "the statistic 'whole run'"
+            )
+        )
     spans = [(full_window if statistic == FULL else whole_run)(level) for level in levels]
     known = [span for span in spans if span is not None]
     if len(known) < len(spans):
@@ -333,27 +327,15 @@ def _of_spans(
         )
     figures = [rate(span) for span in known]
     if len(figures) > 1:
-        return _over_trials(figures, unit)
+        return over_trials(figures, unit)
     return Estimate(figures[0], unit, len(levels[0].requests))
 
 
-def _over_trials(figures: Sequence[float], unit: str) -> Estimate:
-    mean = math.fsum(figures) / len(figures)
-    return Estimate(mean, unit, len(figures), student(figures), {"trials": list(figures)})
-
-
-def _statistic(values: Sequence[float], statistic: str) -> float:
-    if statistic in _PERCENT:
-        return percentile(values, _PERCENT[statistic])
+def _interval(values: Sequence[float], statistic: str, effective: float | None) -> Interval | None:
+    """``effective``: how many independent values they are worth; None where each is one."""
     if statistic == "mean":
-        return math.fsum(values) / len(values)
-    return min(values) if statistic == "min" else max(values)
-
-
-def _interval(values: Sequence[float], statistic: str) -> Interval | None:
-    if statistic == "mean":
-        return bootstrap_mean(values)
-    if statistic not in _PERCENT:
+        return widened(bootstrap_mean(values), statistic_of(values, "mean"), len(values), effective)
+    if statistic not in PERCENT:
         return None
-    low, high = percentile_bounds(values, _PERCENT[statistic])
+    low, high = percentile_bounds(values, PERCENT[statistic], effective=effective)
     return None if low is None or high is None else (low, high)

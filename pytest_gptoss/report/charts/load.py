@@ -9,7 +9,7 @@ from pytest_gptoss.model.load_names import GUIDE_FIGURES
 from pytest_gptoss.report.charts.chart import Chart, Document, Row, Series
 from pytest_gptoss.report.charts.limits import drawn_limit
 from pytest_gptoss.report.tables.load import levels
-from pytest_gptoss.report.wording import Wording
+from pytest_gptoss.report.wording import Wording, split_id
 
 __all__ = ["load_charts"]
 
@@ -75,7 +75,7 @@ def _limit_of_level(document: Document, name: str, translate: Wording) -> dict[s
         ),
         None,
     )
-    return {} if row is None else drawn_limit(row, translate, row["threshold_id"].rpartition(".")[2])
+    return {} if row is None else drawn_limit(row, translate, split_id(row["threshold_id"])[1])
 
 
 def _distribution(measured: Sequence[Row], name: str, key: str, translate: Wording) -> Iterator[Chart]:
