@@ -28,6 +28,8 @@ from pytest_gptoss.servers.embedded import PINNED_DATE, start_reference
 
 DEFECTS = ("none", "batch-crosstalk")
 TASK = LoadTask(concurrency=(16,), requests=150, max_tokens=32, calibrate=False, audit=None)
+PATIENT_S = 900.0
+"""Longest wait for a first token: real vLLM on a busy CPU compiles before it scores."""
 QUIET_PROMPTS = 12
 """Answers of the device's own that the rule is held against; all 85 would take most of the time."""
 
@@ -68,6 +70,7 @@ def audited(url: str, task: LoadTask, waivers: Mapping[str, str] = MappingProxyT
             prompts=few,
             report=Path(scratch) / "report",
             waivers=dict(waivers),
+            first_token_timeout_s=PATIENT_S,
         )
         run = AcceptanceRun(settings, make_plan(settings), tell=lambda _: None)
         run.begin()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 
 from pytest_gptoss.client.event_loop import run_async
@@ -39,13 +40,19 @@ class AuditRun:
         answers = [each for level in levels for each in answers_of(level, scenario.level)]
         longest, context = setup.workload.max_scored_tokens, device.max_model_len
         sequences = sort_out(drawn(answers, seed=scenario.level), context=context, longest=longest)
-        unasked = sequences.left_out or {scenario.level: say("the load level has no answer")}
-        return cls(sequences.kept, unasked, QuietScoring(scenario.limit, alone.on_end), alone)
+        none = {} if answers else {scenario.level: say("the load level has no answer")}
+        return cls(sequences.kept, {**sequences.left_out, **none}, QuietScoring(scenario.limit, alone.on_end), alone)
 
     @property
     def left_out(self) -> Mapping[str, str]:
-        """Why no answer is scored, by answer, and which of those asked for were not; empty before that."""
-        return self.scoring.left_out if self.sequences else self.unasked
+        """Why answers of the draw are not scored: those that could not be, and those for which no time was
+        left. With what is scored they make up the draw; where no answer can be scored all say why.
+        """
+        if not self.sequences:
+            return self.unasked
+        wanted = self.scoring.wanted
+        lacking = None if wanted is None else max(0, wanted - len(self.items))
+        return dict(islice({**self.unasked, **self.scoring.left_out}.items(), lacking))
 
     @property
     def items(self) -> tuple[StressAnswer, ...]:

@@ -145,6 +145,17 @@ def test_each_level_has_its_audit():
     assert (found.value, found.n) == (1.0, 1)
 
 
+def test_a_level_half_of_whose_draw_cannot_be_scored_is_not_judged():
+    compute = metric_named("audit.c16").compute
+    level = measurement("npu", ["level"])
+    sound = [answer(f"a{place}", [0.0] * 9) for place in range(4)]
+    failed = {f"f{place}": "no first token within 60 s" for place in range(5)}
+    half = dict(list(failed.items())[:4])
+    assert compute(load=level, audited=measurement("npu", sound, left_out=half), quiet=quiet()).n == 4
+    with pytest.raises(InsufficientData, match="4 of 9 drawn answers could be scored.*f0: no first token"):
+        compute(load=level, audited=measurement("npu", sound, left_out=failed), quiet=quiet())
+
+
 def test_a_fault_in_one_answer_of_thirty_is_found_and_sound_answers_raise_no_alarm():
     """150 answers, all audited: the fault is missed with 0.6%; rounding of sound batches never adds up."""
     random = np.random.default_rng(0)

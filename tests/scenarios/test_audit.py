@@ -7,7 +7,7 @@ import pytest
 
 from pytest_gptoss.model.inputs import LoadShape, TokenSequence
 from pytest_gptoss.model.results import Failure, LoadLevel, RequestTiming, ScoredSequence, TopLogprobs
-from pytest_gptoss.scenarios.audit import answers_of, drawn
+from pytest_gptoss.scenarios.audit import AuditRun, answers_of, drawn
 from pytest_gptoss.scenarios.kinds import Audit
 from pytest_gptoss.scenarios.quiet_scoring import QuietScoring
 from pytest_gptoss.scenarios.registry import kind_of_id
@@ -110,3 +110,19 @@ def test_an_audit_has_a_name_of_its_own(limit):
     assert scenario.id == f"audit-npu-c16-p4096-{'all' if limit is None else 'drawn64'}"
     assert kind_of_id(scenario.id) is Audit
     assert Audit.named(scenario.name) == scenario
+
+
+def test_the_draw_counts_answers_that_could_not_be_scored():
+    """Of three answers one failed; of a draw of two none is missing, of all one is."""
+    unasked = {"c01-0001": "no first token within 60 s"}
+
+    def run(wanted):
+        scoring = QuietScoring(wanted, lambda: None)
+        asyncio.run(scoring.score(Scorer(), sequences(LONG, LONG)))
+        return AuditRun((), unasked, scoring, alone=None)
+
+    for wanted, missing in ((2, {}), (3, unasked), (64, unasked), (None, unasked)):
+        audited = run(wanted)
+        audited.sequences = sequences(LONG, LONG)
+        assert audited.left_out == missing
+        assert len(audited.items) == 2
