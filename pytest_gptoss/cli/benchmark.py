@@ -24,15 +24,23 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(known: argparse.Namespace, rest: Sequence[str]) -> int:
+    opened = _open_levels(known.rate, rest)
     given = {
         "--npu-url": known.api_url,
         "--gptoss-num-requests": known.num_requests,
         "--gptoss-max-tokens": known.max_tokens,
-        "--gptoss-concurrency": known.concurrency,
+        "--gptoss-concurrency": known.concurrency or _least(opened, rest),
         "--gptoss-rate": known.rate,
     }
-    arguments = [*_rows_of(known.concurrency or "", _open_levels(known.rate, rest)), *rest]
+    arguments = [*_rows_of(known.concurrency or "", opened), *rest]
     return accept("performance", "benchmark_report.json", given, arguments, output=Path(known.output))
+
+
+def _least(opened: Sequence[str], rest: Sequence[str]) -> str | None:
+    """The smallest closed level where open ones alone are named: it is not measured, and no larger one asks
+    for more requests than the open ones have. None leaves the profile's.
+    """
+    return "1" if opened and passed_on("--gptoss-concurrency", rest) is None else None
 
 
 def _open_levels(rates: str | None, rest: Sequence[str]) -> list[str]:

@@ -34,5 +34,7 @@ def test_only_what_is_named_is_measured(monkeypatch, arguments, rows):
     assert ("-k" in asked["rest"]) == (rows is not None)
     if rows is not None:
         assert asked["rest"][:2] == ["-k", rows]
+    least = asked["given"]["--gptoss-concurrency"]
+    assert (least == "1") == (rows is not None and "c" not in rows.replace("trace", ""))
     if "--rate" in arguments:
         assert asked["given"]["--gptoss-rate"] == arguments[arguments.index("--rate") + 1]
