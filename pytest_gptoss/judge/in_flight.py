@@ -12,7 +12,7 @@ from pytest_gptoss.model.results import LoadLevel
 
 __all__ = ["MOST_POINTS", "InFlight", "in_flight"]
 
-MOST_POINTS = 200
+MOST_POINTS = 120
 """Moments at which requests are counted, however long a level lasts."""
 
 

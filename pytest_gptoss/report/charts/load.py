@@ -43,7 +43,7 @@ def _in_flight(row: Row, translate: Wording) -> Iterator[Chart]:
     """Requests of an open level over time: in flight, and those of them without a first token."""
     timeline = row.get("timeline") or {}
     series: list[Series] = []
-    lines = (("in_flight", "chart.all_in_flight", row["device"]), ("waiting", "chart.waiting", row["level"]))
+    lines = (("in_flight", "chart.all_in_flight", row["device"]), ("waiting", "chart.waiting", "length"))
     for key, label, hue in lines:
         points = list(zip(timeline.get("s", ()), timeline.get(key, ()), strict=False))
         if points:

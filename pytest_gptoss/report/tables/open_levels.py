@@ -35,8 +35,7 @@ def open_table(
     """The open levels of one device, with the verdicts on it; ``judged``: it is a device under test."""
     rows = [
         (
-            Cell(f"{level['level']} #{level['trial'] + 1}" if level["trial"] else level["level"]),
-            Cell(level.get("arrivals") or ""),
+            Cell(_named(level)),
             *(
                 Cell(_figure(level, key, statistic, translate), figure=True)
                 for _, key, statistic in _LATENCIES
@@ -51,8 +50,15 @@ def open_table(
         for level in measured
     ]
     latencies = (head for head, _, _ in _LATENCIES)
-    heads = ("level", "arrivals", *latencies, "throughput", "qps", "goodput", "status")
+    heads = ("level", *latencies, "throughput", "qps", "goodput", "status")
     return Table("open", title, tuple(translate(f"head.{head}") for head in heads), tuple(rows))
+
+
+def _named(level: Row) -> str:
+    """The level, its trial from the second on, and how requests arrive: ``r8 (poisson)``."""
+    name = f"{level['level']} #{level['trial'] + 1}" if level["trial"] else level["level"]
+    arrivals = level.get("arrivals")
+    return f"{name} ({arrivals})" if arrivals else name
 
 
 def _figure(level: Row, key: str, statistic: str, translate: Wording) -> str:
