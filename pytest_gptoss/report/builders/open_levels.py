@@ -27,7 +27,7 @@ def open_part(level: LoadLevel) -> dict[str, Json]:
     slo = level.shape.slo
     if slo is not None and has_limits(slo):
         within = kept(level)
-        found |= {"slo": asdict(slo), "goodput": sum(within) / len(within)}
+        found |= {"slo": asdict(slo), **({"goodput": sum(within) / len(within)} if within else {})}
     if level.shape.arrivals is not None:
         timeline = in_flight(level)
         found["timeline"] = None if timeline is None else asdict(timeline)
