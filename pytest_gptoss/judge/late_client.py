@@ -49,8 +49,10 @@ _WAY_OUT = say("measure from a machine with an idle core, at a lower rate or wit
 
 
 def _why_goodput_is_late(threshold: Threshold, levels: Sequence[LoadLevel]) -> str | None:
-    asked = sum(level.shape.requests for level in levels)
-    good, late = sum(sum(kept(level)) for level in levels), sum(map(late_alone, levels))
+    found = [is_kept for level in levels for is_kept in kept(level)]
+    asked, good, late = len(found), sum(found), sum(map(late_alone, levels))
+    if not late:
+        return None
     fails = not holds(good / asked, threshold.comparison, threshold.limit)
     if not fails or not holds((good + late) / asked, threshold.comparison, threshold.limit):
         return None

@@ -205,18 +205,23 @@ def percentile_bounds(
     )
 
 
-def distribution(values: Sequence[float], *, independent: bool = True) -> dict[str, Json] | None:
+def distribution(
+    values: Sequence[float], *, independent: bool = True, effective: float | None = None
+) -> dict[str, Json] | None:
     """Values as reports carry them, None for none: ``n, mean, p50, p90, p95, p99, min, max, bounds, curve``.
 
     ``bounds`` holds each percentile's order-statistic bounds [low, high], null where too few values
     are there to give one; it is empty unless the values are ``independent``. ``curve`` holds the
-    percentiles 0, 2, ... 100.
+    percentiles 0, 2, ... 100. ``effective``: how many independent values they are worth, where that is
+    fewer; it then stands in what is returned, too.
     """
     if not values:
         return None
     array = np.asarray(values, dtype=np.float64)
     bounds = {
-        f"p{percent}": list(percentile_bounds(values, percent)) for percent in PERCENTILES if independent
+        f"p{percent}": list(percentile_bounds(values, percent, effective=effective))
+        for percent in PERCENTILES
+        if independent
     }
     return {
         "n": len(values),
@@ -226,6 +231,7 @@ def distribution(values: Sequence[float], *, independent: bool = True) -> dict[s
         "max": float(array.max()),
         "bounds": bounds,
         "curve": [float(each) for each in np.percentile(array, CURVE)],
+        **({} if effective is None else {"effective": effective}),
     }
 
 

@@ -100,7 +100,7 @@ def _load(load: Mapping[str, Json], limits: Mapping[tuple[str, str], float], pro
 
 def _level(level: Mapping[str, Json], limits: Mapping[tuple[str, str], float]) -> str:
     name = f"{level['level']}#{level['trial'] + 1}" if level["trial"] else level["level"]
-    head = f"{name:6}{level['device'][:7]:8}"
+    head = f"{name:5} {level['device'][:7]:8}"
     if "completed" not in level:
         return f"{head}{level['reason']}"
     ttft, tpot, error = level["ttft_ms"] or {}, level["tpot_ms"] or {}, level["instrument"] or {}

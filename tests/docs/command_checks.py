@@ -35,6 +35,7 @@ STAND_INS: Mapping[str, str] = {
     "replay": "finished",
     "cpu_model": "tiny",
     "lm_head": "tiny",
+    "trace": "trace.csv",
 }
 """What takes the place of a file that the reader has, by the option's key."""
 EMPTY = tuple(

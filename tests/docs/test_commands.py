@@ -51,6 +51,7 @@ def files(tmp_path_factory):
     (folder / STAND_INS["signatures"]).write_text(
         '[log.fan]\npattern = "fan stopped"\nremedy = "Clean it."\n'
     )
+    (folder / STAND_INS["trace"]).write_text("timestamp,input_length,output_length\n0,60,3\n250,200,5\n")
     for name in EMPTY:
         (folder / name).touch()
     return folder

@@ -49,6 +49,23 @@ def level(device, concurrency, scale, *, trial=0):
     }  # fmt: skip
 
 
+def open_level(device, rate, *, seed=1, points=200):
+    """An open level as the document carries it, with a queue that grows."""
+    made = level(device, 4, 1.0)
+    random = np.random.default_rng(seed)
+    waiting = np.maximum(0, np.linspace(0, 12, points) + random.normal(0, 2, points)).astype(int)
+    timeline = {
+        "s": np.linspace(0, 60, points).tolist(),
+        "in_flight": (waiting + random.poisson(4, points)).tolist(),
+        "waiting": waiting.tolist(),
+    }
+    return {
+        **made, "level": f"r{rate:g}", "concurrency": None, "rate": float(rate), "arrivals": "poisson",
+        "send_delay_ms": distribution(random.exponential(0.2, 50).tolist(), effective=31.5),
+        "slo": {"ttft_ms": 100.0, "tpot_ms": None, "share": 0.95}, "goodput": 0.96, "timeline": timeline,
+    }  # fmt: skip
+
+
 def with_load(document):
     """The document with four load levels of both devices, and the instrument's errors."""
     scales = {"npu": 1.0, "gpu": 0.8}
@@ -61,6 +78,14 @@ def with_load(document):
     document["measurements"]["load"] = {
         "levels": levels, "instrument": {"errors": errors, "problem": None}, "notes": ["c16: a note"],
     }  # fmt: skip
+    return document
+
+
+def with_open_load(document):
+    """The document with two open levels of both devices behind its four closed ones."""
+    document = with_load(document)
+    levels = document["measurements"]["load"]["levels"]
+    levels += [open_level(device, rate) for rate in (0.5, 8) for device in ("npu", "gpu")]
     return document
 
 

@@ -5,7 +5,7 @@ import string
 from pathlib import Path
 
 import pytest
-from documents import RECORDED, diagnosed, recorded, with_load
+from documents import RECORDED, diagnosed, recorded, with_open_load
 
 from pytest_gptoss import report
 from pytest_gptoss.judge.registry import metric_named
@@ -101,14 +101,12 @@ def said(monkeypatch):
 
 def test_no_part_of_a_group_is_dead(said):
     """Heads, sections and the like are put together where they are used: what is never asked for is dead."""
-    documents = [diagnosed(with_load(recorded(name))) for name in RECORDED]
+    documents = [diagnosed(with_open_load(recorded(name))) for name in RECORDED]
     documents[0]["measurements"]["edges"] = [
         {"edge": "npu-cpu", "device": "npu", "perplexity_ratio": 1.0, "kl": 0.01, "n": 8}
     ]
     documents[0]["devices"][0]["problem"] = "does not answer"
     documents[0]["measurements"]["load"]["levels"][0]["tokens_per_event"] = 8.0
-    first = documents[0]["measurements"]["load"]["levels"][0]
-    first["send_delay_ms"] = first["client_delay_ms"]
     documents[0]["run"] |= {"replay_of": "elsewhere", "recorded": ["greedy-gpu"], "info": {"rack": "7"}}
     documents[0]["measurements"]["configurations"] = {
         "first": "npu", "finding": None,

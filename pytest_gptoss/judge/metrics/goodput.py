@@ -34,6 +34,8 @@ def goodput(**trials: Trial) -> Estimate:
         _refuse(level)
     found = [kept(level) for level in levels]
     n, good = sum(map(len, found)), sum(map(sum, found))
+    if not n:
+        raise InsufficientData(say("the level has no requests: measure it again"))
     effective = sum(map(_effective, levels, found))
     interval = wilson(good / n * effective, effective)
     return Estimate(good / n, "share", n, interval, {"within": good, "effective": effective})

@@ -16,6 +16,7 @@ from pytest_gptoss.judge.accounting import (
 )
 from pytest_gptoss.judge.arrivals import why_buffered
 from pytest_gptoss.judge.cross_check import disagreements, server_ttft_ms
+from pytest_gptoss.judge.effective_number import effective_number
 from pytest_gptoss.judge.instrument import why_overloaded
 from pytest_gptoss.judge.littles_law import contradictions
 from pytest_gptoss.judge.load import (
@@ -24,6 +25,7 @@ from pytest_gptoss.judge.load import (
     distribution,
     full_window,
     gaps,
+    in_order,
     whole_run,
     why_incomplete,
 )
@@ -32,6 +34,7 @@ from pytest_gptoss.model.inputs import LoadShape, LoadTask
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import joined, say
 from pytest_gptoss.model.results import Failure, InstrumentError, LoadLevel, Measurement, RequestTiming
+from pytest_gptoss.report.builders.open_levels import arrivals_part, open_part
 from pytest_gptoss.run.instrument import instrument_errors, instrument_problems
 from pytest_gptoss.run.store import Store
 from pytest_gptoss.scenarios.kinds import Load
@@ -46,7 +49,8 @@ BUSY = 0.9
 def load_levels(store: Store, plan: Plan, *, devices: Sequence[str], task: LoadTask) -> dict[str, Json]:
     """The load part of the report document: ``levels``, ``instrument`` and ``notes``.
 
-    Levels stand by concurrency, each device's below one another, trial by trial.
+    Levels stand by concurrency, open ones behind them by rate, each device's below one another, trial by
+    trial.
     """
     errors, problems, damaged = _instrument(store)
     found = list(_measured(store, plan, devices, task.trials))
@@ -122,7 +126,8 @@ def _row(
     row: dict[str, Json] = {
         "device": scenario.device,
         "level": scenario.level,
-        "concurrency": shape.concurrency,
+        "concurrency": shape.concurrency if shape.arrivals is None else None,
+        **arrivals_part(shape),
         "trial": scenario.trial,
         "complete": measurement.complete and not measurement.failures and not measurement.left_out,
         "reason": _reason(measurement),
@@ -142,13 +147,8 @@ def _reason(measurement: Measurement[Any]) -> str | None:
 
 def _figures(level: LoadLevel) -> dict[str, Json]:
     shape = level.shape
-    sound = [each for each in level.requests if why_incomplete(each, shape) is None]
-    waits = {name: [figure(each) for each in sound] for name, figure in FIGURES.items()}
-    spread = {
-        f"{name}_ms": distribution([value for value in values if value is not None])
-        for name, values in waits.items()
-    }
-    whole, full = whole_run(level), full_window(level)
+    sound = [each for each in in_order(level) if why_incomplete(each, shape) is None]
+    whole, full = whole_run(level), None if shape.arrivals is not None else full_window(level)
     return {
         "num_requests": shape.requests,
         "prompt_tokens": shape.prompt_tokens,
@@ -156,7 +156,7 @@ def _figures(level: LoadLevel) -> dict[str, Json]:
         "endpoint": shape.endpoint,
         "completed": len(sound),
         "failed": len(level.requests) - len(sound),
-        **spread,
+        **_spread(sound, shape),
         "itl_ms": distribution([gap for each in sound for gap in gaps(each)], independent=False),
         "tokens_per_event": tokens_per_event(sound),
         "seconds": None if whole is None else whole.seconds,
@@ -167,7 +167,20 @@ def _figures(level: LoadLevel) -> dict[str, Json]:
         "client": None if level.health is None else asdict(level.health),
         "server": None if level.server is None else {**level.server, "ttft_ms": server_ttft_ms(level)},
         "frame_tokens": level.frame_tokens,
+        **open_part(level),
     }
+
+
+def _spread(sound: Sequence[RequestTiming], shape: LoadShape) -> dict[str, Json]:
+    """The distribution of each figure that requests have one of, in order of arrival."""
+    opened = shape.arrivals is not None
+    spread: dict[str, Json] = {}
+    for name, figure in FIGURES.items():
+        values = [value for each in sound if (value := figure(each)) is not None]
+        if opened or name != "send_delay":
+            effective = effective_number(values) if opened and values else None
+            spread[f"{name}_ms"] = distribution(values, effective=effective)
+    return spread
 
 
 def _span(span: Span | None) -> Json:
@@ -224,7 +237,7 @@ def _request(scenario: Load, level: LoadLevel, request: RequestTiming) -> dict[s
     return {
         "id": request.id,
         "device": scenario.device,
-        "concurrency": level.shape.concurrency,
+        **_place(scenario, level, request),
         "trial": scenario.trial,
         "start_ns": request.start_ns,
         "sent_ns": request.sent_ns,
@@ -238,3 +251,10 @@ def _request(scenario: Load, level: LoadLevel, request: RequestTiming) -> dict[s
         "finish_reason": request.finish_reason,
         "error": None if request.error is None else asdict(request.error),
     }
+
+
+def _place(scenario: Load, level: LoadLevel, request: RequestTiming) -> dict[str, Json]:
+    """What tells a request's level: its concurrency, or of an open one its name and the intended send."""
+    if level.shape.arrivals is None:
+        return {"concurrency": level.shape.concurrency}
+    return {"concurrency": None, "level": scenario.level, "intended_ns": request.intended_ns}

@@ -9,6 +9,7 @@ from pytest_gptoss.model.load_names import GUIDE_FIGURES
 from pytest_gptoss.report.charts.chart import Chart, Document, Row, Series
 from pytest_gptoss.report.charts.limits import drawn_limit
 from pytest_gptoss.report.tables.load import levels
+from pytest_gptoss.report.tables.open_levels import is_open
 from pytest_gptoss.report.wording import Wording, split_id
 
 __all__ = ["load_charts"]
@@ -18,20 +19,44 @@ _AXES = {"ms": "ms", "tok/s": "tok_s", "req/s": "qps"}
 
 
 def load_charts(document: Document, translate: Wording) -> list[Chart]:
-    """The guide's four figures against concurrency, all devices together, and distributions."""
+    """The guide's four figures against concurrency, all devices together, and distributions.
+
+    Of an open level the requests in flight over time.
+    """
     measured = levels(document)
     if not measured:
         return []
+    closed = [row for row in measured if not is_open(row)]
     charts = [
         chart
         for each in GUIDE_FIGURES
         for chart in _by_concurrency(
-            document, measured, translate, name=each.name, key=str(each.key), axis=_AXES[each.unit]
+            document, closed, translate, name=each.name, key=str(each.key), axis=_AXES[each.unit]
         )
     ]
     for name, key in (("ttft_dist", "ttft_ms"), ("itl_dist", "itl_ms")):
         charts += _distribution(measured, name, key, translate)
-    return charts
+    return [*charts, *(chart for row in measured for chart in _in_flight(row, translate))]
+
+
+def _in_flight(row: Row, translate: Wording) -> Iterator[Chart]:
+    """Requests of an open level over time: in flight, and those of them without a first token."""
+    timeline = row.get("timeline") or {}
+    series: list[Series] = []
+    lines = (("in_flight", "chart.all_in_flight", row["device"]), ("waiting", "chart.waiting", "length"))
+    for key, label, hue in lines:
+        points = list(zip(timeline.get("s", ()), timeline.get(key, ()), strict=False))
+        if points:
+            x, y = zip(*points, strict=True)
+            series.append(Series(translate(label), hue, "step", x, y, style=len(series)))
+    if series:
+        yield Chart(
+            "in_flight",
+            f"{translate('chart.in_flight')}: {_level_name(row)}",
+            translate("axis.seconds"),
+            translate("axis.requests"),
+            tuple(series),
+        )
 
 
 def _by_concurrency(

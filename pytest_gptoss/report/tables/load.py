@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from pytest_gptoss.judge.accounting import SEVERAL_TOKENS
@@ -11,6 +11,7 @@ from pytest_gptoss.judge.figures import fixed, percent
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.load_names import GUIDE_FIGURES, LOAD_FIGURES
 from pytest_gptoss.report.instrument import calibrated
+from pytest_gptoss.report.tables.open_levels import is_open, open_table
 from pytest_gptoss.report.tables.rows import npus
 from pytest_gptoss.report.tables.table import Cell, Table
 from pytest_gptoss.report.tables.verdict_words import verdict_cell
@@ -61,6 +62,7 @@ def load_tables(document: Document, translate: Wording) -> list[Table]:
     ]
     return [
         *tables,
+        *_open_tables(document, measured, translate),
         *(
             table
             for table in (_percentiles(measured, translate), _circumstances(document, translate))
@@ -69,9 +71,24 @@ def load_tables(document: Document, translate: Wording) -> list[Table]:
     ]
 
 
+def _open_tables(document: Document, measured: list[Row], translate: Wording) -> Iterator[Table]:
+    """The open levels of each device that has some."""
+    under_test = npus(document)
+    for device in dict.fromkeys(row["device"] for row in measured if is_open(row)):
+        rows = [row for row in measured if is_open(row) and row["device"] == device]
+        verdicts = [row for row in document["verdicts"] if row["npu"] == device]
+        title = translate("section.open")
+        alone = len(under_test) == 1 and device in under_test
+        yield open_table(
+            rows, verdicts, title if alone else f"{title} ({device})", translate, judged=device in under_test
+        )
+
+
 def _by_concurrency(document: Document, device: str, translate: Wording, *, judged: bool) -> Table:
     measured = {
-        (row["concurrency"], row["trial"]): row for row in levels(document) if row["device"] == device
+        (row["concurrency"], row["trial"]): row
+        for row in levels(document)
+        if row["device"] == device and not is_open(row)
     }
     planned = {(concurrency, 0) for concurrency in _planned(document, device)}
     rows = []
@@ -132,7 +149,7 @@ def _percentiles(measured: list[Row], translate: Wording) -> Table:
     rows = [
         (
             Cell(level["device"]),
-            Cell(str(level["concurrency"]), figure=True),
+            Cell(level["level"] if is_open(level) else str(level["concurrency"]), figure=True),
             Cell(_quantity(level, key, translate)),
             *(Cell(translate.figure(level[key][statistic]), figure=True) for statistic in _STATISTICS),
         )
