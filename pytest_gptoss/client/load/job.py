@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,7 +53,8 @@ class LoadJob:
     be sent, in nanoseconds and rising, and ``concurrency`` connections are opened beforehand. ``ramp_up_s``:
     a closed loop begins its streams evenly over that time. The requests' ids are unique. After
     ``give_up_after`` failures in a row, without one success between them, no further request is sent; None:
-    all are sent whatever happens.
+    all are sent whatever happens. ``stop`` is asked after each answer that was read: once it says True, no
+    further request is sent, and the run ends when those in flight have been answered.
     """
 
     target: LoadTarget
@@ -62,3 +63,4 @@ class LoadJob:
     give_up_after: int | None = None
     due_ns: Sequence[int] | None = None
     ramp_up_s: float = 0.0
+    stop: Callable[[], bool] | None = None
