@@ -47,6 +47,12 @@ _GATES: Mapping[str, tuple[Comparison, str]] = {
 }
 """How a load figure is compared, and its unit, where the profile has no row for it."""
 
+_CAPACITY = Threshold(
+    "performance.capacity", "performance", "capacity", "bisection", ">", math.nan, "req/s", "assurance",
+    ADDED,
+)  # fmt: skip
+"""The row of the highest rate that keeps the service level: a run has it where a file gives it a limit."""
+
 _LARGEST_FILE = 2**20
 
 _SHOWN = 60
@@ -63,7 +69,7 @@ def with_changes(table: Mapping[str, Threshold], path: Path, levels: Sequence[st
         if threshold_id in table:
             changed[threshold_id] = _change(table[threshold_id], change, where)
             continue
-        row = _load_row(threshold_id, levels, where)
+        row = _CAPACITY if threshold_id == _CAPACITY.id else _load_row(threshold_id, levels, where)
         if row is None:
             known = ", ".join(table)
             raise UsageError(f"{path}: no threshold is called {_told(threshold_id)}; there are: {known}")
