@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import random
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from pytest_gptoss.client.event_loop import run_async
 from pytest_gptoss.client.load import LoadJob, LoadRequest, run_load
+from pytest_gptoss.model.arrivals import Arrivals
 from pytest_gptoss.model.capacity import CapacityProbe, CapacityTask
 from pytest_gptoss.model.errors import RequestError
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Failure, RequestTiming
 from pytest_gptoss.model.subjects import Device
+from pytest_gptoss.scenarios.arrival_times import arrival_times
 from pytest_gptoss.scenarios.capacity_search import next_rate
 from pytest_gptoss.scenarios.job import Alone
 from pytest_gptoss.scenarios.load_level import target_of, why_too_long
 from pytest_gptoss.scenarios.load_prompts import LoadPrompts, load_prompts
 from pytest_gptoss.scenarios.probe_record import ProbeRecord
 
-__all__ = ["CapacityRun", "due_times"]
+__all__ = ["CapacityRun"]
 
 PROMPTS = 1000
 """Prompts that differ: longer probes repeat them, each request with a cache salt of its own."""
@@ -77,7 +78,7 @@ class CapacityRun:
             raise _Unanswered(errors[0])
 
     def _probe(self, prompts: LoadPrompts, rate: float, number: int) -> CapacityProbe:
-        due_ns = due_times(rate, self.task.probe_s, f"{self.task.seed}-{number}")
+        due_ns = _due_times(self.task, rate, number)
         requests = _repeated(prompts, f"{self._name}-{number}", self.device.model, len(due_ns))
         places = {each.id: place for place, each in enumerate(requests)}
         record = ProbeRecord(self.task, rate, due_ns)
@@ -96,15 +97,11 @@ class CapacityRun:
         return record.result()
 
 
-def due_times(rate: float, seconds: float, seed: str) -> list[int]:
-    """Random arrivals (Poisson) at a rate a second, in ns from the beginning; at least one, at its end."""
-    source = random.Random(seed)  # noqa: S311 - a schedule, no secret
-    found: list[int] = []
-    at = source.expovariate(rate)
-    while at < seconds:
-        found.append(round(at * 1e9))
-        at += source.expovariate(rate)
-    return found or [round(seconds * 1e9)]
+def _due_times(task: CapacityTask, rate: float, number: int) -> list[int]:
+    """When the requests of a probe are due, in ns from its beginning; at least one, at its end."""
+    arrivals = Arrivals(rate, seed=task.seed)
+    due = arrival_times(arrivals, duration_s=task.probe_s, trial=number)
+    return due or [round(task.probe_s * 1e9)]
 
 
 def _repeated(prompts: LoadPrompts, name: str, model: str | None, count: int) -> tuple[LoadRequest, ...]:

@@ -1,7 +1,9 @@
 """``pytest-gptoss capacity``: what it asks, finds, prints and writes."""
 
+import http.server
 import json
 import math
+import threading
 
 import pytest
 
@@ -57,6 +59,42 @@ def test_a_server_that_is_too_slow_at_any_rate_gives_a_bound(capsys):
         status = capacity(server, "--slo-ttft=10", "--first-rate=20", "--min-rate=10", "--probe-seconds=1")
     assert status == 1
     assert "no capacity: even 10 requests/s do not keep the service level" in capsys.readouterr().out
+
+
+class Refusing(http.server.BaseHTTPRequestHandler):
+    """Lists a model and refuses all requests."""
+
+    def do_GET(self):
+        if self.path == "/v1/models":
+            self.answer(
+                200, {"object": "list", "data": [{"id": "m", "object": "model", "max_model_len": 4096}]}
+            )
+        else:
+            self.answer(404, {"detail": "Not Found"})
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.answer(503, {"error": {"message": "no capacity left", "code": 503}})
+
+    def answer(self, status, body):
+        raw = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_server_that_refuses_everything_has_no_capacity_and_says_why(capsys):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        assert main(["capacity", "--api-url", url, "--slo-ttft=10", *QUICK]) == 1
+        server.shutdown()
+    assert "no capacity left" in capsys.readouterr().err
 
 
 def test_what_it_cannot_reach_is_told(capsys):

@@ -8,7 +8,7 @@ from made import failure, measurement
 
 from pytest_gptoss.judge.metrics.capacity import capacity
 from pytest_gptoss.judge.thresholds import load_profile
-from pytest_gptoss.model.arrivals import Slo
+from pytest_gptoss.model.arrivals import Arrivals, Slo, TraceFile
 from pytest_gptoss.model.capacity import CapacityProbe, CapacityTask
 from pytest_gptoss.model.errors import InsufficientData, UsageError
 from pytest_gptoss.model.inputs import LoadShape
@@ -105,7 +105,7 @@ def test_the_row_is_there_where_a_file_gives_it_a_limit(tmp_path):
 
 
 def test_capacity_asks_what_the_first_level_with_a_service_level_asks():
-    levels = {"c01": LoadShape(1, 8, 64, 32), "r8": LoadShape(4, 8, 128, 16, "completions", slo=TASK.slo)}
+    levels = {"c01": LoadShape(1, 8, 64, 32), "c04": LoadShape(4, 8, 128, 16, "completions", slo=TASK.slo)}
     task = capacity_task(levels, gated=True)
     assert (task.slo, task.prompt_tokens, task.max_tokens, task.endpoint) == (
         TASK.slo,
@@ -113,6 +113,15 @@ def test_capacity_asks_what_the_first_level_with_a_service_level_asks():
         16,
         "completions",
     )
+    assert (task.probe_s, task.first_rate) == (120.0, 1.0)
+
+
+def test_an_open_level_says_how_long_a_probe_lasts_and_where_it_begins():
+    trace = Arrivals(4.0, "trace", trace=TraceFile("t.csv", "0" * 64))
+    open_level = LoadShape(4, 8, 64, 32, slo=TASK.slo, arrivals=Arrivals(8.0, seed=3), duration_s=30.0)
+    levels = {"trace": LoadShape(4, 8, 900, 9, slo=TASK.slo, arrivals=trace), "r8": open_level}
+    task = capacity_task(levels, gated=True)
+    assert (task.probe_s, task.first_rate, task.seed, task.prompt_tokens) == (30.0, 8.0, 3, 64)
 
 
 def test_without_a_service_level_a_row_is_a_usage_error():
