@@ -13,7 +13,7 @@ from pytest_gptoss.scenarios.truth import truth_server
 MU = 200.0
 BUSY = 0.8
 SLO_MS = math.log(20) / ((1 - BUSY) * MU) * 1e3
-QUICK = ("--prompt-len=8", "--max-tokens=1", "--probe-seconds=2", "--seed=1")
+QUICK = ("--prompt-len=8", "--max-tokens=1", "--probe-seconds=1", "--seed=1")
 
 
 def capacity(server, *arguments):
@@ -25,12 +25,12 @@ def test_the_capacity_of_a_queue_is_found_and_written(tmp_path, capsys):
     file = tmp_path / "capacity.json"
     with truth_server(f"--service-ms={1e3 / MU}", "--service=exponential") as server:
         status = capacity(
-            server, f"--slo-ttft={SLO_MS:.1f}", "--first-rate=16", "--min-rate=4", "--output", str(file)
+            server, f"--slo-ttft={SLO_MS:.1f}", "--first-rate=40", "--min-rate=10", "--output", str(file)
         )
     told = capsys.readouterr()
     written = json.loads(file.read_text("utf-8"))
     rates = [each["rate"] for each in written["probes"]]
-    assert rates[:2] == [16, 32]
+    assert rates[:2] == [40, 80]
     assert "requests/s keep the service level" in told.err
     assert told.out.split()[0] == "requests/s"
     assert written["task"]["slo"] == {"ttft_ms": round(SLO_MS, 1), "tpot_ms": None, "share": 0.95}
@@ -45,9 +45,7 @@ def test_the_capacity_of_a_queue_is_found_and_written(tmp_path, capsys):
 
 def test_a_server_that_keeps_all_gives_a_bound(capsys):
     with truth_server("--first-token-ms=1", "--interval-ms=1") as server:
-        status = capacity(
-            server, "--slo-ttft=5000", "--first-rate=8", "--max-rate=12", "--probe-seconds=1", "--share=0.5"
-        )
+        status = capacity(server, "--slo-ttft=5000", "--first-rate=8", "--max-rate=12", "--share=0.5")
     assert status == 1
     out = capsys.readouterr().out
     assert "no capacity: 12 requests/s still keep the service level" in out
@@ -56,7 +54,7 @@ def test_a_server_that_keeps_all_gives_a_bound(capsys):
 
 def test_a_server_that_is_too_slow_at_any_rate_gives_a_bound(capsys):
     with truth_server("--first-token-ms=50", "--interval-ms=1") as server:
-        status = capacity(server, "--slo-ttft=10", "--first-rate=20", "--min-rate=10", "--probe-seconds=1")
+        status = capacity(server, "--slo-ttft=10", "--first-rate=20", "--min-rate=10")
     assert status == 1
     assert "no capacity: even 10 requests/s do not keep the service level" in capsys.readouterr().out
 
