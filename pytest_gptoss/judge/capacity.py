@@ -83,7 +83,7 @@ def _why_late(failing: Sequence[CapacityProbe]) -> str | None:
     if limit is None or worst.send_delay_ms <= LATE * limit:
         return None
     return say(
-        "the client was late, not the server: at {rate} requests/s it sent {delay} ms late (95th "
+        "at {rate} requests/s the client was late, not the server: it sent {delay} ms late (95th "
         "percentile), more than 5% of the limit on TTFT; use a machine with nothing else to do",
         rate=f"{worst.rate:g}",
         delay=fixed(worst.send_delay_ms, 1),

@@ -59,7 +59,10 @@ def test_failed_requests_are_told():
         ),
         ([probe(0.01, 0.0, failed=1000, failure="HTTP 503")], "even 0.01 requests/s do not.*first HTTP 503"),
         ([probe(1, 0.0, ttft_p50_ms=None)], "the median TTFT is - ms"),
-        ([probe(8, 1.0), probe(8.2, 0.5, send_delay_ms=5.1)], "the client was late, not the server: at 8.2"),
+        (
+            [probe(8, 1.0), probe(8.2, 0.5, send_delay_ms=5.1)],
+            "at 8.2 requests/s the client was late, not the server",
+        ),
     ],
 )
 def test_a_bound_is_no_figure_and_a_late_client_has_none(probes, why):

@@ -47,5 +47,5 @@ def capacity_table(document: Document, npu: str, translate: Wording) -> Table:
         for probe in probes_of(row)
     ]
     caption = device_caption(document, npu, translate("name.performance.capacity"))
-    columns = ("rate", "n", "goodput", "interval", "ttft", "ttft_p95", "failures")
+    columns = ("rate", "n", "kept_level", "interval", "ttft", "ttft_p95", "failures")
     return Table("capacity", caption, heads(translate, *columns), tuple(rows))
