@@ -24,6 +24,7 @@ from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.subjects import CHUNK_FACT
 from pytest_gptoss.model.verdicts import BY_HOOK, FAMILIES, TIERS, Comparison, Threshold
 from pytest_gptoss.scenarios import corpus, prompts
+from pytest_gptoss.scenarios.capacity_task import capacity_task
 from pytest_gptoss.scenarios.load_plan import planned_levels
 from pytest_gptoss.scenarios.long_texts import LongTexts
 from pytest_gptoss.scenarios.workload import Workload
@@ -108,6 +109,7 @@ def make_plan(settings: Settings, extend: Callable[[Extensions], None] = lambda 
             stated=_stated_chunks(settings),
             most_scored=settings.max_scored_tokens,
         ),
+        capacity=capacity_task(levels, gated=any(row.metric == "capacity" for row in thresholds.values())),
     )
     return Plan(profile, thresholds, extensions.metrics, workload)
 

@@ -42,8 +42,8 @@ __all__ = [
 _WORDS: Mapping[str, str] = {
     each: each
     for each in (
-        say("answers"), say("levels"), say("prompts"), say("questions"), say("requests"), say("sequences"),
-        say("servers"), say("trials"),
+        say("answers"), say("levels"), say("probes"), say("prompts"), say("questions"), say("requests"),
+        say("sequences"), say("servers"), say("trials"),
     )
 }  # fmt: skip
 """What is measured, as messages call it."""

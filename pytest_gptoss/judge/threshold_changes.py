@@ -50,6 +50,12 @@ _GATES: Mapping[str, tuple[Comparison, str]] = {
 }
 """How a load figure is compared, and its unit, where the profile has no row for it."""
 
+_CAPACITY = Threshold(
+    "performance.capacity", "performance", "capacity", "bisection", ">", math.nan, "req/s", "assurance",
+    ADDED,
+)  # fmt: skip
+"""The row of the highest rate that keeps the service level: a run has it where a file gives it a limit."""
+
 _ADD_OPEN = "--gptoss-rate or --gptoss-trace"
 
 _LARGEST_FILE = 2**20
@@ -80,7 +86,7 @@ def with_changes(
         if threshold_id in table:
             changed[threshold_id] = _change(table[threshold_id], change, where)
             continue
-        row = _load_row(threshold_id, levels, where)
+        row = _CAPACITY if threshold_id == _CAPACITY.id else _load_row(threshold_id, levels, where)
         if row is None:
             known = ", ".join(table)
             raise UsageError(f"{path}: no threshold is called {_told(threshold_id)}; there are: {known}")

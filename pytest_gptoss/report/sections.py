@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.report.instrument import uncalibrated
+from pytest_gptoss.report.tables.capacity import capacity_table
 from pytest_gptoss.report.tables.changed import change_table, waiver_table
 from pytest_gptoss.report.tables.configurations import (
     configuration_findings,
@@ -83,6 +84,7 @@ PARTS = (
     Part("thresholds", remarks=limit_notes),
     Part("needle", _each_device(needle_table), needle_task),
     Part("performance", load_tables),
+    Part("performance", _each_device(capacity_table)),
     Part("stress", _each_device(stress_table)),
     Part("features", _each_device(feature_table)),
     Part("features", _one(configuration_table), configuration_findings),

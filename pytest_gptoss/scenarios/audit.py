@@ -40,8 +40,10 @@ class AuditRun:
         answers = [each for level in levels for each in answers_of(level, scenario.level)]
         longest, context = setup.workload.max_scored_tokens, device.max_model_len
         sequences = sort_out(drawn(answers, seed=scenario.level), context=context, longest=longest)
-        none = {} if answers else {scenario.level: say("the load level has no answer")}
-        return cls(sequences.kept, {**sequences.left_out, **none}, QuietScoring(scenario.limit, alone.on_end), alone)
+        unasked = dict(sequences.left_out)
+        if not answers:
+            unasked[scenario.level] = say("the load level has no answer")
+        return cls(sequences.kept, unasked, QuietScoring(scenario.limit, alone.on_end), alone)
 
     @property
     def left_out(self) -> Mapping[str, str]:

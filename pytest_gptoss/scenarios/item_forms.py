@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias, Union, get_args, get_origin, get_ty
 import numpy as np
 import numpy.typing as npt
 
+from pytest_gptoss.model.capacity import CapacityProbe
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.results import (
     Generation,
@@ -185,11 +186,19 @@ def _check_recovered(item: RecoveredStates) -> None:
         raise Mismatch(f"positions that do not rise from 0 to {last}", ".fits")
 
 
+def _check_probe(item: CapacityProbe) -> None:
+    if not 0 <= item.kept <= item.requests or not 0 <= item.failed <= item.requests:
+        raise Mismatch(
+            f"{item.kept} of {item.requests} requests kept the level, {item.failed} failed", ".kept"
+        )
+
+
 _CHECKS: Mapping[type[Any], Callable[[Any], None]] = {
     Generation: _check_generation,
     ScoredSequence: _check_scored,
     StressAnswer: _check_stressed,
     HiddenStates: _check_hidden,
     RecoveredStates: _check_recovered,
+    CapacityProbe: _check_probe,
 }
 """What must hold between an item's fields; each raises Mismatch."""

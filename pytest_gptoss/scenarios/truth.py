@@ -27,7 +27,8 @@ class TrueRequest:
     """What the server did with one request, on the clock that all processes of a machine share.
 
     ``read_ns``: its last byte was read; ``token_ns``: right before each event with tokens was written,
-    ``tokens`` how many each held; ``end_ns`` None: the answer was not written to its end.
+    ``tokens`` how many each held; ``end_ns`` None: the answer was not written to its end. ``start_ns`` and
+    ``service_ns``: when its service began and how long it took, by the plan of a server with a queue.
     """
 
     id: str
@@ -36,6 +37,8 @@ class TrueRequest:
     tokens: tuple[int, ...]
     first_text_ns: int | None
     end_ns: int | None
+    start_ns: int | None = None
+    service_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class TruthServer:
         return [_true_request(each) for each in self._ask("GET")]
 
     def forget(self) -> None:
-        """Let the server drop its stamps."""
+        """Let the server drop its stamps, and begin anew with an empty queue where it has one."""
         self._ask("DELETE")
 
     def _ask(self, method: str) -> list[dict[str, object]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pytest_gptoss.model.capacity import CapacityTask
 from pytest_gptoss.model.inputs import LoadShape, NeedleTask, Prompt, PromptSet, TokenSequence
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.scenarios.long_texts import LongTexts
@@ -20,7 +21,8 @@ class Workload:
     token sequences with ``corpus_sha256``. ``max_scored_tokens`` bounds every prompt_logprobs
     request: full-vocabulary logits of long prompts can exhaust a device's memory. ``needle`` is what
     the long-context cells hide, ``levels`` the load levels by name, ``long`` what is scored at chunk
-    edges; none is part of ``facts``, their measurements carry them themselves.
+    edges, ``capacity`` the search for the highest rate (None without a service level); none is part of
+    ``facts``, their measurements carry them themselves.
     """
 
     prompt_sets: Mapping[str, PromptSet]
@@ -32,6 +34,7 @@ class Workload:
     needle: NeedleTask = field(default_factory=NeedleTask)
     levels: Mapping[str, LoadShape] = field(default_factory=dict)
     long: LongTexts = field(default_factory=LongTexts)
+    capacity: CapacityTask | None = None
 
     def budget(self, prompt: Prompt) -> int:
         """Most tokens of a prompt's answer."""

@@ -9,14 +9,16 @@ import asyncio
 import json
 import socket
 import struct
+from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any, cast
 
 from pytest_gptoss.model.gptoss import CONTEXT
 from pytest_gptoss.model.paths import CHAT_PATH, COMPLETIONS_PATH
+from pytest_gptoss.truth.queue import Queue, QueueLaw
 from pytest_gptoss.truth.script import Script, ScriptError
 from pytest_gptoss.truth.stamps import Stamps
-from pytest_gptoss.truth.timeline import Write, timeline
+from pytest_gptoss.truth.timeline import WHOLE, Write, in_shares, timeline
 
 __all__ = ["TruthServer"]
 
@@ -30,11 +32,21 @@ _MODELS = {"object": "list", "data": [{"id": "truth", "object": "model", "max_mo
 
 
 class TruthServer:
-    """What connections share: the default script and the stamps of all requests so far."""
+    """What connections share: the default script, the queue, and the stamps of all requests so far.
 
-    def __init__(self, script: Script) -> None:
+    Without a ``law`` there is no queue: each request is answered by its script alone.
+    """
+
+    def __init__(self, script: Script, law: QueueLaw | None = None) -> None:
         self.script = script
         self.stamps: list[Stamps] = []
+        self._law = law
+        self.queue = None if law is None else Queue(law)
+
+    def forget(self) -> None:
+        """Drop the stamps, and begin anew with an empty queue."""
+        self.stamps.clear()
+        self.queue = None if self._law is None else Queue(self._law)
 
     def connection(self) -> asyncio.Protocol:
         """Make the protocol of a new connection."""
@@ -53,6 +65,7 @@ class _Connection(asyncio.Protocol):
         self._writes: tuple[Write, ...] = ()
         self._next = 0
         self._stamps: Stamps | None = None
+        self._due: Callable[[Write], int] = _never
         self._timer: asyncio.Handle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -87,7 +100,8 @@ class _Connection(asyncio.Protocol):
         body = bytes(rest[:length])
         # Requests that come together are all to be stamped before the first is looked into, which takes a
         # while; where no script says otherwise, nothing is due for half the time to the first token.
-        spare_ms = 0.0 if _SCRIPTED in body or method != "POST" else self._server.script.first_token_ms / 2
+        at_once = _SCRIPTED in body or method != "POST" or self._server.queue is not None
+        spare_ms = 0.0 if at_once else self._server.script.first_token_ms / 2
         self._loop.call_later(
             spare_ms / 1e3, self._handle, method, path.partition("?")[0], headers, body, read_ns
         )
@@ -97,7 +111,7 @@ class _Connection(asyncio.Protocol):
             self._answer(path, headers, body, read_ns)
         elif path == "/stamps":
             if method == "DELETE":
-                self._server.stamps.clear()
+                self._server.forget()
             self._reply(200, {"requests": [each.as_json() for each in self._server.stamps]})
         elif path == "/v1/models":
             self._reply(200, _MODELS)
@@ -120,8 +134,19 @@ class _Connection(asyncio.Protocol):
             return
         self._stamps = Stamps(headers.get("x-request-id", ""), read_ns)
         self._server.stamps.append(self._stamps)
+        if self._server.queue is None:
+            self._due = _scripted(read_ns)
+        else:
+            script = self._enter(self._server.queue, self._stamps, script, max_tokens)
         self._writes, self._next = timeline(script, max_tokens, chat=chat), 0
         self._play()
+
+    def _enter(self, queue: Queue, stamps: Stamps, script: Script, max_tokens: int) -> Script:
+        """Take a place in the queue; returns the script in shares of the service."""
+        service = queue.enter(stamps.read_ns)
+        stamps.start_ns, stamps.service_ns = service.start_ns, service.service_ns
+        self._due = lambda write: service.moment(1.0 if write.then == "end" else write.due_ms / WHOLE)
+        return in_shares(script, max_tokens, queue.law.first_share)
 
     def _play(self) -> None:
         """Write all that is due, then wait for the next."""
@@ -129,7 +154,7 @@ class _Connection(asyncio.Protocol):
         while stamps is not None and transport is not None and self._next < len(self._writes):
             write = self._writes[self._next]
             now = monotonic_ns()
-            wait_ms = write.due_ms - (now - stamps.read_ns) / 1e6
+            wait_ms = (self._due(write) - now) / 1e6
             if wait_ms > _EARLY_MS:
                 self._timer = self._loop.call_later(wait_ms / 1e3, self._play)
                 return
@@ -169,6 +194,14 @@ class _Connection(asyncio.Protocol):
         raw = json.dumps(body).encode()
         head = f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\ncontent-length: {len(raw)}\r\n\r\n"
         self._transport.write(head.encode() + raw)
+
+
+def _never(write: Write) -> int:
+    raise AssertionError(f"no request asks for {write}")
+
+
+def _scripted(read_ns: int) -> Callable[[Write], int]:
+    return lambda write: read_ns + round(write.due_ms * 1e6)
 
 
 def _head(raw: bytes) -> tuple[str, dict[str, str]]:

@@ -13,6 +13,8 @@ class Stamps:
     """One request. ``read_ns``: its last byte was read; a token's stamp is taken right before its write.
 
     ``end_ns`` is right before the answer's last write, None while it runs or when the client went away.
+    ``start_ns`` and ``service_ns``: when its service was to begin and how long it was to take, where the
+    server has a queue.
     """
 
     id: str
@@ -21,6 +23,8 @@ class Stamps:
     tokens: list[int] = field(default_factory=list)
     first_text_ns: int | None = None
     end_ns: int | None = None
+    start_ns: int | None = None
+    service_ns: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The fields, for ``GET /stamps``."""
@@ -31,4 +35,6 @@ class Stamps:
             "tokens": self.tokens,
             "first_text_ns": self.first_text_ns,
             "end_ns": self.end_ns,
+            "start_ns": self.start_ns,
+            "service_ns": self.service_ns,
         }

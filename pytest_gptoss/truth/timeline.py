@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from pytest_gptoss.truth.script import Script
 
-__all__ = ["Write", "timeline"]
+__all__ = ["WHOLE", "Write", "in_shares", "timeline"]
+
+WHOLE = 1000.0
+"""The time of a whole service, where a script's times are shares of it."""
 
 _HIDDEN = 3
 _WORDS = (" the", " é", " 密码", " and", " naïve", " 🜁", " of", " code")
@@ -55,6 +58,15 @@ def timeline(script: Script, max_tokens: int, *, chat: bool) -> tuple[Write, ...
     else:
         _end(answer, script, total)
     return tuple(_held(answer.writes, script.buffer))
+
+
+def in_shares(script: Script, max_tokens: int, first_share: float) -> Script:
+    """The script with times as shares of a service: the first token after ``first_share``, the last at its
+    end.
+    """
+    count = max_tokens if script.tokens is None else script.tokens
+    interval = WHOLE * (1.0 - first_share) / max(count - 1, 1)
+    return replace(script, first_token_ms=WHOLE * first_share, interval_ms=interval, role_ms=None)
 
 
 _BREAKS = frozenset(

@@ -95,7 +95,8 @@ def test_every_declared_metric_is_gated_or_printed_beside_one():
     used = {name.partition(".")[0] for name in used}
     spare = {name.partition(".")[0] for name in EVERY} - used
     of_open_levels = {"send_delay", "goodput", "stable"}
-    assert spare == {"first_text", "e2e", "client_delay", "itl", "error_rate", *of_open_levels}
+    of_closed = {"first_text", "e2e", "client_delay", "itl", "error_rate"}
+    assert spare == {"capacity", *of_closed, *of_open_levels}
 
 
 def test_a_metric_takes_what_it_needs():

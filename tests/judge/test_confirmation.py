@@ -152,7 +152,7 @@ def test_a_level_half_of_whose_draw_cannot_be_scored_is_not_judged():
     failed = {f"f{place}": "no first token within 60 s" for place in range(5)}
     half = dict(list(failed.items())[:4])
     assert compute(load=level, audited=measurement("npu", sound, left_out=half), quiet=quiet()).n == 4
-    with pytest.raises(InsufficientData, match="4 of 9 drawn answers could be scored.*f0: no first token"):
+    with pytest.raises(InsufficientData, match=r"4 of 9 drawn answers could be scored.*f0: no first token"):
         compute(load=level, audited=measurement("npu", sound, left_out=failed), quiet=quiet())
 
 

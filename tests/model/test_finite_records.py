@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_gptoss.model.atomic_files import write_json
+from pytest_gptoss.model.capacity import CapacityProbe
 from pytest_gptoss.model.finite import finite
 from pytest_gptoss.model.results import (
     AbortTrace,
@@ -104,6 +105,7 @@ ITEMS = {
     HiddenStates: per_token(HiddenStates),
     RecoveredStates: recovered(),
     LoadLevel: LEVELS,
+    CapacityProbe: built(CapacityProbe, kept=st.just(0), failed=st.just(0)),
     **{
         kind: built(kind)
         for kind in (

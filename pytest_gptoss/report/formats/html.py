@@ -14,6 +14,7 @@ from pytest_gptoss.model.errors import MissingExtra
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.language import Language
 from pytest_gptoss.model.printable import printable, shortened
+from pytest_gptoss.report.charts.capacity import capacity_charts
 from pytest_gptoss.report.charts.chart import Chart, chart_table
 from pytest_gptoss.report.charts.colours import hues
 from pytest_gptoss.report.charts.load import load_charts
@@ -204,6 +205,7 @@ def _drawings(document: Document, translate: Wording, next_id: Callable[[], int]
         "heats": heats(document, translate),
         "needle_charts": _drawn([] if needle is None else [needle], colours, translate, next_id),
         "load_charts": _drawn(load_charts(document, translate), colours, translate, next_id),
+        "capacity_charts": _drawn(capacity_charts(document, translate), colours, translate, next_id),
     }
 
 

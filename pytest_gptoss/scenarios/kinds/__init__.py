@@ -1,6 +1,7 @@
 """What can be measured, a kind a file: its record, id, title, size, context need, requests, stored form."""
 
 from pytest_gptoss.scenarios.kinds.audit import Audit
+from pytest_gptoss.scenarios.kinds.capacity import Capacity
 from pytest_gptoss.scenarios.kinds.chunked import Chunked
 from pytest_gptoss.scenarios.kinds.drift import Drift
 from pytest_gptoss.scenarios.kinds.feature import Feature, FeatureName
@@ -21,6 +22,7 @@ __all__ = [
     "AbortStorm",
     "Audit",
     "CachedPrefix",
+    "Capacity",
     "Chunked",
     "Drift",
     "Feature",

@@ -1,0 +1,59 @@
+"""Capacity in the reports: the table of probes, and TTFT and goodput drawn against the rate."""
+
+import pytest
+from documents import recorded
+
+from pytest_gptoss.report.charts.capacity import capacity_charts
+from pytest_gptoss.report.charts.chart import chart_table
+from pytest_gptoss.report.formats.markdown import markdown
+from pytest_gptoss.report.tables.capacity import capacity_table
+from pytest_gptoss.report.wording import Wording
+
+
+def probe(rate, goodput, ttft, **fields):
+    whole = {"requests": 100, "failed": 0, "seconds": 60.0, "decided": True, "send_delay_ms": 0.1}
+    span = [goodput - 0.01, goodput]
+    times = {"ttft_p50_ms": ttft, "ttft_p95_ms": None if ttft is None else 2 * ttft}
+    return {"rate": rate, "goodput": goodput, "goodput_interval": span, **times, **whole, **fields}
+
+
+@pytest.fixture
+def document():
+    found = recorded("passing")
+    like = found["verdicts"][0]
+    details = {
+        "slo": {"ttft_ms": 150.0, "tpot_ms": None, "share": 0.95},
+        "probes": [probe(8.0, 1.0, 40.0), probe(16.0, 0.0, None, failed=100), probe(12.0, 0.97, 60.0)],
+    }
+    row = {"threshold_id": "performance.capacity", "family": "performance", "value": 14.0, "unit": "req/s"}
+    found["verdicts"].append({**like, **row, "limit": 8.0, "comparison": ">", "details": details})
+    return found
+
+
+def test_the_probes_are_a_table_by_rate(document):
+    npu = document["verdicts"][-1]["npu"]
+    table = capacity_table(document, npu, Wording("en"))
+    assert [row[0].text for row in table.rows] == ["8", "12", "16"]
+    assert [row[2].text for row in table.rows] == ["100.0%", "97.0%", "0.0%"]
+    assert table.rows[2][4].text == "-"
+    assert capacity_table(document, "another", Wording("en")).rows == ()
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_ttft_and_goodput_are_drawn_against_the_rate(document, language):
+    ttft, goodput = capacity_charts(document, Wording(language))
+    assert [each.x for each in ttft.series] == [(8.0, 12.0), (8.0, 12.0)]
+    assert [each.y for each in ttft.series] == [(40.0, 60.0), (80.0, 120.0)]
+    assert (ttft.limit, goodput.limit) == (150.0, 0.95)
+    assert goodput.series[0].y == (1.0, 0.97, 0.0)
+    assert chart_table(goodput, Wording(language)).rows
+
+
+def test_a_report_without_capacity_has_neither():
+    document = recorded("passing")
+    assert capacity_charts(document, Wording("en")) == []
+    assert "Capacity" not in markdown(document)
+
+
+def test_markdown_has_the_table(document):
+    assert "Capacity under the service level" in markdown(document)
