@@ -21,4 +21,5 @@ def load_from(options: CheckedOptions) -> LoadTask:
         gpu=options.value("load_gpu"),
         calibrate=not options.value("no_calibration"),
         audit=None if options.value("audit") == ALL else options.value("audit"),
+        workers=options.value("load_workers"),
     )

@@ -103,7 +103,7 @@ class LoadTask:
 
     ``trials`` repeats all levels; ``gpu``: the baseline is put under load too; ``calibrate``: the
     instrument's own error is measured first. ``audit``: so many answers of each level are audited, None for
-    all.
+    all. ``workers``: so many processes put the load; None: this one alone.
     """
 
     concurrency: tuple[int, ...] | None = None
@@ -115,3 +115,4 @@ class LoadTask:
     gpu: bool = False
     calibrate: bool = True
     audit: int | None = 64
+    workers: int | None = None

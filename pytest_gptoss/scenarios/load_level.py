@@ -8,7 +8,15 @@ from dataclasses import dataclass, field, replace
 
 from pytest_gptoss.client.event_loop import run_async
 from pytest_gptoss.client.http import VllmClient
-from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadRun, LoadTarget, round_trip_ms, run_load
+from pytest_gptoss.client.load import (
+    Drive,
+    LoadJob,
+    LoadRequest,
+    LoadRun,
+    LoadTarget,
+    round_trip_ms,
+    run_load,
+)
 from pytest_gptoss.model.errors import RequestError
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.message import say
@@ -53,6 +61,7 @@ class LevelRun:
     """Measures one level. ``level`` holds what was measured so far, also after an interruption.
 
     ``make_client`` gives an unopened client of the device; ``on_end`` is called after every measured request.
+    ``drive`` puts the measured load, None: this process does. It always warms the server up.
     """
 
     scenario: Load
@@ -60,6 +69,7 @@ class LevelRun:
     device: Device
     make_client: Callable[[], VllmClient]
     on_end: Callable[[], None]
+    drive: Drive | None = None
     level: LoadLevel = field(init=False)
 
     @property
@@ -96,7 +106,7 @@ class LevelRun:
             prompts.requests(name, model=model, first=warm, last=warm + self.shape.requests), warmed
         )
         try:
-            run = self._run(requests, self._keep)
+            run = self._run(requests, self._keep, self.drive)
             self.level = replace(self.level, requests=run.requests, health=run.health)
         except BaseException:
             self.level = replace(self.level, requests=tuple(self._ended))
@@ -109,10 +119,15 @@ class LevelRun:
         self._ended.append(timing)
         self.on_end()
 
-    def _run(self, requests: tuple[LoadRequest, ...], on_end: Callable[[RequestTiming], None]) -> LoadRun:
+    def _run(
+        self,
+        requests: tuple[LoadRequest, ...],
+        on_end: Callable[[RequestTiming], None],
+        drive: Drive | None = None,
+    ) -> LoadRun:
         concurrency = self.shape.concurrency
         job = LoadJob(target_of(self.make_client()), requests, concurrency, FAILED_ROUNDS * concurrency)
-        return run_load(job, on_end=on_end)
+        return (drive or run_load)(job, on_end=on_end)
 
     async def _prompts(self) -> LoadPrompts:
         async with self.make_client() as client:

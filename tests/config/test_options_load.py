@@ -10,9 +10,11 @@ def test_load_is_the_profiles_unless_given(settings_of):
     assert settings_of(npu_url="http://n").load == LoadTask()
     given = settings_of(npu_url="http://n", gpu_url="http://g", concurrency="16, 1", num_requests="40",
         max_tokens="64", prompt_len="512", bench_endpoint="completions", trials="3", load_gpu="1",
-        no_calibration="1", audit="12",
+        no_calibration="1", audit="12", load_workers="4",
     )  # fmt: skip
-    assert given.load == LoadTask((1, 16), 40, 64, 512, "completions", 3, gpu=True, calibrate=False, audit=12)
+    assert given.load == LoadTask(
+        (1, 16), 40, 64, 512, "completions", 3, gpu=True, calibrate=False, audit=12, workers=4
+    )
 
 
 def test_all_answers_may_be_audited(settings_of):
@@ -36,6 +38,8 @@ def test_all_answers_may_be_audited(settings_of):
         ),
         ({"trials": "0"}, "--gptoss-trials is '0'"),
         ({"audit": "0"}, "--gptoss-audit is '0': it takes a whole number from 1 on, or the word all"),
+        ({"load_workers": "0"}, "--gptoss-load-workers is '0': it takes a whole number from 1 to 256"),
+        ({"load_workers": "many"}, "--gptoss-load-workers is 'many'"),
         ({"audit": "some"}, "--gptoss-audit is 'some'"),
         ({"load_gpu": "1"}, "--gptoss-load-gpu: no GPU server to put under load; add --gpu-url URL"),
     ],

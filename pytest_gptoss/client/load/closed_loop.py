@@ -26,7 +26,7 @@ from pytest_gptoss.client.load.transport import EXCHANGE, StampingTransport
 from pytest_gptoss.model.errors import RequestTimeout
 from pytest_gptoss.model.results import LoopHealth, RequestTiming
 
-__all__ = ["run_closed_loop", "run_load"]
+__all__ = ["beginning", "run_closed_loop", "run_load"]
 
 _WATCH_S = 0.25
 """How often waits are looked at. A timer for each read would cost more than the read, and a timeout noticed a
@@ -55,6 +55,7 @@ async def run_closed_loop(job: LoadJob, *, on_end: Callable[[RequestTiming], Non
         await _open(transport, target, connections)
         with no_collector():
             loop = _ClosedLoop(transport, job, on_end)
+            await beginning(job)
             try:
                 started, ended, health = await loop.run(flights, connections)
             finally:
@@ -66,6 +67,15 @@ async def run_closed_loop(job: LoadJob, *, on_end: Callable[[RequestTiming], Non
 def run_load(job: LoadJob, *, on_end: Callable[[RequestTiming], None]) -> LoadRun:
     """``run_closed_loop`` from synchronous code, on a new event loop: uvloop's when installed."""
     return run_async(run_closed_loop(job, on_end=on_end), fast=True)
+
+
+async def beginning(job: LoadJob) -> int:
+    """Wait for the moment at which the job begins; returns it in ns of the monotonic clock."""
+    if job.begin is None:
+        return monotonic_ns()
+    at_ns = await job.begin()
+    await asyncio.sleep(max(0, at_ns - monotonic_ns()) / 1e9)
+    return at_ns
 
 
 class _Flight:

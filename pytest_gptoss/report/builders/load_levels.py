@@ -31,7 +31,14 @@ from pytest_gptoss.model.errors import DamagedFile
 from pytest_gptoss.model.inputs import LoadShape, LoadTask
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import joined, say
-from pytest_gptoss.model.results import Failure, InstrumentError, LoadLevel, Measurement, RequestTiming
+from pytest_gptoss.model.results import (
+    Failure,
+    InstrumentError,
+    LoadLevel,
+    LoopHealth,
+    Measurement,
+    RequestTiming,
+)
 from pytest_gptoss.run.instrument import instrument_errors, instrument_problems
 from pytest_gptoss.run.store import Store
 from pytest_gptoss.scenarios.kinds import Load
@@ -164,10 +171,16 @@ def _figures(level: LoadLevel) -> dict[str, Json]:
         "qps": None if whole is None else whole.qps,
         "full_concurrency": _span(full),
         "rtt_ms": median(level.rtt_ms) if level.rtt_ms else None,
-        "client": None if level.health is None else asdict(level.health),
+        "client": None if level.health is None else _client(level.health),
         "server": None if level.server is None else {**level.server, "ttft_ms": server_ttft_ms(level)},
         "frame_tokens": level.frame_tokens,
     }
+
+
+def _client(health: LoopHealth) -> dict[str, Json]:
+    """How the client kept up; the CPU share of each process only where there were several."""
+    told = asdict(health)
+    return told if health.cpu_shares else {name: each for name, each in told.items() if name != "cpu_shares"}
 
 
 def _span(span: Span | None) -> Json:
