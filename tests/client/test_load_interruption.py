@@ -30,18 +30,19 @@ def ended(timing):
 
 try:
     server = Endpoint(sys.argv[1])
-    run_load(LoadJob(LoadTarget(server), requests, 2), on_end=ended)
+    due = [0] * 7 + [600 * 10**9] if sys.argv[3] == "open" else None
+    run_load(LoadJob(LoadTarget(server), requests, 2, due_ns=due), on_end=ended)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
 
 
-@pytest.mark.parametrize("loop", ["uvloop", "plain"])
-def test_ctrl_c_hands_over_what_has_ended(truth, loop):
+@pytest.mark.parametrize(("loop", "kind"), [("uvloop", "closed"), ("plain", "closed"), ("uvloop", "open")])
+def test_ctrl_c_hands_over_what_has_ended(truth, loop, kind):
     if loop == "uvloop":
         pytest.importorskip("uvloop")
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, truth.endpoint.root, loop],
+        [sys.executable, "-c", SCRIPT, truth.endpoint.root, loop, kind],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -70,6 +70,28 @@ def test_any_number_of_workers_gives_one_run_of_the_same_requests(truth, workers
     assert max(in_flight) == 4
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_open_loop_is_sent_on_the_same_schedule_by_any_number_of_workers(truth, workers):
+    requests = asked([QUICK] * 15)
+    due = [place * 20_000_000 for place in range(15)]
+    job = LoadJob(LoadTarget(truth.endpoint), requests, 3, due_ns=due)
+    run = run_in_processes(job, workers=workers, on_end=lambda _: None)
+    assert not any(each.error for each in run.requests)
+    assert [each.intended_ns - run.started_ns for each in run.requests] == due
+    assert all(each.start_ns >= each.intended_ns for each in run.requests)
+    true = truth.stamps()
+    assert all(each.sent_ns <= true[each.id].read_ns for each in run.requests)
+
+
+def test_no_worker_sends_on_once_the_job_says_stop(truth):
+    ended = []
+    requests = asked([{**QUICK, "truth": {"first_token_ms": 100, "interval_ms": 1}}] * 400)
+    job = LoadJob(LoadTarget(truth.endpoint), requests, 2, stop=lambda: len(ended) >= 4)
+    run = run_in_processes(job, workers=2, on_end=ended.append)
+    assert 4 <= len(run.requests) == len(ended) < 400
+    assert not any(each.error for each in run.requests)
+
+
 def test_workers_see_no_key_but_their_requests_carry_it(truth):
     seen = []
 

@@ -39,7 +39,7 @@ class AnswerReader:
 
     ``advance`` decodes what has come; ``timing`` gives the record of an exchange that has ended. What is
     wrong with the answer goes into that record and is never raised. ``prompt_tokens`` estimates the prompt's
-    length, on which the wait for the first token depends.
+    length, on which the wait for the first token depends. ``intended_ns``: when an open loop was to send it.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class AnswerReader:
         prompt_tokens: int,
         interpreter: Interpreter,
         timeouts: Timeouts,
+        intended_ns: int | None = None,
     ) -> None:
         self.exchange = exchange
         self._request = request
@@ -66,6 +67,7 @@ class AnswerReader:
         self._is_stream: bool | None = None
         self._error: RequestError | None = None
         self._prompt_tokens = prompt_tokens
+        self._intended_ns = intended_ns
 
     def advance(self, until_ns: int) -> bool:
         """Decode until a moment of the monotonic clock; returns whether all that has come is decoded.
@@ -138,6 +140,8 @@ class AnswerReader:
             counted_by=events.counted_by,
             prompt_ids=stream.prompt_ids,
             output_ids=None if stream.output_ids is None else tuple(stream.output_ids),
+            intended_ns=self._intended_ns,
+            asked=self._request.asked,
         )
 
     @property

@@ -18,6 +18,7 @@ from pytest_gptoss.client.load.part import (
     Answer,
     Begin,
     Failed,
+    Halt,
     Order,
     Ready,
     Stop,
@@ -87,6 +88,7 @@ class Controller:
         self._timings: list[list[RequestTiming]] = [[] for _ in workers]
         self._last: list[Answer | Ended | None] = [None for _ in workers]
         self._runs: dict[int, LoadRun] = {}
+        self._halted = False
 
     def run(self) -> LoadRun:
         """Run the job; ``on_end`` has had all that had ended, also when this raises.
@@ -133,6 +135,9 @@ class Controller:
         if isinstance(answer, RequestTiming):
             self._timings[number].append(answer)
             self._on_end(answer)
+            if not self._halted and self._job.stop is not None and self._job.stop():
+                self._halted = True
+                self._tell_all(Halt())
             return
         if isinstance(answer, LoadRun):
             self._runs[number] = replace(answer, requests=tuple(self._timings[number]))
@@ -141,12 +146,15 @@ class Controller:
 
     def _hand_over(self) -> None:
         """Stop all workers and take what they still tell."""
-        for worker in self._workers:
-            worker.send(Stop())
+        self._tell_all(Stop())
         until = monotonic() + HAND_OVER_S
         with contextlib.suppress(queue.Empty):
             while not all(isinstance(last, LoadRun | Stopped | Failed | Ended) for last in self._last):
                 self._take(*self._inbox.get(timeout=max(0.0, until - monotonic())))
+
+    def _tell_all(self, order: Order) -> None:
+        for worker in self._workers:
+            worker.send(order)
 
     def _error(self, number: int, reason: str) -> WorkerError:
         return WorkerError(

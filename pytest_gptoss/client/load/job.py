@@ -55,8 +55,10 @@ class LoadJob:
     be sent, in nanoseconds and rising, and ``concurrency`` connections are opened beforehand. ``ramp_up_s``:
     a closed loop begins its streams evenly over that time. The requests' ids are unique. After
     ``give_up_after`` failures in a row, without one success between them, no further request is sent; None:
-    all are sent whatever happens. ``begin`` is awaited when the requests are encoded and the connections
-    open: it gives the moment at which the run begins, on the monotonic clock in ns; None: at once.
+    all are sent whatever happens. ``stop`` is asked after each answer that was read: once it says True, no
+    further request is sent, and the run ends when those in flight have been answered. ``begin`` is awaited
+    when the requests are encoded and the connections open: it gives the moment at which the run begins, on
+    the monotonic clock in ns; None: at once.
     """
 
     target: LoadTarget
@@ -65,6 +67,7 @@ class LoadJob:
     give_up_after: int | None = None
     due_ns: Sequence[int] | None = None
     ramp_up_s: float = 0.0
+    stop: Callable[[], bool] | None = None
     begin: Callable[[], Awaitable[int]] | None = None
 
 

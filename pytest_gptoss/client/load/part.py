@@ -1,8 +1,8 @@
 """What a worker does with its part of a job, and the words that it and the controller exchange.
 
-The controller says ``Part``, then ``Begin``, and ``Stop`` where the level is not to go on. The worker says
-``Up``, ``Ready``, each request's timing as it ends, and at last its run without the requests, ``Stopped`` or
-``Failed``. Both sides may be processes, or machines.
+The controller says ``Part``, then ``Begin``; ``Halt`` where enough was sent, and ``Stop`` where the level is
+not to go on. The worker says ``Up``, ``Ready``, each request's timing as it ends, and at last its run without
+the requests, ``Stopped`` or ``Failed``. Both sides may be processes, or machines.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from pytest_gptoss import __version__
 from pytest_gptoss.client.endpoint import Secret
-from pytest_gptoss.client.load.closed_loop import run_load
+from pytest_gptoss.client.load.dispatch import run_load
 from pytest_gptoss.client.load.job import LoadJob
 from pytest_gptoss.client.load.requests import LoadRun
 from pytest_gptoss.model.errors import GptossError
@@ -25,6 +25,7 @@ __all__ = [
     "Answer",
     "Begin",
     "Failed",
+    "Halt",
     "Order",
     "Part",
     "PartRunner",
@@ -56,6 +57,11 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True)
+class Halt:
+    """Send no further request; those in flight are waited for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Send nothing more and tell what has ended; requests in flight are left."""
 
@@ -84,14 +90,14 @@ class Failed:
     error: GptossError
 
 
-Order: TypeAlias = "Part | Begin | Stop"
+Order: TypeAlias = "Part | Begin | Halt | Stop"
 Answer: TypeAlias = "Up | Ready | RequestTiming | LoadRun | Stopped | Failed"
 
 
 def part_of(job: LoadJob) -> Part:
     """What a worker is sent to do ``job``."""
     key = job.target.endpoint.api_key
-    return Part(_with_key(job, None), None if key is None else key.reveal())
+    return Part(replace(_with_key(job, None), stop=None, begin=None), None if key is None else key.reveal())
 
 
 def _with_key(job: LoadJob, key: Secret | None) -> LoadJob:
@@ -109,11 +115,16 @@ class PartRunner:
         self._tell = tell
         self._begins: Future[int] = Future()
         self._stopped = False
+        self._halted = False
         self._cancel: Callable[[], None] | None = None
 
     def begin(self, at_ns: int) -> None:
         """Begin at this moment of the monotonic clock."""
         self._begins.set_result(at_ns)
+
+    def halt(self) -> None:
+        """Send no further request, from the next answer on."""
+        self._halted = True
 
     def stop(self) -> None:
         """Send nothing more; ``run`` then returns soon, or once its connections are open."""
@@ -123,7 +134,7 @@ class PartRunner:
 
     def run(self, part: Part) -> None:
         """Do the part and tell how it ended."""
-        job = replace(part.whole(), begin=self._beginning)
+        job = replace(part.whole(), begin=self._beginning, stop=lambda: self._halted)
         try:
             run = run_load(job, on_end=self._tell)
         except asyncio.CancelledError:

@@ -21,11 +21,15 @@ _UNBOUNDED = 2**20
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """One streaming request: ``id`` is sent as X-Request-Id, ``body`` as JSON with the model's name."""
+    """One streaming request: ``id`` is sent as X-Request-Id, ``body`` as JSON with the model's name.
+
+    ``asked``: prompt and output tokens of a request that has a length of its own, as those of a trace have.
+    """
 
     id: str
     path: str
     body: Mapping[str, Json]
+    asked: tuple[int, int] | None = None
 
     @property
     def max_tokens(self) -> int:

@@ -79,6 +79,17 @@ class StampingTransport(httpx.AsyncBaseTransport):
                 raise each
             self._park(url, each)
 
+    async def keep_idle(self, url: httpx.URL, count: int) -> None:
+        """Open connections until ``count`` can be used at once; those that are too old are closed.
+
+        Raises httpx.ConnectError.
+        """
+        idle = self._idle.setdefault(_origin(url), [])
+        for connection in [each for each in idle if not _is_fresh(each)]:
+            idle.remove(connection)
+            self._drop(connection)
+        await self.open(url, max(0, count - len(idle)))
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return its response when the answer has ended.
 
@@ -121,10 +132,10 @@ class StampingTransport(httpx.AsyncBaseTransport):
 
     def _take(self, url: httpx.URL) -> StampedConnection | None:
         idle = self._idle.get(_origin(url), [])
-        # The last one used comes first: it is the least likely to have been closed meanwhile.
+        # The one that was idle longest comes first: all are used again before they are too old.
         while idle:
-            connection = idle.pop()
-            if connection.usable and monotonic_ns() - connection.idle_since_ns < _KEEPALIVE_NS:
+            connection = idle.pop(0)
+            if _is_fresh(connection):
                 return connection
             connection.close()
             self._all.discard(connection)
@@ -168,6 +179,11 @@ class StampingTransport(httpx.AsyncBaseTransport):
             return None
         self._context = self._context or httpx.create_ssl_context(trust_env=False)
         return TlsLayer(self._context, host)
+
+
+def _is_fresh(connection: StampedConnection) -> bool:
+    """Whether the server will not be closing a connection just now."""
+    return connection.usable and monotonic_ns() - connection.idle_since_ns < _KEEPALIVE_NS
 
 
 class _Body(httpx.AsyncByteStream):

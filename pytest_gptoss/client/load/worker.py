@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import IO, TypeAlias
 
-from pytest_gptoss.client.load.part import Answer, Begin, Order, Part, PartRunner, Stop, Up
+from pytest_gptoss.client.load.part import Answer, Begin, Halt, Order, Part, PartRunner, Stop, Up
 
 __all__ = ["main"]
 
@@ -70,6 +70,8 @@ def _read(stream: IO[bytes], runner: PartRunner, take: Callable[[Part | None], N
             take(order)
         elif isinstance(order, Begin):
             runner.begin(order.at_ns)
+        elif isinstance(order, Halt):
+            runner.halt()
         elif isinstance(order, Stop):
             runner.stop()
             take(None)

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from tempfile import TemporaryFile
 from typing import IO, cast
 
-from pytest_gptoss.client.load.closed_loop import run_load
 from pytest_gptoss.client.load.controller import Controller, Ended, Inbox
+from pytest_gptoss.client.load.dispatch import run_load
 from pytest_gptoss.client.load.job import LoadJob
 from pytest_gptoss.client.load.part import Answer, Order
 from pytest_gptoss.client.load.requests import LoadRun

@@ -1,0 +1,77 @@
+"""The open loop: each request is sent when it is due, whatever the server does.
+
+Timers of event loops tick in milliseconds. So a timer is set a little early, and from there the loop goes
+round without a pause until the request is due; reads are stamped meanwhile as ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable
+from time import monotonic_ns
+
+from pytest_gptoss.client.load.job import LoadJob
+from pytest_gptoss.client.load.load_loop import Flight, LoadLoop, drive
+from pytest_gptoss.client.load.requests import LoadRun
+from pytest_gptoss.model.results import RequestTiming
+
+__all__ = ["run_open_loop"]
+
+EARLY_NS = 1_500_000
+"""A timer is set so much before the request is due: uvloop's may be half a millisecond early or late."""
+_LONGEST_SLEEP_NS = 250_000_000
+"""In longer gaps the loop looks whether it was halted."""
+AHEAD_NS = 250_000_000
+"""Connections are opened so long before the requests that need them: a TLS handshake over a long way fits."""
+_SPARE_S = 0.05
+"""How often spare connections are counted."""
+MOST_SPARE = 64
+
+
+async def run_open_loop(job: LoadJob, *, on_end: Callable[[RequestTiming], None]) -> LoadRun:
+    """Send each of the job's requests when it is due (``due_ns``); see ``drive``.
+
+    ``RequestTiming.intended_ns`` is the moment at which each was due. A request that finds no idle connection
+    opens one, which counts as time of that request. Raises ValueError where the job has not one due time for
+    each request.
+    """
+    if job.due_ns is None or len(job.due_ns) != len(job.requests):
+        raise ValueError("an open loop needs one due time for each request")
+    return await drive(_OpenLoop, job, on_end)
+
+
+class _OpenLoop(LoadLoop):
+    """Sends on a schedule."""
+
+    async def send_all(self, flights: deque[Flight], started_ns: int) -> None:
+        """Send each request when it is due, then wait for all answers."""
+        due = [started_ns + each for each in self.job.due_ns or ()]
+        spare = self.begin(self._keep_ahead(due))
+        sent: list[asyncio.Task[None]] = []
+        for intended_ns in due:
+            await self._until(intended_ns)
+            if self.halted:
+                break
+            flight = flights.popleft()  # none is kept here: each holds the bytes of its answer
+            flight.intended_ns = intended_ns
+            sent.append(self.begin(self.fly(flight)))
+        spare.cancel()
+        await asyncio.gather(*sent)
+
+    async def _until(self, due_ns: int) -> None:
+        """Wait until a moment of the monotonic clock, or until it is halted."""
+        while not self.halted:
+            left = due_ns - monotonic_ns()
+            if left <= 0:
+                return
+            await asyncio.sleep(max(0, min(left - EARLY_NS, _LONGEST_SLEEP_NS)) / 1e9)
+
+    async def _keep_ahead(self, due: list[int]) -> None:
+        """Keep as many connections idle as requests are due soon."""
+        while True:
+            now = monotonic_ns()
+            wanted = bisect_right(due, now + AHEAD_NS) - bisect_right(due, now)
+            await self.keep_spare(min(wanted, MOST_SPARE))
+            await asyncio.sleep(_SPARE_S)
