@@ -37,8 +37,8 @@ MAY_IMPORT = {
 ORDER = {
     "run": (
         "file_lock", "stopwatch", "progress", "termination", "interruption",
-        "run_directory", "store", "probed", "baseline", "recording", "replay", "instrument", "scheduler",
-        "probing", "devices",
+        "run_directory", "store", "probed", "baseline", "recording", "replay", "trace", "instrument",
+        "scheduler", "probing", "devices",
         "roles", "absent", "estimated_time", "load_order", "hidden_source", "measuring",
         "context", "estimating", "info_metrics", "judging",
         "servers_seen", "engine",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import re
 from collections.abc import Callable
@@ -9,20 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_gptoss.model.arrivals import MOST_CV, Law, read_law
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.subjects import LOGPROBS
 
 __all__ = [
+    "ABOVE_0",
     "ALL",
+    "ARRIVALS",
     "CHECKPOINT",
     "CHECKPOINT_OR_FILE",
+    "CLUSTER",
     "DIRECTORY",
     "FACT",
     "FILE",
     "HIDDEN_SOURCE",
     "LEVELS",
+    "MILLISECONDS",
     "OUTPUT_PATH",
+    "RATES",
     "SECONDS",
+    "SHARE",
     "SWITCH",
     "TEXT",
     "URL",
@@ -114,13 +122,37 @@ def _switch(value: str, base: Path) -> bool:
     return value.lower() in _TRUE
 
 
-def _seconds(value: str, base: Path) -> float:
+def _above_0(value: str, base: Path) -> float:
     try:
-        seconds = float(value)
+        number = float(value)
     except ValueError:
-        seconds = math.nan
-    _require(math.isfinite(seconds) and seconds > 0)
-    return seconds
+        number = math.nan
+    _require(math.isfinite(number) and number > 0)
+    return number
+
+
+def _share(value: str, base: Path) -> float:
+    share = _above_0(value, base)
+    _require(share <= 1)
+    return share
+
+
+def _rates(value: str, base: Path) -> tuple[float, ...]:
+    """Rates of arrival, lowest first."""
+    parts = [part.strip() for part in value.split(",")]
+    _require(all(re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,6})?", part, re.ASCII) for part in parts))
+    rates = [float(part) for part in parts]
+    _require(min(rates) > 0)
+    _require(len(set(rates)) == len(rates), "name each rate once")
+    return tuple(sorted(rates))
+
+
+def _arrivals(value: str, base: Path) -> tuple[Law, float]:
+    """The law of the gaps between arrivals, and their coefficient of variation."""
+    law = read_law(value)
+    if law is None:
+        raise _RuleBroken
+    return law
 
 
 def _levels(value: str, base: Path) -> tuple[int, ...]:
@@ -178,6 +210,15 @@ def _hidden_source(value: str, base: Path) -> str | Path:
     return _url(value, base) if "://" in value else _file(value, base)
 
 
+def _cluster(value: str, base: Path) -> str:
+    """A Ray cluster: its address, or the word for the one that this machine is a node of."""
+    _require(value == "auto" or re.fullmatch(r"[A-Za-z0-9_.-]+:[0-9]{1,5}", value) is not None)
+    _require(
+        importlib.util.find_spec("ray") is not None, "Ray is not installed: pip install 'pytest-gptoss[ray]'"
+    )
+    return value
+
+
 def _waiver(value: str, base: Path) -> tuple[str, str]:
     """A threshold's id and the reason for not judging it."""
     threshold, mark, reason = (part.strip() for part in value.partition("="))
@@ -195,7 +236,17 @@ def _fact(value: str, base: Path) -> tuple[str, str]:
 
 TEXT = OptionType("it takes any text", _text)
 SWITCH = OptionType("a switch takes 1 or 0; leave it out for off", _switch)
-SECONDS = OptionType("it takes a number of seconds above 0", _seconds)
+SECONDS = OptionType("it takes a number of seconds above 0", _above_0)
+MILLISECONDS = OptionType("it takes a number of milliseconds above 0", _above_0)
+ABOVE_0 = OptionType("it takes a number above 0", _above_0)
+SHARE = OptionType("it takes a share above 0 and up to 1, as 0.95", _share)
+RATES = OptionType(
+    "it takes requests a second, above 0 and below 100000, with commas between them, as in 0.5,8", _rates
+)
+ARRIVALS = OptionType(
+    f"it takes poisson, constant or gamma:CV with a coefficient of variation from 0.01 to {MOST_CV:g}",
+    _arrivals,
+)
 LEVELS = OptionType("it takes whole numbers from 1 to 9999 with commas between them, as in 1,4,8,16", _levels)
 URL = OptionType("it takes a server root such as http://HOST:8000", _url)
 FILE = OptionType("no such file", _file)
@@ -207,6 +258,9 @@ HIDDEN_SOURCE = OptionType(
     "not a URL, not a file that exists and not the word logprobs; record a file with: pytest-gptoss hidden "
     "--url URL --output FILE.npz",
     _hidden_source,
+)
+CLUSTER = OptionType(
+    "it takes HOST:PORT, the address of the cluster's head, or the word auto on one of its nodes", _cluster
 )
 WAIVER = OptionType("it takes ID=REASON, and a waiver needs its reason", _waiver)
 FACT = OptionType("it takes DEVICE.FACT=VALUE, as npu.cann=8.5.1, or FACT=VALUE for a fact of the run", _fact)

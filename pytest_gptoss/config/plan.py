@@ -24,7 +24,7 @@ from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.subjects import CHUNK_FACT
 from pytest_gptoss.model.verdicts import BY_HOOK, FAMILIES, TIERS, Comparison, Threshold
 from pytest_gptoss.scenarios import corpus, prompts
-from pytest_gptoss.scenarios.load_plan import planned_levels
+from pytest_gptoss.scenarios.load_plan import added_names, planned_levels
 from pytest_gptoss.scenarios.long_texts import LongTexts
 from pytest_gptoss.scenarios.workload import Workload
 
@@ -71,6 +71,7 @@ def make_plan(settings: Settings, extend: Callable[[Extensions], None] = lambda 
         overrides=settings.thresholds,
         full_needle_grid=settings.needle_grid == "full",
         concurrency=settings.load.concurrency,
+        open_levels=added_names(settings.load),
         forced=settings.compare == "forced",
     )
     levels = planned_levels(profile.workload.levels, settings.load)

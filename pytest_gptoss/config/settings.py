@@ -17,7 +17,7 @@ from pytest_gptoss.config.needle_options import needle_from
 from pytest_gptoss.config.option_values import CheckedOptions
 from pytest_gptoss.config.options import DEFAULT_PROFILE, OPTION, OPTIONS
 from pytest_gptoss.model.errors import UsageError
-from pytest_gptoss.model.inputs import LoadTask, NeedleTask
+from pytest_gptoss.model.inputs import LoadShape, LoadTask, NeedleTask
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.language import Language
 
@@ -86,11 +86,14 @@ class Settings:
         return tuple(device.name for device in self.devices if device.role == "npu")
 
 
-def settings_from(options: CheckedOptions, *, recorded: Mapping[str, str | None]) -> Settings:
+def settings_from(
+    options: CheckedOptions, *, recorded: Mapping[str, str | None], trace: LoadShape | None = None
+) -> Settings:
     """Freeze checked options.
 
-    ``recorded``: the served model's name by device of the recorded baseline, empty without one; the caller
-    has read its file. Raises UsageError naming the option, the value and the rule.
+    ``recorded``: the served model's name by device of the recorded baseline, empty without one; ``trace``:
+    the load level of a trace. The caller has read their files. Raises UsageError naming the option, the value
+    and the rule.
     """
     devices = devices_from(options, recorded)
     if devices and not any(device.role == "npu" for device in devices):
@@ -119,7 +122,7 @@ def settings_from(options: CheckedOptions, *, recorded: Mapping[str, str | None]
         max_scored_tokens=value("max_scored_tokens"),
         needle=needle_from(options),
         needle_grid=value("needle_grid"),
-        load=load_from(options),
+        load=load_from(options, trace),
         report=options.base / value("report"),
         lang=value("lang"),
         record=value("record"),

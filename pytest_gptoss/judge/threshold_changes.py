@@ -10,6 +10,8 @@ Every figure of a load level may be gated, those without a row of their own too:
     [thresholds."performance.ttft.c08"]
     limit = 300
     statistic = "p99"
+
+It may add load levels and a service level too: see ``workload_changes.py``.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,7 @@ from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.load_names import LOAD_FIGURES
 from pytest_gptoss.model.verdicts import Comparison, Threshold
 
-__all__ = ["ADDED", "with_changes"]
+__all__ = ["ADDED", "Changes", "read_changes", "with_changes"]
 
 ADDED = "--gptoss-thresholds"
 """The source of a row that the profile does not have."""
@@ -47,18 +50,32 @@ _GATES: Mapping[str, tuple[Comparison, str]] = {
 }
 """How a load figure is compared, and its unit, where the profile has no row for it."""
 
+_ADD_OPEN = "--gptoss-rate or --gptoss-trace"
+
 _LARGEST_FILE = 2**20
 
 _SHOWN = 60
 
 
-def with_changes(table: Mapping[str, Threshold], path: Path, levels: Sequence[str]) -> dict[str, Threshold]:
+@dataclass(frozen=True)
+class Changes:
+    """A changes file: what it says of each threshold, and its ``[workload]``, None without one."""
+
+    path: Path
+    thresholds: Mapping[str, Any]
+    workload: Any
+
+
+def with_changes(
+    table: Mapping[str, Threshold], changes: Changes, levels: Sequence[str]
+) -> dict[str, Threshold]:
     """The table with the changes of a file; ``levels`` are the run's load levels.
 
     Raises UsageError naming the file, the threshold, the key and the rule.
     """
     changed = dict(table)
-    for threshold_id, change in _read_changes(path).items():
+    path = changes.path
+    for threshold_id, change in changes.thresholds.items():
         where = f"{path}: {threshold_id}"
         if threshold_id in table:
             changed[threshold_id] = _change(table[threshold_id], change, where)
@@ -85,7 +102,7 @@ def _load_row(threshold_id: str, levels: Sequence[str], where: str) -> Threshold
         known = ", ".join(levels)
         raise UsageError(
             f"{where}: {level} is no load level of this run, which has {known}: "
-            "correct it, or add the level with --gptoss-concurrency"
+            f"correct it, or add the level with {'--gptoss-concurrency' if level[0] == 'c' else _ADD_OPEN}"
         )
     metric = f"{found[1]}.{level}"
     statistic = metric_named(metric).statistics[0]
@@ -94,7 +111,8 @@ def _load_row(threshold_id: str, levels: Sequence[str], where: str) -> Threshold
     )  # fmt: skip
 
 
-def _read_changes(path: Path) -> Mapping[str, Any]:
+def read_changes(path: Path) -> Changes:
+    """Read a changes file; raises UsageError naming it."""
     try:
         with path.open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)
@@ -107,13 +125,15 @@ def _read_changes(path: Path) -> Mapping[str, Any]:
         raise UsageError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:  # not UTF-8, or not TOML
         raise UsageError(f"{path}: not a TOML file ({error})") from error
-    unknown = next((key for key in document if key != "thresholds"), None)
+    unknown = next((key for key in document if key not in ("thresholds", "workload")), None)
     if unknown is not None:
-        raise UsageError(f'{path}: unknown table {_told(unknown)}; write [thresholds."ID"] tables only')
-    changes = document.get("thresholds")
-    if not isinstance(changes, dict) or not changes:
+        raise UsageError(
+            f'{path}: unknown table {_told(unknown)}; write [thresholds."ID"] and [workload] tables only'
+        )
+    changes, workload = document.get("thresholds", {}), document.get("workload")
+    if not isinstance(changes, dict) or not (changes or workload):
         raise UsageError(f'{path}: it changes nothing; write a [thresholds."ID"] table with a limit')
-    return changes
+    return Changes(path, changes, workload or None)
 
 
 def _change(row: Threshold, change: Any, where: str) -> Threshold:

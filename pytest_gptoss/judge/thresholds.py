@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any
 
 from pytest_gptoss.judge.forced_rows import with_forced
 from pytest_gptoss.judge.profile_files import profile_document, profile_names
+from pytest_gptoss.judge.profile_levels import read_level_line, read_slo
 from pytest_gptoss.judge.profile_rows import with_all_depths, with_levels
-from pytest_gptoss.judge.threshold_changes import with_changes
+from pytest_gptoss.judge.threshold_changes import read_changes, with_changes
+from pytest_gptoss.judge.workload_changes import with_workload_changes
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.inputs import LoadShape
-from pytest_gptoss.model.load_names import level_name, read_level
+from pytest_gptoss.model.load_names import level_name
 from pytest_gptoss.model.verdicts import Threshold
 
 __all__ = ["Pace", "Profile", "ProfileWorkload", "load_profile", "profile_names"]
@@ -71,13 +74,15 @@ def load_profile(
     overrides: Path | None = None,
     full_needle_grid: bool = False,
     concurrency: Iterable[int] | None = None,
+    open_levels: Iterable[str] = (),
     forced: bool = False,
 ) -> Profile:
-    """Load a profile, with the changes of ``overrides`` applied.
+    """Load a profile, with the changes of ``overrides`` applied, which may add load levels.
 
-    ``full_needle_grid``: each length of its needle cells at every depth. ``concurrency``: the run's load
-    levels (None: the profile's); a level that the profile does not know gets assurance rows like the others'.
-    ``forced``: the rows that have such a statistic are gated under teacher forcing.
+    ``full_needle_grid``: each length of its needle cells at every depth. ``concurrency``: the run's closed
+    levels (None: the profile's), ``open_levels``: names of open ones beside the profile's; a level that the
+    profile does not know gets assurance rows like the others'. ``forced``: the rows that have such a
+    statistic are gated under teacher forcing.
 
     Raises UsageError for a name that is none, and for a file naming it, the threshold, the key
     and the rule.
@@ -93,27 +98,35 @@ def load_profile(
         ) from error
     if full_needle_grid:
         table = with_all_depths(table)
-    levels = list(workload.levels) if concurrency is None else list(map(level_name, concurrency))
+    changes = None if overrides is None else read_changes(overrides)
+    if changes is not None and changes.workload is not None:
+        shapes = with_workload_changes(workload.levels, changes.workload, changes.path)
+        workload = dataclasses.replace(workload, levels=shapes)
+    levels = _names(workload.levels, concurrency, open_levels)
     table = with_levels(table, levels)
     if forced:
         table = with_forced(table)
-    if overrides is not None:
-        table = with_changes(table, overrides, levels)
+    if changes is not None:
+        table = with_changes(table, changes, levels)
     return Profile(name, table, workload)
+
+
+def _names(
+    profile: Mapping[str, LoadShape], concurrency: Iterable[int] | None, added: Iterable[str]
+) -> list[str]:
+    """Names of the run's levels: the closed ones, then the open ones."""
+    closed = [name for name, shape in profile.items() if shape.arrivals is None]
+    opened = [name for name, shape in profile.items() if shape.arrivals is not None]
+    return [
+        *dict.fromkeys((*(closed if concurrency is None else map(level_name, concurrency)), *opened, *added))
+    ]
 
 
 def _workload(document: Mapping[str, Any]) -> ProfileWorkload:
     load = document["load"]
-    levels = dict(_level({"prompt_tokens": load["prompt_tokens"], **line}) for line in load["levels"])
+    slo = read_slo(document["slo"]) if "slo" in document else None
+    usual = {"prompt_tokens": load["prompt_tokens"]}
+    levels = dict(read_level_line(line, slo, usual=usual) for line in load["levels"])
     pace = Pace(**document["pace"]) if "pace" in document else None
-    plain = {key: value for key, value in document.items() if key not in ("load", "pace")}
+    plain = {key: value for key, value in document.items() if key not in ("load", "pace", "slo")}
     return ProfileWorkload(**plain, levels=levels, pace=pace)
-
-
-def _level(line: Mapping[str, Any]) -> tuple[str, LoadShape]:
-    """A load level of a profile: its ``name``, or else that of its concurrency, and its shape."""
-    shape = LoadShape(**{key: value for key, value in line.items() if key != "name"})
-    name = line.get("name", level_name(shape.concurrency))
-    if read_level(name) is None:
-        raise ValueError(f"{name!r} is no load level's name, as c16 and c16-p4096 are")
-    return name, shape

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["Arrivals", "Law", "Slo", "TraceFile"]
+__all__ = ["MOST_CV", "Arrivals", "Law", "Slo", "TraceFile", "read_law", "warm_up_of"]
 
 Law: TypeAlias = Literal["poisson", "constant", "gamma", "trace"]
+
+MOST_CV = 100.0
+_MOST_WARM_UP = 64
+
+
+def warm_up_of(rate: float) -> int:
+    """How many requests warm the server up before an open level: as many as come in a second."""
+    return max(1, min(_MOST_WARM_UP, math.ceil(rate)))
+
+
+def read_law(text: str) -> tuple[Law, float] | None:
+    """The law that a text names, and its coefficient of variation: ``gamma:2``. None for any other text."""
+    if text == "poisson":
+        return "poisson", 1.0
+    if text == "constant":
+        return "constant", 1.0
+    word, _, number = text.partition(":")
+    try:
+        cv = float(number)
+    except ValueError:
+        return None
+    return ("gamma", cv) if word == "gamma" and math.isfinite(cv) and 0.01 <= cv <= MOST_CV else None
 
 
 @dataclass(frozen=True, slots=True)
 class TraceFile:
-    """A recorded sequence of arrivals. ``speed`` 2 plays it twice as fast; ``sha256`` is over its bytes."""
+    """Recorded arrivals. ``speed`` 2 plays them twice as fast; ``sha256`` is over the lines that are used."""
 
     path: str
     sha256: str

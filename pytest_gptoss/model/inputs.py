@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from pytest_gptoss.model.arrivals import Arrivals, Slo
+from pytest_gptoss.model.arrivals import Arrivals, Law, Slo
 from pytest_gptoss.model.gptoss import CONTEXT
 
 __all__ = [
@@ -85,6 +85,8 @@ class LoadShape:
     open one: ``concurrency`` requests warm the server up, and as many connections are opened beforehand. A
     trace says itself how long each request is; ``prompt_tokens`` and ``max_tokens`` are its longest then.
     ``ramp_up_s``: the load rises evenly from nothing in that time. ``slo``: what goodput counts.
+    ``duration_s``: an open level has as many of its ``requests`` as come in that time; a run's plan counts
+    them. ``longest``: tokens of a trace's longest request, prompt and answer together.
     """
 
     concurrency: int
@@ -95,6 +97,13 @@ class LoadShape:
     arrivals: Arrivals | None = None
     ramp_up_s: float = 0.0
     slo: Slo | None = None
+    duration_s: float | None = None
+    longest: int | None = None
+
+    @property
+    def context_needed(self) -> int:
+        """Tokens of the longest prompt and its answer."""
+        return self.prompt_tokens + self.max_tokens if self.longest is None else self.longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +112,12 @@ class LoadTask:
 
     ``trials`` repeats all levels; ``gpu``: the baseline is put under load too; ``calibrate``: the
     instrument's own error is measured first. ``audit``: so many answers of each level are audited, None for
-    all. ``workers``: so many processes put the load; None: this one alone.
+    all. ``workers``: so many processes put the load; None: this one alone. ``ray``: they are spread over the
+    nodes of this Ray cluster, None of ``workers`` is then one a node.
+
+    ``rates``: open levels beside the others, whose gaps follow ``law`` with ``cv`` from ``seed``. ``trace``:
+    the level that a trace gives, as it was read. ``duration_s`` ends open levels. The three ``slo_`` fields
+    are put over the profile's service level.
     """
 
     concurrency: tuple[int, ...] | None = None
@@ -115,4 +129,15 @@ class LoadTask:
     gpu: bool = False
     calibrate: bool = True
     audit: int | None = 64
+    rates: tuple[float, ...] | None = None
+    law: Law = "poisson"
+    cv: float = 1.0
+    seed: int = 0
+    trace: LoadShape | None = None
+    duration_s: float | None = None
+    ramp_up_s: float | None = None
+    slo_ttft_ms: float | None = None
+    slo_tpot_ms: float | None = None
+    slo_share: float | None = None
     workers: int | None = None
+    ray: str | None = None

@@ -33,6 +33,7 @@ from pytest_gptoss.run.baseline import recorded_models
 from pytest_gptoss.run.engine import AcceptanceRun
 from pytest_gptoss.run.replay import replayed
 from pytest_gptoss.run.termination import Termination
+from pytest_gptoss.run.trace import level_of_trace
 from pytest_gptoss.servers.started import Started
 
 __all__ = ["Session"]
@@ -76,7 +77,11 @@ class Session:
     def from_config(cls, config: pytest.Config) -> Session:
         """Read and check every option; raises UsageError before anything is sent."""
         options = check_options(read_options(config), base=config.invocation_params.dir)
-        settings = settings_from(options, recorded=recorded_models(options.value("baseline")))
+        settings = settings_from(
+            options,
+            recorded=recorded_models(options.value("baseline")),
+            trace=level_of_trace(options),
+        )
         return cls(config, replayed(settings))
 
     @property

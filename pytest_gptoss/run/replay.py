@@ -6,14 +6,16 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Literal
 
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.config.options import MOST_WORKERS
 from pytest_gptoss.config.settings import DeviceSettings, Inputs, NeedleGrid, Settings
+from pytest_gptoss.model.arrivals import MOST_CV
 from pytest_gptoss.model.errors import UsageError
-from pytest_gptoss.model.inputs import LoadTask, NeedleTask
+from pytest_gptoss.model.inputs import LoadShape, LoadTask, NeedleTask
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
 from pytest_gptoss.model.subjects import Role
@@ -146,6 +148,7 @@ def _refuse_unsound(facts: _RunFacts) -> None:
         "load.workers": (1, load.workers, MOST_WORKERS),
         "load.concurrency": (1, min(levels), 9999),
         "load.concurrency[-1]": (min(levels), max(levels), 9999),
+        **_counts_of_trace(load.trace),
     }
     for place, (least, count, most) in counts.items():
         if count is not None and not least <= count <= most:
@@ -154,5 +157,40 @@ def _refuse_unsound(facts: _RunFacts) -> None:
         raise Mismatch("a level is named twice", ".load.concurrency")
     if load.concurrency == ():
         raise Mismatch("no level is named", ".load.concurrency")
+    _refuse_unsound_arrivals(load)
     if not re.fullmatch(r"[0-9a-f]{64}", str(facts.workload.get("prompts_sha256"))):
         raise Mismatch("no SHA-256", ".workload.prompts_sha256")
+
+
+def _counts_of_trace(trace: LoadShape | None) -> dict[str, tuple[int, int | None, int]]:
+    """Counts of the trace's level with what they may be; none without one."""
+    if trace is None:
+        return {}
+    counts = {"concurrency": trace.concurrency, "requests": trace.requests,
+              "prompt_tokens": trace.prompt_tokens, "max_tokens": trace.max_tokens,
+              "longest": trace.longest}  # fmt: skip
+    return {f"load.trace.{name}": (1, count, MOST) for name, count in counts.items()}
+
+
+def _refuse_unsound_arrivals(load: LoadTask) -> None:
+    """Raise Mismatch for rates, times and a service level that no options could have said."""
+    rates = load.rates or (1.0,)
+    arrivals = None if load.trace is None else load.trace.arrivals
+    if load.trace is not None and (arrivals is None or arrivals.trace is None):
+        raise Mismatch("a level without a trace", ".load.trace")
+    numbers = {
+        "rates": (min(rates), 100_000.0),
+        "rates[-1]": (max(rates), 100_000.0),
+        "cv": (load.cv, MOST_CV),
+        "duration_s": (load.duration_s, inf),
+        "ramp_up_s": (load.ramp_up_s, inf),
+        "slo_ttft_ms": (load.slo_ttft_ms, inf),
+        "slo_tpot_ms": (load.slo_tpot_ms, inf),
+        "slo_share": (load.slo_share, 1.0),
+        "trace.arrivals.rate": (None if arrivals is None else arrivals.rate, inf),
+    }
+    for place, (number, most) in numbers.items():
+        if number is not None and not 0 < number <= most:
+            raise Mismatch(f"{number:g} where a number above 0 and up to {most:g} belongs", f".load.{place}")
+    if load.rates == () or len(set(rates)) < len(rates):
+        raise Mismatch("a rate is named twice, or none", ".load.rates")

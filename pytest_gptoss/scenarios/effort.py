@@ -19,17 +19,19 @@ class Effort:
     """``read``: prompt tokens in all; ``written``: output tokens one after the other.
 
     Answers that are written side by side count as one: a batch takes about as long as its longest answer.
+    ``passing_s``: seconds that pass whatever the pace, as a schedule of arrivals has.
     """
 
     read: int = 0
     written: int = 0
+    passing_s: float = 0.0
 
     def __add__(self, other: Effort) -> Effort:
-        return Effort(self.read + other.read, self.written + other.written)
+        return Effort(self.read + other.read, self.written + other.written, self.passing_s + other.passing_s)
 
     def seconds(self, *, read_per_s: float, written_per_s: float) -> float:
         """The time that it takes at these tokens a second."""
-        return self.read / read_per_s + self.written / written_per_s
+        return self.read / read_per_s + self.written / written_per_s + self.passing_s
 
 
 def answering(prompts: Iterable[Prompt], max_tokens: int, *, at_once: int = 1) -> Effort:

@@ -24,6 +24,7 @@ from pytest_gptoss.model.results import Failure, LoadLevel, RequestTiming
 from pytest_gptoss.model.subjects import Device
 from pytest_gptoss.scenarios.kinds import Load
 from pytest_gptoss.scenarios.load_prompts import LoadPrompts, load_prompts
+from pytest_gptoss.scenarios.open_levels import Schedule, schedule_of
 from pytest_gptoss.scenarios.server_counters import (
     grown,
     read_cache_block,
@@ -43,9 +44,17 @@ ask one by one, give up after as many."""
 
 def why_too_long(shape: LoadShape, *, device: str, context: int | None) -> str | None:
     """Why a level cannot be asked of a device at all, in a line; None when it fits its context."""
-    needed = shape.prompt_tokens + shape.max_tokens
+    needed = shape.context_needed
     if context is None or needed <= context:
         return None
+    if shape.longest is not None:
+        return say(
+            "the trace's longest request needs a context of {needed} tokens and {device} serves {context}: "
+            "serve with --max-model-len {needed} or more, or leave longer requests out of the trace",
+            needed=needed,
+            device=device,
+            context=context,
+        )
     return say(
         "a load request needs a context of {needed} tokens and {device} serves "
         "{context}: serve with --max-model-len {needed} or more, or ask for less with "
@@ -94,7 +103,8 @@ class LevelRun:
         A device that answers none of the requests that warm it up is not measured; one that stops
         answering on the way is given up after ``FAILED_ROUNDS``, and the rest is never sent.
         """
-        prompts = run_async(self._prompts())
+        schedule = schedule_of(self.shape, trial=self.scenario.trial)
+        prompts = run_async(self._prompts(schedule))
         name = f"gptoss-{secrets.token_hex(4)}-{self.scenario.device}-{self.scenario.level}"
         model, warm = self.device.model, self.shape.concurrency
         warming = _cut(prompts.requests(f"{name}-warm", model=model, first=0, last=warm))
@@ -106,7 +116,13 @@ class LevelRun:
             prompts.requests(name, model=model, first=warm, last=warm + self.shape.requests), warmed
         )
         try:
-            run = self._run(requests, self._keep, self.drive)
+            run = self._run(
+                requests,
+                self._keep,
+                due_ns=schedule.due_ns,
+                ramp_up_s=self.shape.ramp_up_s,
+                drive=self.drive,
+            )
             self.level = replace(self.level, requests=run.requests, health=run.health)
         except BaseException:
             self.level = replace(self.level, requests=tuple(self._ended))
@@ -123,19 +139,33 @@ class LevelRun:
         self,
         requests: tuple[LoadRequest, ...],
         on_end: Callable[[RequestTiming], None],
+        *,
+        due_ns: Sequence[int] | None = None,
+        ramp_up_s: float = 0.0,
         drive: Drive | None = None,
     ) -> LoadRun:
         concurrency = self.shape.concurrency
-        job = LoadJob(target_of(self.make_client()), requests, concurrency, FAILED_ROUNDS * concurrency)
+        job = LoadJob(
+            target_of(self.make_client()),
+            requests,
+            concurrency,
+            give_up_after=FAILED_ROUNDS * concurrency,
+            due_ns=due_ns,
+            ramp_up_s=ramp_up_s,
+        )
         return (drive or run_load)(job, on_end=on_end)
 
-    async def _prompts(self) -> LoadPrompts:
+    async def _prompts(self, schedule: Schedule) -> LoadPrompts:
+        """Prompts of the requests that warm up, as long as the first of the others, then of those."""
+        warm = self.shape.concurrency
+        lengths = None if schedule.lengths is None else [*schedule.lengths[:warm], *schedule.lengths]
         async with self.make_client() as client:
             return await load_prompts(
                 client,
                 self.shape,
                 able=self.device.capabilities,
-                count=self.shape.concurrency + self.shape.requests,
+                count=warm + self.shape.requests,
+                lengths=lengths,
             )
 
     async def _beforehand(self) -> dict[str, float] | None:

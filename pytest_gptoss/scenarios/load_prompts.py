@@ -1,15 +1,16 @@
-"""Requests for a load level: prompts of one exact length that share no beginning.
+"""Requests for a load level: prompts of exact lengths that share no beginning.
 
 One prompt is fitted to its length by counting; the others are its sentences in another order behind
 another number, which keeps the count under every tokenizer that splits text at spaces. Some are counted
 beforehand; if one is off, each prompt is fitted by itself. Usage counts all of them when they are measured.
+A trace's prompts have a length each, which only token ids give.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count as counting
 from itertools import islice
@@ -46,11 +47,15 @@ Body: TypeAlias = "dict[str, Json]"
 
 @dataclass(frozen=True, slots=True)
 class LoadPrompts:
-    """Request bodies without model and salt, each prompt of its own, and the tokens of the chat frame."""
+    """Request bodies without model and salt, each prompt of its own, and the tokens of the chat frame.
+
+    ``lengths``: prompt and output tokens of each where they differ, None where all are alike.
+    """
 
     bodies: tuple[Body, ...]
     path: str
     frame_tokens: int
+    lengths: Sequence[tuple[int, int]] | None = None
 
     def requests(self, name: str, *, model: str | None, first: int, last: int) -> tuple[LoadRequest, ...]:
         """Requests for the bodies ``first`` to ``last - 1``; ids are ``name`` and a number, salts random."""
@@ -59,23 +64,32 @@ class LoadPrompts:
                 f"{name}-{index:04d}",
                 self.path,
                 {**({} if model is None else {"model": model}), **body, "cache_salt": secrets.token_hex(8)},
+                None if self.lengths is None else self.lengths[first + index],
             )
             for index, body in enumerate(self.bodies[first:last])
         )
 
 
 async def load_prompts(
-    client: VllmClient, shape: LoadShape, *, able: Capabilities, count: int
+    client: VllmClient,
+    shape: LoadShape,
+    *,
+    able: Capabilities,
+    count: int,
+    lengths: Sequence[tuple[int, int]] | None = None,
 ) -> LoadPrompts:
     """Make ``count`` prompts of a level, other ones at every call.
 
+    ``lengths``: prompt and output tokens of each, of a level that sends token ids; None: all are the shape's.
     Raises DialectError when no prompt of that length can be made, and RequestError.
     """
     seed = secrets.randbits(48)
     if shape.endpoint == "completions":
         pool = await prose_ids(client, shape.prompt_tokens, able=able, seed=seed)
-        prompts = islice(token_prompts(pool, shape.prompt_tokens, seed=seed), count)
-        return LoadPrompts(tuple(_token_body(ids, shape) for ids in prompts), COMPLETIONS_PATH, 0)
+        asked = lengths or [(shape.prompt_tokens, shape.max_tokens)] * count
+        prompts = token_prompts(pool, (tokens for tokens, _ in asked), seed=seed)
+        bodies = tuple(_token_body(ids, most) for ids, (_, most) in zip(prompts, asked, strict=True))
+        return LoadPrompts(bodies, COMPLETIONS_PATH, 0, lengths)
     counter = PromptCounter(client, able=able, sample=ASK)
     texts = await chat_texts(shape.prompt_tokens, count=count + 1, seed=seed, counter=counter)
     slip = await counter.used(texts[-1]) - shape.prompt_tokens
@@ -110,13 +124,14 @@ async def _fitted(lead: str, tokens: int, seed: int, counter: Count) -> str:
     return f"{lead} {fitted.text}"
 
 
-def token_prompts(pool: Sequence[int], tokens: int, *, seed: int) -> Iterator[tuple[int, ...]]:
-    """Prompts of ``tokens`` ids without end: two ids that no other begins with, then some of the pool."""
+def token_prompts(pool: Sequence[int], lengths: Iterable[int], *, seed: int) -> Iterator[tuple[int, ...]]:
+    """A prompt of each length in tokens: two ids that no other begins with, then some of the pool."""
     source = Random(seed)  # noqa: S311 - no secret
-    for number in counting(source.randrange(len(ORDINARY))):
+    numbers = counting(source.randrange(len(ORDINARY)))
+    for number, tokens in zip(numbers, lengths):  # noqa: B905 - the numbers have no end
         lead = ORDINARY[number * STRIDE % len(ORDINARY)]
         start = source.randrange(len(pool))
-        turned = (*pool[start:], *pool[:start])
+        turned = (*pool[start : start + tokens], *pool[: max(0, start + tokens - len(pool))])
         yield (lead, source.choice(ORDINARY), *turned)[:tokens]
 
 
@@ -150,7 +165,7 @@ def _chat_body(text: str, shape: LoadShape) -> Body:
     return {**body, "min_tokens": shape.max_tokens}
 
 
-def _token_body(ids: Sequence[int], shape: LoadShape) -> Body:
-    body = completion_body(ids, max_tokens=shape.max_tokens, top=None)
+def _token_body(ids: Sequence[int], max_tokens: int) -> Body:
+    body = completion_body(ids, max_tokens=max_tokens, top=None)
     del body["stop_token_ids"]
     return {**body, "ignore_eos": True}

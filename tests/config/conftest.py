@@ -6,6 +6,7 @@ from pytest_gptoss.config.option_values import OptionTexts, check_options
 from pytest_gptoss.config.options import OPTION
 from pytest_gptoss.config.settings import settings_from
 from pytest_gptoss.run.baseline import recorded_models
+from pytest_gptoss.run.trace import level_of_trace
 
 
 @pytest.fixture
@@ -16,6 +17,8 @@ def settings_of(tmp_path):
         texts = {key: (value,) if isinstance(value, str) else tuple(value) for key, value in given.items()}
         origins = {key: OPTION[key].flag for key in texts}
         options = check_options(OptionTexts(texts, origins), base=tmp_path)
-        return settings_from(options, recorded=recorded_models(options.value("baseline")))
+        return settings_from(
+            options, recorded=recorded_models(options.value("baseline")), trace=level_of_trace(options)
+        )
 
     return make

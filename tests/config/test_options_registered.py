@@ -78,6 +78,11 @@ EXAMPLES = {
     option_types.SWITCH: "1",
     option_types.SECONDS: "7",
     option_types.LEVELS: "2,3",
+    option_types.RATES: "0.5,8",
+    option_types.ARRIVALS: "constant",
+    option_types.MILLISECONDS: "500",
+    option_types.SHARE: "0.9",
+    option_types.ABOVE_0: "2",
     option_types.URL: "http://example",
     option_types.FILE: "some.file",
     option_types.DIRECTORY: ".",
@@ -86,6 +91,7 @@ EXAMPLES = {
     option_types.HIDDEN_SOURCE: "http://example",
     option_types.CHECKPOINT_OR_FILE: "tiny",
     option_types.WAIVER: "precision.kl=known",
+    option_types.CLUSTER: "auto",
     option_types.FACT: "rack=7",
 }
 OF_ITS_OWN = {"expect": "78"}

@@ -1,7 +1,10 @@
 """The levels of a run: the profile's unless the user says otherwise, and never fewer requests than lanes."""
 
+import dataclasses
+
 import pytest
 
+from pytest_gptoss.model.arrivals import Arrivals, Slo, TraceFile
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.inputs import LoadShape, LoadTask
 from pytest_gptoss.model.load_names import level_name
@@ -78,3 +81,82 @@ def test_a_level_that_a_run_lacks_is_said_with_the_way_to_have_it():
         "its rows with -k 'not c08'"
     )
     assert why_absent("c16-p4096", PROFILE).endswith("which has c01, c04, c16: add it to the profile")
+
+
+OPEN = dataclasses.replace(PROFILE["c16"], concurrency=8, arrivals=Arrivals(8.0))
+TRACE = LoadShape(
+    2, 30, 900, 40, "completions", longest=930, duration_s=60,
+    arrivals=Arrivals(1.5, "trace", trace=TraceFile("t.csv", "0" * 64)),
+)  # fmt: skip
+
+
+def test_rates_and_a_trace_stand_behind_the_closed_levels():
+    levels = planned_levels({**PROFILE, "r2": OPEN}, LoadTask(rates=(0.5, 12.0), trace=TRACE, seed=3))
+    assert list(levels) == ["c01", "c04", "c16", "r0.5", "r2", "r12", "trace"]
+    assert {name: levels[name] for name in PROFILE} == PROFILE
+    assert levels["trace"] == TRACE
+    # As long and as many as those of the profile's largest level.
+    assert levels["r12"] == LoadShape(12, 200, 1024, 512, arrivals=Arrivals(12.0, seed=3))
+    assert levels["r0.5"].concurrency == 1
+
+
+def test_an_open_level_of_the_profile_stays_where_closed_ones_are_named():
+    levels = planned_levels({**PROFILE, "r8": OPEN}, LoadTask(concurrency=(4,), max_tokens=9, requests=20))
+    assert list(levels) == ["c04", "r8"]
+    assert levels["r8"] == dataclasses.replace(OPEN, max_tokens=9, requests=20)
+
+
+def test_a_duration_says_how_many_requests_there_are():
+    task = LoadTask(rates=(2.0,), law="constant", duration_s=60)
+    shape = planned_levels(PROFILE, task)["r2"]
+    assert (shape.requests, shape.duration_s) == (120, 60)
+    assert planned_levels(PROFILE, dataclasses.replace(task, ramp_up_s=20))["r2"].requests == 100
+    assert (
+        planned_levels(PROFILE, dataclasses.replace(task, requests=30, concurrency=(1,)))["r2"].requests == 30
+    )
+    assert planned_levels(PROFILE, dataclasses.replace(task, requests=300))["r2"].requests == 120
+    own = dataclasses.replace(OPEN, requests=0, duration_s=10, arrivals=Arrivals(8.0, "constant"))
+    assert planned_levels({**PROFILE, "r8": own}, LoadTask())["r8"].requests == 80
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (LoadTask(duration_s=5), "--gptoss-duration is 5, and all levels .* closed loops.*--gptoss-rate"),
+        (
+            LoadTask(rates=(0.5,), law="constant", duration_s=1),
+            "r0.5: not one request comes within 1 s: raise",
+        ),
+        (
+            LoadTask(rates=(900.0,), duration_s=1e6),
+            "r900: some 900,000,000 prompts of 1024 .* kept in memory",
+        ),
+        (LoadTask(slo_share=0.9), "--gptoss-slo-share is 0.9.* add --gptoss-slo-ttft or --gptoss-slo-tpot"),
+    ],
+)
+def test_an_open_level_that_cannot_be_is_refused(task, message):
+    with pytest.raises(UsageError, match=message):
+        planned_levels(PROFILE, task)
+
+
+def test_the_service_level_is_the_profiles_with_what_the_user_says_over_it():
+    profile = {name: dataclasses.replace(shape, slo=Slo(500, None, 0.9)) for name, shape in PROFILE.items()}
+    levels = planned_levels(profile, LoadTask(rates=(8.0,), trace=TRACE, slo_tpot_ms=50))
+    assert {levels[name].slo for name in ("c01", "r8")} == {Slo(500, 50, 0.9)}
+    assert levels["trace"].slo == Slo(None, 50)
+    assert {shape.slo for shape in planned_levels(PROFILE, LoadTask()).values()} == {None}
+
+
+def test_a_ramp_is_for_every_level():
+    levels = planned_levels(PROFILE, LoadTask(rates=(8.0,), trace=TRACE, ramp_up_s=3))
+    assert {shape.ramp_up_s for shape in levels.values()} == {3}
+
+
+def test_an_open_level_that_a_run_lacks_is_said_with_the_way_to_have_it():
+    levels = {**PROFILE, "r8": OPEN}
+    assert why_absent("r2", levels) == (
+        "load level r2 is not in this run, which has c01, c04, c16, r8: add it with --gptoss-rate, or "
+        "deselect its rows with -k 'not r2'"
+    )
+    assert "add it with --gptoss-trace" in why_absent("trace", levels)
+    assert "which has --gptoss-concurrency 1,4,16:" in why_absent("c08", levels)

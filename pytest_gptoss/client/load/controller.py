@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from time import monotonic, monotonic_ns
 from typing import Protocol, TypeAlias
 
+from pytest_gptoss.client.load.clocks import moved, moved_run
 from pytest_gptoss.client.load.job import LoadJob
 from pytest_gptoss.client.load.part import (
     Answer,
@@ -64,11 +65,12 @@ class Worker(Protocol):
 
     name: str
 
+    @property
+    def offset_ns(self) -> int:
+        """The worker's clock less the controller's."""
+
     def send(self, order: Order) -> None:
         """Send an order. One that has ended says so in the inbox, and no error is raised here."""
-
-    def due(self, at_ns: int) -> int:
-        """The worker's clock at this moment of the controller's."""
 
 
 class Controller:
@@ -103,7 +105,7 @@ class Controller:
             self._wait(Ready, START_S + self._job.target.timeouts.connect)
             at_ns = monotonic_ns() + _AHEAD_NS
             for number, worker in enumerate(self._workers):
-                worker.send(Begin(worker.due(at_ns) + self._head_start_ns(number)))
+                worker.send(Begin(at_ns + worker.offset_ns + self._head_start_ns(number)))
             self._wait(LoadRun, None)
         except BaseException:
             self._hand_over()
@@ -132,15 +134,18 @@ class Controller:
                 raise self._error(number, answer.reason)
 
     def _take(self, number: int, answer: Answer | Ended) -> None:
+        offset_ns = self._workers[number].offset_ns
         if isinstance(answer, RequestTiming):
-            self._timings[number].append(answer)
-            self._on_end(answer)
+            timing = moved(answer, -offset_ns)
+            self._timings[number].append(timing)
+            self._on_end(timing)
             if not self._halted and self._job.stop is not None and self._job.stop():
                 self._halted = True
                 self._tell_all(Halt())
             return
         if isinstance(answer, LoadRun):
-            self._runs[number] = replace(answer, requests=tuple(self._timings[number]))
+            run = moved_run(answer, -offset_ns)
+            self._runs[number] = replace(run, requests=tuple(self._timings[number]))
         if number not in self._runs or isinstance(answer, LoadRun):
             self._last[number] = answer
 

@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from pytest_gptoss import __version__
 from pytest_gptoss.client.endpoint import Secret
 from pytest_gptoss.client.load.dispatch import run_load
 from pytest_gptoss.client.load.job import LoadJob
@@ -68,9 +67,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """The worker has started; ``version`` is its suite's."""
-
-    version: str = __version__
+    """The worker has started."""
 
 
 @dataclass(frozen=True, slots=True)

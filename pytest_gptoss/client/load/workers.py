@@ -96,9 +96,10 @@ class _Process:
             pickle.dump(order, self._orders)
             self._orders.flush()
 
-    def due(self, at_ns: int) -> int:
-        """The moment itself: all processes of a machine share the clock."""
-        return at_ns
+    @property
+    def offset_ns(self) -> int:
+        """None: all processes of a machine share the clock."""
+        return 0
 
     def let_end(self) -> None:
         """Close the process's stdin, which ends it soon."""

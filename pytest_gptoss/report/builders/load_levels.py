@@ -178,9 +178,8 @@ def _figures(level: LoadLevel) -> dict[str, Json]:
 
 
 def _client(health: LoopHealth) -> dict[str, Json]:
-    """How the client kept up; the CPU share of each process only where there were several."""
-    told = asdict(health)
-    return told if health.cpu_shares else {name: each for name, each in told.items() if name != "cpu_shares"}
+    """How the client kept up; what tells of several processes or machines only where there were several."""
+    return {name: each for name, each in asdict(health).items() if each not in ((), None)}
 
 
 def _span(span: Span | None) -> Json:
@@ -222,6 +221,15 @@ def _notes(
         overloaded = why_overloaded(level.health, error, ttft_limit_ms=ttft_limit_ms)
         if overloaded is not None:
             yield f"{where}: {overloaded}"
+        if level.health is not None and level.health.clock_error_ms is not None:
+            yield say(
+                "{where}: {workers} workers on a Ray cluster put the load; their clocks are known to "
+                "{error_ms:.2f} ms, by which the window of throughput and QPS may be off; latencies are each "
+                "measured on one clock",
+                where=where,
+                workers=max(1, len(level.health.cpu_shares)),
+                error_ms=level.health.clock_error_ms,
+            )
         if level.health is not None and level.health.cpu_share > BUSY:
             yield (
                 say(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from math import isinf
 from typing import TYPE_CHECKING
 
-from pytest_gptoss.model.load_names import LEVEL, concurrency_of
+from pytest_gptoss.model.load_names import LEVEL, concurrency_of, rate_of
 from pytest_gptoss.model.results import LoadLevel
 from pytest_gptoss.scenarios.effort import Effort
 from pytest_gptoss.scenarios.scenario import Scenario
@@ -44,9 +45,14 @@ class Load(Scenario):
     def title(self) -> str:
         """What is going on, for a person who waits."""
         again = f" again ({self.trial + 1})" if self.trial else ""
-        concurrency = concurrency_of(self.level)
-        how = self.level if concurrency is None else f"{concurrency} at once"
-        return f"{self.device} under load, {how}{again}"
+        return f"{self.device} under load, {self._how}{again}"
+
+    @property
+    def _how(self) -> str:
+        concurrency, rate = concurrency_of(self.level), rate_of(self.level)
+        if concurrency is not None:
+            return f"{concurrency} at once"
+        return self.level if isinf(rate) else f"{self.level}: {rate:g} requests a second"
 
     def unknown_input(self, workload: Workload) -> str | None:
         """Name the load level that the workload lacks."""
@@ -61,13 +67,19 @@ class Load(Scenario):
     def context_needed(self, workload: Workload) -> int:
         """Tokens of a prompt and its answer; 0 of a level that the workload lacks."""
         shape = workload.levels.get(self.level)
-        return 0 if shape is None else shape.prompt_tokens + shape.max_tokens
+        return 0 if shape is None else shape.context_needed
 
     def effort(self, workload: Workload) -> Effort:
-        """All requests, and those that warm up; answers of the requests in flight side by side."""
+        """All requests, and those that warm up; answers of the requests in flight side by side.
+
+        An open level takes as long as its schedule, and an answer.
+        """
         shape = workload.levels.get(self.level)
         if shape is None:
             return Effort()
+        if shape.arrivals is not None:
+            warm_up = Effort(shape.concurrency * shape.prompt_tokens, 2 * shape.max_tokens)
+            return warm_up + Effort(passing_s=shape.requests / shape.arrivals.rate + shape.ramp_up_s / 2)
         requests = shape.requests + shape.concurrency
         return Effort(requests * shape.prompt_tokens, requests * shape.max_tokens // shape.concurrency)
 
