@@ -28,6 +28,8 @@ def load_from(options: CheckedOptions, trace: LoadShape | None) -> LoadTask:
         gpu=options.value("load_gpu"),
         calibrate=not options.value("no_calibration"),
         audit=None if options.value("audit") == ALL else options.value("audit"),
+        workers=options.value("load_workers"),
+        ray=options.value("ray"),
         rates=options.value("rate"),
         law=law,
         cv=cv,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import re
 from collections.abc import Callable
@@ -19,6 +20,7 @@ __all__ = [
     "ARRIVALS",
     "CHECKPOINT",
     "CHECKPOINT_OR_FILE",
+    "CLUSTER",
     "DIRECTORY",
     "FACT",
     "FILE",
@@ -208,6 +210,15 @@ def _hidden_source(value: str, base: Path) -> str | Path:
     return _url(value, base) if "://" in value else _file(value, base)
 
 
+def _cluster(value: str, base: Path) -> str:
+    """A Ray cluster: its address, or the word for the one that this machine is a node of."""
+    _require(value == "auto" or re.fullmatch(r"[A-Za-z0-9_.-]+:[0-9]{1,5}", value) is not None)
+    _require(
+        importlib.util.find_spec("ray") is not None, "Ray is not installed: pip install 'pytest-gptoss[ray]'"
+    )
+    return value
+
+
 def _waiver(value: str, base: Path) -> tuple[str, str]:
     """A threshold's id and the reason for not judging it."""
     threshold, mark, reason = (part.strip() for part in value.partition("="))
@@ -247,6 +258,9 @@ HIDDEN_SOURCE = OptionType(
     "not a URL, not a file that exists and not the word logprobs; record a file with: pytest-gptoss hidden "
     "--url URL --output FILE.npz",
     _hidden_source,
+)
+CLUSTER = OptionType(
+    "it takes HOST:PORT, the address of the cluster's head, or the word auto on one of its nodes", _cluster
 )
 WAIVER = OptionType("it takes ID=REASON, and a waiver needs its reason", _waiver)
 FACT = OptionType("it takes DEVICE.FACT=VALUE, as npu.cann=8.5.1, or FACT=VALUE for a fact of the run", _fact)

@@ -14,6 +14,7 @@ from pytest_gptoss.config.option_types import (
     ARRIVALS,
     CHECKPOINT,
     CHECKPOINT_OR_FILE,
+    CLUSTER,
     DIRECTORY,
     FACT,
     FILE,
@@ -36,13 +37,16 @@ from pytest_gptoss.model.gptoss import CONTEXT
 from pytest_gptoss.model.language import LANGUAGES
 from pytest_gptoss.model.paths import CHAT_PATH
 
-__all__ = ["DEFAULT_PROFILE", "GROUPS", "OPTION", "OPTIONS"]
+__all__ = ["DEFAULT_PROFILE", "GROUPS", "MOST_WORKERS", "OPTION", "OPTIONS"]
 
 DEFAULT_PROFILE = "atlas-800-a2"
 LEAST_PROMPT = 160
 """Fewest tokens of a prompt under load: the chat's frame, the question and a sentence or two."""
 LEAST_OUTPUT = 2
 """One output token alone has no time per output token."""
+
+MOST_WORKERS = 256
+"""Processes that put load: more than any machine's cores give a use for."""
 
 LEAST_SCORED, MOST_SCORED = 256, 8192
 """Tokens of a sequence whose log-probabilities are asked for in one request."""
@@ -475,6 +479,20 @@ _LOAD = (
         whole_number_or_all(1),
         _MEASURED,
         default=64,
+    ),
+    Option(
+        "--gptoss-load-workers",
+        "processes that put the load, each with its part of one schedule (default 1: this process)",
+        "N",
+        whole_number(1, MOST_WORKERS),
+        _MEASURED,
+    ),
+    Option(
+        "--gptoss-ray",
+        "Ray cluster whose nodes put the load, one worker a node: HOST:PORT, or auto for this node's",
+        "ADDRESS",
+        CLUSTER,
+        _MEASURED,
     ),
     Option(
         "--gptoss-load-gpu",

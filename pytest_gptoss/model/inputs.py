@@ -112,7 +112,8 @@ class LoadTask:
 
     ``trials`` repeats all levels; ``gpu``: the baseline is put under load too; ``calibrate``: the
     instrument's own error is measured first. ``audit``: so many answers of each level are audited, None for
-    all.
+    all. ``workers``: so many processes put the load; None: this one alone. ``ray``: they are spread over the
+    nodes of this Ray cluster, None of ``workers`` is then one a node.
 
     ``rates``: open levels beside the others, whose gaps follow ``law`` with ``cv`` from ``seed``. ``trace``:
     the level that a trace gives, as it was read. ``duration_s`` ends open levels. The three ``slo_`` fields
@@ -138,3 +139,5 @@ class LoadTask:
     slo_ttft_ms: float | None = None
     slo_tpot_ms: float | None = None
     slo_share: float | None = None
+    workers: int | None = None
+    ray: str | None = None

@@ -306,12 +306,17 @@ class LoopHealth:
 
     ``lag_p50_ms``, ``lag_p99_ms``, ``lag_max_ms``: how late a timer of the event loop fired.
     ``cpu_share``: the process's CPU time over the level's time; near 1.0 the client is the bottleneck.
+    Where several processes put the load, each figure is that of the one that kept up least, and
+    ``cpu_shares`` has the CPU share of each. ``clock_error_ms``: by how much stamps of different machines may
+    be off each other, None where all are of one clock.
     """
 
     lag_p50_ms: float
     lag_p99_ms: float
     lag_max_ms: float
     cpu_share: float
+    cpu_shares: tuple[float, ...] = ()
+    clock_error_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

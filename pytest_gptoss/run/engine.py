@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from pytest_gptoss.client.load.ray_workers import connect
 from pytest_gptoss.config.plan import Plan
 from pytest_gptoss.config.settings import Settings
 from pytest_gptoss.judge.roles import Roles
@@ -91,8 +92,11 @@ class AcceptanceRun:
     def begin(self) -> None:
         """Make the store: empty, or filled with the recorded baseline or the run to replay.
 
-        Raises StoreError when another run has the directory, or something else is in the way.
+        Raises StoreError when another run has the directory, or something else is in the way, and UsageError
+        when the Ray cluster that is to put the load cannot be joined.
         """
+        if self.settings.load.ray is not None and self.settings.replay is None:
+            connect(self.settings.load.ray)
         self.store.claim()
         replay = self.settings.replay
         if replay is None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
+from pytest_gptoss.client.load import Drive
+from pytest_gptoss.client.load.ray_workers import run_on_ray
+from pytest_gptoss.client.load.workers import run_in_processes
 from pytest_gptoss.config.plan import Plan
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.inputs import LoadTask
@@ -38,6 +42,14 @@ class LoadOrder:
         self._store = store
         self._tell = tell
         self._expected: frozenset[Load] = frozenset()
+
+    @property
+    def drive(self) -> Drive | None:
+        """What puts the load of levels; None: this process."""
+        if self._task.ray is not None:
+            return partial(run_on_ray, address=self._task.ray, workers=self._task.workers)
+        count = self._task.workers or 1
+        return None if count == 1 else partial(run_in_processes, workers=count)
 
     def expect(self, levels: Iterable[Load]) -> None:
         """Learn all levels that this run will be asked for."""

@@ -144,4 +144,5 @@ class Measuring:
             progress=Progress(self._tell),
             seen=self._seen,
             recovery=self._devices.recovery(),
+            drive=self._load_order.drive,
         )

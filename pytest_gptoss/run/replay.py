@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_gptoss.client.endpoint import Endpoint
+from pytest_gptoss.config.options import MOST_WORKERS
 from pytest_gptoss.config.settings import DeviceSettings, Inputs, NeedleGrid, Settings
 from pytest_gptoss.model.arrivals import MOST_CV
 from pytest_gptoss.model.errors import UsageError
@@ -144,6 +145,7 @@ def _refuse_unsound(facts: _RunFacts) -> None:
         "load.requests": (1, load.requests, MOST),
         "load.max_tokens": (2, load.max_tokens, MOST),
         "load.prompt_tokens": (1, load.prompt_tokens, MOST),
+        "load.workers": (1, load.workers, MOST_WORKERS),
         "load.concurrency": (1, min(levels), 9999),
         "load.concurrency[-1]": (min(levels), max(levels), 9999),
         **_counts_of_trace(load.trace),

@@ -16,6 +16,7 @@ from typing import Any
 
 from pytest_gptoss.client.event_loop import run_async
 from pytest_gptoss.client.http import VllmClient
+from pytest_gptoss.client.load import Drive
 from pytest_gptoss.model.errors import MeasurementError, RequestError
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Failure, Measurement
@@ -40,7 +41,8 @@ class Runner:
 
     ``client`` makes an unopened client for a device; ``hidden_client`` the one that serves its
     hidden states, which may be another server. ``seen`` keeps who answered last, between runners: each
-    server is asked who it is before and after every scenario, outside load.
+    server is asked who it is before and after every scenario, outside load. ``drive`` puts the load of
+    levels, None: this process does.
     """
 
     def __init__(
@@ -54,11 +56,12 @@ class Runner:
         progress: Progress,
         seen: MutableMapping[str, ServerIdentity] | None = None,
         recovery: Recovery | None = None,
+        drive: Drive | None = None,
     ) -> None:
         self._devices = devices
         self._client = client
         self._hidden_client = hidden_client
-        self._setup = Setup(workload, devices, self._stored, recovery)
+        self._setup = Setup(workload, devices, self._stored, recovery, drive)
         self._store = store
         self._progress = progress
         self._seen: MutableMapping[str, ServerIdentity] = {} if seen is None else seen

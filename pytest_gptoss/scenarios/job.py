@@ -11,6 +11,7 @@ from pytest_gptoss.scenarios.workload import Workload
 
 if TYPE_CHECKING:
     from pytest_gptoss.client.http import VllmClient
+    from pytest_gptoss.client.load import Drive
     from pytest_gptoss.model.inputs import Prompt
     from pytest_gptoss.model.results import Measurement
     from pytest_gptoss.model.subjects import Device
@@ -28,13 +29,15 @@ class Setup:
     """What a scenario is measured with: the run's inputs, the probed devices, and what is stored already.
 
     ``stored`` raises MeasurementError where a scenario was not measured. ``recovery``: whose hidden states
-    are recovered from log-probabilities, and how; None where nobody's are.
+    are recovered from log-probabilities, and how; None where nobody's are. ``drive`` puts the load of a
+    level, None: this process does.
     """
 
     workload: Workload
     devices: Mapping[str, Device]
     stored: Callable[[Scenario], Measurement[Any]]
     recovery: Recovery | None = None
+    drive: Drive | None = None
 
     def ids_to_send(
         self, rendered: Scenario, prompts: Sequence[Prompt]

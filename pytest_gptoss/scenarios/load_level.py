@@ -8,7 +8,15 @@ from dataclasses import dataclass, field, replace
 
 from pytest_gptoss.client.event_loop import run_async
 from pytest_gptoss.client.http import VllmClient
-from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadRun, LoadTarget, round_trip_ms, run_load
+from pytest_gptoss.client.load import (
+    Drive,
+    LoadJob,
+    LoadRequest,
+    LoadRun,
+    LoadTarget,
+    round_trip_ms,
+    run_load,
+)
 from pytest_gptoss.model.errors import RequestError
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.message import say
@@ -62,6 +70,7 @@ class LevelRun:
     """Measures one level. ``level`` holds what was measured so far, also after an interruption.
 
     ``make_client`` gives an unopened client of the device; ``on_end`` is called after every measured request.
+    ``drive`` puts the measured load, None: this process does. It always warms the server up.
     """
 
     scenario: Load
@@ -69,6 +78,7 @@ class LevelRun:
     device: Device
     make_client: Callable[[], VllmClient]
     on_end: Callable[[], None]
+    drive: Drive | None = None
     level: LoadLevel = field(init=False)
 
     @property
@@ -106,7 +116,13 @@ class LevelRun:
             prompts.requests(name, model=model, first=warm, last=warm + self.shape.requests), warmed
         )
         try:
-            run = self._run(requests, self._keep, due_ns=schedule.due_ns, ramp_up_s=self.shape.ramp_up_s)
+            run = self._run(
+                requests,
+                self._keep,
+                due_ns=schedule.due_ns,
+                ramp_up_s=self.shape.ramp_up_s,
+                drive=self.drive,
+            )
             self.level = replace(self.level, requests=run.requests, health=run.health)
         except BaseException:
             self.level = replace(self.level, requests=tuple(self._ended))
@@ -126,6 +142,7 @@ class LevelRun:
         *,
         due_ns: Sequence[int] | None = None,
         ramp_up_s: float = 0.0,
+        drive: Drive | None = None,
     ) -> LoadRun:
         concurrency = self.shape.concurrency
         job = LoadJob(
@@ -136,7 +153,7 @@ class LevelRun:
             due_ns=due_ns,
             ramp_up_s=ramp_up_s,
         )
-        return run_load(job, on_end=on_end)
+        return (drive or run_load)(job, on_end=on_end)
 
     async def _prompts(self, schedule: Schedule) -> LoadPrompts:
         """Prompts of the requests that warm up, as long as the first of the others, then of those."""

@@ -1,5 +1,7 @@
 """How load is measured."""
 
+import importlib.util
+
 import pytest
 
 from pytest_gptoss.model.arrivals import Arrivals, TraceFile
@@ -11,9 +13,11 @@ def test_load_is_the_profiles_unless_given(settings_of):
     assert settings_of(npu_url="http://n").load == LoadTask()
     given = settings_of(npu_url="http://n", gpu_url="http://g", concurrency="16, 1", num_requests="40",
         max_tokens="64", prompt_len="512", bench_endpoint="completions", trials="3", load_gpu="1",
-        no_calibration="1", audit="12",
+        no_calibration="1", audit="12", load_workers="4",
     )  # fmt: skip
-    assert given.load == LoadTask((1, 16), 40, 64, 512, "completions", 3, gpu=True, calibrate=False, audit=12)
+    assert given.load == LoadTask(
+        (1, 16), 40, 64, 512, "completions", 3, gpu=True, calibrate=False, audit=12, workers=4
+    )
 
 
 def test_all_answers_may_be_audited(settings_of):
@@ -94,6 +98,9 @@ def test_a_trace_is_a_level_as_large_as_it_is_used(settings_of, tmp_path):
         ),
         ({"trials": "0"}, "--gptoss-trials is '0'"),
         ({"audit": "0"}, "--gptoss-audit is '0': it takes a whole number from 1 on, or the word all"),
+        ({"load_workers": "0"}, "--gptoss-load-workers is '0': it takes a whole number from 1 to 256"),
+        ({"ray": "http://head"}, "--gptoss-ray is 'http://head': it takes HOST:PORT"),
+        ({"load_workers": "many"}, "--gptoss-load-workers is 'many'"),
         ({"audit": "some"}, "--gptoss-audit is 'some'"),
         ({"load_gpu": "1"}, "--gptoss-load-gpu: no GPU server to put under load; add --gpu-url URL"),
     ],
@@ -117,3 +124,31 @@ def test_a_trace_speed_is_above_0(settings_of, tmp_path):
     tmp_path.joinpath("trace.csv").write_text("time,prompt_tokens,output_tokens\n0,20,30\n")
     with pytest.raises(UsageError, match="--gptoss-trace-speed is '0': it takes a number above 0"):
         settings_of(npu_url="http://n", trace="trace.csv", trace_speed="0")
+
+
+@pytest.fixture
+def ray_is(monkeypatch):
+    """Let Ray be installed or not."""
+    found = importlib.util.find_spec
+
+    def decide(installed):
+        monkeypatch.setattr(
+            importlib.util,
+            "find_spec",
+            lambda name, *rest: installed if name == "ray" else found(name, *rest),
+        )
+
+    return decide
+
+
+def test_a_ray_cluster_is_taken_where_ray_is_installed(settings_of, ray_is):
+    assert settings_of(npu_url="http://n").load.ray is None
+    ray_is(object())
+    assert settings_of(npu_url="http://n", ray="auto").load.ray == "auto"
+    assert settings_of(npu_url="http://n", ray="head:6379").load.ray == "head:6379"
+
+
+def test_a_cluster_without_ray_names_the_extra(settings_of, ray_is):
+    ray_is(None)
+    with pytest.raises(UsageError, match=r"--gptoss-ray is 'auto': .*pip install 'pytest-gptoss\[ray\]'"):
+        settings_of(npu_url="http://n", ray="auto")

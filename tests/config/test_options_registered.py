@@ -91,6 +91,7 @@ EXAMPLES = {
     option_types.HIDDEN_SOURCE: "http://example",
     option_types.CHECKPOINT_OR_FILE: "tiny",
     option_types.WAIVER: "precision.kl=known",
+    option_types.CLUSTER: "auto",
     option_types.FACT: "rack=7",
 }
 OF_ITS_OWN = {"expect": "78"}

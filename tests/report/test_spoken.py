@@ -46,7 +46,7 @@ JOINED = {SENTENCES, WORDS, BOTH, EITHER}
 TOLD = {
     "InsufficientData", "ConditionAbsent", "MeasurementError", "RequestError", "ConnectError", "UnknownHost",
     "TlsError", "RequestTimeout", "StatusError", "StreamError", "DialectError", "MiscountError",
-    "ReferenceServerError",
+    "ReferenceServerError", "WorkerError",
     "invalid", "skipped", "Failure",
 }  # fmt: skip
 """What is called with a sentence that a report quotes."""

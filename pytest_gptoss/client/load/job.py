@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from pytest_gptoss.client.connection import trusted_context
 from pytest_gptoss.client.endpoint import Endpoint
 from pytest_gptoss.client.failures import Interpreter
-from pytest_gptoss.client.load.requests import LoadRequest
+from pytest_gptoss.client.load.requests import LoadRequest, LoadRun
 from pytest_gptoss.client.timeouts import Timeouts
+from pytest_gptoss.model.results import RequestTiming
 from pytest_gptoss.model.subjects import Role
 
-__all__ = ["LoadJob", "LoadTarget"]
+__all__ = ["Drive", "LoadJob", "LoadTarget"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,9 @@ class LoadJob:
     a closed loop begins its streams evenly over that time. The requests' ids are unique. After
     ``give_up_after`` failures in a row, without one success between them, no further request is sent; None:
     all are sent whatever happens. ``stop`` is asked after each answer that was read: once it says True, no
-    further request is sent, and the run ends when those in flight have been answered.
+    further request is sent, and the run ends when those in flight have been answered. ``begin`` is awaited
+    when the requests are encoded and the connections open: it gives the moment at which the run begins, on
+    the monotonic clock in ns; None: at once.
     """
 
     target: LoadTarget
@@ -64,3 +68,11 @@ class LoadJob:
     due_ns: Sequence[int] | None = None
     ramp_up_s: float = 0.0
     stop: Callable[[], bool] | None = None
+    begin: Callable[[], Awaitable[int]] | None = None
+
+
+class Drive(Protocol):
+    """Runs a job as ``run_load`` does, which does it in this process."""
+
+    def __call__(self, job: LoadJob, *, on_end: Callable[[RequestTiming], None]) -> LoadRun:
+        """The job's run; ``on_end`` gets each request's timing, also when this raises."""

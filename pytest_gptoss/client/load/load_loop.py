@@ -79,10 +79,9 @@ class LoadLoop(ABC):
     async def send_all(self, flights: deque[Flight], started_ns: int) -> None:
         """Send the requests, each by ``fly``, until none is left or it is halted; returns when all ended."""
 
-    async def run(self, flights: deque[Flight]) -> tuple[int, int, LoopHealth]:
+    async def run(self, flights: deque[Flight], started: int) -> tuple[int, int, LoopHealth]:
         """Send all; returns the first and the last moment in ns, and how the client kept up in between."""
         probe = LoopProbe()
-        started = monotonic_ns()
         self.begin(self._watch())
         try:
             await self.send_all(flights, started)
@@ -206,12 +205,22 @@ async def drive(
         await _open(transport, target, min(job.concurrency, len(flights)))
         with no_collector():
             loop = make_loop(transport, job, on_end)
+            beginning = await _beginning(job)
             try:
-                started, ended, health = await loop.run(flights)
+                started, ended, health = await loop.run(flights, beginning)
             finally:
                 loop.read_all()
     timings = (loop.timings.get(request.id) for request in job.requests)
     return LoadRun(tuple(each for each in timings if each is not None), health, started, ended)
+
+
+async def _beginning(job: LoadJob) -> int:
+    """Wait for the moment at which the job begins; returns it in ns of the monotonic clock."""
+    if job.begin is None:
+        return monotonic_ns()
+    at_ns = await job.begin()
+    await asyncio.sleep(max(0, at_ns - monotonic_ns()) / 1e9)
+    return at_ns
 
 
 async def _open(transport: StampingTransport, target: LoadTarget, connections: int) -> None:

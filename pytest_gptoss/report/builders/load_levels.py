@@ -33,7 +33,14 @@ from pytest_gptoss.model.errors import DamagedFile
 from pytest_gptoss.model.inputs import LoadShape, LoadTask
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import joined, say
-from pytest_gptoss.model.results import Failure, InstrumentError, LoadLevel, Measurement, RequestTiming
+from pytest_gptoss.model.results import (
+    Failure,
+    InstrumentError,
+    LoadLevel,
+    LoopHealth,
+    Measurement,
+    RequestTiming,
+)
 from pytest_gptoss.report.builders.open_levels import arrivals_part, open_part
 from pytest_gptoss.run.instrument import instrument_errors, instrument_problems
 from pytest_gptoss.run.store import Store
@@ -164,7 +171,7 @@ def _figures(level: LoadLevel) -> dict[str, Json]:
         "qps": None if whole is None else whole.qps,
         "full_concurrency": _span(full),
         "rtt_ms": median(level.rtt_ms) if level.rtt_ms else None,
-        "client": None if level.health is None else asdict(level.health),
+        "client": None if level.health is None else _client(level.health),
         "server": None if level.server is None else {**level.server, "ttft_ms": server_ttft_ms(level)},
         "frame_tokens": level.frame_tokens,
         **open_part(level),
@@ -181,6 +188,11 @@ def _spread(sound: Sequence[RequestTiming], shape: LoadShape) -> dict[str, Json]
             effective = effective_number(values) if opened and values else None
             spread[f"{name}_ms"] = distribution(values, effective=effective)
     return spread
+
+
+def _client(health: LoopHealth) -> dict[str, Json]:
+    """How the client kept up; what tells of several processes or machines only where there were several."""
+    return {name: each for name, each in asdict(health).items() if each not in ((), None)}
 
 
 def _span(span: Span | None) -> Json:
@@ -222,6 +234,15 @@ def _notes(
         overloaded = why_overloaded(level.health, error, ttft_limit_ms=ttft_limit_ms)
         if overloaded is not None:
             yield f"{where}: {overloaded}"
+        if level.health is not None and level.health.clock_error_ms is not None:
+            yield say(
+                "{where}: {workers} workers on a Ray cluster put the load; their clocks are known to "
+                "{error_ms:.2f} ms, by which the window of throughput and QPS may be off; latencies are each "
+                "measured on one clock",
+                where=where,
+                workers=max(1, len(level.health.cpu_shares)),
+                error_ms=level.health.clock_error_ms,
+            )
         if level.health is not None and level.health.cpu_share > BUSY:
             yield (
                 say(

@@ -88,4 +88,4 @@ class Load(Scenario):
         from pytest_gptoss.scenarios.load_level import LevelRun
 
         shape, device = setup.workload.levels[self.level], setup.devices[self.device]
-        return LevelRun(self, shape, device, alone.make_client, alone.on_end)
+        return LevelRun(self, shape, device, alone.make_client, alone.on_end, setup.drive)
