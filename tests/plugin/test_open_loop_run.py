@@ -39,6 +39,7 @@ def test_open_levels_are_measured_reported_and_judged_again(
     sound = {f"performance.{row}.{level}" for row in ("completed", "uncached") for level in levels}
     assert sound <= set(judged), result.stdout.str()
     assert {judged[f"performance.completed.{level}"] for level in ("r4-own", "r8")} == {"PASS"}
+    valid_report("acceptance.json")
     document = valid_report("benchmark_report.json")
     found = {level["level"]: level for level in document["levels"]}
     assert tuple(found) == levels
