@@ -11,7 +11,7 @@ from pathlib import Path
 from pytest_gptoss.cli.command import FAILED, INTERRUPTED
 from pytest_gptoss.cli.output_file import refuse_unwritable, remove_earlier
 
-__all__ = ["PASSED_ON", "accept"]
+__all__ = ["PASSED_ON", "accept", "passed_on"]
 
 PASSED_ON = "Options that are not listed here are pytest's and the plugin's, and are passed on."
 
@@ -70,10 +70,16 @@ def _version(path: Path) -> tuple[int, int] | None:
 
 def _report_of(rest: Sequence[str], default: Path) -> Path:
     """Where pytest wrote its reports: the user may have named a directory to keep, of several the last."""
-    named = default
+    named = passed_on("--gptoss-report", rest)
+    return Path(named) if named else default
+
+
+def passed_on(flag: str, rest: Sequence[str]) -> str | None:
+    """The value of an option that is passed on, of several the last; None where it is not there."""
+    named = None
     for argument, after in pairwise((*rest, "")):
-        if argument.startswith("--gptoss-report="):
-            named = Path(argument.partition("=")[2])
-        elif argument == "--gptoss-report" and after:
-            named = Path(after)
+        if argument.startswith(f"{flag}="):
+            named = argument.partition("=")[2]
+        elif argument == flag and after:
+            named = after
     return named

@@ -43,7 +43,7 @@ def with_workload_changes(levels: Mapping[str, LoadShape], change: Any, path: Pa
             raise UsageError(f"{path}: workload.slo: {error}") from None
     changed = {name: shape if slo is None else dataclasses.replace(shape, slo=slo)
                for name, shape in levels.items()}  # fmt: skip
-    like = max((shape for shape in changed.values() if shape.arrivals is None), key=_concurrency)
+    like = max(changed.values(), key=lambda shape: (shape.arrivals is None, shape.concurrency))
     usual = {"prompt_tokens": like.prompt_tokens, "max_tokens": like.max_tokens}
     added: set[str] = set()
     for place, line in enumerate(lines, 1):
@@ -57,10 +57,6 @@ def with_workload_changes(levels: Mapping[str, LoadShape], change: Any, path: Pa
         added.add(name)
         changed[name] = shape
     return changed
-
-
-def _concurrency(shape: LoadShape) -> int:
-    return shape.concurrency
 
 
 def _table(found: Any, keys: tuple[str, ...], where: str) -> Mapping[str, Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.inputs import LoadShape, LoadTask
 from pytest_gptoss.model.load_names import TRACE, concurrency_of, level_name, rate_name, rate_of
 from pytest_gptoss.model.message import listed, say
-from pytest_gptoss.scenarios.open_levels import open_level, resolved, with_slo
+from pytest_gptoss.scenarios.open_levels import closed_like, open_level, resolved, with_slo
 
 __all__ = ["added_names", "changes", "planned_levels", "why_absent"]
 
@@ -23,18 +23,21 @@ def planned_levels(profile: Mapping[str, LoadShape], task: LoadTask) -> dict[str
 
     Closed ones are the profile's, or those that the user names; open ones are the profile's and those that
     the user adds. A closed level that the profile does not know is shaped like the next lower one that it
-    knows, with enough requests for its concurrency; an open one like the profile's largest.
+    knows, with enough requests for its concurrency; an open one like the profile's largest closed one.
 
     Raises UsageError when a level has fewer requests than it keeps in flight, or no end that it can come to.
     """
     closed = {name: shape for name, shape in profile.items() if shape.arrivals is None}
     levels = {name: shape for name, shape in profile.items() if shape.arrivals is not None}
-    levels.update({rate_name(rate): open_level(_largest(closed), rate, task) for rate in task.rates or ()})
+    plain = _plain(closed or {name: closed_like(shape, ROUNDS) for name, shape in levels.items()})
+    for rate in task.rates or ():
+        name = rate_name(rate)
+        levels[name] = open_level(levels.get(name), plain[-1], rate, task)
     if task.trace is not None:
         levels[TRACE] = task.trace
     _refuse_idle(levels, task)
     if task.concurrency is not None:
-        closed = {level_name(each): _closed_loop(closed, each) for each in task.concurrency}
+        closed = {level_name(each): _closed_loop(closed, plain, each) for each in task.concurrency}
     levels = {**closed, **levels}
     levels = {name: _changed(name, shape, task) for name, shape in levels.items()}
     return dict(sorted(levels.items(), key=_place))
@@ -110,16 +113,13 @@ def _plain(closed: Mapping[str, LoadShape]) -> list[LoadShape]:
     return sorted(plain or closed.values(), key=lambda shape: shape.concurrency)
 
 
-def _largest(closed: Mapping[str, LoadShape]) -> LoadShape:
-    return _plain(closed)[-1]
-
-
-def _closed_loop(profile: Mapping[str, LoadShape], concurrency: int) -> LoadShape:
-    """The shape of ``--gptoss-concurrency``'s level: the profile's, or one like the next lower there."""
+def _closed_loop(
+    profile: Mapping[str, LoadShape], shapes: Sequence[LoadShape], concurrency: int
+) -> LoadShape:
+    """The shape of ``--gptoss-concurrency``'s level: the profile's, or one like the next lower of some."""
     known = profile.get(level_name(concurrency))
     if known is not None:
         return known
-    shapes = _plain(profile)
     lower = [shape for shape in shapes if shape.concurrency <= concurrency]
     like = lower[-1] if lower else shapes[0]
     return dataclasses.replace(

@@ -15,15 +15,24 @@ from pytest_gptoss.model.message import say
 from pytest_gptoss.scenarios.arrival_times import arrival_times, ramped_s
 from pytest_gptoss.scenarios.trace_file import MOST_PROMPT_TOKENS, TracePart, read_trace
 
-__all__ = ["Schedule", "open_level", "resolved", "schedule_of", "trace_level", "with_slo"]
+__all__ = ["Schedule", "closed_like", "open_level", "resolved", "schedule_of", "trace_level", "with_slo"]
 
 NS_PER_S = 10**9
 
 
-def open_level(like: LoadShape, rate: float, task: LoadTask) -> LoadShape:
-    """The level of ``--gptoss-rate``: requests as those of another level."""
+def open_level(known: LoadShape | None, like: LoadShape, rate: float, task: LoadTask) -> LoadShape:
+    """The level of ``--gptoss-rate``: the profile's of that rate, or one with requests like another's."""
     arrivals = Arrivals(rate, task.law, task.cv)
+    if known is not None:
+        stays = arrivals == Arrivals(rate)  # the options name no law
+        return known if stays else dataclasses.replace(known, arrivals=arrivals)
     return dataclasses.replace(like, concurrency=warm_up_of(rate), arrivals=arrivals, ramp_up_s=0.0)
+
+
+def closed_like(shape: LoadShape, rounds: int) -> LoadShape:
+    """An open level's requests in a closed loop, ``rounds`` for each one in flight or more."""
+    requests = max(shape.requests, rounds * shape.concurrency)
+    return dataclasses.replace(shape, requests=requests, arrivals=None, ramp_up_s=0.0, duration_s=None)
 
 
 def trace_level(path: Path, *, speed: float, most: int | None, duration_s: float | None) -> LoadShape:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from pathlib import Path
 
 import httpx
 import pytest
@@ -106,6 +107,22 @@ def test_each_request_needs_a_due_time(truth):
     job = LoadJob(LoadTarget(truth.endpoint), requests(2, QUICK), 1, due_ns=[0])
     with pytest.raises(ValueError, match="one due time for each request"):
         asyncio.run(run_open_loop(job, on_end=lambda timing: None))
+
+
+def test_more_requests_than_files_may_be_in_flight(truth):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if before[1] != resource.RLIM_INFINITY and before[1] < 1024:
+        pytest.skip("the machine allows too few open files")
+    few = len(list(Path("/proc/self/fd").iterdir())) + 20
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, before[1]))
+    try:
+        run, true = load(truth, requests(60, SLOW), due_ns=[place * 5 * MS for place in range(60)])
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (few, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert [each.error for each in run.requests] == [None] * 60
+    assert len(true) == 60
 
 
 def test_spare_connections_are_kept_fresh(truth):

@@ -11,6 +11,7 @@ from pytest_gptoss.judge.profile_files import profile_document
 from pytest_gptoss.judge.registry import metric_named
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
+from pytest_gptoss.model.arrivals import Arrivals
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.scenarios.kinds import Load
@@ -342,6 +343,17 @@ def test_a_level_of_another_prompt_length_is_a_line_of_toml(profile_with, tmp_pa
         row = profile.thresholds[f"performance.{figure}.c16-p4096"]
         assert row.metric == f"{figure}.c16-p4096"
         assert metric_named(row.metric).needs(Roles("npu")) == {"trial_0": Load("npu", "c16-p4096")}
+
+
+def test_an_open_level_is_a_line_of_toml_too(profile_with):
+    profile = profile_with({"rate": 8, "arrivals": "gamma:2", "duration_s": 60, "max_tokens": 9})
+    arrivals = Arrivals(8.0, "gamma", 2.0)
+    assert profile.workload.levels["r8"] == LoadShape(8, 0, 1024, 9, arrivals=arrivals, duration_s=60)
+    assert profile.thresholds["performance.completed.r8"].metric == "completed.r8"
+    with pytest.raises(
+        UsageError, match=r"profile 'atlas-800-a2' is incomplete .*rate is 0: it takes requests"
+    ):
+        profile_with({"rate": 0, "duration_s": 60, "max_tokens": 9})
 
 
 def test_a_level_with_a_name_that_none_can_have_is_refused(profile_with):

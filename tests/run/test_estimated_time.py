@@ -36,6 +36,15 @@ def test_a_load_level_takes_its_prompts_and_its_longest_answers(plan):
     assert Audit("npu", "c16").effort(plan.workload) == Effort(64 * (1024 + 512), 64)
 
 
+def test_an_open_level_takes_as_long_as_its_schedule():
+    load = LoadTask(concurrency=(1,), rates=(8.0,), law="constant", duration_s=60, ramp_up_s=10)
+    plan = make_plan(Settings(profile="atlas-800-a2", load=load))
+    assert plan.workload.levels["r8"].requests == 440
+    effort = Load("npu", "r8").effort(plan.workload)
+    assert effort == Effort(8 * 1024, 2 * 512, 60.0)
+    assert (effort + effort).seconds(read_per_s=1024, written_per_s=512) == 2 * (8 + 2 + 60)
+
+
 def test_what_is_not_measured_takes_no_time(plan):
     with_gpu, alone = family_minutes(plan, ROLES), family_minutes(plan, Roles("npu"))
     assert alone["precision"] < with_gpu["precision"]

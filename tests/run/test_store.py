@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pytest_gptoss.model.arrivals import Arrivals, Slo, TraceFile
 from pytest_gptoss.model.atomic_files import write_json
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.message import say
@@ -83,6 +84,17 @@ def test_load_levels_survive_to_the_nanosecond_in_few_bytes(tmp_path):
     assert loaded == level
     files = (tmp_path / "run" / "measurements").glob("any*")
     assert sum(file.stat().st_size for file in files) < 200 * 512 * 13 + 40_000
+
+
+def test_an_open_level_survives(tmp_path):
+    trace = TraceFile("some/trace.csv", "0" * 64, 2.0)
+    shape = LoadShape(
+        1, 2, 256, 4, "completions", arrivals=Arrivals(0.5, "trace", trace=trace), ramp_up_s=2.5,
+        slo=Slo(500.0, None, 0.9), duration_s=60.0, longest=260,
+    )  # fmt: skip
+    one = RequestTiming("r0", 10, 20, (30,), (1,), None, 40, intended_ns=9, asked=(200, 1))
+    level = LoadLevel(shape, (one, one))
+    assert _round_trip(tmp_path, level).items == (level,)
 
 
 def test_a_level_of_a_server_without_token_ids_survives(tmp_path):

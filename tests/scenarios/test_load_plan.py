@@ -160,3 +160,19 @@ def test_an_open_level_that_a_run_lacks_is_said_with_the_way_to_have_it():
     )
     assert "add it with --gptoss-trace" in why_absent("trace", levels)
     assert "which has --gptoss-concurrency 1,4,16:" in why_absent("c08", levels)
+
+
+def test_a_rate_that_the_profile_knows_has_its_shape():
+    known = dataclasses.replace(OPEN, requests=33, arrivals=Arrivals(8.0, "gamma", 2.0))
+    profile = {**PROFILE, "r8": known}
+    assert planned_levels(profile, LoadTask(rates=(8.0,)))["r8"] == known
+    levels = planned_levels(profile, LoadTask(rates=(8.0,), law="constant"))
+    assert levels["r8"] == dataclasses.replace(known, arrivals=Arrivals(8.0, "constant"))
+
+
+def test_a_profile_may_have_open_levels_alone():
+    profile = {"r8": dataclasses.replace(OPEN, requests=0, duration_s=10)}
+    levels = planned_levels(profile, LoadTask(rates=(2.0,), concurrency=(16,)))
+    assert list(levels) == ["c16", "r2", "r8"]
+    assert levels["c16"] == LoadShape(16, 64, 1024, 512)
+    assert (levels["r2"].requests, levels["r2"].max_tokens) == (32, 512)

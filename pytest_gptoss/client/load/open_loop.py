@@ -14,6 +14,7 @@ from time import monotonic_ns
 
 from pytest_gptoss.client.load.job import LoadJob
 from pytest_gptoss.client.load.load_loop import Flight, LoadLoop, drive
+from pytest_gptoss.client.load.open_files import many_open_files
 from pytest_gptoss.client.load.requests import LoadRun
 from pytest_gptoss.model.results import RequestTiming
 
@@ -39,7 +40,8 @@ async def run_open_loop(job: LoadJob, *, on_end: Callable[[RequestTiming], None]
     """
     if job.due_ns is None or len(job.due_ns) != len(job.requests):
         raise ValueError("an open loop needs one due time for each request")
-    return await drive(_OpenLoop, job, on_end)
+    with many_open_files():
+        return await drive(_OpenLoop, job, on_end)
 
 
 class _OpenLoop(LoadLoop):
