@@ -142,6 +142,7 @@ def _refuse_unsound(facts: _RunFacts) -> None:
         "needle.seed": (0, needle.seed, 10**18),
         "needle.max_context_len": (1, needle.max_context_len, MOST),
         "load.trials": (1, load.trials, 10_000),
+        "load.seed": (0, load.seed, 10**18),
         "load.requests": (1, load.requests, MOST),
         "load.max_tokens": (2, load.max_tokens, MOST),
         "load.prompt_tokens": (1, load.prompt_tokens, MOST),

@@ -1,6 +1,9 @@
 """The open loop keeps its schedule whatever the server does, as the server's own stamps tell."""
 
 import asyncio
+import os
+import signal
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -11,6 +14,7 @@ import pytest
 from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadTarget, run_load
 from pytest_gptoss.client.load.open_loop import run_open_loop
 from pytest_gptoss.client.load.transport import StampingTransport
+from pytest_gptoss.scenarios.truth import truth_server
 
 MS = 1_000_000
 CHAT = "/v1/chat/completions"
@@ -54,6 +58,32 @@ def test_a_server_that_answers_late_does_not_delay_what_is_sent(truth):
     # A closed loop waits for the answers: of its requests only the first is there before one.
     _, true = load(truth, requests(2, SLOW), concurrency=1)
     assert true[1].read_ns > true[0].token_ns[0]
+
+
+def test_a_server_that_stands_still_does_not_delay_what_is_sent():
+    with truth_server() as server:
+        stopped, resumed = [], []
+
+        def stop_a_while():
+            os.kill(server.process.process.pid, signal.SIGSTOP)
+            stopped.append(time.monotonic_ns())
+            time.sleep(1.5)
+            resumed.append(time.monotonic_ns())
+            os.kill(server.process.process.pid, signal.SIGCONT)
+
+        stall = threading.Timer(0.3, stop_a_while)
+        stall.start()
+        run, true = load(server, requests(40, QUICK), due_ns=[place * 50 * MS for place in range(40)])
+        stall.join()
+    assert [each.error for each in run.requests] == [None] * 40
+    (begin,), (end,) = stopped, resumed
+    meanwhile = [each for each in run.requests if begin < each.intended_ns < end - 500 * MS]
+    assert len(meanwhile) > 10
+    assert all(each.sent_ns < end for each in meanwhile)
+    # The server reads them when it goes on, and their answers come late by what the stop has left.
+    names = {each.id for each in meanwhile}
+    assert all(seen.read_ns >= end for seen in true if seen.id in names)
+    assert all(each.token_ns[0] - each.intended_ns > 500 * MS for each in meanwhile)
 
 
 def test_requests_that_are_due_at_once_are_sent_at_once(truth):

@@ -35,9 +35,12 @@ def test_replay_excludes_servers(settings_of):
         ("bench_endpoint", "completions"), ("trials", "2"), ("load_gpu", "1"), ("no_calibration", "1"),
         ("needle", "The code is 5."), ("question", "Which?"), ("expect", "7842"), ("needle_grid", "full"),
         ("needle_trials", "2"), ("seed", "3"), ("max_context_len", "4096"),
+        ("rate", "8"), ("arrivals", "constant"), ("trace", "some.file"), ("trace_speed", "2"),
+        ("duration", "9"), ("ramp_up", "9"), ("slo_ttft", "500"), ("slo_tpot", "50"), ("slo_share", "0.9"),
     ],
 )  # fmt: skip
-def test_a_replay_refuses_what_it_would_have_to_measure(settings_of, key, value):
+def test_a_replay_refuses_what_it_would_have_to_measure(settings_of, tmp_path, key, value):
+    tmp_path.joinpath("some.file").touch()
     with pytest.raises(
         UsageError, match=f"--gptoss-replay and {OPTION[key].flag} exclude each other: a replay"
     ):

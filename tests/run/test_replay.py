@@ -6,7 +6,9 @@ import pytest
 
 from pytest_gptoss.config.plan import make_plan
 from pytest_gptoss.config.settings import DeviceSettings, Settings
+from pytest_gptoss.model.arrivals import Arrivals, TraceFile
 from pytest_gptoss.model.errors import MeasurementError, UsageError
+from pytest_gptoss.model.inputs import LoadShape, LoadTask
 from pytest_gptoss.run.engine import AcceptanceRun
 from pytest_gptoss.run.replay import replayed
 from pytest_gptoss.scenarios.kinds import Greedy
@@ -92,3 +94,55 @@ def test_a_prompt_set_or_a_level_that_nobody_has_is_named(begun, tmp_path, monke
         MeasurementError, match=r"no prompt set is called 'nope'; there are: precision, smoke"
     ):
         run.measure(Greedy("npu", prompts="nope"))
+
+
+TRACE = LoadShape(
+    2, 30, 900, 40, "completions", longest=930, duration_s=60,
+    arrivals=Arrivals(1.5, "trace", trace=TraceFile("gone.csv", "0" * 64)),
+)  # fmt: skip
+OPEN = LoadTask(
+    rates=(0.5, 8.0), law="gamma", cv=2.0, seed=7, trace=TRACE, duration_s=20, ramp_up_s=2, slo_ttft_ms=500,
+    endpoint="completions",
+)  # fmt: skip
+
+
+def test_a_replay_has_the_open_levels_of_its_run_and_reads_no_trace(begun, tmp_path):
+    first = begun(Settings(devices=DEVICES, load=OPEN, report=tmp_path / "first"))
+    first.close()
+    again = replayed(Settings(replay=tmp_path / "first", report=tmp_path / "again"))
+    assert again.load == OPEN
+    levels = begun(again).plan.workload.levels
+    assert levels == first.plan.workload.levels
+    assert list(levels)[-3:] == ["r0.5", "r8", "trace"]
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("load.rates", []),
+        ("load.rates", [8.0, 8.0]),
+        ("load.rates", [-1.0]),
+        ("load.rates[-1]", [1.0, 1e6]),
+        ("load.cv", 0.0),
+        ("load.law", "uniform"),
+        ("load.seed", -1),
+        ("load.duration_s", -3.0),
+        ("load.slo_share", 95.0),
+        ("load.trace.requests", 0),
+        ("load.trace.longest", 10**12),
+        ("load.trace.arrivals", None),
+    ],
+)
+def test_a_damaged_open_level_is_no_finished_run(begun, tmp_path, place, value):
+    begun(Settings(devices=DEVICES, load=OPEN, report=tmp_path / "first")).close()
+    path = tmp_path / "first" / "run" / "run.json"
+    facts = json.loads(path.read_text())
+    *steps, last = place.removesuffix("[-1]").split(".")
+    table = facts
+    for step in steps:
+        table = table[step]
+    table[last] = value
+    path.write_text(json.dumps(facts))
+    with pytest.raises(UsageError, match="no finished run there") as refused:
+        replayed(Settings(replay=tmp_path / "first", report=tmp_path / "again"))
+    assert place.removesuffix(".arrivals") in str(refused.value)
