@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pytest_gptoss.model.json_type import Json
 
-__all__ = ["calibrated", "uncalibrated"]
+__all__ = ["calibrated", "of_workers", "uncalibrated"]
 
 Document = Mapping[str, Json]
 
@@ -19,6 +19,11 @@ def calibrated(document: Document) -> list[Mapping[str, Json]]:
     ]
     errors = {error["concurrency"]: error for error in told if error and "ttft_bias_ms" in error}
     return [errors[concurrency] for concurrency in sorted(errors)]
+
+
+def of_workers(document: Document) -> list[Mapping[str, Json]]:
+    """Each Ray worker's error with its ``level`` and ``worker``; none without a cluster."""
+    return list(_instrument(document).get("workers") or ())
 
 
 def uncalibrated(document: Document) -> list[str]:

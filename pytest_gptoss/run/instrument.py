@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_gptoss.judge.instrument import Clock, why_too_coarse
@@ -18,18 +18,32 @@ from pytest_gptoss.run.store import Store
 from pytest_gptoss.scenarios.kinds import Load, Scenario
 
 if TYPE_CHECKING:
+    from pytest_gptoss.client.load import Drive
     from pytest_gptoss.scenarios.calibration import Calibrated
 
 __all__ = [
     "ensure_calibrated",
+    "ensure_workers_calibrated",
     "instrument_errors",
     "instrument_problems",
     "why_client_was_late",
     "why_in_doubt",
+    "worker_errors",
 ]
 
 DOCUMENT = "instrument"
 """Level -> ``error`` and ``problem``, one of them null; ``c16`` is stored as 16."""
+
+
+WORKERS = "instrument_workers"
+"""Level -> what each worker of a Ray cluster found on its own node."""
+
+
+@dataclass(frozen=True)
+class _Worker:
+    worker: str
+    error: InstrumentError | None
+    problem: str | None
 
 
 @dataclass(frozen=True)
@@ -38,10 +52,17 @@ class _Level:
     problem: str | None
 
 
-def ensure_calibrated(store: Store, levels: Mapping[str, LoadShape], *, tell: Callable[[str], None]) -> None:
+def ensure_calibrated(
+    store: Store,
+    levels: Mapping[str, LoadShape],
+    *,
+    tell: Callable[[str], None],
+    drive: Drive | None = None,
+) -> None:
     """Calibrate the levels that were not yet, and keep each as it ends: its error, or what went wrong.
 
-    What went wrong is judged by who needs that level. The caller holds the store's lock.
+    What went wrong is judged by who needs that level. ``drive`` puts the load, None: this process does. The
+    caller holds the store's lock.
     """
     known = _known(store)
     missing = {name: shape for name, shape in levels.items() if name not in known}
@@ -54,10 +75,69 @@ def ensure_calibrated(store: Store, levels: Mapping[str, LoadShape], *, tell: Ca
             missing,
             tell=lambda text: tell(f"gptoss: {text}"),
             take=lambda found: _keep(store, found),
+            drive=drive,
         )
     except GptossError as error:  # the server did not start
         for name in missing:
             _keep(store, Calibrated(name, problem=str(error)))
+
+
+def ensure_workers_calibrated(
+    store: Store,
+    levels: Mapping[str, LoadShape],
+    *,
+    address: str,
+    workers: int | None,
+    tell: Callable[[str], None],
+) -> None:
+    """The same on the nodes of a Ray cluster: each worker with its share of the level, on its own node.
+
+    A level's error is that of its worst worker; a worker that has none is the level's problem.
+    """
+    known = _known(store)
+    missing = {name: shape for name, shape in levels.items() if name not in known}
+    if not missing:
+        return
+    from pytest_gptoss.client.load.ray_workers import nodes, on_nodes
+    from pytest_gptoss.scenarios.calibration import Calibrated, calibrate_here, worst_error
+
+    for name, shape in missing.items():
+        tell(f"gptoss: calibrating the instrument of each worker, {name}")
+        count = max(1, min(workers or len(nodes()), shape.concurrency))
+        shares = [(name, _share(shape, number, count)) for number in range(count)]
+        told = [
+            _Worker(worker, None, str(came)) if isinstance(came, GptossError)
+            else _Worker(worker, came.error, came.problem)
+            for worker, came in on_nodes(calibrate_here, shares, address=address)
+        ]  # fmt: skip
+        found = {**_workers(store), name: told}
+        store.save_document(
+            WORKERS, {level: [asdict(each) for each in workers] for level, workers in found.items()}
+        )
+        problem = next((each.problem for each in told if each.problem), None)
+        errors = [each.error for each in told if each.error is not None]
+        error = None if problem else worst_error(errors, concurrency=shape.concurrency)
+        _keep(store, Calibrated(name, error, problem))
+
+
+def worker_errors(store: Store) -> Mapping[str, Sequence[tuple[str, InstrumentError]]]:
+    """Level -> each worker and its own instrument's error; empty without a cluster. Raises DamagedFile."""
+    return {
+        name: [(each.worker, each.error) for each in workers if each.error is not None]
+        for name, workers in _workers(store).items()
+    }
+
+
+def _workers(store: Store) -> Mapping[str, Sequence[_Worker]]:
+    stored: Mapping[str, tuple[_Worker, ...]] | None = store.load_document(
+        WORKERS, Mapping[str, tuple[_Worker, ...]]
+    )
+    return stored or {}
+
+
+def _share(shape: LoadShape, number: int, count: int) -> LoadShape:
+    streams, requests = range(number, shape.concurrency, count), range(number, shape.requests, count)
+    return replace(shape, concurrency=len(streams), requests=max(1, len(requests)))
 
 
 def instrument_errors(store: Store) -> Mapping[str, InstrumentError]:

@@ -13,7 +13,7 @@ from pytest_gptoss.config.plan import Plan
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.inputs import LoadTask
 from pytest_gptoss.run.absent import lacks_baseline
-from pytest_gptoss.run.instrument import ensure_calibrated
+from pytest_gptoss.run.instrument import ensure_calibrated, ensure_workers_calibrated
 from pytest_gptoss.run.store import Store
 from pytest_gptoss.scenarios.kinds import Load
 
@@ -74,4 +74,10 @@ class LoadOrder:
     def _calibrate(self, levels: Iterable[Load]) -> None:
         names = {each.level for each in levels}
         shapes = {name: shape for name, shape in self._plan.workload.levels.items() if name in names}
-        ensure_calibrated(self._store, shapes, tell=self._tell)
+        task = self._task
+        if task.ray is not None:
+            ensure_workers_calibrated(
+                self._store, shapes, address=task.ray, workers=task.workers, tell=self._tell
+            )
+        else:
+            ensure_calibrated(self._store, shapes, tell=self._tell, drive=self.drive)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
-from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadRun, LoadTarget, run_load
+from pytest_gptoss.client.load import Drive, LoadJob, LoadRequest, LoadRun, LoadTarget, run_load
 from pytest_gptoss.model.errors import GptossError, MeasurementError
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.message import say
@@ -21,8 +21,10 @@ __all__ = [
     "INTERVAL_MS",
     "Calibrated",
     "calibrate",
+    "calibrate_here",
     "instrument_error",
     "load_held",
+    "worst_error",
 ]
 
 FIRST_TOKEN_MS = 80.0
@@ -52,21 +54,51 @@ def calibrate(
     tell: Callable[[str], None],
     take: Callable[[Calibrated], None],
     short: bool = True,
+    drive: Drive | None = None,
 ) -> None:
     """Run the load client against the ground-truth server at each level; ``take`` gets each as it ends.
 
     ``short`` takes about 2 s a level (8 rounds of 32 tokens); otherwise all the level's requests are
     made, of 64 tokens at most. A failure is the problem of its level alone, whose latencies cannot be
-    judged then. Raises ReferenceServerError when the server does not start.
+    judged then. ``drive`` puts the load, None: this process does. Raises ReferenceServerError when the server
+    does not start.
     """
+    run = drive or run_load
     arguments = (f"--first-token-ms={FIRST_TOKEN_MS}", f"--interval-ms={INTERVAL_MS}")
     with truth_server(*arguments) as server:
         for name, shape in levels.items():
             try:
-                found = Calibrated(name, _level(server, shape, tell=tell, short=short))
+                found = Calibrated(name, _level(server, shape, run, tell=tell, short=short))
             except GptossError as error:
                 found = Calibrated(name, problem=str(error))
             take(found)
+
+
+def calibrate_here(name: str, shape: LoadShape) -> Calibrated:
+    """One level's short calibration in this process, which may run on another machine; never raises."""
+    found: list[Calibrated] = []
+    try:
+        calibrate({name: shape}, tell=lambda _: None, take=found.append)
+    except GptossError as error:  # the server did not start
+        found.append(Calibrated(name, problem=str(error)))
+    return found[0]
+
+
+def worst_error(errors: Sequence[InstrumentError], *, concurrency: int) -> InstrumentError:
+    """The error of several instruments that put one level together: each figure that of the worst."""
+
+    def farthest(figures: Iterable[float]) -> float:
+        return max(figures, key=abs)
+
+    return InstrumentError(
+        concurrency=concurrency,
+        requests=sum(each.requests for each in errors),
+        ttft_bias_ms=farthest(each.ttft_bias_ms for each in errors),
+        ttft_p99_ms=farthest(each.ttft_p99_ms for each in errors),
+        tpot_bias_ms=farthest(each.tpot_bias_ms for each in errors),
+        tpot_p99_ms=farthest(each.tpot_p99_ms for each in errors),
+        load_held=min(each.load_held for each in errors),
+    )
 
 
 def instrument_error(run: LoadRun, truth: Mapping[str, TrueRequest], *, concurrency: int) -> InstrumentError:
@@ -93,14 +125,14 @@ def instrument_error(run: LoadRun, truth: Mapping[str, TrueRequest], *, concurre
 
 
 def _level(
-    server: TruthServer, shape: LoadShape, *, tell: Callable[[str], None], short: bool
+    server: TruthServer, shape: LoadShape, drive: Drive, *, tell: Callable[[str], None], short: bool
 ) -> InstrumentError:
     rounds = _SHORT_ROUNDS * shape.concurrency
     count = max(min(shape.requests, rounds) if short else shape.requests, 1)
     tokens = max(min(shape.max_tokens, _SHORT_TOKENS if short else _FULL_TOKENS), 2)
-    _run(server, shape, _WARM_REQUESTS, _WARM_TOKENS)
+    _run(server, shape, drive, _WARM_REQUESTS, _WARM_TOKENS)
     server.forget()
-    run = _run(server, shape, count, tokens)
+    run = _run(server, shape, drive, count, tokens)
     error = instrument_error(run, server.stamps(), concurrency=shape.concurrency)
     tell(
         f"instrument at concurrency {shape.concurrency}: TTFT {error.ttft_bias_ms:+.2f} ms "
@@ -110,7 +142,7 @@ def _level(
     return error
 
 
-def _run(server: TruthServer, shape: LoadShape, count: int, tokens: int) -> LoadRun:
+def _run(server: TruthServer, shape: LoadShape, drive: Drive, count: int, tokens: int) -> LoadRun:
     words = shape.prompt_tokens if shape.longest is None else min(shape.prompt_tokens, _MOST_WORDS)
     body = {
         "messages": [{"role": "user", "content": _WORD * words}],
@@ -120,7 +152,7 @@ def _run(server: TruthServer, shape: LoadShape, count: int, tokens: int) -> Load
     name = uuid4().hex
     requests = [LoadRequest(f"calibrate-{name}-{place}", CHAT_PATH, body) for place in range(count)]
     job = LoadJob(LoadTarget(server.endpoint), requests, shape.concurrency)
-    return run_load(job, on_end=lambda timing: None)
+    return drive(job, on_end=lambda timing: None)
 
 
 def _pair(timing: RequestTiming, true: TrueRequest | None) -> tuple[RequestTiming, TrueRequest]:

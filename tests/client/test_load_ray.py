@@ -15,6 +15,9 @@ from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadTarget, ray_work
 from pytest_gptoss.client.load.controller import WorkerError
 from pytest_gptoss.client.load.ray_workers import connect, run_on_ray
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.inputs import LoadShape
+from pytest_gptoss.run.instrument import ensure_workers_calibrated, instrument_errors, worker_errors
+from pytest_gptoss.run.store import Store
 
 ray = pytest.importorskip("ray")
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
@@ -67,6 +70,24 @@ def test_two_nodes_give_one_run_on_one_clock(truth, cluster):
         late = [(at - written) / 1e6 for at, written in zip(timing.token_ns, seen.token_ns, strict=True)]
         assert min(late) >= -error_ms, (late, error_ms)
         assert min(late) < 500 + error_ms
+
+
+def test_each_worker_calibrates_on_its_node_and_the_worst_is_the_levels(cluster, tmp_path):
+    store = Store(tmp_path / "run")
+    store.claim()
+    store.begin()
+    try:
+        levels = {"c02": LoadShape(2, 8, 64, 8)}
+        with store.lock():
+            ensure_workers_calibrated(store, levels, address=cluster.address, workers=None, tell=print)
+        workers = worker_errors(store)["c02"]
+        error = instrument_errors(store)["c02"]
+    finally:
+        store.release()
+    assert [name.split(" (")[0] for name, _ in workers] == ["Ray worker 1 of 2", "Ray worker 2 of 2"]
+    assert error.concurrency == 2
+    assert error.ttft_bias_ms == max((each.ttft_bias_ms for _, each in workers), key=abs)
+    assert error.requests == 8
 
 
 def test_another_version_is_refused(truth, cluster, monkeypatch):

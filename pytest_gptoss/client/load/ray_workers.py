@@ -29,7 +29,7 @@ from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import RequestTiming
 
-__all__ = ["AUTO", "connect", "nodes", "run_on_ray"]
+__all__ = ["AUTO", "connect", "nodes", "on_nodes", "run_on_ray"]
 
 AUTO = "auto"
 _REACH_S = 5.0
@@ -106,6 +106,62 @@ def run_on_ray(
     return replace(run, health=replace(run.health, clock_error_ms=error_ns / 1e6))
 
 
+def on_nodes(
+    work: Callable[..., Any], parts: Sequence[tuple[Any, ...]], *, address: str
+) -> list[tuple[str, Any]]:
+    """Call ``work`` once for each part, on one node after the other as the workers of a level are.
+
+    Returns each worker's name with what came back, or with a WorkerError. Raises UsageError when there is no
+    cluster.
+    """
+    connect(address)
+    import ray
+
+    places = nodes()
+    calls = []
+    for number, part in enumerate(parts):
+        place = places[number % len(places)]
+        call = ray.remote(work).options(num_cpus=1, scheduling_strategy=_on(place)).remote(*part)
+        calls.append((_name(number, len(parts), place), call))
+    return [(name, _fetched(name, call, START_S)) for name, call in calls]
+
+
+def _fetched(name: str, call: Any, within_s: float) -> Any:
+    """What a call gave, or a WorkerError that says why it gave nothing."""
+    import ray
+
+    try:
+        return ray.get(call, timeout=within_s)
+    except ray.exceptions.GetTimeoutError:
+        reason: str = say("not ready within {seconds:g} s", seconds=within_s)
+    except ray.exceptions.RayError as error:
+        reason = _in_a_line(error)
+    return WorkerError(
+        say(
+            "{worker} does not answer ({reason}): see that its node is up, has a free CPU and has "
+            "pytest-gptoss installed, then measure again",
+            worker=name,
+            reason=reason,
+        )
+    )
+
+
+def _name(number: int, count: int, place: dict[str, Any]) -> str:
+    return say(
+        "Ray worker {number} of {count} (node {node})",
+        number=number + 1,
+        count=count,
+        node=place["NodeManagerAddress"],
+    )
+
+
+def _on(place: dict[str, Any]) -> Any:
+    """How Ray is told to run something on one node and on no other."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(place["NodeID"], soft=False)
+
+
 @contextlib.contextmanager
 def _started(places: Sequence[dict[str, Any]], count: int) -> Iterator[tuple[list[_Actor], Inbox]]:
     """So many actors, one node after the other; killed on leaving."""
@@ -126,21 +182,15 @@ class _Actor:
 
     def __init__(self, number: int, count: int, place: dict[str, Any], inbox: Inbox) -> None:
         import ray
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self._number = number
         self._inbox = inbox
         self._clock = Clock()
-        self.name: str = say(
-            "Ray worker {number} of {count} (node {node})",
-            number=number + 1,
-            count=count,
-            node=place["NodeManagerAddress"],
-        )
+        self.name = _name(number, count, place)
         made = ray.remote(LoadActor).options(
             num_cpus=1,
             max_concurrency=_CALLS,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(place["NodeID"], soft=False),
+            scheduling_strategy=_on(place),
         )
         self._actor = made.remote()
         self._reader = threading.Thread(target=self._read, name="gptoss-answers", daemon=True)
@@ -187,22 +237,10 @@ class _Actor:
             self._reader.join(START_S)
 
     def _ask(self, method: str, within_s: float) -> Any:
-        import ray
-
-        try:
-            return ray.get(getattr(self._actor, method).remote(), timeout=within_s)
-        except ray.exceptions.GetTimeoutError:
-            reason: str = say("not ready within {seconds:g} s", seconds=within_s)
-        except ray.exceptions.RayError as error:
-            reason = _in_a_line(error)
-        raise WorkerError(
-            say(
-                "{worker} does not answer ({reason}): see that its node is up, has a free CPU and has "
-                "pytest-gptoss installed, then measure again",
-                worker=self.name,
-                reason=reason,
-            )
-        )
+        found = _fetched(self.name, getattr(self._actor, method).remote(), within_s)
+        if isinstance(found, WorkerError):
+            raise found
+        return found
 
     def _read(self) -> None:
         import ray

@@ -42,7 +42,7 @@ from pytest_gptoss.model.results import (
     RequestTiming,
 )
 from pytest_gptoss.report.builders.open_levels import arrivals_part, open_part
-from pytest_gptoss.run.instrument import instrument_errors, instrument_problems
+from pytest_gptoss.run.instrument import instrument_errors, instrument_problems, worker_errors
 from pytest_gptoss.run.store import Store
 from pytest_gptoss.scenarios.kinds import Load
 from pytest_gptoss.scenarios.load_plan import changes
@@ -69,7 +69,11 @@ def load_levels(store: Store, plan: Plan, *, devices: Sequence[str], task: LoadT
     notes = [note for scenario, each in found for note in _notes(scenario, each, errors, limit)]
     return {
         "levels": [_row(scenario, each, shapes[scenario.level], errors) for scenario, each in found],
-        "instrument": {"errors": [asdict(error) for error in errors.values()], "problem": problem},
+        "instrument": {
+            "errors": [asdict(error) for error in errors.values()],
+            "problem": problem,
+            **_workers(store),
+        },
         "notes": [
             *notes,
             *(
@@ -90,6 +94,20 @@ def _instrument(store: Store) -> tuple[Mapping[str, InstrumentError], Mapping[st
         return instrument_errors(store), instrument_problems(store), None
     except DamagedFile as error:
         return {}, {}, str(error)
+
+
+def _workers(store: Store) -> dict[str, Json]:
+    """What each worker of a Ray cluster found of its instrument on its own node; empty without a cluster."""
+    try:
+        found = worker_errors(store)
+    except DamagedFile:  # the level's own error tells that it is measured again
+        return {}
+    rows = [
+        {"level": level, "worker": worker, **asdict(error)}
+        for level, workers in found.items()
+        for worker, error in workers
+    ]
+    return {"workers": rows} if rows else {}
 
 
 def _other_statistics(plan: Plan) -> Iterator[str]:

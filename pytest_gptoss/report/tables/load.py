@@ -10,7 +10,7 @@ from pytest_gptoss.judge.accounting import SEVERAL_TOKENS
 from pytest_gptoss.judge.figures import fixed, percent
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.load_names import GUIDE_FIGURES, LOAD_FIGURES
-from pytest_gptoss.report.instrument import calibrated
+from pytest_gptoss.report.instrument import calibrated, of_workers
 from pytest_gptoss.report.tables.open_levels import is_open, open_table
 from pytest_gptoss.report.tables.rows import npus
 from pytest_gptoss.report.tables.table import Cell, Table
@@ -200,15 +200,17 @@ def _circumstances(document: Document, translate: Wording) -> Table:
 
 
 def instrument_table(document: Document, translate: Wording) -> Table:
-    """How far the measuring client itself is off on this machine, by level."""
+    """How far the measuring client itself is off, by level, and each worker of a cluster on its node."""
     errors = {error["concurrency"]: error for error in calibrated(document)}
     columns = ("ttft_bias_ms", "ttft_p99_ms", "tpot_bias_ms", "tpot_p99_ms", "load_held")
+    told = [(str(concurrency), error) for concurrency, error in sorted(errors.items())]
+    told += [(f"{each['level']}, {each['worker']}", each) for each in of_workers(document)]
     rows = [
         (
-            Cell(str(concurrency), figure=True),
+            Cell(name, figure=True),
             *(Cell(translate.figure(error.get(column)), figure=True) for column in columns),
         )
-        for concurrency, error in sorted(errors.items())
+        for name, error in told
     ]
     heads = ("concurrency", "bias_ttft", "p99_ttft", "bias_tpot", "p99_tpot", "held")
     return Table(
