@@ -40,7 +40,7 @@ ORDER = {
         "run_directory", "store", "probed", "baseline", "recording", "replay", "instrument", "scheduler",
         "probing", "devices",
         "roles", "absent", "estimated_time", "load_order", "hidden_source", "measuring",
-        "context", "estimating", "info_metrics", "judging",
+        "context", "estimating", "info_metrics", "judging", "turns",
         "servers_seen", "engine",
     ),
     "plugin": (
