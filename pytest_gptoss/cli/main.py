@@ -1,6 +1,7 @@
 """The command ``pytest-gptoss``: thin fronts to the same checks that pytest runs.
 
-Exit status: 0 all passed, 1 a failure or an INVALID, 4 usage, 130 interrupted (Ctrl-C or SIGTERM).
+Exit status: 0 all passed, 1 a failure or an INVALID, 3 flaky (isolate), 4 usage,
+130 interrupted (Ctrl-C or SIGTERM).
 """
 
 from __future__ import annotations
@@ -11,7 +12,16 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from pytest_gptoss import __version__
-from pytest_gptoss.cli import benchmark, calibrate, hidden, long_context, plan, report, verify_precision
+from pytest_gptoss.cli import (
+    benchmark,
+    calibrate,
+    hidden,
+    isolate,
+    long_context,
+    plan,
+    report,
+    verify_precision,
+)
 from pytest_gptoss.cli.command import FAILED, INTERRUPTED, USAGE, Command
 from pytest_gptoss.model.errors import GptossError, UsageError
 from pytest_gptoss.run.termination import Termination
@@ -20,7 +30,7 @@ __all__ = ["command_parser", "main"]
 
 _COMMANDS: Mapping[str, Command] = {
     each.COMMAND.name: each.COMMAND
-    for each in (verify_precision, long_context, report, benchmark, hidden, calibrate, plan)
+    for each in (verify_precision, long_context, report, benchmark, hidden, calibrate, plan, isolate)
 }
 """The subcommands, in the order that ``--help`` lists them."""
 
