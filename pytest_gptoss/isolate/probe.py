@@ -50,9 +50,8 @@ def read_probe(path: Path | None) -> Probe:
         raise UsageError(f"--probe {path}: {error}: see docs/isolate.md for what such a file holds") from None
     needed = {"log": found.pattern, "threshold": found.threshold}
     if not needed.get(found.kind, "given"):
-        raise UsageError(
-            f"--probe {path}: kind {found.kind!r} needs a {'pattern' if found.kind == 'log' else found.kind}"
-        )
+        key = "pattern" if found.kind == "log" else found.kind
+        raise UsageError(f"--probe {path}: a probe of kind {found.kind!r} needs {key!r}: add it to the file")
     return found
 
 

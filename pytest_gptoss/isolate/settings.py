@@ -11,6 +11,7 @@ from pathlib import PurePath
 
 from pytest_gptoss.isolate.search import EAGER
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.secret_values import masked_words
 from pytest_gptoss.model.serve_command import ServeCommand
 
 __all__ = ["KNOWN_FLAGS", "KNOWN_VARIABLES", "Change", "changed", "changes_of", "known_changes"]
@@ -82,9 +83,10 @@ def _of_flag(command: ServeCommand, text: str) -> Change:
         raise UsageError(f"--flag {text!r} is not whole ({error}): quote it as in a shell") from None
     if not words or not words[0].startswith("-"):
         raise UsageError(f"--flag {text!r}: it takes a flag of the server with its value, '--max-num-seqs 8'")
+    name = shlex.join(masked_words(words))
     if _place(command.words, words) is not None:
-        return Change(shlex.join(words), put_in=False, words=words)
-    return Change(shlex.join(words), put_in=True, words=words, replaced=_standing(command.words, words[0]))
+        return Change(name, put_in=False, words=words)
+    return Change(name, put_in=True, words=words, replaced=_standing(command.words, words[0]))
 
 
 def _standing(words: Sequence[str], flag: str) -> tuple[str, ...]:
@@ -108,7 +110,8 @@ def _of_variable(command: ServeCommand, text: str) -> Change:
     if not sign or not name.isidentifier():
         raise UsageError("--env: it takes VAR=VALUE, as HCCL_OP_EXPANSION_MODE=AIV")
     standing = command.environment.get(name, os.environ.get(name))
-    return Change(text, put_in=standing != value, variable=(name, value))
+    (shown,) = masked_words([text])
+    return Change(shown, put_in=standing != value, variable=(name, value))
 
 
 def known_changes(command: ServeCommand) -> tuple[Change, ...]:
