@@ -36,15 +36,13 @@ def run_procedure(
     given = changes_of(failing.command, flags, variables)
     known = [each for each in known_changes(failing.command) if each.name not in {own.name for own in given}]
     (eager,) = changes_of(failing.command, [EAGER], ())
-    if not eager.put_in:
-        raise UsageError(f"--serve has {EAGER} already: search on the line without it")
     changes = {each.name: each for each in (*known, *given, eager)}
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--output {output}: {error.strerror}: name another directory") from None
     trials = Trials(failing, changes, output, tell=tell)
-    finding = isolate(trials, _names(given), _names(known), most=most)
+    finding = isolate(trials, _names(given), _names(known), most=most, try_eager=eager.put_in)
     found = document(
         finding,
         trials.records,

@@ -77,11 +77,11 @@ class _Starts:
         return outcome
 
 
-def isolate(start: Start, *groups: Sequence[str], most: int) -> Finding:
+def isolate(start: Start, *groups: Sequence[str], most: int, try_eager: bool = True) -> Finding:
     """Carry the procedure out: reproduce, eager, narrow down, confirm, in at most ``most`` starts.
 
     ``groups`` of changes are narrowed down one after the other, until one of them heals; EAGER is tried by
-    itself before, whether named there or not.
+    itself before, whether named there or not, unless the line has it already (``try_eager``).
     """
     starts = _Starts(start, most)
     eager: bool | None = None
@@ -89,8 +89,9 @@ def isolate(start: Start, *groups: Sequence[str], most: int) -> Finding:
         shown = [starts.anew(()) for _ in range(_REPRODUCING)]
         if set(shown) != {"fails"}:
             return _unreproduced(shown)
-        starts.stage = "eager"
-        eager = starts.heals((EAGER,))
+        if try_eager:
+            starts.stage = "eager"
+            eager = starts.heals((EAGER,))
         starts.stage = "narrow"
         narrow = (_narrow(starts, [each for each in group if each != EAGER]) for group in groups)
         found = next((each for each in narrow if each), (EAGER,) if eager else ())

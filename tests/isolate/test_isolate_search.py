@@ -66,6 +66,13 @@ def test_graph_capture_is_named_where_nothing_else_heals():
     assert (found.verdict, found.changes, found.eager_heals) == ("found", (EAGER,), True)
 
 
+def test_a_line_that_is_eager_already_skips_that_stage():
+    server = healed_by(EIGHT[0])
+    found = isolate(server, EIGHT, most=12, try_eager=False)
+    assert (found.changes, found.eager_heals) == ((EIGHT[0],), None)
+    assert "eager" not in {stage for stage, _ in server.starts}
+
+
 def test_what_nothing_heals_is_not_found():
     found = isolate(Server(lambda _: "fails"), EIGHT, most=12)
     assert (found.verdict, found.stage, found.why) == ("not found", "narrow", "nothing heals")
