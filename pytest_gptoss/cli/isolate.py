@@ -22,7 +22,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--flag", action="append", default=[], metavar="'FLAG VALUE'",
-        help="a flag to suspect: taken out where the line has it, put in where it has not; repeats",
+        help="a flag to suspect, --flag='--max-num-seqs 8': taken out where it stands, else put in; repeats",
     )  # fmt: skip
     parser.add_argument(
         "--env", action="append", default=[], metavar="VAR=VALUE",
