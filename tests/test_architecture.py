@@ -26,7 +26,9 @@ MAY_IMPORT = {
     "report": {"model", "judge"},
     "report/builders": {"model", "scenarios", "judge", "config", "run"},
     "plugin": {"model", "client", "servers", "scenarios", "judge", "config", "run", "diagnosis", "report"},
-    "cli": {"model", "client", "servers", "scenarios", "judge", "config", "run", "report"},
+    "isolate": {"model", "servers", "judge", "config", "run", "diagnosis"},
+    "isolate/search.py": set(),
+    "cli": {"model", "client", "servers", "scenarios", "judge", "config", "run", "report", "isolate"},
     "reference": {"model", "servers.lifetime"},
     "truth": {"model", "servers.lifetime"},
 }
@@ -40,7 +42,7 @@ ORDER = {
         "run_directory", "store", "probed", "baseline", "recording", "replay", "trace", "instrument",
         "scheduler", "probing", "devices",
         "roles", "absent", "estimated_time", "load_order", "hidden_source", "measuring",
-        "context", "estimating", "info_metrics", "judging",
+        "context", "estimating", "info_metrics", "judging", "turns",
         "servers_seen", "engine",
     ),
     "plugin": (

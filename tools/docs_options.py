@@ -16,6 +16,7 @@ __all__ = ["options_page"]
 
 _TITLES: Mapping[str, str] = {
     "devices": "Devices",
+    "serve": "Managed servers",
     "connection": "Connection",
     "judging": "Judging",
     "inputs": "Inputs",

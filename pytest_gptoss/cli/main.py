@@ -1,6 +1,7 @@
 """The command ``pytest-gptoss``: thin fronts to the same checks that pytest runs.
 
-Exit status: 0 all passed, 1 a failure or an INVALID, 4 usage, 130 interrupted (Ctrl-C or SIGTERM).
+Exit status: 0 all passed, 1 a failure or an INVALID, 3 flaky (isolate), 4 usage,
+130 interrupted (Ctrl-C or SIGTERM).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pytest_gptoss.cli import (
     calibrate,
     capacity,
     hidden,
+    isolate,
     long_context,
     plan,
     report,
@@ -29,7 +31,17 @@ __all__ = ["command_parser", "main"]
 
 _COMMANDS: Mapping[str, Command] = {
     each.COMMAND.name: each.COMMAND
-    for each in (verify_precision, long_context, report, benchmark, hidden, calibrate, capacity, plan)
+    for each in (
+        verify_precision,
+        long_context,
+        report,
+        benchmark,
+        hidden,
+        calibrate,
+        capacity,
+        plan,
+        isolate,
+    )
 }
 """The subcommands, in the order that ``--help`` lists them."""
 

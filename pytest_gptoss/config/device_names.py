@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from pytest_gptoss.config.option_values import CheckedOptions
@@ -15,9 +15,12 @@ Names: TypeAlias = Mapping[str, object]
 """The devices under test by name, in the order given."""
 
 
-def npu_urls(options: CheckedOptions) -> dict[str, str]:
-    """The address of every device under test by its name; raises UsageError for a name that is taken."""
-    urls: dict[str, str] = {}
+def npu_urls(options: CheckedOptions, taken: Iterable[str] = ()) -> dict[str, str | None]:
+    """The address of every device under test by its name; raises UsageError for a name that is taken.
+
+    ``taken`` are the names of those that the run starts: they stand behind, and have no address yet.
+    """
+    urls: dict[str, str | None] = {}
     for value in options.value("npu_url"):
         name, url = _split_name(value, default="npu")
         if name in urls:
@@ -25,12 +28,24 @@ def npu_urls(options: CheckedOptions) -> dict[str, str]:
                 f"{options.origin('npu_url')}: the name {name!r} is given twice; "
                 "name each device, as in --npu-url tp1=URL --npu-url tp8=URL"
             )
-        if name in ("gpu", "cpu"):
-            raise UsageError(f"{options.origin('npu_url')}: the name {name!r} belongs to another role")
-        if name == CORPUS:
-            raise UsageError(f"{options.origin('npu_url')}: {name!r} names the fixed texts: choose another")
+        _refuse_taken(name, options.origin("npu_url"))
         urls[name] = options.read("npu_url", url)
+    for name in taken:
+        if name in urls:
+            raise UsageError(
+                f"{options.origin('npu_serve')}: the name {name!r} is that of a device with an address; "
+                "name it otherwise, as in --npu-serve 'NAME=COMMAND'"
+            )
+        _refuse_taken(name, options.origin("npu_serve"))
+        urls[name] = None
     return urls
+
+
+def _refuse_taken(name: str, origin: str) -> None:
+    if name in ("gpu", "cpu"):
+        raise UsageError(f"{origin}: the name {name!r} belongs to another role")
+    if name == CORPUS:
+        raise UsageError(f"{origin}: {name!r} names the fixed texts: choose another")
 
 
 def _split_name(value: str, *, default: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -9,7 +10,9 @@ from pathlib import Path
 
 from pytest_gptoss.config.device_names import npu_models, npu_urls, values_by_name
 from pytest_gptoss.config.option_values import CheckedOptions
+from pytest_gptoss.config.serve_options import Served, kept_log, pooling_variant, served_from
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.serve_command import ServeCommand
 from pytest_gptoss.model.subjects import LOGPROBS, Role
 from pytest_gptoss.model.urls import server_root
 
@@ -17,8 +20,8 @@ __all__ = ["DeviceSettings", "devices_from"]
 
 _MODEL_KEYS: Mapping[Role, str] = {"npu": "npu_model", "gpu": "gpu_model", "cpu": "cpu_model_name"}
 """The option that names a role's served model."""
-_START_KEYS: Mapping[Role, str] = {"gpu": "embedded", "cpu": "cpu_model"}
-"""The option that has the run start a role's server."""
+_START_KEYS: Mapping[Role, tuple[str, ...]] = {"gpu": ("embedded", "gpu_serve"), "cpu": ("cpu_model",)}
+"""The options that have the run start a role's server."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class DeviceSettings:
 
     ``url`` None: the run starts it (``--embedded``, ``--gptoss-cpu-model``), or it is ``recorded`` in the
     baseline. ``hidden`` is a pooling server's URL, a recorded file or LOGPROBS, None for the device's own
-    ``/pooling``. ``log`` is its server's log file.
+    ``/pooling``. ``log`` is its server's log file. ``serve`` is the command line that starts it,
+    ``pooling`` the one that starts the server of its hidden states; servers of commands run one at a time.
     """
 
     role: Role
@@ -38,6 +42,8 @@ class DeviceSettings:
     hidden: str | Path | None = None
     log: Path | None = None
     recorded: bool = False
+    serve: ServeCommand | None = None
+    pooling: ServeCommand | None = None
 
 
 def devices_from(options: CheckedOptions, recorded: Mapping[str, str | None]) -> tuple[DeviceSettings, ...]:
@@ -46,15 +52,32 @@ def devices_from(options: CheckedOptions, recorded: Mapping[str, str | None]) ->
     ``recorded``: the served model's name by device of the recorded baseline; a live device is preferred.
     Raises UsageError for a device that cannot be told from another one.
     """
-    devices = [*_npus(options), *_others(options, recorded)]
+    served, pooling = served_from(options), options.value("serve_pooling")
+    devices = [
+        _managed(options, each, served[each.name], pooling=pooling) if each.name in served else each
+        for each in (*_npus(options, served), *_others(options, recorded))
+    ]
     _refuse_twins(options, devices)
     _refuse_comparison_with_itself(options, devices)
     _refuse_impossible_recovery(options, devices)
     return tuple(devices)
 
 
-def _npus(options: CheckedOptions) -> list[DeviceSettings]:
-    names: dict[str, str | None] = {"npu": None} if options.value("embedded") else {**npu_urls(options)}
+def _managed(
+    options: CheckedOptions, device: DeviceSettings, command: ServeCommand, *, pooling: bool
+) -> DeviceSettings:
+    """A device that the run starts by a command, and the server of its hidden states where ``pooling``."""
+    return dataclasses.replace(
+        device,
+        serve=command,
+        pooling=pooling_variant(command) if pooling else None,
+        log=device.log or kept_log(options, device.name),
+    )
+
+
+def _npus(options: CheckedOptions, served: Served) -> list[DeviceSettings]:
+    urls = npu_urls(options, taken=[name for name in served if name != "gpu"])
+    names: dict[str, str | None] = {"npu": None} if options.value("embedded") else urls
     labels = values_by_name(options, "npu_label", names)
     models = npu_models(options, names)
     hidden = values_by_name(options, "hidden_npu", names)
@@ -78,7 +101,7 @@ def _others(options: CheckedOptions, recorded: Mapping[str, str | None]) -> Iter
     """The baseline and the reference, started, running or recorded."""
     roles: tuple[Role, ...] = ("gpu", "cpu")
     for role in roles:
-        live = options.given(_START_KEYS[role]) or options.given(f"{role}_url")
+        live = any(map(options.given, (*_START_KEYS[role], f"{role}_url")))
         if not live and role not in recorded:
             continue
         device = DeviceSettings(

@@ -21,7 +21,9 @@ __all__ = [
     "CHECKPOINT",
     "CHECKPOINT_OR_FILE",
     "CLUSTER",
+    "COMMAND",
     "DIRECTORY",
+    "ENVIRONMENT",
     "FACT",
     "FILE",
     "HIDDEN_SOURCE",
@@ -226,6 +228,22 @@ def _waiver(value: str, base: Path) -> tuple[str, str]:
     return threshold, reason
 
 
+def _command(value: str, base: Path) -> Any:
+    """The command line of a server."""
+    # Imported here: few runs start servers.
+    from pytest_gptoss.model.serve_command import read_serve_command
+
+    return read_serve_command(value)
+
+
+def _environment(value: str, base: Path) -> tuple[str | None, str, str]:
+    """A device's name or None, a variable and its value. A message shows no value: it may be a secret."""
+    found = re.fullmatch(r"(?:([A-Za-z0-9_.-]+):)?([A-Za-z_][A-Za-z0-9_]*)=(.*)", value, re.DOTALL)
+    if found is None:
+        raise UsageError("it takes [NAME:]VAR=VALUE, as HCCL_OP_EXPANSION_MODE=AIV or tp8:HCCL_BUFFSIZE=512")
+    return found[1], found[2], found[3]
+
+
 def _fact(value: str, base: Path) -> tuple[str, str]:
     """A stated fact: its key, ``DEVICE.FACT`` or ``FACT``, and its value."""
     key, mark, stated = (part.strip() for part in value.partition("="))
@@ -263,4 +281,6 @@ CLUSTER = OptionType(
     "it takes HOST:PORT, the address of the cluster's head, or the word auto on one of its nodes", _cluster
 )
 WAIVER = OptionType("it takes ID=REASON, and a waiver needs its reason", _waiver)
+COMMAND = OptionType("it takes a server's command line with {port} in it", _command)
+ENVIRONMENT = OptionType("it takes [NAME:]VAR=VALUE", _environment)
 FACT = OptionType("it takes DEVICE.FACT=VALUE, as npu.cann=8.5.1, or FACT=VALUE for a fact of the run", _fact)

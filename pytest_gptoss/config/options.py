@@ -15,7 +15,9 @@ from pytest_gptoss.config.option_types import (
     CHECKPOINT,
     CHECKPOINT_OR_FILE,
     CLUSTER,
+    COMMAND,
     DIRECTORY,
+    ENVIRONMENT,
     FACT,
     FILE,
     HIDDEN_SOURCE,
@@ -85,7 +87,9 @@ _DEVICES = (
         SWITCH,
         _NO_SERVER,
         default=False,
-        excludes=Exclusion(("npu_url", "gpu_url"), "the embedded pair is both npu and gpu"),
+        excludes=Exclusion(
+            ("npu_url", "gpu_url", "npu_serve", "gpu_serve"), "the embedded pair is both npu and gpu"
+        ),
     ),
     Option(
         "--gptoss-cpu-model",
@@ -112,6 +116,49 @@ _DEVICES = (
         TEXT,
         _NO_SERVER,
         needs=_A_CPU,
+    ),
+)
+
+_SERVE = (
+    Option(
+        "--npu-serve",
+        "start the server under test by this command line, with {port} in it; several take turns",
+        "[NAME=]COMMAND",
+        COMMAND,
+        _NO_SERVER,
+        repeats=True,
+        by_name=True,
+    ),
+    Option(
+        "--gpu-serve",
+        "start the baseline server by this command line, with {port} in it",
+        "COMMAND",
+        COMMAND,
+        _NO_SERVER,
+        excludes=Exclusion(("gpu_url", "baseline"), "there is one baseline"),
+    ),
+    Option(
+        "--gptoss-serve-env",
+        "environment of the servers that the run starts; of one of them with NAME:",
+        "[NAME:]VAR=VALUE",
+        ENVIRONMENT,
+        _NO_SERVER,
+        repeats=True,
+    ),
+    Option(
+        "--gptoss-serve-dir",
+        "working directory of the servers that the run starts",
+        "DIR",
+        DIRECTORY,
+        _NO_SERVER,
+    ),
+    Option(
+        "--gptoss-serve-pooling",
+        "start a pooling variant of the same command where hidden states cannot be had otherwise",
+        None,
+        SWITCH,
+        _NO_SERVER,
+        default=False,
     ),
 )
 
@@ -551,6 +598,7 @@ _DIAGNOSIS = (
 
 GROUPS: Mapping[str, tuple[Option, ...]] = {
     "devices": _DEVICES,
+    "serve": _SERVE,
     "connection": _CONNECTION,
     "judging": _JUDGING,
     "inputs": _INPUTS,

@@ -70,6 +70,9 @@ class Diagnosis:
         for device in self._settings.devices:
             if device.log is not None:
                 try:
+                    if device.serve is not None:  # its server begins the log, later in the run
+                        device.log.parent.mkdir(parents=True, exist_ok=True)
+                        device.log.touch()
                     marks[device.name] = mark(device.log).document()
                 except OSError as error:
                     raise UsageError(

@@ -17,7 +17,7 @@
     │           └── MiscountError      the server's counts of tokens do not follow the text
     ├── StoreError             the run directory cannot be written, read or locked
     ├── MissingExtra           the HTML report needs packages that are not installed
-    └── ReferenceServerError   a server of ours (reference, ground truth) cannot start
+    └── ReferenceServerError   a server that the run starts (reference, ground truth, managed) cannot start
 
 A message names the value, the rule and the way out, on one line, and never holds an API key.
 """
@@ -156,4 +156,4 @@ class StoreError(GptossError):
 
 
 class ReferenceServerError(GptossError):
-    """A server of ours, the CPU reference or the ground truth, cannot start or serve what it was asked to."""
+    """A server that the run starts cannot start, or cannot serve what it was asked to."""

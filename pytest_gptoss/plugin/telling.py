@@ -108,8 +108,10 @@ class Telling:
 
 def _named_device(device: DeviceSettings) -> str:
     """A device as it was named, before anything is known of it."""
-    where = "started here or recorded" if device.url is None else Endpoint.parse(device.url).root
-    return printable(f"{device.name} at {where}" + (f" ({device.label})" if device.label else ""))
+    where = "at started here or recorded" if device.url is None else f"at {Endpoint.parse(device.url).root}"
+    if device.serve is not None:
+        where = f"started here by {device.serve.shown}"
+    return printable(f"{device.name} {where}" + (f" ({device.label})" if device.label else ""))
 
 
 def _device_line(probed: ProbedDevice) -> str:

@@ -33,6 +33,7 @@ from pytest_gptoss.run.roles import roles_of
 from pytest_gptoss.run.servers_seen import RECORDED
 from pytest_gptoss.run.stopwatch import Stopwatch
 from pytest_gptoss.run.store import Store
+from pytest_gptoss.run.turns import Turns
 from pytest_gptoss.scenarios.kinds import Scenario
 from pytest_gptoss.servers.started import Servers, Started
 
@@ -86,6 +87,15 @@ class AcceptanceRun:
         estimating = Estimating(self._measuring, self._context, from_files=from_files)
         info = InfoMetrics(plan.metrics, self.store, self._measuring, estimating)
         self._judging = Judging(settings, plan, self.store, estimating, info)
+        self._turns = Turns(
+            settings,
+            plan,
+            self.store,
+            devices=self.devices,
+            measuring=self._measuring,
+            judging=self._judging,
+        )
+        self.devices.in_turn = self._turns.take
 
     # -- beginning and end --------------------------------------------------------------------
 
@@ -120,6 +130,7 @@ class AcceptanceRun:
         """
         rows = list(rows)
         self._context.select(rows)
+        self._turns.expect(rows)
         self._load_order.expect(
             level for npu, row in rows for level in levels_of(self.plan, self.roles(npu), row)
         )

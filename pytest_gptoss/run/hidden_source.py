@@ -29,7 +29,7 @@ def without_server(
             device=scenario.device,
             corpus_sha256=corpus_sha256,
         )
-    if settings.hidden is None and not device.capabilities.pooling and not recovered:
+    if settings.hidden is None and not (device.capabilities.pooling or recovered or settings.pooling):
         return _unsupported(scenario, device)
     return None
 

@@ -68,13 +68,13 @@ class Measuring:
         self._ensure(earlier for scenario in missing for earlier in scenario.depends_on)
         missing = self._missing(missing)  # some follow from what they depend on
         levels = [each for each in missing if isinstance(each, Load)]
-        due = self._load_order.due(levels, list(self._devices.answering()))
+        due = self._load_order.due(levels, self._devices.reachable())
         if due:
             self._runner().measure(due)
         others = [each for each in missing if not isinstance(each, Load)]
         for_servers = [each for each in others if not self._had_without_server(each)]
-        if for_servers:
-            self._runner().measure(for_servers)
+        for group in self._devices.by_turn(for_servers):
+            self._runner().measure(group)
 
     def _missing(self, scenarios: Iterable[Scenario]) -> list[Scenario]:
         """Scenarios that are not in the store; what follows from others that are is put there first."""

@@ -97,12 +97,19 @@ class ServerProcess:
                 raise self._failure(say("exit status {status}", status=self.process.returncode))
             self.url = _url(line)
 
-    def stop(self) -> None:
-        """End the process and wait for it, up to 5 s before it is killed; may be called twice."""
+    def hear(self, within_s: float) -> str | None:
+        """The next line that the process printed, empty when none came; None when it has ended."""
+        try:
+            return self._lines.get(timeout=max(0.0, within_s))
+        except queue.Empty:
+            return ""
+
+    def stop(self, patience_s: float = _STOP_S) -> None:
+        """End the process and wait for it, so long in seconds before it is killed; may be called twice."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(_STOP_S)
+                self.process.wait(patience_s)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pytest_gptoss.config.settings import Settings
 from pytest_gptoss.model.errors import ReferenceServerError
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.servers.card import Card
 from pytest_gptoss.servers.embedded import start_pair, start_reference
 from pytest_gptoss.servers.process import ServerProcess
 
@@ -32,6 +33,7 @@ class Servers:
 
     A server that does not start is not tried again: that device has a problem, and the others are judged.
     ``tell`` gets a line before each start; ``started`` is what another process of the run has started.
+    ``card`` has the servers of the user's command lines, which take turns.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Servers:
         self._settings = settings
         self._tell = tell
         self._started = started
+        self.card = Card(ready_timeout=settings.ready_timeout_s, tell=tell)
         self._processes: list[ServerProcess] = []
 
     def started(self) -> Started:
@@ -50,6 +53,7 @@ class Servers:
 
     def stop(self) -> None:
         """End the processes started here; servers that the user named are not touched."""
+        self.card.end()
         while self._processes:
             self._processes.pop().stop()
 

@@ -14,7 +14,7 @@ from pytest_gptoss.config.settings import Settings
 from pytest_gptoss.run.replay import run_facts
 
 HERE = Path(__file__).parent
-BRING_THEIR_ROLE = {"gpu_url", "cpu_url", "cpu_model"}
+BRING_THEIR_ROLE = {"gpu_url", "gpu_serve", "cpu_url", "cpu_model"}
 
 
 def _missing(group, option):
@@ -86,6 +86,8 @@ EXAMPLES = {
     option_types.URL: "http://example",
     option_types.FILE: "some.file",
     option_types.DIRECTORY: ".",
+    option_types.COMMAND: "serve --port {port}",
+    option_types.ENVIRONMENT: "VAR=1",
     option_types.CHECKPOINT: "tiny",
     option_types.OUTPUT_PATH: "elsewhere",
     option_types.HIDDEN_SOURCE: "http://example",

@@ -82,8 +82,11 @@ def _scores(body: dict[str, Any]) -> Chunk:
 
 
 @contextmanager
-def fake_vllm(stream: Stream | None = None) -> Iterator[FakeVllm]:
-    """Run one; ``get`` and ``post`` of it map further paths to JSON, text, or (status, JSON or text)."""
+def fake_vllm(stream: Stream | None = None, port: int = 0) -> Iterator[FakeVllm]:
+    """Run one, by default at a free port.
+
+    ``get`` and ``post`` of it map further paths to JSON, text, or (status, JSON or text).
+    """
     fake = FakeVllm(stream)
     fake.get["/v1/models"] = {"data": [{"id": "gpt-oss-20b", "max_model_len": 8192}]}
     fake.get["/version"] = {"version": "0.32.0"}
@@ -137,7 +140,7 @@ def fake_vllm(stream: Stream | None = None) -> Iterator[FakeVllm]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -1,0 +1,1 @@
+"""Which setting of a serve line makes a failure: the guide's troubleshooting procedure as a program."""

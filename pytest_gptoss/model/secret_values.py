@@ -1,0 +1,57 @@
+"""Values that nobody shall read in a log or a report: keys, tokens, secrets and passwords."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = ["MASK", "masked_words", "secret_values", "without"]
+
+MASK = "***"
+_SECRET = re.compile(r"\w*KEYS?|TOKEN|SECRETS?|\w*PASSWORDS?|PASSWD|CREDENTIALS?")
+"""A part of a variable's name, between underscores, that calls its value secret."""
+_FLAG = re.compile(r"--?([\w-]+)(?:=(.+))?", re.DOTALL)
+_ASSIGNED = re.compile(r"([A-Za-z_]\w*)=(.+)", re.DOTALL)
+_SHORTEST = 4
+"""A shorter value stands in a log for many other things."""
+_WORDS = frozenset({"true", "false", "none", "null", "auto"})
+
+
+def secret_values(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The values of an environment whose names call them secret, longest first."""
+    found = {value for name, value in environment.items() if _is_secret(name) and _may_be_masked(value)}
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """A text with each of ``secrets`` masked."""
+    for each in secrets:
+        text = text.replace(each, MASK)
+    return text
+
+
+def masked_words(words: Sequence[str]) -> list[str]:
+    """The words of a command line; values of ``--api-key X``, ``--x-token=X`` and ``VAR_TOKEN=X`` masked."""
+    shown: list[str] = []
+    after = False
+    for word in words:
+        flag, assigned = _FLAG.fullmatch(word), _ASSIGNED.fullmatch(word)
+        if after and flag is None:
+            shown.append(MASK)
+        elif flag is not None and flag[2] is not None and _is_secret(flag[1]):
+            shown.append(f"{word.partition('=')[0]}={MASK}")
+        elif assigned is not None and _is_secret(assigned[1]):
+            shown.append(f"{assigned[1]}={MASK}")
+        else:
+            shown.append(word)
+        after = flag is not None and flag[2] is None and _is_secret(flag[1])
+    return shown
+
+
+def _is_secret(name: str) -> bool:
+    parts = name.replace("-", "_").upper().split("_")
+    return any(_SECRET.fullmatch(part) for part in parts)
+
+
+def _may_be_masked(value: str) -> bool:
+    return len(value) >= _SHORTEST and value.lower() not in _WORDS

@@ -1,0 +1,103 @@
+"""``pytest-gptoss isolate`` on servers whose fault is known."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_gptoss.cli.main import main
+from pytest_gptoss.isolate import trials
+from pytest_gptoss.isolate.page import words
+
+SERVER = Path(__file__).with_name("faulty_server.py")
+SEVEN = [word for number in range(7) for word in (f"--flag=--other-{number} x",)]
+
+
+def isolate(tmp_path, fault, *more, flags=""):
+    serve = shlex.join(
+        [sys.executable, str(SERVER), "--port", "{port}", "--fault", fault, *shlex.split(flags)]
+    )
+    status = main(["isolate", "--serve", serve, "--output", str(tmp_path / "out"), *more])
+    result = tmp_path / "out" / "result.json"
+    return status, json.loads(result.read_text()) if result.exists() else None
+
+
+def test_a_missing_flag_is_named_among_eight_in_twelve_starts(tmp_path):
+    status, found = isolate(tmp_path, "absent", *SEVEN, "--flag=--good 3")
+    assert (status, found["verdict"]) == (0, "found")
+    assert found["guilty"] == [{"setting": "--good 3", "put_in": True}]
+    assert len(found["starts"]) <= 12
+    assert found["works"].endswith("--good 3")
+    assert found["eager_heals"] is False
+    english, chinese = ((tmp_path / "out" / name).read_text() for name in ("result.md", "result.zh.md"))
+    assert "it fails unless `--good 3` is given" in english
+    assert "不给出 `--good 3` 就会失败" in chinese
+    assert not (tmp_path / "out" / trials.STATE).exists()
+
+
+def test_a_flag_that_keeps_it_from_starting_is_named_with_the_known_remedy(tmp_path):
+    (tmp_path / "probe.json").write_text('{"kind": "start"}')
+    more = ("--probe", str(tmp_path / "probe.json"), "--flag=--bad", "--flag=--other x")
+    status, found = isolate(tmp_path, "crash", *more, flags="--bad")
+    assert (status, found["guilty"]) == (0, [{"setting": "--bad", "put_in": False}])
+    assert "NPU out of memory" in found["starts"][0]["evidence"]
+    assert "--bad" not in found["works"]
+    assert any("--max-model-len" in each for each in found["remedies"])
+
+
+def test_a_variable_and_graph_capture_are_named(tmp_path):
+    status, found = isolate(tmp_path, "variable", "--env=HCCL_OP_EXPANSION_MODE=AIV", "--flag=--x")
+    assert (status, found["guilty"][0]["setting"]) == (0, "HCCL_OP_EXPANSION_MODE=AIV")
+    assert found["works"].startswith("HCCL_OP_EXPANSION_MODE=AIV ")
+    status, found = isolate(tmp_path, "graph", "--flag=--x")
+    assert (status, found["guilty"][0]["setting"], found["eager_heals"]) == (0, "--enforce-eager", True)
+
+
+def test_every_second_start_is_flaky_and_blamed_on_nothing(tmp_path):
+    status, found = isolate(tmp_path, "random", *SEVEN, flags=f"--turns {tmp_path / 'turns'}")
+    assert (status, found["verdict"], found["guilty"]) == (3, "flaky", [])
+    assert "no setting is blamed" in (tmp_path / "out" / "result.md").read_text()
+
+
+def test_an_interrupted_search_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    made = trials.Trials._made
+    begun = []
+
+    def interrupted(self, stage, changes):
+        begun.append(changes)
+        if len(begun) == 3:
+            raise KeyboardInterrupt
+        return made(self, stage, changes)
+
+    monkeypatch.setattr(trials.Trials, "_made", interrupted)
+    more = ("absent", "--flag=--good 3")
+    assert isolate(tmp_path, *more)[0] == 130
+    status, found = isolate(tmp_path, *more)
+    assert status == 0
+    assert len(begun) == len(found["starts"]) + 1
+
+
+def test_another_search_in_the_same_directory_is_refused(tmp_path, capsys):
+    assert isolate(tmp_path, "absent", "--max-starts", "2", "--flag=--x")[0] == 1
+    assert isolate(tmp_path, "absent", "--max-starts", "2", "--flag=--y")[0] == 4
+    assert "belongs to another search" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--flag=x"], "it takes a flag of the server"),
+        (["--env=x"], "it takes VAR=VALUE"),
+        (["--max-starts=0"], "--max-starts is '0'"),
+        (["--probe=nowhere.json"], "--probe nowhere.json"),
+    ],
+)
+def test_usage(tmp_path, capsys, more, said):
+    assert isolate(tmp_path, "absent", *more)[0] == 4
+    assert said in capsys.readouterr().err
+
+
+def test_the_words_are_whole_in_both_languages():
+    assert all(set(each) == {"en", "zh"} and all(each.values()) for each in words().values())
