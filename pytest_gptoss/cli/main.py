@@ -11,7 +11,17 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from pytest_gptoss import __version__
-from pytest_gptoss.cli import benchmark, calibrate, hidden, long_context, plan, report, verify_precision
+from pytest_gptoss.cli import (
+    benchmark,
+    calibrate,
+    compare,
+    hidden,
+    ledger,
+    long_context,
+    plan,
+    report,
+    verify_precision,
+)
 from pytest_gptoss.cli.command import FAILED, INTERRUPTED, USAGE, Command
 from pytest_gptoss.model.errors import GptossError, UsageError
 from pytest_gptoss.run.termination import Termination
@@ -20,7 +30,7 @@ __all__ = ["command_parser", "main"]
 
 _COMMANDS: Mapping[str, Command] = {
     each.COMMAND.name: each.COMMAND
-    for each in (verify_precision, long_context, report, benchmark, hidden, calibrate, plan)
+    for each in (verify_precision, long_context, report, benchmark, hidden, calibrate, plan, ledger, compare)
 }
 """The subcommands, in the order that ``--help`` lists them."""
 

@@ -7,10 +7,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.subjects import LOGPROBS
+
+if TYPE_CHECKING:
+    from pytest_gptoss.model.ledger_target import LedgerTarget
 
 __all__ = [
     "ALL",
@@ -20,6 +23,7 @@ __all__ = [
     "FACT",
     "FILE",
     "HIDDEN_SOURCE",
+    "LEDGER",
     "LEVELS",
     "OUTPUT_PATH",
     "SECONDS",
@@ -178,6 +182,13 @@ def _hidden_source(value: str, base: Path) -> str | Path:
     return _url(value, base) if "://" in value else _file(value, base)
 
 
+def _ledger(value: str, base: Path) -> LedgerTarget:
+    # Imported here: few runs name one.
+    from pytest_gptoss.model.ledger_target import read_target
+
+    return read_target(value, base)
+
+
 def _waiver(value: str, base: Path) -> tuple[str, str]:
     """A threshold's id and the reason for not judging it."""
     threshold, mark, reason = (part.strip() for part in value.partition("="))
@@ -208,5 +219,6 @@ HIDDEN_SOURCE = OptionType(
     "--url URL --output FILE.npz",
     _hidden_source,
 )
+LEDGER = OptionType("it takes a SQLite file, or postgresql://USER@HOST/DATABASE", _ledger)
 WAIVER = OptionType("it takes ID=REASON, and a waiver needs its reason", _waiver)
 FACT = OptionType("it takes DEVICE.FACT=VALUE, as npu.cann=8.5.1, or FACT=VALUE for a fact of the run", _fact)

@@ -16,6 +16,7 @@ from pytest_gptoss.config.option_types import (
     FACT,
     FILE,
     HIDDEN_SOURCE,
+    LEDGER,
     LEVELS,
     OUTPUT_PATH,
     SECONDS,
@@ -269,6 +270,13 @@ _REPORT = (
         choice(LANGUAGES),
         _FREE,
         default="en",
+    ),
+    Option(
+        "--gptoss-ledger",
+        "ledger that the run is added to: a SQLite file or a PostgreSQL URL (extra ledger)",
+        "FILE|URL",
+        LEDGER,
+        _FREE,
     ),
 )
 

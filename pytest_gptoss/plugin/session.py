@@ -22,7 +22,9 @@ from pytest_gptoss.diagnosis.run_diagnosis import Diagnosis
 from pytest_gptoss.diagnosis.signature_files import load_signatures
 from pytest_gptoss.model.errors import GptossError
 from pytest_gptoss.plugin.asking import Asking
+from pytest_gptoss.plugin.github_summary import tell_github
 from pytest_gptoss.plugin.keys import NEEDS_RUN
+from pytest_gptoss.plugin.ledger_line import kept_in_ledger
 from pytest_gptoss.plugin.problems import Problems
 from pytest_gptoss.plugin.reporting import Reporting
 from pytest_gptoss.plugin.selected_rows import SelectedRows, row_of
@@ -171,6 +173,9 @@ class Session:
                     end_workers(self._config, terminate=self._termination.came)
             with self.problems.noting("the reports could not be written"):
                 self.reporting.conclude(state)
+                self.telling.ledger = kept_in_ledger(self.run.settings)
+            with self.problems.noting("GitHub's summary could not be written"):
+                self.telling.annotations = tell_github(self.reporting.document, self.run.settings.lang)
         finally:
             self.run.close()
 
