@@ -213,7 +213,7 @@ def _interval(old: VerdictRecord, new: VerdictRecord) -> tuple[float, float] | N
 
 def _change(old: VerdictRecord, new: VerdictRecord, interval: tuple[float, float] | None) -> Change:
     was, now = _goodness(old), _goodness(new)
-    if interval is None or new.comparison == "=":
+    if interval is None:
         return _change_without_interval(old, new, now - was)
     low, high = interval
     if low > 0 or high < 0:

@@ -6,6 +6,8 @@ import copy
 import json
 import random
 import sqlite3
+import sys
+from functools import cache
 from pathlib import Path
 
 from pytest_gptoss.ledger.storing import add_run
@@ -17,7 +19,12 @@ RUNS = Path(__file__).parents[1] / "report" / "runs"
 
 def document(name="passing"):
     """A recorded run, fresh for every caller to change."""
-    return copy.deepcopy(read_document(RUNS / name))
+    return copy.deepcopy(_recorded(name))
+
+
+@cache
+def _recorded(name):
+    return read_document(RUNS / name)
 
 
 def numbered(index, name="passing"):
@@ -80,8 +87,6 @@ def rows(target, query):
 
 
 if __name__ == "__main__":  # a process of its own, for tests with several
-    import sys
-
     where, begin, end = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     for number in range(begin, end):
         add_run(read_target(where), numbered(number))

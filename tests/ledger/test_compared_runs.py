@@ -138,7 +138,7 @@ def test_versions_settings_and_limits_are_named_first():
 def test_the_command_compares_directories_and_runs_of_a_ledger(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     accepted, later = numbered(1), numbered(2)
-    accepted["run"]["verdict"] = "ACCEPTED"
+    later["run"]["verdict"] = "NOT ACCEPTED"
     for made, value in ((accepted, 0.01), (later, 0.05)):
         made["verdicts"][0] |= {
             "value": value, "ci_low": value - 0.001, "ci_high": value + 0.001, "comparison": "<=",
