@@ -1,4 +1,4 @@
-"""Several processes write into one ledger, SQLite and PostgreSQL: no run is lost, doubled or there by half."""
+"""Several processes write into one ledger, SQLite and PostgreSQL: no run is lost, doubled or half there."""
 
 import json
 import os
