@@ -16,6 +16,7 @@ from pytest_gptoss.cli import (
     calibrate,
     compare,
     hidden,
+    history,
     ledger,
     long_context,
     plan,
@@ -30,7 +31,18 @@ __all__ = ["command_parser", "main"]
 
 _COMMANDS: Mapping[str, Command] = {
     each.COMMAND.name: each.COMMAND
-    for each in (verify_precision, long_context, report, benchmark, hidden, calibrate, plan, ledger, compare)
+    for each in (
+        verify_precision,
+        long_context,
+        report,
+        benchmark,
+        hidden,
+        calibrate,
+        plan,
+        ledger,
+        compare,
+        history,
+    )
 }
 """The subcommands, in the order that ``--help`` lists them."""
 

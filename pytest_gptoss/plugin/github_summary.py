@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.language import Language
-from pytest_gptoss.report.github import LARGEST, annotations, step_summary
+from pytest_gptoss.report.github import LARGEST, failure_lines, step_summary
 
 __all__ = ["VARIABLE", "tell_github"]
 
@@ -29,4 +29,4 @@ def tell_github(document: Mapping[str, Json] | None, language: Language) -> list
     room = LARGEST - (path.stat().st_size if path.is_file() else 0)
     with path.open("a", encoding="utf-8", errors="replace") as summary:
         summary.write(step_summary(document, language, room=room))
-    return annotations(document)
+    return failure_lines(document)

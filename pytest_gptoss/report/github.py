@@ -10,7 +10,7 @@ from pytest_gptoss.model.printable import printable, shortened
 from pytest_gptoss.report.formats.markdown import markdown
 from pytest_gptoss.report.wording import Wording
 
-__all__ = ["LARGEST", "annotations", "step_summary"]
+__all__ = ["LARGEST", "failure_lines", "step_summary"]
 
 LARGEST = 1 << 20
 """Bytes beyond which GitHub drops a step's whole summary."""
@@ -35,7 +35,7 @@ def step_summary(document: Mapping[str, Json], language: Language, *, room: int 
     return "".join(kept) + note if len(note.encode()) < room else ""
 
 
-def annotations(document: Mapping[str, Json]) -> list[str]:
+def failure_lines(document: Mapping[str, Json]) -> list[str]:
     """Workflow commands, one a line: an error for each row that failed or is INVALID, ten at most."""
     found = list(_errors(document))
     more = [f"::notice title=pytest-gptoss::and {len(found) - _MOST} more rows"] if len(found) > _MOST else []

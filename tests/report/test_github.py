@@ -5,7 +5,7 @@ from documents import hostile, recorded
 
 from pytest_gptoss.plugin.github_summary import VARIABLE, tell_github
 from pytest_gptoss.report.formats.markdown import markdown
-from pytest_gptoss.report.github import LARGEST, annotations, step_summary
+from pytest_gptoss.report.github import LARGEST, failure_lines, step_summary
 from pytest_gptoss.report.wording import Wording
 
 
@@ -30,7 +30,7 @@ def test_a_hostile_run_stays_under_the_limit_and_breaks_no_command():
         row["verdict"] = "FAIL"
     document["verdicts"][0]["threshold_id"] = "a:b,c%\r\n::error::x"
     assert len(step_summary(document, "en").encode(errors="replace")) < LARGEST
-    lines = annotations(document)
+    lines = failure_lines(document)
     assert lines[0].startswith("::error title=FAIL npu-a%3Ab%2Cc%25")
     assert all(line.isprintable() for line in lines)
     assert len(lines) == 11
@@ -38,10 +38,10 @@ def test_a_hostile_run_stays_under_the_limit_and_breaks_no_command():
 
 
 def test_a_row_that_passed_is_no_annotation():
-    assert annotations(recorded("passing")) == []
+    assert failure_lines(recorded("passing")) == []
     document = recorded("failing")
     failed = [row for row in document["verdicts"] if row["verdict"] in ("FAIL", "INVALID")]
-    assert len(annotations(document)) == len(failed)
+    assert len(failure_lines(document)) == len(failed)
 
 
 def test_the_file_that_github_names_is_added_to(tmp_path, monkeypatch):
