@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pytest_gptoss.judge.trend import REFERENCE, Past, trend
 from pytest_gptoss.ledger.change_points import change_points
 
 NOISE = 0.01
@@ -50,6 +51,25 @@ def drifts_found(histories: int = 200, within: int = 60, drift: float = 0.001) -
     return found
 
 
+def _worse(values: np.ndarray) -> bool:
+    """Whether the row of a trend without tolerance fails at the last of these runs."""
+    past = [Past(float(each), accepted=True) for each in values[:-1]]
+    return trend(float(values[-1]), past, "<=").value > 0
+
+
+def trends_failing(
+    histories: int, runs: int, *, step: float = 0.0, drift: float = 0.0, since: int = 0
+) -> int:
+    """In how many histories the row of a trend fails at one of the runs from ``since`` on."""
+    random = np.random.default_rng(5)
+    found = 0
+    for _ in range(histories):
+        values = 1 + NOISE * random.standard_normal(runs) + drift * np.arange(runs)
+        values[since:] += step
+        found += any(_worse(values[:end]) for end in range(max(since, REFERENCE) + 1, runs + 1))
+    return found
+
+
 def page() -> str:
     """The page, its figures measured now."""
     return f"""# Change points in simulated histories
@@ -65,6 +85,16 @@ The noise is {NOISE:.0%} from run to run, the seeds are fixed. A change is looke
 | 200 with a step of 3% after {BEFORE} runs | {steps_found()} found within 5 runs | at least 190 |
 | 200 with a step of 3% after 30 runs | {steps_found(before=30, seed=4)} found within 5 runs | |
 | 200 with a drift of 0.1% a run | {drifts_found()} found within 60 runs | at least 190 |
+
+The row of a trend (`trend.ID`, here without a tolerance) is judged at every run, against ten runs alone. It is
+slower to see a small step than change points are, which use all runs.
+
+| history | the row fails at one of the runs |
+|---|---|
+| 200 sound ones of 100 runs | {trends_failing(200, 100)} |
+| 200 with a step of 3% after {BEFORE} runs, within 5 runs | {trends_failing(200, 65, step=STEP, since=BEFORE)} |
+| 200 with a step of 5%, the same | {trends_failing(200, 65, step=0.05, since=BEFORE)} |
+| 200 with a drift of 0.1% a run, within 60 runs | {trends_failing(200, 60, drift=0.001)} |
 """
 
 

@@ -22,7 +22,7 @@ from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import TABLE
 from pytest_gptoss.model.printable import printable, shortened
 
-__all__ = ["entry_of", "run_id"]
+__all__ = ["entry_of", "identity", "run_id", "workload_sha256"]
 
 Document = Mapping[str, Json]
 
@@ -79,23 +79,35 @@ def _run_record(key: str, document: Document) -> RunRecord:
         started=run["started"],
         ended=run["ended"],
         prompts_sha256=run["prompts_sha256"],
-        workload=_sha256(_workload(run)),
+        workload=workload_sha256(run),
         replay_of=_text(run.get("replay_of")),
         changed_limits=len(run["changed_limits"]),
         selected=_whole(run["selected"]) or 0,
     )
 
 
-def _workload(run: Document) -> Json:
-    """What was asked of a device: prompts, needles, load; not who was asked, nor against which limits."""
+def workload_sha256(run: Document) -> str:
+    """What was asked of a device: prompts, needles, load; not who was asked, nor against which limits.
+
+    ``run`` is that part of a report document.
+    """
     settings = {name: each for name, each in run["settings"].items() if name not in _NO_WORKLOAD}
-    return [run["prompts_sha256"], run["needle"], run.get("load"), settings]
+    return _sha256([run["prompts_sha256"], run["needle"], run.get("load"), settings])
+
+
+def identity(name: str, label: str | None, server_version: str | None) -> str:
+    """What finds a device in other runs: the label that a user gave it, or its name.
+
+    Without a given label a device is called by its server's version, which changes.
+    """
+    given = label not in (None, "", server_version)
+    return str(_text(label if given else name))
 
 
 def _device(key: str, row: Document) -> DeviceRecord:
-    own = row["label"] if row["label"] not in (None, "", row["server_version"]) else row["name"]
+    own = identity(row["name"], row["label"], row["server_version"])
     return DeviceRecord(
-        key, row["name"], _text(own), row["role"], _text(row["label"]), _text(row["url"]),
+        key, row["name"], own, row["role"], _text(row["label"]), _text(row["url"]),
         _text(row["model"]), _text(row["server_version"]), _whole(row["max_model_len"]),
         _text(row["problem"]),
     )  # fmt: skip

@@ -18,7 +18,7 @@ __all__ = ["Point", "Series", "histories"]
 
 _QUERY = """
 SELECT d.identity, r.profile, r.workload, v.threshold_id, v.unit, r.run_id, r.started, v.value, v.verdict,
-    d.server_version, r.confirmed
+    d.server_version, r.confirmed, r.verdict AS run_verdict
 FROM gptoss_verdicts v
 JOIN gptoss_runs r ON r.run_id = v.run_id
 JOIN gptoss_devices d ON d.run_id = v.run_id AND d.device = v.device
@@ -31,7 +31,10 @@ ORDER BY r.started, r.run_id
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A run's figure. ``version`` is the server's; ``confirmed``: a person confirmed what changed here."""
+    """A run's figure. ``version`` is the server's; ``confirmed``: a person confirmed what changed here.
+
+    ``run_verdict`` is the whole run's.
+    """
 
     run_id: str
     started: str
@@ -39,6 +42,7 @@ class Point:
     verdict: str
     version: str
     confirmed: bool
+    run_verdict: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,8 @@ def _found(
 
     found: dict[tuple[str, str, str, str, str], list[Point]] = {}
     lines: Iterable[tuple[object, ...]] = connection.execute(text(_QUERY), dict(wanted)).tuples()
-    for device, profile, workload, row, unit, run_id, started, value, verdict, version, confirmed in lines:
+    for device, profile, workload, row, unit, run_id, started, value, verdict, version, *of_run in lines:
+        confirmed, run_verdict = of_run
         point = Point(
             str(run_id),
             str(started),
@@ -92,6 +97,7 @@ def _found(
             str(verdict),
             str(version or ""),
             confirmed is not None,
+            str(run_verdict),
         )
         key = (str(device), str(profile), str(workload), str(row), str(unit))
         found.setdefault(key, []).append(point)
