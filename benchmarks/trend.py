@@ -86,14 +86,14 @@ The noise is {NOISE:.0%} from run to run, the seeds are fixed. A change is looke
 | 200 with a step of 3% after 30 runs | {steps_found(before=30, seed=4)} found within 5 runs | |
 | 200 with a drift of 0.1% a run | {drifts_found()} found within 60 runs | at least 190 |
 
-The row of a trend (`trend.ID`, here without a tolerance) is judged at every run, against ten runs alone. It is
-slower to see a small step than change points are, which use all runs.
+The row of a trend (`trend.ID`, here without a tolerance) is judged at every run, against ten runs alone. It
+is slower to see a small step than change points are, which use all runs.
 
 | history | the row fails at one of the runs |
 |---|---|
 | 200 sound ones of 100 runs | {trends_failing(200, 100)} |
-| 200 with a step of 3% after {BEFORE} runs, within 5 runs | {trends_failing(200, 65, step=STEP, since=BEFORE)} |
-| 200 with a step of 5%, the same | {trends_failing(200, 65, step=0.05, since=BEFORE)} |
+| 200 with a step of 3% after 60 runs, within 5 runs | {trends_failing(200, 65, step=STEP, since=60)} |
+| 200 with a step of 5%, the same | {trends_failing(200, 65, step=0.05, since=60)} |
 | 200 with a drift of 0.1% a run, within 60 runs | {trends_failing(200, 60, drift=0.001)} |
 """
 
