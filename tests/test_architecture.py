@@ -25,13 +25,18 @@ MAY_IMPORT = {
     "diagnosis": {"model", "client", "scenarios", "judge", "config", "run"},
     "report": {"model", "judge"},
     "report/builders": {"model", "scenarios", "judge", "config", "run"},
-    "plugin": {"model", "client", "servers", "scenarios", "judge", "config", "run", "diagnosis", "report"},
+    "ledger": {"model", "judge"},
+    "plugin": {
+        "model", "client", "servers", "scenarios", "judge", "config", "run", "diagnosis", "report", "ledger",
+    },
     "isolate": {"model", "servers", "judge", "config", "run", "diagnosis"},
     "isolate/search.py": set(),
-    "cli": {"model", "client", "servers", "scenarios", "judge", "config", "run", "report", "isolate"},
+    "cli": {
+        "model", "client", "servers", "scenarios", "judge", "config", "run", "report", "isolate", "ledger",
+    },
     "reference": {"model", "servers.lifetime"},
     "truth": {"model", "servers.lifetime"},
-}
+}  # fmt: skip
 """What each room, or one part or file of it, may import beside the room itself: a room, or one module of it.
 
 ``report/builders`` make the report document from a run; all else in ``report`` reads that document alone.
@@ -61,6 +66,7 @@ FORBIDDEN_PACKAGES = {
     "diagnosis": {"pytest"},
     "judge": {"pytest", "httpx", "time", "datetime", "asyncio", "socket"},
     "report": {"pytest", "httpx"},
+    "ledger": {"pytest", "httpx"},
 }
 
 
@@ -174,7 +180,7 @@ def test_a_plain_pytest_run_imports_nothing_heavy(tmp_path):
     script = (
         "import sys, pytest\n"
         "status = pytest.main(['-q', '-p', 'no:cacheprovider', 'test_nothing.py'])\n"
-        "names = 'httpx numpy torch transformers rouge_score jinja2 jsonschema filelock'\n"
+        "names = 'httpx numpy torch transformers rouge_score jinja2 jsonschema filelock sqlalchemy'\n"
         "heavy = set(names.split()) & set(sys.modules)\n"
         "ours = sorted(name for name in sys.modules if name.startswith('pytest_gptoss'))\n"
         "print(status, sorted(heavy), ours)\n"

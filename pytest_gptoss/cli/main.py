@@ -16,8 +16,11 @@ from pytest_gptoss.cli import (
     benchmark,
     calibrate,
     capacity,
+    compare,
     hidden,
+    history,
     isolate,
+    ledger,
     long_context,
     plan,
     report,
@@ -41,6 +44,9 @@ _COMMANDS: Mapping[str, Command] = {
         capacity,
         plan,
         isolate,
+        ledger,
+        compare,
+        history,
     )
 }
 """The subcommands, in the order that ``--help`` lists them."""

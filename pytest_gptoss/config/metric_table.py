@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, MutableMapping
 
 from pytest_gptoss.judge.metric import Metric
 from pytest_gptoss.judge.registry import metric_named
+from pytest_gptoss.judge.trend import TREND
 
 __all__ = ["MetricTable"]
 
@@ -22,6 +23,7 @@ class MetricTable(MutableMapping[str, Metric]):
         self._set: dict[str, Metric | None] = {}
 
     def __getitem__(self, name: str) -> Metric:
+        name = name.removeprefix(TREND)  # the row whose trend is judged says what to measure
         found = self._set[name] if name in self._set else metric_named(name)
         if found is None:  # taken away
             raise KeyError(name)

@@ -8,11 +8,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_gptoss.model.arrivals import MOST_CV, Law, read_law
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.subjects import LOGPROBS
+
+if TYPE_CHECKING:
+    from pytest_gptoss.model.ledger_target import LedgerTarget
 
 __all__ = [
     "ABOVE_0",
@@ -27,6 +30,7 @@ __all__ = [
     "FACT",
     "FILE",
     "HIDDEN_SOURCE",
+    "LEDGER",
     "LEVELS",
     "MILLISECONDS",
     "OUTPUT_PATH",
@@ -221,6 +225,13 @@ def _cluster(value: str, base: Path) -> str:
     return value
 
 
+def _ledger(value: str, base: Path) -> LedgerTarget:
+    # Imported here: few runs name one.
+    from pytest_gptoss.model.ledger_target import read_target
+
+    return read_target(value, base)
+
+
 def _waiver(value: str, base: Path) -> tuple[str, str]:
     """A threshold's id and the reason for not judging it."""
     threshold, mark, reason = (part.strip() for part in value.partition("="))
@@ -280,6 +291,7 @@ HIDDEN_SOURCE = OptionType(
 CLUSTER = OptionType(
     "it takes HOST:PORT, the address of the cluster's head, or the word auto on one of its nodes", _cluster
 )
+LEDGER = OptionType("it takes a SQLite file, or postgresql://USER@HOST/DATABASE", _ledger)
 WAIVER = OptionType("it takes ID=REASON, and a waiver needs its reason", _waiver)
 COMMAND = OptionType("it takes a server's command line with {port} in it", _command)
 ENVIRONMENT = OptionType("it takes [NAME:]VAR=VALUE", _environment)

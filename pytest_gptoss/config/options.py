@@ -21,6 +21,7 @@ from pytest_gptoss.config.option_types import (
     FACT,
     FILE,
     HIDDEN_SOURCE,
+    LEDGER,
     LEVELS,
     MILLISECONDS,
     OUTPUT_PATH,
@@ -325,6 +326,13 @@ _REPORT = (
         choice(LANGUAGES),
         _FREE,
         default="en",
+    ),
+    Option(
+        "--gptoss-ledger",
+        "ledger that the run is added to: a SQLite file or a PostgreSQL URL (extra ledger)",
+        "FILE|URL",
+        LEDGER,
+        _FREE,
     ),
 )
 

@@ -20,6 +20,7 @@ from pytest_gptoss.judge.needle_cells import cells_of
 from pytest_gptoss.judge.profile_files import shipped_profiles
 from pytest_gptoss.judge.registry import metric_named, shipped_metric
 from pytest_gptoss.judge.thresholds import Profile, load_profile
+from pytest_gptoss.judge.trend import TREND
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.subjects import CHUNK_FACT
 from pytest_gptoss.model.verdicts import BY_HOOK, FAMILIES, TIERS, Comparison, Threshold
@@ -145,7 +146,7 @@ def _with_changes_told(extensions: Extensions, shipped: Mapping[str, Threshold])
 
 def _is_shipped(metric: Metric, name: str) -> bool:
     try:
-        return metric is metric_named(name)
+        return metric is metric_named(name.removeprefix(TREND))
     except KeyError:
         return False
 

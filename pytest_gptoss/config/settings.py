@@ -20,6 +20,7 @@ from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.inputs import LoadShape, LoadTask, NeedleTask
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.language import Language
+from pytest_gptoss.model.ledger_target import LedgerTarget
 
 __all__ = [
     "DEFAULT_PROFILE",
@@ -68,6 +69,7 @@ class Settings:
     load: LoadTask = field(default_factory=LoadTask)
     report: Path = Path(OPTION["report"].default)
     lang: Language = "en"
+    ledger: LedgerTarget | None = None
     record: Path | None = None
     baseline: Path | None = None
     replay: Path | None = None
@@ -125,6 +127,7 @@ def settings_from(
         load=load_from(options, trace),
         report=options.base / value("report"),
         lang=value("lang"),
+        ledger=value("ledger"),
         record=value("record"),
         baseline=value("baseline"),
         replay=value("replay"),

@@ -12,6 +12,11 @@ Every figure of a load level may be gated, those without a row of their own too:
     statistic = "p99"
 
 It may add load levels and a service level too: see ``workload_changes.py``.
+
+The trend of a row may be judged against accepted runs of a ledger, its limit the tolerance::
+
+    [thresholds."trend.performance.ttft.c01"]
+    limit = 0.05
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ from typing import Any
 
 from pytest_gptoss.judge.profile_files import toml
 from pytest_gptoss.judge.registry import metric_named
+from pytest_gptoss.judge.trend import TREND, trended
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.load_names import LOAD_FIGURES
 from pytest_gptoss.model.verdicts import Comparison, Threshold
@@ -86,7 +92,10 @@ def with_changes(
         if threshold_id in table:
             changed[threshold_id] = _change(table[threshold_id], change, where)
             continue
-        row = _CAPACITY if threshold_id == _CAPACITY.id else _load_row(threshold_id, levels, where)
+        if threshold_id == _CAPACITY.id:
+            row: Threshold | None = _CAPACITY
+        else:
+            row = _trend_row(threshold_id, changed, change, where) or _load_row(threshold_id, levels, where)
         if row is None:
             known = ", ".join(table)
             raise UsageError(f"{path}: no threshold is called {_told(threshold_id)}; there are: {known}")
@@ -95,6 +104,25 @@ def with_changes(
             raise UsageError(f"{where}: it has no limit of its own yet: write limit = NUMBER")
         changed[threshold_id] = dataclasses.replace(gated, changed_from=None, statistic_from=None)
     return changed
+
+
+def _trend_row(
+    threshold_id: str, table: Mapping[str, Threshold], change: Any, where: str
+) -> Threshold | None:
+    """A row for the trend of another, whose limit is the tolerance; None when it is none of these."""
+    watched = table.get(trended(threshold_id) or "")
+    if watched is None:
+        return None
+    if watched.comparison == "=":
+        raise UsageError(
+            f"{where}: {watched.id} must be {watched.limit:g}, so it has no trend: watch another row"
+        )
+    if isinstance(change, dict) and "statistic" in change:
+        raise UsageError(f"{where}: a trend has the statistic of its row: write limit alone, the tolerance")
+    metric = f"{TREND}{watched.metric}"
+    return Threshold(
+        threshold_id, watched.family, metric, watched.statistic, "<=", math.nan, "share", "assurance", ADDED
+    )
 
 
 def _load_row(threshold_id: str, levels: Sequence[str], where: str) -> Threshold | None:

@@ -16,6 +16,7 @@
     │       └── DialectError       a 200 whose body is not what vLLM says
     │           └── MiscountError      the server's counts of tokens do not follow the text
     ├── StoreError             the run directory cannot be written, read or locked
+    ├── LedgerError            the ledger of runs cannot be opened, read or written
     ├── MissingExtra           the HTML report needs packages that are not installed
     └── ReferenceServerError   a server that the run starts (reference, ground truth, managed) cannot start
 
@@ -37,6 +38,7 @@ __all__ = [
     "DialectError",
     "GptossError",
     "InsufficientData",
+    "LedgerError",
     "MeasurementError",
     "MiscountError",
     "MissingExtra",
@@ -153,6 +155,10 @@ class MissingExtra(GptossError):
 
 class StoreError(GptossError):
     """The run directory cannot be written, read or locked."""
+
+
+class LedgerError(GptossError):
+    """The ledger of runs cannot be opened, read or written; nothing of a run is in it by half."""
 
 
 class ReferenceServerError(GptossError):

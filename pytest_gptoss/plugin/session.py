@@ -20,9 +20,13 @@ from pytest_gptoss.config.plan import Extensions, make_plan
 from pytest_gptoss.config.settings import Settings, settings_from
 from pytest_gptoss.diagnosis.run_diagnosis import Diagnosis
 from pytest_gptoss.diagnosis.signature_files import load_signatures
+from pytest_gptoss.judge.trend import Past
 from pytest_gptoss.model.errors import GptossError
 from pytest_gptoss.plugin.asking import Asking
+from pytest_gptoss.plugin.github_summary import tell_github
 from pytest_gptoss.plugin.keys import NEEDS_RUN
+from pytest_gptoss.plugin.ledger_line import kept_in_ledger
+from pytest_gptoss.plugin.past_runs import past_runs
 from pytest_gptoss.plugin.problems import Problems
 from pytest_gptoss.plugin.reporting import Reporting
 from pytest_gptoss.plugin.selected_rows import SelectedRows, row_of
@@ -53,7 +57,9 @@ class Session:
         self._worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
         started = None if self._worker is None else Started(**json.loads(self._worker["gptoss_started"]))
         plan = make_plan(settings, partial(_extend, config))
-        self.run = AcceptanceRun(settings, plan, tell=partial(progress_line, config), started=started)
+        self.run = AcceptanceRun(
+            settings, plan, tell=partial(progress_line, config), started=started, past=self._past
+        )
         diagnosis = Diagnosis(settings, self.run.store, load_signatures(settings.signatures))
         self.active = settings.active
         self.begun = False
@@ -72,6 +78,9 @@ class Session:
         self._termination = Termination()
         self._interrupted_at_start = False
         self._ended = False
+
+    def _past(self, npu: str, row: str) -> list[Past]:
+        return past_runs(self.run, npu, row)
 
     @classmethod
     def from_config(cls, config: pytest.Config) -> Session:
@@ -176,6 +185,9 @@ class Session:
                     end_workers(self._config, terminate=self._termination.came)
             with self.problems.noting("the reports could not be written"):
                 self.reporting.conclude(state)
+                self.telling.ledger = kept_in_ledger(self.run.settings)
+            with self.problems.noting("GitHub's summary could not be written"):
+                self.telling.annotations = tell_github(self.reporting.document, self.run.settings.lang)
         finally:
             self.run.close()
 

@@ -38,12 +38,18 @@ def progress_line(config: pytest.Config, text: str) -> None:
 
 
 class Telling:
-    """The lines of a run's terminal report."""
+    """The lines of a run's terminal report.
+
+    ``ledger`` says what became of the run there; it is empty where no ledger is named. ``annotations`` are
+    lines that GitHub reads, none elsewhere.
+    """
 
     def __init__(self, run: AcceptanceRun, problems: Problems) -> None:
         self._run = run
         self._problems = problems
         self._devices_told = False
+        self.ledger = ""
+        self.annotations: list[str] = []
 
     def header(self) -> list[str]:
         """What the run is going to judge."""
@@ -92,6 +98,10 @@ class Telling:
             if self._problems.missing is not None:
                 terminal.line(self._problems.missing)
             terminal.line(f"reports: {self._run.settings.report}")
+        if self.ledger:
+            terminal.line(printable(f"ledger: {self.ledger}"))
+        for line in self.annotations:
+            terminal.line(line)
         if sigterm:
             terminal.line("gptoss: SIGTERM ended the run, as Ctrl-C does", red=True)
         for problem in self._problems.lines:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from pytest_gptoss.judge.figures import exact, number
+from pytest_gptoss.judge.trend import trended
 from pytest_gptoss.judge.verdicts import PLAIN_UNITS
 from pytest_gptoss.model.language import Language
 
@@ -49,6 +50,9 @@ class Wording:
 
     def name(self, threshold_id: str) -> str:
         """What people call a threshold; its id, when the catalogue has no name for it."""
+        watched = trended(threshold_id)
+        if watched is not None:
+            return self("name.trend.*", cell=self.name(watched))
         key = f"name.{threshold_id}"
         if key in catalogue():
             return self(key)

@@ -7,13 +7,14 @@ here they are given to each other, in that order.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_gptoss.client.load.ray_workers import connect
 from pytest_gptoss.config.plan import Plan
 from pytest_gptoss.config.settings import Settings
 from pytest_gptoss.judge.roles import Roles
+from pytest_gptoss.judge.trend import Past
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.lm_head import read_lm_head
@@ -45,7 +46,7 @@ class AcceptanceRun:
 
     ``devices`` are those that the settings name. ``started`` tells of the servers that another process has
     started for this run (pytest-xdist's controller); without it the run starts what its settings tell it to
-    start.
+    start. ``past`` knows earlier runs' figures of a device's row.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class AcceptanceRun:
         *,
         tell: Callable[[str], None],
         started: Started | None = None,
+        past: Callable[[str, str], Sequence[Past]] = lambda npu, row: (),
     ) -> None:
         _refuse_unreadable_head(settings)
         self.settings = settings
@@ -86,7 +88,7 @@ class AcceptanceRun:
         from_files = settings.replay is not None or self.baseline is not None
         estimating = Estimating(self._measuring, self._context, from_files=from_files)
         info = InfoMetrics(plan.metrics, self.store, self._measuring, estimating)
-        self._judging = Judging(settings, plan, self.store, estimating, info)
+        self._judging = Judging(settings, plan, self.store, estimating, info, past=past)
         self._turns = Turns(
             settings,
             plan,

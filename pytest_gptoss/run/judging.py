@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from pytest_gptoss.config.plan import Plan
@@ -11,8 +11,15 @@ from pytest_gptoss.config.settings import Settings
 from pytest_gptoss.judge.gates import gates
 from pytest_gptoss.judge.metric import Metric
 from pytest_gptoss.judge.roles import Roles
+from pytest_gptoss.judge.trend import Past, trend, trended
 from pytest_gptoss.judge.verdicts import invalid, judge, skipped, waived
-from pytest_gptoss.model.errors import ConditionAbsent, GptossError, InsufficientData, MeasurementError
+from pytest_gptoss.model.errors import (
+    ConditionAbsent,
+    GptossError,
+    InsufficientData,
+    LedgerError,
+    MeasurementError,
+)
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.verdicts import Threshold, Verdict
 from pytest_gptoss.run.absent import absent_level, absent_part, lacks_baseline
@@ -27,11 +34,19 @@ __all__ = ["Judging"]
 
 
 class Judging:
-    """Answers ``verdict(npu, threshold id)``."""
+    """Answers ``verdict(npu, threshold id)``. ``past`` knows the earlier figures of a device's row."""
 
     def __init__(
-        self, settings: Settings, plan: Plan, store: Store, estimating: Estimating, info: InfoMetrics
+        self,
+        settings: Settings,
+        plan: Plan,
+        store: Store,
+        estimating: Estimating,
+        info: InfoMetrics,
+        *,
+        past: Callable[[str, str], Sequence[Past]],
     ) -> None:
+        self._past = past
         self._plan = plan
         self._store = store
         self._estimating = estimating
@@ -64,6 +79,9 @@ class Judging:
         return self._verdicts[key]
 
     def _judge(self, npu: str, threshold: Threshold) -> Verdict:
+        watched = trended(threshold.id)
+        if watched is not None:
+            return self._judge_trend(npu, threshold, self._plan.thresholds[watched])
         metric, roles = self._plan.metrics[threshold.metric], self._roles(npu)
         lacking = self._lacking(threshold, metric, roles)
         if lacking is not None:
@@ -85,6 +103,18 @@ class Judging:
             return invalid(threshold, npu, f"{type(error).__name__}: {error}")
         self._info.keep(metric, roles)
         return verdict
+
+    def _judge_trend(self, npu: str, threshold: Threshold, watched: Threshold) -> Verdict:
+        """Hold a row's figure against those of earlier runs; SKIPPED where there are none to be had."""
+        now = self._judged(npu, watched)
+        if now.value is None:
+            reason = say("{threshold_id} has no value", threshold_id=watched.id)
+            return skipped(threshold, npu, reason)
+        try:
+            estimate = trend(now.value, self._past(npu, watched.id), watched.comparison)
+        except (ConditionAbsent, LedgerError) as error:
+            return skipped(threshold, npu, str(error))
+        return judge(threshold, npu, estimate)
 
     def _lacking(self, threshold: Threshold, metric: Metric, roles: Roles) -> Verdict | None:
         """The verdict on a row that this run has no means to measure; None when it has."""

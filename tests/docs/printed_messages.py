@@ -16,7 +16,7 @@ PACKAGE = Path(pytest_gptoss.__file__).parent
 RAISED = {
     "InsufficientData", "ConditionAbsent", "MeasurementError", "DamagedFile", "StoreError", "UsageError",
     "RequestError", "ConnectError", "UnknownHost", "TlsError", "RequestTimeout", "StatusError", "StreamError",
-    "DialectError", "MiscountError", "ReferenceServerError", "WorkerError",
+    "DialectError", "MiscountError", "ReferenceServerError", "WorkerError", "LedgerError",
 }  # fmt: skip
 REASONS = re.compile(r"_?why_\w+|_way_out")
 """Functions that return a reason in words."""

@@ -9,7 +9,7 @@ from pytest_gptoss.report.format import Format
 
 __all__ = ["MODULES", "format_names", "formats"]
 
-MODULES = ("html", "markdown", "precision", "long_context", "benchmark", "junit")
+MODULES = ("html", "markdown", "precision", "long_context", "benchmark", "junit", "prometheus")
 """In the order in which the command offers them."""
 
 

@@ -1,0 +1,61 @@
+"""``pytest-gptoss compare``: two runs side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_gptoss.cli.command import FAILED, Command
+from pytest_gptoss.cli.ledger_option import add_ledger_option, named_ledger
+from pytest_gptoss.cli.output_file import refuse_unwritable
+from pytest_gptoss.ledger.comparison import compare
+from pytest_gptoss.ledger.comparison_text import as_json, as_markdown, as_text
+from pytest_gptoss.ledger.entry import entry_of
+from pytest_gptoss.ledger.finding import entry_named
+from pytest_gptoss.ledger.records import Entry
+from pytest_gptoss.model.atomic_files import write_text
+from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.report.files import read_document
+
+__all__ = ["COMMAND"]
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    for name, which in (("old", "earlier"), ("new", "later")):
+        parser.add_argument(
+            name,
+            metavar=name.upper(),
+            help=f"the {which} run: a report directory, or of a ledger a run's id, last or last-accepted",
+        )
+    add_ledger_option(parser)
+    parser.add_argument("--fail-on-worse", action="store_true", help="exit 1 when a row became worse")
+    parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the comparison as Markdown too")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+
+
+def _run(known: argparse.Namespace, rest: Sequence[str]) -> int:
+    if known.output is not None:
+        refuse_unwritable(known.output)
+    compared = compare(*(_entry(name, known) for name in (known.old, known.new)))
+    if known.output is not None:
+        try:
+            write_text(known.output, as_markdown(compared))
+        except OSError as error:
+            raise UsageError(
+                f"--output {known.output}: {error.strerror or error}; name another file"
+            ) from error
+    print(json.dumps(as_json(compared), indent=1) if known.json else as_text(compared), end="")
+    return FAILED if known.fail_on_worse and compared.worse else 0
+
+
+def _entry(name: str, known: argparse.Namespace) -> Entry:
+    """The run in a report directory, or the ledger's of this name."""
+    if Path(name).is_dir():
+        return entry_of(read_document(Path(name)))
+    return entry_named(named_ledger(known), name)
+
+
+COMMAND = Command("compare", "two runs side by side: better, worse, same, cannot tell", _add_arguments, _run)
+"""Exit status 1 with ``--fail-on-worse`` when a row became worse, and where a run cannot be read."""
