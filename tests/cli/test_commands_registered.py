@@ -18,8 +18,8 @@ def _commands():
     return [(each.__name__, each.COMMAND) for each in modules if hasattr(each, "COMMAND")]
 
 
-def test_there_are_seven():
-    assert len(_commands()) == 7
+def test_there_are_ten():
+    assert len(_commands()) == 10
 
 
 @pytest.mark.parametrize(("module", "command"), _commands(), ids=lambda each: getattr(each, "name", ""))
