@@ -16,7 +16,7 @@ from pytest_gptoss.model.errors import ConditionAbsent
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.verdicts import Comparison, Estimate
 
-__all__ = ["TREND", "Past", "trend", "trended"]
+__all__ = ["TREND", "Past", "of_replay", "trend", "trended", "without_ledger"]
 
 TREND = "trend."
 """How the ids and metrics of such rows begin; the row they watch follows."""
@@ -42,6 +42,16 @@ class Past:
 def trended(threshold_id: str) -> str | None:
     """The row whose trend a row judges; None for all other rows."""
     return threshold_id.removeprefix(TREND) if threshold_id.startswith(TREND) else None
+
+
+def without_ledger() -> ConditionAbsent:
+    """Why a run without a ledger has no trend."""
+    return ConditionAbsent(say("no ledger to compare with: add --gptoss-ledger FILE|URL"))
+
+
+def of_replay() -> ConditionAbsent:
+    """Why a replay has no trend."""
+    return ConditionAbsent(say("a replay has no place among the runs: trends are judged when a run is made"))
 
 
 def trend(value: float, past: Sequence[Past], comparison: Comparison) -> Estimate:

@@ -87,7 +87,7 @@ def _found(
     from sqlalchemy import text
 
     found: dict[tuple[str, str, str, str, str], list[Point]] = {}
-    lines: Iterable[tuple[object, ...]] = connection.execute(text(_QUERY), dict(wanted)).tuples()
+    lines = connection.execute(text(_QUERY), dict(wanted))
     for device, profile, workload, row, unit, run_id, started, value, verdict, version, *of_run in lines:
         confirmed, run_verdict = of_run
         point = Point(

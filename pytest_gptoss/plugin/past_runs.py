@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_gptoss.judge.trend import Past
-from pytest_gptoss.model.errors import ConditionAbsent
+from pytest_gptoss.judge.trend import Past, of_replay, without_ledger
 from pytest_gptoss.model.finite import finite
-from pytest_gptoss.model.message import say
 from pytest_gptoss.plugin.report_parts import facts_of_run
 from pytest_gptoss.run.engine import AcceptanceRun
 
@@ -19,11 +17,9 @@ def past_runs(run: AcceptanceRun, npu: str, row: str) -> list[Past]:
     """
     target = run.settings.ledger
     if target is None:
-        raise ConditionAbsent(say("no ledger to compare with: add --gptoss-ledger FILE|URL"))
+        raise without_ledger()
     if run.settings.replay is not None:
-        raise ConditionAbsent(
-            say("a replay has no place among the runs: trends are judged when a run is made")
-        )
+        raise of_replay()
     # Imported here: few runs judge trends.
     from pytest_gptoss.ledger.entry import identity, workload_sha256
     from pytest_gptoss.ledger.finding import ACCEPTED

@@ -18,8 +18,8 @@ def _commands():
     return [(each.__name__, each.COMMAND) for each in modules if hasattr(each, "COMMAND")]
 
 
-def test_there_are_eight():
-    assert len(_commands()) == 8
+def test_there_are_twelve():
+    assert len(_commands()) == 12
 
 
 @pytest.mark.parametrize(("module", "command"), _commands(), ids=lambda each: getattr(each, "name", ""))

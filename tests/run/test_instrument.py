@@ -31,7 +31,7 @@ def failing(monkeypatch):
     def fail(troubles):
         tried = []
 
-        def level(server, shape, **_):
+        def level(server, shape, *_, **__):
             tried.append(shape.concurrency)
             if shape.concurrency in troubles:
                 raise troubles[shape.concurrency]
