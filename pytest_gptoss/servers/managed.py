@@ -24,6 +24,8 @@ from pytest_gptoss.servers.stages import last_lines, port_told, stage_of
 
 __all__ = ["ManagedServer", "container_advice", "free_port"]
 
+_SETTLE_S = 1.0
+"""A program that starts a server in the background ends about when that answers."""
 _POLL_S = 0.25
 _HEALTH_S = 5.0
 _STOP_S = GRACE_S + 10.0
@@ -123,6 +125,7 @@ class ManagedServer:
         while True:
             self._hear()
             if _healthy(self.url):
+                self._see_that_it_stays()
                 return
             log, now = self.told(), time.monotonic()
             if now > deadline:
@@ -137,6 +140,12 @@ class ManagedServer:
                 elsewhere_since = now
             elif now - elsewhere_since > _ELSEWHERE_S:
                 raise self._failure(self._elsewhere(port_told(log)))
+
+    def _see_that_it_stays(self) -> None:
+        """Raise when the command ends right after the server answers: it has left it in the background."""
+        settled = time.monotonic() + _SETTLE_S
+        while time.monotonic() < settled:
+            self._hear()
 
     def _hear(self) -> None:
         """Wait a moment for what the keeper says; raises when the server has ended or never began."""
