@@ -7,12 +7,7 @@ from pytest_gptoss.model.arrivals import Slo
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.results import LoadLevel, RequestTiming
 
-__all__ = ["has_limits", "keeps", "kept", "late_alone"]
-
-
-def has_limits(slo: Slo | None) -> bool:
-    """Whether there is a service level at all: one that limits TTFT or TPOT."""
-    return slo is not None and (slo.ttft_ms is not None or slo.tpot_ms is not None)
+__all__ = ["keeps", "kept", "late_alone"]
 
 
 def keeps(request: RequestTiming, shape: LoadShape) -> bool:
@@ -21,7 +16,7 @@ def keeps(request: RequestTiming, shape: LoadShape) -> bool:
     A request that was asked for a single token has no TPOT, and keeps any limit on it.
     """
     slo = shape.slo or Slo()
-    return why_incomplete(request, shape) is None and _within(first_token(request), per_token(request), slo)
+    return why_incomplete(request, shape) is None and slo.is_kept(first_token(request), per_token(request))
 
 
 def kept(level: LoadLevel) -> list[bool]:
@@ -40,12 +35,6 @@ def late_alone(level: LoadLevel) -> int:
     return sum(
         why_incomplete(each, shape) is None
         and not keeps(each, shape)
-        and _within(since_sent(each), per_token(each), slo)
+        and slo.is_kept(since_sent(each), per_token(each))
         for each in level.requests
     )
-
-
-def _within(ttft_ms: float | None, tpot_ms: float | None, slo: Slo) -> bool:
-    too_late = slo.ttft_ms is not None and (ttft_ms is None or ttft_ms > slo.ttft_ms)
-    too_slow = slo.tpot_ms is not None and tpot_ms is not None and tpot_ms > slo.tpot_ms
-    return not too_late and not too_slow

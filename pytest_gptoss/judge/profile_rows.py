@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 
-from pytest_gptoss.judge.goodput import has_limits
 from pytest_gptoss.judge.needle_cells import Cell, cells_of, full_grid
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.verdicts import Threshold
@@ -38,7 +37,7 @@ def _open_rows(level: str, shape: LoadShape) -> Iterator[Threshold]:
         "times the allowed", "assurance", "ours",
     )  # fmt: skip
     yield row
-    if shape.slo is not None and has_limits(shape.slo):
+    if shape.slo is not None and shape.slo.is_set:
         yield dataclasses.replace(
             row,
             id=f"performance.goodput.{level}",

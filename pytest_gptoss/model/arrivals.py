@@ -64,3 +64,14 @@ class Slo:
     ttft_ms: float | None = None
     tpot_ms: float | None = None
     share: float = 0.95
+
+    @property
+    def is_set(self) -> bool:
+        """Whether it limits anything."""
+        return self.ttft_ms is not None or self.tpot_ms is not None
+
+    def is_kept(self, ttft_ms: float | None, tpot_ms: float | None) -> bool:
+        """Whether a whole answer keeps it. One that came in a single event has no TPOT, and keeps any."""
+        too_late = self.ttft_ms is not None and (ttft_ms is None or ttft_ms > self.ttft_ms)
+        too_slow = self.tpot_ms is not None and tpot_ms is not None and tpot_ms > self.tpot_ms
+        return not too_late and not too_slow

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pytest_gptoss.model.arrivals import Slo
 from pytest_gptoss.model.capacity import CapacityProbe, CapacityTask
 from pytest_gptoss.model.results import RequestTiming
 from pytest_gptoss.scenarios.batch_means import share_interval
@@ -91,12 +90,7 @@ def keeps(timing: RequestTiming, task: CapacityTask) -> bool:
     if timing.error is not None or timing.completion_tokens not in (None, task.max_tokens):
         return False
     first = _first_token_ms(timing)
-    return first is not None and _within(task.slo, first, _per_token_ms(timing))
-
-
-def _within(slo: Slo, ttft_ms: float, tpot_ms: float) -> bool:
-    limits = ((slo.ttft_ms, ttft_ms), (slo.tpot_ms, tpot_ms))
-    return all(limit is None or value <= limit for limit, value in limits)
+    return first is not None and task.slo.is_kept(first, _per_token_ms(timing))
 
 
 def _first_token_ms(timing: RequestTiming) -> float | None:

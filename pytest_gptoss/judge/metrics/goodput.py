@@ -8,7 +8,7 @@ from dataclasses import replace
 from pytest_gptoss.judge.accounting import why_first_is_late, why_unaccounted
 from pytest_gptoss.judge.arrivals import why_buffered
 from pytest_gptoss.judge.effective_number import effective_number
-from pytest_gptoss.judge.goodput import has_limits, kept
+from pytest_gptoss.judge.goodput import kept
 from pytest_gptoss.judge.intervals import wilson
 from pytest_gptoss.judge.level_trials import Trial, levels_of, of_level, uncached_prompts
 from pytest_gptoss.judge.load import why_incomplete
@@ -47,7 +47,7 @@ def _effective(level: LoadLevel, is_kept: Sequence[bool]) -> float:
 
 def _refuse(level: LoadLevel) -> None:
     """Raise ConditionAbsent without a service level, InsufficientData where stamps tell no latency."""
-    if not has_limits(level.shape.slo):
+    if level.shape.slo is None or not level.shape.slo.is_set:
         raise ConditionAbsent(
             say("no service level is set: add --gptoss-slo-ttft MS, --gptoss-slo-tpot MS, or both")
         )

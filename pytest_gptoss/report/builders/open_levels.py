@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from pytest_gptoss.judge.goodput import has_limits, kept
+from pytest_gptoss.judge.goodput import kept
 from pytest_gptoss.judge.in_flight import in_flight
 from pytest_gptoss.model.arrivals import Arrivals
 from pytest_gptoss.model.inputs import LoadShape
@@ -25,7 +25,7 @@ def open_part(level: LoadLevel) -> dict[str, Json]:
     """Goodput of a level with a service level, and of an open one the requests in flight over time."""
     found: dict[str, Json] = {}
     slo = level.shape.slo
-    if slo is not None and has_limits(slo):
+    if slo is not None and slo.is_set:
         within = kept(level)
         found |= {"slo": asdict(slo), **({"goodput": sum(within) / len(within)} if within else {})}
     if level.shape.arrivals is not None:
