@@ -28,7 +28,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--env", action="append", default=[], metavar="VAR=VALUE",
         help="a variable to suspect: taken out where it is set so, put in where it is not; repeats",
     )  # fmt: skip
-    parser.add_argument("--probe", metavar="FILE", help="JSON: what the failure is (default: a greeting)")
+    parser.add_argument(
+        "--probe",
+        metavar="FILE",
+        help="JSON: what the failure is (default: it does not start, or answers no greeting)",
+    )
     parser.add_argument("--baseline", metavar="FILE", help="recorded baseline, for a threshold")
     parser.add_argument("--max-starts", default="12", metavar="N", help="most starts of it (default 12)")
     parser.add_argument(

@@ -24,12 +24,12 @@ _ANSWER = 1 << 20
 class Probe:
     """A failure that the suite can see.
 
-    ``start``: the server does not start. ``request``: ``body`` sent to ``path`` is refused, or its answer
+    ``any``: the server does not start, or does not answer a greeting. ``start``: it does not start. ``request``: ``body`` sent to ``path`` is refused, or its answer
     does not match ``answer``, a regular expression. ``log``: a line of the log matches ``pattern``.
     ``threshold``: a row of ``profile`` does not pass.
     """
 
-    kind: Literal["start", "request", "log", "threshold"] = "request"
+    kind: Literal["any", "start", "request", "log", "threshold"] = "request"
     path: str = CHAT_PATH
     body: Any = None
     answer: str = ""
@@ -39,9 +39,9 @@ class Probe:
 
 
 def read_probe(path: Path | None) -> Probe:
-    """The probe of a JSON file; without one, a greeting that must be answered. Raises UsageError."""
+    """The probe of a JSON file; without one, a start and a greeting that is answered. Raises UsageError."""
     if path is None:
-        return Probe()
+        return Probe("any")
     try:
         found: Probe = typed(Probe, parse(path.read_bytes()))
         re.compile(found.answer)

@@ -131,7 +131,7 @@ class Trials:
             ) as server:
                 found = self._asked(probe, server.url, times)
         except ReferenceServerError as error:
-            found = "fails" if probe.kind == "start" else "other", str(error)
+            found = "fails" if probe.kind in ("any", "start") else "other", str(error)
         if probe.kind != "log":
             return found
         line = re.search(rf".*(?:{probe.pattern}).*", log.read_text("utf-8", "replace"))

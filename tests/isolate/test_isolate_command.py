@@ -37,14 +37,23 @@ def test_a_missing_flag_is_named_among_eight_in_twelve_starts(tmp_path):
     assert not (tmp_path / "out" / trials.STATE).exists()
 
 
-def test_a_flag_that_keeps_it_from_starting_is_named_with_the_known_remedy(tmp_path):
-    (tmp_path / "probe.json").write_text('{"kind": "start"}')
-    more = ("--probe", str(tmp_path / "probe.json"), "--flag=--bad", "--flag=--other x")
+@pytest.mark.parametrize("probe", ['{"kind": "start"}', None])
+def test_a_flag_that_keeps_it_from_starting_is_named_with_the_known_remedy(tmp_path, probe):
+    (tmp_path / "probe.json").write_text(probe or "")
+    named = ("--probe", str(tmp_path / "probe.json")) if probe else ()
+    more = (*named, "--flag=--bad", "--flag=--other x")
     status, found = isolate(tmp_path, "crash", *more, flags="--bad")
     assert (status, found["guilty"]) == (0, [{"setting": "--bad", "put_in": False}])
     assert "NPU out of memory" in found["starts"][0]["evidence"]
     assert "--bad" not in found["works"]
     assert any("--max-model-len" in each for each in found["remedies"])
+
+
+def test_a_server_that_does_not_start_is_another_failure_than_a_refused_request(tmp_path):
+    (tmp_path / "probe.json").write_text('{"kind": "request"}')
+    status, found = isolate(tmp_path, "crash", "--probe", str(tmp_path / "probe.json"), flags="--bad")
+    assert (status, found["guilty"]) == (1, [])
+    assert "another failure" in (tmp_path / "out" / "result.md").read_text()
 
 
 def test_a_variable_and_graph_capture_are_named(tmp_path):
