@@ -31,7 +31,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--probe",
         metavar="FILE",
-        help="JSON: what the failure is (default: it does not start, or answers no greeting)",
+        help="JSON: what the failure is (default: no start, or no answer to a greeting)",
     )
     parser.add_argument("--baseline", metavar="FILE", help="recorded baseline, for a threshold")
     parser.add_argument("--max-starts", default="12", metavar="N", help="most starts of it (default 12)")

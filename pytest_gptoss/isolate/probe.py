@@ -24,9 +24,10 @@ _ANSWER = 1 << 20
 class Probe:
     """A failure that the suite can see.
 
-    ``any``: the server does not start, or does not answer a greeting. ``start``: it does not start. ``request``: ``body`` sent to ``path`` is refused, or its answer
-    does not match ``answer``, a regular expression. ``log``: a line of the log matches ``pattern``.
-    ``threshold``: a row of ``profile`` does not pass.
+    ``any``: the server does not start, or does not answer a greeting. ``start``: it does not start.
+    ``request``: ``body`` sent to ``path`` is refused, or its answer does not match ``answer``, a regular
+    expression. ``log``: a line of the log matches ``pattern``. ``threshold``: a row of ``profile`` does not
+    pass.
     """
 
     kind: Literal["any", "start", "request", "log", "threshold"] = "request"
