@@ -44,7 +44,7 @@ class Judging:
         estimating: Estimating,
         info: InfoMetrics,
         *,
-        past: Callable[[str, str], Sequence[Past]],
+        past: Callable[[str, str], Sequence[Past]] = lambda npu, row: (),
     ) -> None:
         self._past = past
         self._plan = plan

@@ -1,9 +1,10 @@
 """How load is measured."""
 
-import importlib.util
+import sys
 
 import pytest
 
+from pytest_gptoss.client.load.ray_workers import connect
 from pytest_gptoss.model.arrivals import Arrivals, TraceFile
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.inputs import LoadShape, LoadTask
@@ -126,29 +127,15 @@ def test_a_trace_speed_is_above_0(settings_of, tmp_path):
         settings_of(npu_url="http://n", trace="trace.csv", trace_speed="0")
 
 
-@pytest.fixture
-def ray_is(monkeypatch):
-    """Let Ray be installed or not."""
-    found = importlib.util.find_spec
-
-    def decide(installed):
-        monkeypatch.setattr(
-            importlib.util,
-            "find_spec",
-            lambda name, *rest: installed if name == "ray" else found(name, *rest),
-        )
-
-    return decide
-
-
-def test_a_ray_cluster_is_taken_where_ray_is_installed(settings_of, ray_is):
+def test_a_ray_cluster_is_an_address_or_the_word(settings_of):
     assert settings_of(npu_url="http://n").load.ray is None
-    ray_is(object())
     assert settings_of(npu_url="http://n", ray="auto").load.ray == "auto"
     assert settings_of(npu_url="http://n", ray="head:6379").load.ray == "head:6379"
 
 
-def test_a_cluster_without_ray_names_the_extra(settings_of, ray_is):
-    ray_is(None)
-    with pytest.raises(UsageError, match=r"--gptoss-ray is 'auto': .*pip install 'pytest-gptoss\[ray\]'"):
-        settings_of(npu_url="http://n", ray="auto")
+def test_a_cluster_without_ray_names_the_extra(settings_of, monkeypatch):
+    """When the run begins: a machine that only reads options needs no Ray."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    address = settings_of(npu_url="http://n", ray="auto").load.ray
+    with pytest.raises(UsageError, match=r"--gptoss-ray auto: .*pip install 'pytest-gptoss\[ray\]'"):
+        connect(address)

@@ -38,6 +38,7 @@ WORDS: Mapping[str, str] = {
 FILES: Mapping[str, str] = {
     "prompts.json": '[{"id": "capital", "prompt": "What is the capital of France?", "max_tokens": 24}]',
     "mine.toml": '[thresholds."precision.rouge_l"]\nlimit = 0.97\n',
+    "trace.csv": "time,prompt_tokens,output_tokens\n0,16,4\n0.5,16,4\n",
     "vllm.log": "INFO: application startup complete\n",
 }
 """Files that a reader has, by their names on the pages."""

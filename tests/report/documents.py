@@ -140,3 +140,22 @@ def stored(document, directory):
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "acceptance.json").write_text(json.dumps(document), "utf-8")
     return read_document(directory)
+
+
+def _probe(rate, goodput, ttft, **fields):
+    whole = {"requests": 100, "failed": 0, "seconds": 60.0, "decided": True, "send_delay_ms": 0.1}
+    span = [goodput - 0.01, goodput]
+    times = {"ttft_p50_ms": ttft, "ttft_p95_ms": None if ttft is None else 2 * ttft}
+    return {"rate": rate, "goodput": goodput, "goodput_interval": span, **times, **whole, **fields}
+
+
+def with_capacity(document):
+    """The document with a row on capacity, whose probes are drawn and tabled."""
+    like = document["verdicts"][0]
+    details = {
+        "slo": {"ttft_ms": 150.0, "tpot_ms": None, "share": 0.95},
+        "probes": [_probe(8.0, 1.0, 40.0), _probe(16.0, 0.0, None, failed=100), _probe(12.0, 0.97, 60.0)],
+    }
+    row = {"threshold_id": "performance.capacity", "family": "performance", "value": 14.0, "unit": "req/s"}
+    document["verdicts"].append({**like, **row, "limit": 8.0, "comparison": ">", "details": details})
+    return document

@@ -1,7 +1,7 @@
 """Capacity in the reports: the table of probes, and TTFT and goodput drawn against the rate."""
 
 import pytest
-from documents import recorded
+from documents import recorded, with_capacity
 
 from pytest_gptoss.report.charts.capacity import capacity_charts
 from pytest_gptoss.report.charts.chart import chart_table
@@ -10,24 +10,9 @@ from pytest_gptoss.report.tables.capacity import capacity_table
 from pytest_gptoss.report.wording import Wording
 
 
-def probe(rate, goodput, ttft, **fields):
-    whole = {"requests": 100, "failed": 0, "seconds": 60.0, "decided": True, "send_delay_ms": 0.1}
-    span = [goodput - 0.01, goodput]
-    times = {"ttft_p50_ms": ttft, "ttft_p95_ms": None if ttft is None else 2 * ttft}
-    return {"rate": rate, "goodput": goodput, "goodput_interval": span, **times, **whole, **fields}
-
-
 @pytest.fixture
 def document():
-    found = recorded("passing")
-    like = found["verdicts"][0]
-    details = {
-        "slo": {"ttft_ms": 150.0, "tpot_ms": None, "share": 0.95},
-        "probes": [probe(8.0, 1.0, 40.0), probe(16.0, 0.0, None, failed=100), probe(12.0, 0.97, 60.0)],
-    }
-    row = {"threshold_id": "performance.capacity", "family": "performance", "value": 14.0, "unit": "req/s"}
-    found["verdicts"].append({**like, **row, "limit": 8.0, "comparison": ">", "details": details})
-    return found
+    return with_capacity(recorded("passing"))
 
 
 def test_the_probes_are_a_table_by_rate(document):

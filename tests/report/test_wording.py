@@ -5,7 +5,7 @@ import string
 from pathlib import Path
 
 import pytest
-from documents import RECORDED, diagnosed, recorded, with_open_load
+from documents import RECORDED, diagnosed, recorded, with_capacity, with_open_load
 
 from pytest_gptoss import report
 from pytest_gptoss.judge.registry import metric_named
@@ -105,6 +105,7 @@ def test_no_part_of_a_group_is_dead(said):
     documents[0]["measurements"]["edges"] = [
         {"edge": "npu-cpu", "device": "npu", "perplexity_ratio": 1.0, "kl": 0.01, "n": 8}
     ]
+    documents.append(with_capacity(recorded("passing")))
     documents[0]["devices"][0]["problem"] = "does not answer"
     documents[0]["measurements"]["load"]["levels"][0]["tokens_per_event"] = 8.0
     documents[0]["run"] |= {"replay_of": "elsewhere", "recorded": ["greedy-gpu"], "info": {"rack": "7"}}
