@@ -136,6 +136,27 @@ def test_the_order_of_a_run_is_whole():
     assert files == set(ORDER["run"])
 
 
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def _awaits_inside(source):
+    """Lines of comprehensions that await and stand in another one, which Python 3.10 refuses to compile."""
+    outer = (each for each in ast.walk(ast.parse(source)) if isinstance(each, COMPREHENSIONS))
+    inner = (each for one in outer for each in ast.walk(one) if each is not one)
+    return [
+        each.lineno
+        for each in inner
+        if isinstance(each, COMPREHENSIONS) and any(isinstance(node, ast.Await) for node in ast.walk(each))
+    ]
+
+
+def test_python_3_10_compiles_every_file():
+    assert _awaits_inside("async def f():\n return [[await g(x) for x in y] for y in z]") == [2]
+    assert not _awaits_inside("async def f():\n return [await g(x) for x in [h(y) for y in z]]")
+    found = {path: _awaits_inside(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
+    assert not {path: lines for path, lines in found.items() if lines}
+
+
 def test_public_names_are_there():
     for name in pytest_gptoss.__all__:
         assert getattr(pytest_gptoss, name) is not None

@@ -52,8 +52,12 @@ async def answer_prints(clients: Sequence[VllmClient]) -> list[str | None]:
     They are asked one after the other, round by round: one server asked twice at once batches the
     requests, and rounds otherwise. None too where a server offers no ``prompt_logprobs``.
     """
-    rounds = [[await _print(client) for client in clients] for _ in range(ROUNDS)]
+    rounds = [await _round(clients) for _ in range(ROUNDS)]
     return [seen[0] if len(set(seen)) == 1 else None for seen in zip(*rounds, strict=True)]
+
+
+async def _round(clients: Sequence[VllmClient]) -> list[str | None]:
+    return [await _print(client) for client in clients]
 
 
 async def _print(client: VllmClient) -> str | None:
