@@ -56,12 +56,6 @@ _GATES: Mapping[str, tuple[Comparison, str]] = {
 }
 """How a load figure is compared, and its unit, where the profile has no row for it."""
 
-_CAPACITY = Threshold(
-    "performance.capacity", "performance", "capacity", "bisection", ">", math.nan, "req/s", "assurance",
-    ADDED,
-)  # fmt: skip
-"""The row of the highest rate that keeps the service level: a run has it where a file gives it a limit."""
-
 _ADD_OPEN = "--gptoss-rate or --gptoss-trace"
 
 _LARGEST_FILE = 2**20
@@ -92,10 +86,11 @@ def with_changes(
         if threshold_id in table:
             changed[threshold_id] = _change(table[threshold_id], change, where)
             continue
-        if threshold_id == _CAPACITY.id:
-            row: Threshold | None = _CAPACITY
-        else:
-            row = _trend_row(threshold_id, changed, change, where) or _load_row(threshold_id, levels, where)
+        row = (
+            _capacity_row(threshold_id)
+            or _trend_row(threshold_id, changed, change, where)
+            or _load_row(threshold_id, levels, where)
+        )
         if row is None:
             known = ", ".join(table)
             raise UsageError(f"{path}: no threshold is called {_told(threshold_id)}; there are: {known}")
@@ -104,6 +99,15 @@ def with_changes(
             raise UsageError(f"{where}: it has no limit of its own yet: write limit = NUMBER")
         changed[threshold_id] = dataclasses.replace(gated, changed_from=None, statistic_from=None)
     return changed
+
+
+def _capacity_row(threshold_id: str) -> Threshold | None:
+    """The row of the highest rate that keeps the service level; None when it is another."""
+    if threshold_id != "performance.capacity":
+        return None
+    return Threshold(
+        threshold_id, "performance", "capacity", "bisection", ">", math.nan, "req/s", "assurance", ADDED
+    )
 
 
 def _trend_row(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import shlex
 import shutil
@@ -43,10 +42,6 @@ class ServeCommand:
         for place, value in values.items():
             filled = [word.replace(place, value) for word in filled]
         return filled
-
-    def adding(self, *words: str) -> ServeCommand:
-        """The same command with more words at its end."""
-        return dataclasses.replace(self, words=(*self.words, *words))
 
     @property
     def logs_itself(self) -> bool:
