@@ -34,7 +34,7 @@ __all__ = [
     "prompt_only",
 ]
 
-HARMONY_STOP_TOKENS = (RETURN, CALL)
+HARMONY_STOP_TOKENS: tuple[int, ...] = (RETURN, CALL)
 """``<|return|>`` and ``<|call|>``: chat stops at both by itself, completions only when asked to."""
 
 _WHAT = "logprobs"

@@ -27,6 +27,8 @@ CONTEXT = 4096
 OPTIONS = (
     "--gptoss-waive=preflight.tokenizer=a chat model that is not GPT-OSS",
     "--gptoss-waive=precision.hidden_cosine=one server at a time",
+    "-p",
+    "detection.chat_stops",
     *PATIENT,
 )
 

@@ -103,6 +103,8 @@ class Runs:
         path = self.log(name)
         # A waiver or an address of the person's own would decide what the row says.
         environment = {key: value for key, value in os.environ.items() if not key.startswith("GPTOSS_")}
+        # Rows may name a pytest plugin of this package.
+        environment["PYTHONPATH"] = str(Path(__file__).parents[1])
         with path.open("w", encoding="utf-8") as log:
             try:
                 done = subprocess.run(
