@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Literal
 
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.key_variables import key_variable
 from pytest_gptoss.model.paths import CHAT_PATH
+from pytest_gptoss.model.secret_values import without
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
 
 __all__ = ["Probe", "asked", "read_probe"]
@@ -57,28 +61,43 @@ def read_probe(path: Path | None) -> Probe:
 
 
 def asked(probe: Probe, root: str) -> str:
-    """Send the request of a probe; returns what is wrong with the answer, empty where nothing is."""
-    body = probe.body if probe.body is not None else _greeting(root)
+    """Send the request of a probe; returns what is wrong with the answer, empty where nothing is.
+
+    A server that wants a key gets that of ``GPTOSS_NPU_API_KEY``, which what is returned never holds.
+    """
+    key = os.environ.get(key_variable("npu"))
+    return without(_asked(probe, root, key), [key] if key else [])
+
+
+def _asked(probe: Probe, root: str, key: str | None) -> str:
     try:
-        text = _sent(f"{root}{probe.path}", body)
+        body = probe.body if probe.body is not None else _greeting(root, key)
+        text = _sent(f"{root}{probe.path}", body, key)
     except urllib.error.HTTPError as error:
-        return f"{probe.path} answered {error.code}: {error.read(400).decode('utf-8', 'replace')}"
-    except (OSError, ValueError) as error:
+        said = error.read(400).decode("utf-8", "replace")
+        return f"{(error.url or probe.path).removeprefix(root)} answered {error.code}: {said}"
+    except (OSError, HTTPException, ValueError) as error:
         return f"{probe.path}: {error}"
     if not re.search(probe.answer, text, re.DOTALL):
         return f"{probe.path} answered {text[:200]!r}, which {probe.answer!r} does not find"
     return ""
 
 
-def _greeting(root: str) -> Any:
-    listed = json.loads(_sent(f"{root}/v1/models", None))
+def _greeting(root: str, key: str | None) -> Any:
+    """A short question to the first model that the server lists; raises ValueError where it lists none."""
+    told = _sent(f"{root}/v1/models", None, key)
+    try:
+        model = json.loads(told)["data"][0]["id"]
+    except (LookupError, TypeError):
+        raise ValueError(f"/v1/models lists no model: {told[:200]!r}") from None
     said = [{"role": "user", "content": "Hi"}]
-    return {"model": listed["data"][0]["id"], "messages": said, "max_tokens": 8, "temperature": 0}
+    return {"model": model, "messages": said, "max_tokens": 8, "temperature": 0}
 
 
-def _sent(url: str, body: Any) -> str:
+def _sent(url: str, body: Any, key: str | None) -> str:
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    request = urllib.request.Request(url, data, headers)  # noqa: S310
     loopback = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with loopback.open(request, timeout=_REQUEST_S) as answer:
         return str(answer.read(_ANSWER).decode("utf-8", "replace"))
