@@ -26,3 +26,5 @@ class Command:
     run: Callable[[argparse.Namespace, Sequence[str]], int]
     description: str | None = None
     passes_on: bool = False
+    takes_flags: tuple[str, ...] = ()
+    """Options whose value may be a flag of another program: ``--flag --x`` is read as ``--flag=--x``."""

@@ -22,7 +22,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--flag", action="append", default=[], metavar="'FLAG VALUE'",
-        help="a flag to suspect, --flag='--max-num-seqs 8': taken out where it stands, else put in; repeats",
+        help="a flag to suspect, '--max-num-seqs 8': taken out where it stands, else put in; repeats",
     )  # fmt: skip
     parser.add_argument(
         "--env", action="append", default=[], metavar="VAR=VALUE",
@@ -76,4 +76,5 @@ def _run(known: argparse.Namespace, rest: Sequence[str]) -> int:
 COMMAND = Command(
     "isolate", "find the setting of a serve line that makes a failure", _add_arguments, _run,
     description="Exit status: 0 found, 1 not found, 3 flaky, 4 usage.",
+    takes_flags=("--flag",),
 )  # fmt: skip

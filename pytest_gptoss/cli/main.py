@@ -59,10 +59,15 @@ class _Parser(argparse.ArgumentParser):
         self.print_usage(sys.stderr)
         self.exit(USAGE, f"{self.prog}: {message}\n")
 
+    def is_own(self, word: str) -> bool:
+        """Whether a word is an option of this parser, with or without its value."""
+        return word.partition("=")[0] in self._option_string_actions
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns its exit status. SIGTERM interrupts it as Ctrl-C does."""
-    known, rest = command_parser().parse_known_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    known, rest = command_parser().parse_known_args(_with_flags_joined(given))
     try:
         with Termination():
             return _run(_COMMANDS[known.command], known, rest)
@@ -80,6 +85,22 @@ def _run(command: Command, known: argparse.Namespace, rest: Sequence[str]) -> in
     if rest and not command.passes_on:
         raise UsageError(f"unknown option {rest[0]}; see pytest-gptoss {command.name} --help")
     return command.run(known, rest)
+
+
+def _with_flags_joined(arguments: Sequence[str]) -> list[str]:
+    """``--flag --x`` as ``--flag=--x``, since argparse takes ``--x`` for an option, which it may not be."""
+    command = _COMMANDS.get(arguments[0]) if arguments else None
+    if command is None or not command.takes_flags:
+        return list(arguments)
+    parser = _Parser()
+    command.add_arguments(parser)
+    joined: list[str] = []
+    for word in arguments:
+        if joined and joined[-1] in command.takes_flags and word.startswith("-") and not parser.is_own(word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def command_parser() -> argparse.ArgumentParser:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,7 +11,7 @@ from pytest_gptoss.config.option_values import CheckedOptions
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.serve_command import ServeCommand, split_name
 
-__all__ = ["Served", "kept_log", "pooling_variant", "served_from"]
+__all__ = ["Served", "for_older_vllm", "kept_log", "pooling_variant", "served_from"]
 
 Served: TypeAlias = Mapping[str, ServeCommand]
 """The command of each device that the run starts, by the device's name."""
@@ -24,10 +24,10 @@ _CHAT_FLAGS: Mapping[str, int] = {
     "--max-logprobs": 1,
 }
 """Flags of generation that a pooling server does not take, and how many words follow each."""
-_POOLING_FLAGS = (
-    "--runner", "pooling", "--convert", "embed",
-    "--pooler-config", '{"task":"token_embed","use_activation":false}',
-)  # fmt: skip
+_POOLER = '{"task":"token_embed","use_activation":false}'
+_OLDER_POOLER = '{"use_activation":false}'
+"""vLLM 0.18 does not start with the key ``task``: it takes the task of each request."""
+_POOLING_FLAGS = ("--runner", "pooling", "--convert", "embed", "--pooler-config")
 
 
 def served_from(options: CheckedOptions) -> Served:
@@ -95,9 +95,13 @@ def pooling_variant(command: ServeCommand) -> ServeCommand:
             skip = 0 if equals else _CHAT_FLAGS[flag]
         else:
             words.append(word)
-    return dataclasses.replace(command, words=_with_flags(words))
+    chosen = {word.partition("=")[0] for word in words}
+    if not chosen & {"--runner", "--task"}:  # a runner that the user chose stays
+        words += (*_POOLING_FLAGS, _POOLER)
+    return dataclasses.replace(command, words=tuple(words))
 
 
-def _with_flags(words: Sequence[str]) -> tuple[str, ...]:
-    """The words with the flags of pooling; a runner that the user chose stays."""
-    return (*words, *(() if "--runner" in words or "--task" in words else _POOLING_FLAGS))
+def for_older_vllm(command: ServeCommand) -> ServeCommand:
+    """The pooling variant as vLLM 0.18 and older take it."""
+    words = tuple(_OLDER_POOLER if word == _POOLER else word for word in command.words)
+    return dataclasses.replace(command, words=words)

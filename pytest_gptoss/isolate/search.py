@@ -58,13 +58,17 @@ class _Starts:
         self._known: dict[frozenset[str], Outcome] = {}
         self.stage: Stage = "reproduce"
 
-    def heals(self, changes: Iterable[str]) -> bool:
-        """Whether these changes heal the failure; another failure in its place is no healing."""
+    def outcome(self, changes: Iterable[str]) -> Outcome:
+        """What these changes make of the failure."""
         wanted = tuple(changes)
         key = frozenset(wanted)
         if key not in self._known:
             self._known[key] = self.anew(wanted)
-        return self._known[key] == "passes"
+        return self._known[key]
+
+    def heals(self, changes: Iterable[str]) -> bool:
+        """Whether these changes heal the failure; another failure in its place is no healing."""
+        return self.outcome(changes) == "passes"
 
     def anew(self, changes: tuple[str, ...]) -> Outcome:
         """The outcome of a fresh start; raises _Flaky for one that is not the same in all probes."""
@@ -112,10 +116,19 @@ def _unreproduced(shown: Sequence[Outcome]) -> Finding:
 
 
 def _narrow(starts: _Starts, changes: Sequence[str]) -> tuple[str, ...]:
-    """The smallest set of changes that heals; empty where all together do not."""
-    if not changes or not starts.heals(changes):
+    """The smallest set of changes that heals; empty where none does.
+
+    Where all together make another failure, one of them may hide what the others do, as a flag does that the
+    server refuses: each half is then tried by itself.
+    """
+    if not changes:
         return ()
-    return narrowed(changes, starts.heals)
+    outcome = starts.outcome(changes)
+    if outcome == "passes":
+        return narrowed(changes, starts.heals)
+    halves = _split(tuple(changes), 2) if outcome == "other" and len(changes) > 1 else []
+    healing_first = sorted(halves, key=lambda half: not starts.heals(half))
+    return next((found for half in healing_first if (found := _narrow(starts, half))), ())
 
 
 def narrowed(changes: Sequence[str], heals: Callable[[tuple[str, ...]], bool]) -> tuple[str, ...]:

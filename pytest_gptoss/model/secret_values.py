@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["MASK", "masked_words", "secret_values", "without"]
+__all__ = ["MASK", "masked_words", "secret_values", "secret_words", "without"]
 
 MASK = "***"
 _SECRET = re.compile(r"\w*KEYS?|TOKEN|SECRETS?|\w*PASSWORDS?|PASSWD|CREDENTIALS?")
@@ -46,6 +46,13 @@ def masked_words(words: Sequence[str]) -> list[str]:
             shown.append(word)
         after = flag is not None and flag[2] is None and _is_secret(flag[1])
     return shown
+
+
+def secret_words(words: Sequence[str]) -> tuple[str, ...]:
+    """The values of a command line that ``masked_words`` masks, longest first."""
+    pairs = zip(words, masked_words(words), strict=True)
+    found = {word.removeprefix(shown.removesuffix(MASK)) for word, shown in pairs if word != shown}
+    return tuple(sorted(filter(_may_be_masked, found), key=len, reverse=True))
 
 
 def _is_secret(name: str) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from pytest_gptoss.model.errors import UsageError
-from pytest_gptoss.model.secret_values import masked_words, secret_values, without
+from pytest_gptoss.model.secret_values import masked_words, secret_values, secret_words, without
 
 __all__ = ["HOST", "SERVE_ENV", "ServeCommand", "read_serve_command", "split_name"]
 
@@ -51,7 +51,8 @@ class ServeCommand:
     @property
     def shown(self) -> str:
         """The command as reports and messages show it: without secrets."""
-        return without(shlex.join(masked_words(self.words)), secret_values(self.environment))
+        secrets = (*secret_values(self.environment), *secret_words(self.words))
+        return without(shlex.join(masked_words(self.words)), secrets)
 
     @property
     def container(self) -> str | None:

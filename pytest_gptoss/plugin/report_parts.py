@@ -17,6 +17,7 @@ from pytest_gptoss.model.errors import DamagedFile
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import Message, say
 from pytest_gptoss.model.verdicts import Threshold
+from pytest_gptoss.report.builders.features import configured_features
 from pytest_gptoss.report.builders.findings import findings
 from pytest_gptoss.report.builders.load_levels import load_levels, load_requests
 from pytest_gptoss.report.builders.needle_cells import needle_cells
@@ -106,6 +107,7 @@ def measurements(
         "servers": servers,
         "preflight": preflight_findings(store, settings),
         "configurations": configuration_matrix(list(settings.subjects), rows),
+        "features": configured_features(store, settings, rows),
         "diagnosis": diagnosed,
         "needles": needle_cells(store, _names(run), plan.thresholds.values()),
         "load": load_levels(store, plan, devices=_names(run), task=settings.load),

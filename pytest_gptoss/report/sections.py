@@ -19,6 +19,7 @@ from pytest_gptoss.report.tables.configurations import (
     configuration_table,
     server_fact_table,
 )
+from pytest_gptoss.report.tables.configured import configured_table
 from pytest_gptoss.report.tables.error_parts import error_parts_table
 from pytest_gptoss.report.tables.features import feature_table
 from pytest_gptoss.report.tables.forks import fork_table
@@ -87,6 +88,7 @@ PARTS = (
     Part("performance", _each_device(capacity_table)),
     Part("stress", _each_device(stress_table)),
     Part("features", _each_device(feature_table)),
+    Part("features", _one(configured_table)),
     Part("features", _one(configuration_table), configuration_findings),
     Part("thresholds", _each_device(verdict_table), only="markdown"),
     Part("provenance", _one(device_table)),

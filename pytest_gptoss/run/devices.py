@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pytest_gptoss.client.connection import proxy_variables
 from pytest_gptoss.client.http import Timeouts, VllmClient
+from pytest_gptoss.config.serve_options import for_older_vllm
 from pytest_gptoss.config.settings import DeviceSettings, Settings
+from pytest_gptoss.judge.facts import release
 from pytest_gptoss.model.errors import MeasurementError, ReferenceServerError
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.serve_command import ServeCommand
@@ -22,6 +24,9 @@ from pytest_gptoss.scenarios.state_recovery import Recovery
 from pytest_gptoss.servers.started import Servers
 
 __all__ = ["RunDevices"]
+
+_TASK_IN_POOLER = (0, 19)
+"""From this version on vLLM's pooler config takes a task; one that is not known is taken for newer."""
 
 
 class RunDevices:
@@ -139,7 +144,9 @@ class RunDevices:
         settings = self.settings_of(device.name)
         pooling_server = settings.hidden
         if settings.pooling is not None and self._needs_variant(device):
-            url = self._managed_url(device.name, f"{device.name}-pooling", settings.pooling)
+            older = (release(device.server_version or "") or _TASK_IN_POOLER) < _TASK_IN_POOLER
+            variant = for_older_vllm(settings.pooling) if older else settings.pooling
+            url = self._managed_url(device.name, f"{device.name}-pooling", variant)
             return self.access().client(device.role, url, None)
         if pooling_server in (None, LOGPROBS):
             return self.client(device)

@@ -37,7 +37,10 @@ def probe_devices(
         except MeasurementError as error:  # it was to be started here, and did not
             met.append(not_met(device.name, "start", str(error)))
         else:
-            addresses.append(Address(device.role, device.name, root, device.label, device.model, device.log))
+            served = () if device.serve is None else device.serve.words
+            addresses.append(
+                Address(device.role, device.name, root, device.label, device.model, device.log, served)
+            )
     met += probe_all(addresses, access, waiting)
     from_file = (each for each in devices if each.recorded and each.name in recorded)
     found = [

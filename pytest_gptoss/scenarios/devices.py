@@ -52,7 +52,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Address:
-    """Where a device is reached, as the user gave it; ``log`` is its server's log file."""
+    """Where a device is reached, as the user gave it; ``log`` is its server's log file.
+
+    ``served`` are the words of the command line that started its server; empty where the run did not.
+    """
 
     role: Role
     name: str
@@ -60,6 +63,7 @@ class Address:
     label: str | None
     model: str | None
     log: Path | None = None
+    served: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,7 @@ async def _meet(address: Address, access: Access, waiting: Waiting) -> Met:
             max_model_len=device.max_model_len,
             harmony_date=date,
             date_trouble=date_trouble,
-            known=await told_by(client, address.log),
+            known=await told_by(client, address.log, address.served),
             started_s=await process_start(client),
         )
         identity = await read_identity(client)

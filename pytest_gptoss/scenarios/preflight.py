@@ -6,7 +6,7 @@ import math
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
@@ -21,6 +21,7 @@ from pytest_gptoss.model.errors import ConnectError, RequestError, RequestTimeou
 from pytest_gptoss.model.inputs import Message, Prompt
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.subjects import KnownFact
+from pytest_gptoss.scenarios.serve_facts import facts_of_serve_line
 from pytest_gptoss.scenarios.server_facts import facts_of_log, facts_of_server_info
 from pytest_gptoss.scenarios.server_log import shown
 
@@ -175,16 +176,20 @@ async def greeting_ids(client: VllmClient) -> tuple[int, ...] | None:
     return None if found is None else found[-MOST_IDS:]
 
 
-async def told_by(client: VllmClient, log: Path | None) -> tuple[KnownFact, ...]:
-    """Facts from ``/server_info``, then those of the log that it leaves open; none holds the API key."""
+async def told_by(client: VllmClient, log: Path | None, served: Sequence[str] = ()) -> tuple[KnownFact, ...]:
+    """Facts from ``/server_info``, then those that it leaves open of the log, then of the serve line.
+
+    None of them holds the API key.
+    """
     try:
         info = facts_of_server_info(await client.server_info())
     except RequestError:
         info = ()
-    known = {fact.name for fact in info}
     logged = () if log is None else await anyio.to_thread.run_sync(_logged, log)
-    told = (*info, *(fact for fact in logged if fact.name not in known))
-    return tuple(replace(fact, value=client.scrubbed(fact.value)) for fact in told)
+    told: dict[str, KnownFact] = {}
+    for fact in (*info, *logged, *facts_of_serve_line(served)):
+        told.setdefault(fact.name, fact)
+    return tuple(replace(fact, value=client.scrubbed(fact.value)) for fact in told.values())
 
 
 def _logged(log: Path) -> tuple[KnownFact, ...]:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from pytest_gptoss.model.secret_values import secret_values, without
+from pytest_gptoss.model.secret_values import secret_values, secret_words, without
 
 __all__ = ["GRACE_S", "main"]
 
@@ -51,7 +51,7 @@ def main() -> int:
             return 1
         guard = _guard(server.pid)
         _say(pid=server.pid)
-        copying = _copying(server, log, options.own_log)
+        copying = _copying(server, log, options)
         try:
             _wait(server, mark, asked, options.parent_pid)
         finally:
@@ -151,9 +151,12 @@ def _processes(mark: str, *, group: int) -> Iterator[int]:
 # -- the log ----------------------------------------------------------------------------------
 
 
-def _copying(server: subprocess.Popen[bytes], log: IO[bytes], own_log: Path | None) -> Callable[[], None]:
+def _copying(
+    server: subprocess.Popen[bytes], log: IO[bytes], options: argparse.Namespace
+) -> Callable[[], None]:
     """Begin to copy what the server says to the log, without secrets; returns what waits for the rest."""
-    secrets = secret_values(os.environ)
+    secrets = (*secret_values(os.environ), *secret_words(options.command))
+    own_log: Path | None = options.own_log
     ended = threading.Event()
     lock = threading.Lock()
 

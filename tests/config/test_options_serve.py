@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_gptoss.config.serve_options import pooling_variant
+from pytest_gptoss.config.serve_options import for_older_vllm, pooling_variant
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.serve_command import read_serve_command
 
@@ -68,5 +68,12 @@ def test_a_pooling_variant_leaves_out_what_only_generation_takes():
     words = pooling_variant(command).words
     assert words[:6] == ("vllm", "serve", "m", "--port", "{port}", "-x")
     assert words[6:8] == ("--runner", "pooling")
-    named = read_serve_command(f"{SERVE} --runner pooling")
-    assert pooling_variant(named) == named
+    for chosen in ("--runner pooling", "--runner=pooling"):
+        named = read_serve_command(f"{SERVE} {chosen}")
+        assert pooling_variant(named) == named
+
+
+def test_a_pooling_variant_of_an_older_vllm_has_no_task():
+    variant = pooling_variant(read_serve_command(SERVE))
+    assert '"task"' in variant.words[-1]
+    assert for_older_vllm(variant).words == (*variant.words[:-1], '{"use_activation":false}')

@@ -12,7 +12,7 @@ from pytest_gptoss.isolate import trials
 from pytest_gptoss.isolate.page import words
 
 SERVER = Path(__file__).with_name("faulty_server.py")
-SEVEN = [word for number in range(7) for word in (f"--flag=--other-{number} x",)]
+SEVEN = [word for number in range(7) for word in ("--flag", f"--other-{number} x")]
 
 
 def isolate(tmp_path, fault, *more, flags=""):
@@ -41,7 +41,7 @@ def test_a_missing_flag_is_named_among_eight_in_twelve_starts(tmp_path):
 def test_a_flag_that_keeps_it_from_starting_is_named_with_the_known_remedy(tmp_path, probe):
     (tmp_path / "probe.json").write_text(probe or "")
     named = ("--probe", str(tmp_path / "probe.json")) if probe else ()
-    more = (*named, "--flag=--bad", "--flag=--other x")
+    more = (*named, "--flag", "--bad", "--flag=--other x")
     status, found = isolate(tmp_path, "crash", *more, flags="--bad")
     assert (status, found["guilty"]) == (0, [{"setting": "--bad", "put_in": False}])
     assert "NPU out of memory" in found["starts"][0]["evidence"]
@@ -57,7 +57,7 @@ def test_a_server_that_does_not_start_is_another_failure_than_a_refused_request(
 
 
 def test_a_variable_and_graph_capture_are_named(tmp_path):
-    status, found = isolate(tmp_path, "variable", "--env=HCCL_OP_EXPANSION_MODE=AIV", "--flag=--x")
+    status, found = isolate(tmp_path, "variable", "--env", "HCCL_OP_EXPANSION_MODE=AIV", "--flag", "-x")
     assert (status, found["guilty"][0]["setting"]) == (0, "HCCL_OP_EXPANSION_MODE=AIV")
     assert found["works"].startswith("HCCL_OP_EXPANSION_MODE=AIV ")
     status, found = isolate(tmp_path, "graph", "--flag=--x")
@@ -106,6 +106,13 @@ def test_another_search_in_the_same_directory_is_refused(tmp_path, capsys):
 def test_usage(tmp_path, capsys, more, said):
     assert isolate(tmp_path, "absent", *more)[0] == 4
     assert said in capsys.readouterr().err
+
+
+def test_an_option_of_the_command_is_no_flag_of_the_server(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        isolate(tmp_path, "absent", "--flag", "--max-starts", "2")
+    assert ended.value.code == 4
+    assert "argument --flag: expected one argument" in capsys.readouterr().err
 
 
 def test_the_words_are_whole_in_both_languages():

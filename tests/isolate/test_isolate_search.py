@@ -57,8 +57,21 @@ def test_another_failure_in_its_place_is_no_healing():
             return "other"  # does not start with some other change beside it
         return "passes" if EIGHT[1] in changes else "fails"
 
-    assert isolate(Server(outcome), EIGHT, most=40).changes in ((), (EIGHT[1],))
+    assert isolate(Server(outcome), EIGHT, most=40).changes == (EIGHT[1],)
     assert isolate(Server(outcome), EIGHT[:6], most=12).changes == (EIGHT[1],)
+
+
+@pytest.mark.parametrize("refused", [0, 3, 7])
+@pytest.mark.parametrize("guilty", [1, 2, 6])
+def test_a_flag_that_the_server_refuses_does_not_hide_the_guilty_one(refused, guilty):
+    def outcome(changes):
+        if EIGHT[refused] in changes:
+            return "other"
+        return "passes" if EIGHT[guilty] in changes else "fails"
+
+    server = Server(outcome)
+    assert isolate(server, EIGHT, most=12).changes == (EIGHT[guilty],)
+    assert len(server.starts) <= 12
 
 
 def test_graph_capture_is_named_where_nothing_else_heals():

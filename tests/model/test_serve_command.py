@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gptoss.model.errors import UsageError
-from pytest_gptoss.model.secret_values import masked_words, secret_values, without
+from pytest_gptoss.model.secret_values import masked_words, secret_values, secret_words, without
 from pytest_gptoss.model.serve_command import ServeCommand, read_serve_command, split_name
 
 
@@ -63,4 +63,5 @@ def test_a_command_is_shown_without_secrets():
     assert masked_words(words) == [
         "vllm", "--api-key", "***", "--hf-token=***", "-e", "DB_PASSWORD=***", "--max-tokens", "5",
     ]  # fmt: skip
+    assert secret_words([*words, "--hf-token=long-x", "--api-key=true"]) == ("long-x", "sk-1")
     assert ServeCommand(("a", "hf_abc"), {"HF_TOKEN": "hf_abc"}).shown == "a ***"

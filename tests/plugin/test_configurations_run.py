@@ -10,6 +10,7 @@ def test_the_configuration_that_departs_is_named(accept, embedded_pair, referenc
     result = accept(
         f"--npu-url=eager={embedded_pair['npu']}", f"--npu-url=graph={graph.url}",
         f"--gpu-url={embedded_pair['gpu']}", "--npu-label=graph=Atlas, ACL graphs",
+        "--gptoss-info=eager.tensor_parallel_size=1", "--gptoss-info=graph.tensor_parallel_size=2",
         "-k", "configuration or token_match or identical",
     )  # fmt: skip
     assert result.ret == pytest.ExitCode.TESTS_FAILED
@@ -26,6 +27,9 @@ def test_the_configuration_that_departs_is_named(accept, embedded_pair, referenc
     assert [each["departs_from"] for each in matrix["configurations"]] == [[], ["gpu", "eager"]]
     assert matrix["configurations"][1]["label"] == "Atlas, ACL graphs"
     assert "suspect what graph has and eager has not" in matrix["finding"]
+    tensor = document["measurements"]["features"][1]
+    assert [each["has"] for each in tensor["configurations"]] == [False, True]
+    assert [each["against_gpu"] for each in tensor["configurations"]] == ["agrees", "departs"]
     result.stdout.fnmatch_lines(["configuration *token match*", "eager*gpu*", "graph*gpu*", "graph*eager*"])
 
 

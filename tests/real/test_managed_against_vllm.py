@@ -95,15 +95,20 @@ def _serve(checkpoint: Path, *more: str) -> str:
     return shlex.join([*words, *fixed, "--max-num-seqs", "8", "--enforce-eager", *more])
 
 
-def _command(checkpoint: Path, rows: str) -> list[str]:
+def _command(rows: str, *servers: str) -> list[str]:
     return [
         sys.executable, "-m", "pytest", str(acceptance_tests()), "-p", "no:cacheprovider", "-k", rows,
+        *servers, *(f"--gptoss-serve-env={name}={value}" for name, value in VARIABLES.items()),
+        "--gptoss-profile", "embedded", "--gptoss-timeout", "300", "--gptoss-first-token-timeout", "300",
+    ]  # fmt: skip
+
+
+def _configurations(checkpoint: Path) -> list[str]:
+    return [
         f"--npu-serve=one={_serve(checkpoint)}",
         f"--npu-serve=two={_serve(checkpoint, '--no-enable-prefix-caching')}",
-        f"--npu-serve=refused={_serve(checkpoint, '--no-such-flag')}",
-        *(f"--gptoss-serve-env={name}={value}" for name, value in VARIABLES.items()),
-        "--gptoss-profile", "embedded",
-    ]  # fmt: skip
+        f"--npu-serve=refused={_serve(checkpoint, '-tp', '2', '--no-such-flag')}",
+    ]
 
 
 def _left(checkpoint: Path) -> list[str]:
@@ -119,32 +124,78 @@ def _left(checkpoint: Path) -> list[str]:
     return [pid for pid in found if pid != str(os.getpid())]
 
 
+def _parents() -> dict[int, int]:
+    """Every running process with its parent."""
+    found = {}
+    for each in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = each.read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if state != "Z":
+            found[int(each.parent.name)] = int(parent)
+    return found
+
+
+def _descendants(pid: int) -> set[int]:
+    parents = _parents()
+    found, size = {pid}, 0
+    while len(found) > size:
+        size = len(found)
+        found |= {each for each, parent in parents.items() if parent in found}
+    return found - {pid}
+
+
 def test_two_configurations_fill_the_matrix_and_a_refused_one_is_told(
     checkpoint: Path, tmp_path: Path
 ) -> None:
-    command = _command(checkpoint, "ready or configuration")
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
+    command = _command("ready or inputs_identical or token_match", *_configurations(checkpoint))
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=2400, check=False)
     document = json.loads((tmp_path / "gptoss-report" / "acceptance.json").read_text("utf-8"))
     judged = {(row["npu"], row["threshold_id"]): row for row in document["verdicts"]}
     assert judged["two", "configuration.inputs_identical"]["verdict"] == "PASS", done.stdout
     assert judged["two", "configuration.token_match_rate"]["verdict"] == "PASS"
     assert "unrecognized arguments: --no-such-flag" in done.stdout
     assert document["measurements"]["configurations"]["first"] == "one"
+    graphs, tensor, *_ = document["measurements"]["features"]
+    assert [each["has"] for each in graphs["configurations"]] == [False, False, False]
+    assert [each["has"] for each in tensor["configurations"]] == [False, False, True]
+    assert graphs["configurations"][1]["against_first"] == "agrees"
     assert _left(checkpoint) == []
 
 
 def test_no_process_is_left_after_sigkill(checkpoint: Path, tmp_path: Path) -> None:
-    with subprocess.Popen(_command(checkpoint, "ready"), cwd=tmp_path, stdout=subprocess.PIPE) as run:
+    command = _command("ready", *_configurations(checkpoint))
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as run:
         log = tmp_path / "gptoss-report" / "servers" / "one.log"
         for _ in range(1200):
             if log.is_file() and "Application startup complete" in log.read_text("utf-8", "replace"):
                 break
             time.sleep(0.5)
+        started = _descendants(run.pid)
         run.send_signal(signal.SIGKILL)
+    assert len(started) >= 4, "the keeper, the API server, its engine and a worker"
     for _ in range(60):
-        if not _left(checkpoint):
+        if not started & set(_parents()):
             break
         time.sleep(0.5)
+    assert not started & set(_parents())
+
+
+def test_hidden_states_come_from_the_pooling_variant(checkpoint: Path, tmp_path: Path) -> None:
+    reference = f"{sys.executable} -m pytest_gptoss.reference --model tiny --port {{port}}"
+    command = _command(
+        "ready or hidden_cosine",
+        f"--npu-serve={_serve(checkpoint, '--enable-auto-tool-choice', '--tool-call-parser', 'openai')}",
+        f"--gpu-serve={reference}",
+        "--gptoss-serve-pooling",
+    )
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=2400, check=False)
+    document = json.loads((tmp_path / "gptoss-report" / "acceptance.json").read_text("utf-8"))
+    judged = {row["threshold_id"]: row for row in document["verdicts"]}
+    assert judged["precision.hidden_cosine"]["verdict"] == "PASS", done.stdout
+    logs = sorted(each.name for each in (tmp_path / "gptoss-report" / "servers").iterdir())
+    assert logs == ["gpu.log", "npu-pooling.log", "npu.log"]
     assert _left(checkpoint) == []
 
 
@@ -163,13 +214,14 @@ def test_the_guilty_one_of_eight_is_named(
     for name, value in {**VARIABLES, "PYTHONPATH": str(plugin), "FAULT": fault}.items():
         monkeypatch.setenv(name, value)
     flags = (
-        "--no-enable-chunked-prefill", "--no-enable-prefix-caching", "--seed 1", "--block-size 64",
-        "--max-logprobs 10", "--disable-log-stats", "--swap-space 1",
+        "--no-enable-chunked-prefill", "--no-enable-prefix-caching", "--seed 1", "--stream-interval 2",
+        "--max-logprobs 10", "--disable-log-stats", "--disable-uvicorn-access-log",
     )  # fmt: skip
     probe = {"kind": "start"} if fault == "crash" else _SOUND
     (tmp_path / "probe.json").write_text(json.dumps(probe))
     status = main([
-        "isolate", "--serve", _serve(checkpoint, *more), *(f"--flag={each}" for each in flags),
+        "isolate", "--serve", _serve(checkpoint, *more),
+        *(word for each in flags for word in ("--flag", each)),
         "--env=VLLM_LOGGING_LEVEL=DEBUG", "--probe", str(tmp_path / "probe.json"),
         "--output", str(tmp_path / "out"),
     ])  # fmt: skip

@@ -159,3 +159,30 @@ def with_capacity(document):
     row = {"threshold_id": "performance.capacity", "family": "performance", "value": 14.0, "unit": "req/s"}
     document["verdicts"].append({**like, **row, "limit": 8.0, "comparison": ">", "details": details})
     return document
+
+
+def _configuration(device, has, setting=None, gpu="not judged", first="not judged", departs=()):
+    source = None if setting is None else "serve line"
+    return {"device": device, "has": has, "setting": setting, "source": source, "against_gpu": gpu,
+            "against_first": first, "departs": list(departs)}  # fmt: skip
+
+
+def with_features(document):
+    """The document of three configurations: eager, with graphs, and one that did not start."""
+    (npu,) = [each for each in document["devices"] if each["role"] == "npu"]
+    document["devices"] += [{**npu, "name": "graph"}, {**npu, "name": "tp2"}]
+    departs = ["configuration.token_match_rate"]
+    document["measurements"]["features"] = [
+        {"feature": "aclgraph", "configurations": [
+            _configuration("npu", False, "enforce_eager=True", "agrees"),
+            _configuration("graph", True, "cudagraph_mode=FULL", "agrees", "departs", departs),
+            _configuration("tp2", False, "enforce_eager=True"),
+        ]},
+        {"feature": "tp", "configurations": [
+            _configuration("npu", False, "tensor_parallel_size=1", "agrees"),
+            _configuration("graph", False, "tensor_parallel_size=1", "agrees", "departs", departs),
+            _configuration("tp2", True, "tensor_parallel_size=2"),
+        ]},
+        {"feature": "pp", "configurations": [_configuration(each, None) for each in ("npu", "graph", "tp2")]},
+    ]  # fmt: skip
+    return document

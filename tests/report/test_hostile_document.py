@@ -6,7 +6,7 @@ import re
 
 import pytest
 from browser import EXECUTABLE, Browser
-from documents import HERE, RECORDED, diagnosed, recorded, with_load
+from documents import HERE, RECORDED, diagnosed, recorded, with_features, with_load
 
 from pytest_gptoss.cli.main import main
 from pytest_gptoss.report.files import read_document, write_reports
@@ -25,7 +25,7 @@ ATTACK = (
 
 def _whole(name="failing"):
     """A document with something in every part that is shown."""
-    document = diagnosed(with_load(recorded(name)))
+    document = with_features(diagnosed(with_load(recorded(name))))
     cell = {"threshold_id": "precision.kl", "value": 0.5, "comparison": "<=", "limit": 1.0, "unit": "nat",
             "verdict": "FAIL"}  # fmt: skip
     document["measurements"]["configurations"] = {

@@ -5,7 +5,7 @@ import string
 from pathlib import Path
 
 import pytest
-from documents import RECORDED, diagnosed, recorded, with_capacity, with_open_load
+from documents import RECORDED, diagnosed, recorded, with_capacity, with_features, with_open_load
 
 from pytest_gptoss import report
 from pytest_gptoss.judge.registry import metric_named
@@ -23,7 +23,7 @@ SOURCES = "\n".join(
 SAID = set(re.findall(r"""\btranslate\(\s*['"]([\w. *-]+)['"]\s*[,)]""", SOURCES))
 COMPOSED = {
     "head", "section", "status", "kind", "tier", "why", "outcome", "unit", "name", "run", "state", "role",
-    "chart", "axis", "fact", "feature", "nothing", "equivalence", "error_part",
+    "chart", "axis", "fact", "feature", "nothing", "equivalence", "error_part", "source",
 }  # fmt: skip
 """Groups whose keys are put together where they are used."""
 
@@ -67,7 +67,7 @@ def test_no_key_is_dead():
 _RECORDED = {
     "not selected", "not reached", "near tie", "real", "length", "unknown", "hit", "miss", "truncated",
     "rejected", "out_of_memory", "cut", "timeout", "running", "finished", "interrupted", "contract",
-    "assurance", "positions up to 128", "positions beyond 128", "common tokens", "rare tokens",
+    "assurance", "positions up to 128", "positions beyond 128", "common tokens", "rare tokens", "serve line",
 }  # fmt: skip
 """Words of the document itself, which the renderers pass on."""
 
@@ -115,6 +115,7 @@ def test_no_part_of_a_group_is_dead(said):
             {"device": "npu", "label": None, "against_gpu": {"rouge_l": None}, "against_first": {}}
         ],
     }  # fmt: skip
+    documents[1] = with_features(documents[1])
     for document in documents:
         markdown(document)
         html(document)

@@ -85,7 +85,8 @@ def _scores(body: dict[str, Any]) -> Chunk:
 def fake_vllm(stream: Stream | None = None, port: int = 0) -> Iterator[FakeVllm]:
     """Run one, by default at a free port.
 
-    ``get`` and ``post`` of it map further paths to JSON, text, or (status, JSON or text).
+    ``get`` and ``post`` of it map further paths to JSON, text, or (status, JSON or text); ``post`` also to
+    what makes one of these from the request.
     """
     fake = FakeVllm(stream)
     fake.get["/v1/models"] = {"data": [{"id": "gpt-oss-20b", "max_model_len": 8192}]}
@@ -101,7 +102,8 @@ def fake_vllm(stream: Stream | None = None, port: int = 0) -> Iterator[FakeVllm]
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             fake.asked.append((self.path, body))
             if self.path in fake.post:
-                self._send(fake.post[self.path])
+                found = fake.post[self.path]
+                self._send(found(body) if callable(found) else found)
             elif self.path == "/v1/completions" and not body.get("stream"):
                 self._send(_scores(body))
             elif self.path in ("/v1/chat/completions", "/v1/completions"):

@@ -1,11 +1,13 @@
 """Managed servers take turns: all that is needed of one is measured, it is ended, the next is started."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
 import pytest
 
 from pytest_gptoss.config.plan import make_plan
+from pytest_gptoss.config.serve_options import pooling_variant
 from pytest_gptoss.config.settings import DeviceSettings, Settings
 from pytest_gptoss.model.serve_command import ServeCommand
 from pytest_gptoss.run.engine import AcceptanceRun
@@ -88,3 +90,14 @@ def test_what_nobody_expected_is_measured_when_it_is_asked_for(run_of, tmp_path)
     assert [word for _, _, word in starts(tmp_path)] == ["up"]
     run.close()
     assert [word for _, _, word in starts(tmp_path)] == ["up", "down"]
+
+
+def test_hidden_states_come_from_the_pooling_variant_in_the_same_turn(run_of, tmp_path):
+    devices = [managed(name, tmp_path) for name in ("eager", "graph")]
+    run = run_of(*(dataclasses.replace(each, pooling=pooling_variant(each.serve)) for each in devices))
+    run.expect([("graph", "configuration.hidden_cosine")])
+    run.devices.probed()
+    verdict = run.verdict("graph", "configuration.hidden_cosine")
+    assert (verdict.status, verdict.value) == ("PASS", 1.0), verdict.reason
+    names = [name for name, _, word in starts(tmp_path) if word == "up"]
+    assert names == ["eager", "eager-pooling", "graph", "graph-pooling"]

@@ -92,6 +92,20 @@ def test_secrets_of_the_environment_stay_out_of_the_log(tmp_path, monkeypatch):
     assert "secret" not in (tmp_path / "tp1.log").read_text()
 
 
+def test_secrets_of_the_command_line_stay_out_of_the_log(tmp_path):
+    more = (
+        "--api-key",
+        "sk-hidden-1",
+        "--line",
+        "non-default args: {'api_key': ['sk-hidden-1']}",
+        "--exit",
+        "3",
+    )
+    said = refusal(tmp_path, *more)
+    assert "'api_key': ['***']" in said
+    assert "sk-hidden" not in said + (tmp_path / "tp1.log").read_text()
+
+
 def test_a_log_that_the_server_writes_itself_is_kept_without_secrets(tmp_path):
     more = ("--log", "{log}", "--line", "token $HF_TOKEN")
     with start(tmp_path, *more, environment={"HF_TOKEN": "hf_abcdef"}) as server:

@@ -55,7 +55,7 @@ def server_fact_table(document: Mapping[str, Json], translate: Wording) -> Table
             Cell(server["device"]),
             Cell(fact["name"].replace("_", " ")),
             Cell(str(fact["value"])),
-            Cell(str(fact["source"])),
+            Cell(translate.word("source", str(fact["source"]))),
         )
         for server in document["measurements"].get("preflight") or ()
         for fact in server["facts"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.report.headline import sentence
+from pytest_gptoss.report.tables.configured import of_configuration
 from pytest_gptoss.report.tables.rows import npus
 from pytest_gptoss.report.tables.table import Cell, Table
 from pytest_gptoss.report.tables.verdict_words import verdict_cell
@@ -27,7 +28,10 @@ FEATURES: Mapping[str, tuple[str, ...]] = {
     "reasoning": ("capability.reasoning",),
     "context": ("capability.context", "needle.recall.d100-128k"),
 }
-"""The guide's rows, and the beginnings of the threshold ids that speak about each."""
+"""The guide's rows, and the beginnings of the threshold ids that speak about each.
+
+Those without one do not show over HTTP: comparisons of configurations speak about them.
+"""
 
 
 def feature_table(document: Mapping[str, Json], npu: str, translate: Wording) -> Table:
@@ -36,16 +40,13 @@ def feature_table(document: Mapping[str, Json], npu: str, translate: Wording) ->
     reported: list[Row] = []
     rows = []
     for feature, beginnings in FEATURES.items():
-        about = [row for row in verdicts if row["threshold_id"].startswith(beginnings)] if beginnings else []
+        name = Cell(translate(f"feature.{feature}"))
+        if not beginnings:
+            rows.append((name, *of_configuration(document, feature, npu, translate)))
+            continue
+        about = [row for row in verdicts if row["threshold_id"].startswith(beginnings)]
         reported += about
-        remark = _remark(about, translate) if beginnings else translate("feature.compared")
-        rows.append(
-            (
-                Cell(translate(f"feature.{feature}")),
-                verdict_cell(worst_verdict(about), translate),
-                Cell(remark),
-            )
-        )
+        rows.append((name, verdict_cell(worst_verdict(about), translate), Cell(_remark(about, translate))))
     rows += [
         (
             Cell(translate.name(row["threshold_id"])),
