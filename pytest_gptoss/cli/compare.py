@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_gptoss.cli.command import FAILED, Command
+from pytest_gptoss.cli.comparison_text import as_json, as_markdown, as_text
 from pytest_gptoss.cli.ledger_option import add_ledger_option, named_ledger
 from pytest_gptoss.cli.output_file import refuse_unwritable
 from pytest_gptoss.ledger.comparison import compare
-from pytest_gptoss.ledger.comparison_text import as_json, as_markdown, as_text
 from pytest_gptoss.ledger.entry import entry_of
 from pytest_gptoss.ledger.finding import entry_named
 from pytest_gptoss.ledger.records import Entry
 from pytest_gptoss.model.atomic_files import write_text
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.language import LANGUAGES
 from pytest_gptoss.report.files import read_document
 
 __all__ = ["COMMAND"]
@@ -32,6 +33,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_ledger_option(parser)
     parser.add_argument("--fail-on-worse", action="store_true", help="exit 1 when a row became worse")
     parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the comparison as Markdown too")
+    parser.add_argument("--lang", choices=LANGUAGES, default="en", help="language of table and Markdown")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
 
 
@@ -41,12 +43,13 @@ def _run(known: argparse.Namespace, rest: Sequence[str]) -> int:
     compared = compare(*(_entry(name, known) for name in (known.old, known.new)))
     if known.output is not None:
         try:
-            write_text(known.output, as_markdown(compared))
+            write_text(known.output, as_markdown(compared, known.lang))
         except OSError as error:
             raise UsageError(
                 f"--output {known.output}: {error.strerror or error}; name another file"
             ) from error
-    print(json.dumps(as_json(compared), indent=1) if known.json else as_text(compared), end="")
+    text = json.dumps(as_json(compared), indent=1) if known.json else as_text(compared, known.lang)
+    print(text, end="")
     return FAILED if known.fail_on_worse and compared.worse else 0
 
 

@@ -13,7 +13,9 @@ from pytest_gptoss.cli.output_file import refuse_unwritable
 from pytest_gptoss.judge.figures import number
 from pytest_gptoss.ledger.history import Series, histories
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.language import LANGUAGES
 from pytest_gptoss.model.printable import printable
+from pytest_gptoss.report.wording import Wording
 
 __all__ = ["COMMAND"]
 
@@ -24,6 +26,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", metavar="NAME", default="", help="a device's label or name (default: all)"
     )
     parser.add_argument("--output", type=Path, metavar="FILE.png", help="plot it too, as .png, .svg or .pdf")
+    parser.add_argument("--lang", choices=LANGUAGES, default="en", help="language of what is printed")
     add_ledger_option(parser)
 
 
@@ -37,26 +40,27 @@ def _run(known: argparse.Namespace, rest: Sequence[str]) -> int:
             "runs, a report's table its rows"
         )
     for series in found:
-        for line in _lines(series):
+        for line in _lines(series, Wording(known.lang)):
             print(printable(line))
     if known.output is not None:
         plot(found, known.output)
     return 0
 
 
-def _lines(series: Series) -> Iterator[str]:
+def _lines(series: Series, words: Wording) -> Iterator[str]:
     changes, versions = series.changes(), series.version_changes()
-    yield f"{series.name}, {len(series.points)} runs"
+    yield words("history.heading", name=series.name, n=len(series.points))
     for index, point in enumerate(series.points):
         marks = []
         if index in changes:
-            marks.append("change")
+            marks.append(words("history.change"))
         if index in versions:
-            marks.append(f"version {point.version}")
+            marks.append(words("history.version", version=point.version))
         if point.confirmed:
-            marks.append("confirmed")
-        figure = f"{number(point.value)} {series.unit}"
-        told = f"  {point.started[:16]}  {point.run_id}  {figure:<18} {point.verdict:<7} "
+            marks.append(words("history.confirmed"))
+        figure = f"{number(point.value)} {words.word('unit', series.unit)}"
+        verdict = words.word("status", point.verdict)
+        told = f"  {point.started[:16]}  {point.run_id}  {figure:<18} {verdict:<7} "
         yield f"{told}{', '.join(marks)}".rstrip()
     yield ""
 

@@ -13,10 +13,12 @@ Every figure of a load level may be gated, those without a row of their own too:
 
 It may add load levels and a service level too: see ``workload_changes.py``.
 
-The trend of a row may be judged against accepted runs of a ledger, its limit the tolerance::
+The trend of a row may be judged against accepted runs of a ledger, its limit the tolerance, ``runs`` how
+many of them (10 where it is not said)::
 
     [thresholds."trend.performance.ttft.c01"]
     limit = 0.05
+    runs = 20
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from typing import Any
 
 from pytest_gptoss.judge.profile_files import toml
 from pytest_gptoss.judge.registry import metric_named
-from pytest_gptoss.judge.trend import TREND, trended
+from pytest_gptoss.judge.trend import REFERENCE, TREND, trended
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.load_names import LOAD_FIGURES
 from pytest_gptoss.model.verdicts import Comparison, Threshold
@@ -43,6 +45,11 @@ ADDED = "--gptoss-thresholds"
 
 _CHANGEABLE = ("limit", "statistic")
 """What a changes file may say about a threshold."""
+
+_OF_TREND = ("limit", "runs")
+"""What it may say about the row of a trend."""
+
+_FEWEST_RUNS, _MOST_RUNS = 5, 1000
 
 _RANGES = {"share": (0.0, 1.0), "F": (0.0, 1.0), "cosine": (-1.0, 1.0)}
 """Limits outside are slips (95 for 0.95) that no or every device would meet; all other units: from 0."""
@@ -81,7 +88,8 @@ def with_changes(
     """
     changed = dict(table)
     path = changes.path
-    for threshold_id, change in changes.thresholds.items():
+    for threshold_id in sorted(changes.thresholds, key=_is_trend):  # a trend after the row that it watches
+        change = changes.thresholds[threshold_id]
         where = f"{path}: {threshold_id}"
         if threshold_id in table:
             changed[threshold_id] = _change(table[threshold_id], change, where)
@@ -99,6 +107,10 @@ def with_changes(
             raise UsageError(f"{where}: it has no limit of its own yet: write limit = NUMBER")
         changed[threshold_id] = dataclasses.replace(gated, changed_from=None, statistic_from=None)
     return changed
+
+
+def _is_trend(threshold_id: str) -> bool:
+    return trended(threshold_id) is not None
 
 
 def _capacity_row(threshold_id: str) -> Threshold | None:
@@ -125,8 +137,9 @@ def _trend_row(
         raise UsageError(f"{where}: a trend has the statistic of its row: write limit alone, the tolerance")
     metric = f"{TREND}{watched.metric}"
     return Threshold(
-        threshold_id, watched.family, metric, watched.statistic, "<=", math.nan, "share", "assurance", ADDED
-    )
+        threshold_id, watched.family, metric, watched.statistic, "<=", math.nan, "share", "assurance", ADDED,
+        runs=REFERENCE,
+    )  # fmt: skip
 
 
 def _load_row(threshold_id: str, levels: Sequence[str], where: str) -> Threshold | None:
@@ -177,11 +190,12 @@ def read_changes(path: Path) -> Changes:
 def _change(row: Threshold, change: Any, where: str) -> Threshold:
     if not isinstance(change, dict) or not change:
         raise UsageError(f"{where}: {_told(change)} is no table; write limit = NUMBER below the table's head")
-    unknown = next((key for key in change if key not in _CHANGEABLE), None)
+    changeable = _CHANGEABLE if row.runs is None else _OF_TREND
+    unknown = next((key for key in change if key not in changeable), None)
     if unknown is not None:
         # An id written without quotes makes nested tables, and its second half shows up here.
         raise UsageError(
-            f"{where}: {_told(unknown)} cannot be changed, only {' and '.join(_CHANGEABLE)}; "
+            f"{where}: {_told(unknown)} cannot be changed, only {' and '.join(changeable)}; "
             "quote ids with dots"
         )
     if "limit" in change:
@@ -196,7 +210,18 @@ def _change(row: Threshold, change: Any, where: str) -> Threshold:
         row = dataclasses.replace(
             row, statistic=statistic, statistic_from=usual if statistic != usual else None
         )
+    if "runs" in change:
+        row = dataclasses.replace(row, runs=_runs(change["runs"], where))
     return row
+
+
+def _runs(value: Any, where: str) -> int:
+    if not isinstance(value, int) or not _FEWEST_RUNS <= value <= _MOST_RUNS:
+        raise UsageError(
+            f"{where}: runs is {_told(value)}; a trend is compared with {_FEWEST_RUNS} to {_MOST_RUNS} "
+            "accepted runs, whole numbers only"
+        )
+    return value
 
 
 def _limit(value: Any, unit: str, where: str) -> float:

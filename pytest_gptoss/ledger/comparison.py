@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 
 from pytest_gptoss.judge.verdicts import PLAIN_UNITS
 from pytest_gptoss.ledger.records import Entry, LevelRecord, VerdictRecord
+from pytest_gptoss.model.message import say
 
 __all__ = ["Change", "Compared", "Comparison", "Difference", "LeftOut", "compare"]
 
@@ -107,7 +108,7 @@ def _differences(old: Entry, new: Entry) -> Iterator[Difference]:
     limits_before, limits_after = _limits(old), _limits(new)
     for name, limit in limits_before.items():
         if limits_after.get(name, limit) != limit:
-            yield Difference(f"limit of {name}", limit, limits_after[name])
+            yield Difference(say("limit of {name}", name=name), limit, limits_after[name])
 
 
 def _facts(entry: Entry) -> dict[str, str]:
@@ -145,27 +146,41 @@ def _not_comparable(
     old: Entry, new: Entry, before: VerdictRecord | None, after: VerdictRecord | None
 ) -> str | None:
     """Why a row cannot be compared; None when it can."""
-    if before is None or after is None:
-        return f"only the {'new' if before is None else 'old'} run has it"
-    for name in ("statistic", "unit", "comparison"):
-        was, now = getattr(before, name), getattr(after, name)
-        if was != now:
-            return f"its {name} was {was} and is {now}"
-    for which, verdict in (("old", before), ("new", after)):
-        if verdict.value is None:
-            return f"{verdict.verdict} in the {which} run: {verdict.reason or 'no value'}"
-    return _other_inputs(old, new, after)
+    if before is None:
+        return say("only the new run has it")
+    if after is None:
+        return say("only the old run has it")
+    if before.statistic != after.statistic:
+        return say("its statistic was {was} and is {now}", was=before.statistic, now=after.statistic)
+    if before.unit != after.unit:
+        return say("its unit was {was} and is {now}", was=before.unit, now=after.unit)
+    if before.comparison != after.comparison:
+        return say("its comparison was {was} and is {now}", was=before.comparison, now=after.comparison)
+    return _without_value(before, after) or _other_inputs(old, new, after)
+
+
+def _without_value(before: VerdictRecord, after: VerdictRecord) -> str | None:
+    """Which run has no value and why; None when both have one."""
+    if before.value is None:
+        return say("{verdict} in the old run: {reason}", verdict=before.verdict, reason=_why(before))
+    if after.value is None:
+        return say("{verdict} in the new run: {reason}", verdict=after.verdict, reason=_why(after))
+    return None
+
+
+def _why(row: VerdictRecord) -> str:
+    return row.reason or say("no value")
 
 
 def _other_inputs(old: Entry, new: Entry, row: VerdictRecord) -> str | None:
     """Why a row did not measure the same in both runs; None when it did."""
     if row.family == "precision" and old.run.prompts_sha256 != new.run.prompts_sha256:
-        return "other prompts"
+        return say("other prompts")
     if row.family == "needle" and _part(old, "needle") != _part(new, "needle"):
-        return "other needles"
+        return say("other needles")
     level = row.threshold_id.rpartition(".")[2]
     if row.family == "performance" and _shapes(old, row.device, level) != _shapes(new, row.device, level):
-        return f"load level {level} had another shape"
+        return say("load level {level} had another shape", level=level)
     return None
 
 

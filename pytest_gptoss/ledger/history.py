@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_gptoss.ledger.change_points import change_points
 from pytest_gptoss.ledger.database import reading
@@ -14,11 +14,14 @@ from pytest_gptoss.model.ledger_target import LedgerTarget
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["Point", "Series", "histories"]
+__all__ = ["Asked", "Point", "Series", "histories"]
+
+Asked: TypeAlias = tuple[str, str, str, str, str, str]
+"""What the runs of a series have in common: device, profile, workload, row, statistic, unit."""
 
 _QUERY = """
-SELECT d.identity, r.profile, r.workload, v.threshold_id, v.unit, r.run_id, r.started, v.value, v.verdict,
-    d.server_version, r.confirmed, r.verdict AS run_verdict
+SELECT d.identity, r.profile, r.workload, v.threshold_id, v.statistic, v.unit, r.run_id, r.started, v.value,
+    v.verdict, d.server_version, r.confirmed, r.verdict AS run_verdict
 FROM gptoss_verdicts v
 JOIN gptoss_runs r ON r.run_id = v.run_id
 JOIN gptoss_devices d ON d.run_id = v.run_id AND d.device = v.device
@@ -53,6 +56,7 @@ class Series:
     profile: str
     workload: str
     row: str
+    statistic: str
     unit: str
     points: tuple[Point, ...]
 
@@ -60,6 +64,11 @@ class Series:
     def name(self) -> str:
         """Device and row, as a heading says them."""
         return f"{self.device}: {self.row} ({self.profile})"
+
+    @property
+    def asked(self) -> Asked:
+        """What all its runs have in common."""
+        return self.device, self.profile, self.workload, self.row, self.statistic, self.unit
 
     def changes(self) -> list[int]:
         """Indices of the points with which a new level begins; raises LedgerError without ruptures."""
@@ -81,15 +90,12 @@ def histories(target: LedgerTarget, *, row: str = "", device: str = "") -> list[
     return [Series(*key, tuple(points)) for key, points in found.items()]
 
 
-def _found(
-    connection: Connection, wanted: Mapping[str, str]
-) -> dict[tuple[str, str, str, str, str], list[Point]]:
+def _found(connection: Connection, wanted: Mapping[str, str]) -> dict[Asked, list[Point]]:
     from sqlalchemy import text
 
-    found: dict[tuple[str, str, str, str, str], list[Point]] = {}
+    found: dict[Asked, list[Point]] = {}
     lines = connection.execute(text(_QUERY), dict(wanted))
-    for device, profile, workload, row, unit, run_id, started, value, verdict, version, *of_run in lines:
-        confirmed, run_verdict = of_run
+    for *asked, run_id, started, value, verdict, version, confirmed, run_verdict in lines:
         point = Point(
             str(run_id),
             str(started),
@@ -99,6 +105,6 @@ def _found(
             confirmed is not None,
             str(run_verdict),
         )
-        key = (str(device), str(profile), str(workload), str(row), str(unit))
-        found.setdefault(key, []).append(point)
+        device, profile, workload, row, statistic, unit = map(str, asked)
+        found.setdefault((device, profile, workload, row, statistic, unit), []).append(point)
     return found

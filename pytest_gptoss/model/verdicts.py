@@ -63,6 +63,7 @@ class Threshold:
 
     ``forced_limit`` is the limit of the statistic "forced", for rows that have one (``--gptoss-compare``).
     ``changed_from`` and ``statistic_from`` are the limit and the statistic that a user has replaced.
+    ``runs``: how many accepted runs the row of a trend is compared with; None for all other rows.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Threshold:
     forced_limit: float | None = None
     changed_from: float | None = None
     statistic_from: str | None = None
+    runs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pytest_gptoss.diagnosis.run_diagnosis import Diagnosis
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.verdicts import FAMILIES
 from pytest_gptoss.plugin.asking import Asking
+from pytest_gptoss.plugin.past_runs import add_histories
 from pytest_gptoss.plugin.problems import Problems
 from pytest_gptoss.plugin.report_parts import (
     device_rows,
@@ -30,7 +31,10 @@ __all__ = ["Reporting"]
 
 
 class Reporting:
-    """Writes the reports; ``document`` is the report document once the run has ended, None before."""
+    """Writes the reports; ``document`` is the report document once the run has ended, None before.
+
+    ``unread`` says why the ledger's earlier runs are not in it.
+    """
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class Reporting:
         self._problems = problems
         self._started = _now()
         self.document: dict[str, Json] | None = None
+        self.unread = ""
 
     def begin(self) -> None:
         """The old report is gone, the new one says that it is running; raises GptossError."""
@@ -65,6 +70,7 @@ class Reporting:
         if state == "interrupted":
             self._judge_finished_levels(selected)
         document = self._document_of(state, self._run.record(), selected)
+        self.unread = add_histories(document, self._run.settings)
         with self._problems.noting("a pytest_gptoss_report hook failed"):
             self._config.hook.pytest_gptoss_report(config=self._config, document=document)
         self.document = finite(document)

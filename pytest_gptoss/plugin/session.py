@@ -185,7 +185,7 @@ class Session:
                     end_workers(self._config, terminate=self._termination.came)
             with self.problems.noting("the reports could not be written"):
                 self.reporting.conclude(state)
-                self.telling.ledger = kept_in_ledger(self.run.settings)
+                self.telling.ledger = kept_in_ledger(self.run.settings, self.reporting.unread)
             with self.problems.noting("GitHub's summary could not be written"):
                 self.telling.annotations = tell_github(self.reporting.document, self.run.settings.lang)
         finally:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pytest_gptoss.judge.verdicts import headroom
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.verdicts import TIERS
+from pytest_gptoss.report.charts.history import History, history
 from pytest_gptoss.report.headline import close, sentence
 from pytest_gptoss.report.tables.rows import npus
 from pytest_gptoss.report.tables.table import Cell
@@ -41,6 +42,7 @@ class Range:
     low_at: float | None
     high_at: float | None
     far: bool
+    history: History | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ class RangeGroup:
 
     caption: str
     rows: tuple[Range, ...]
+
+    @property
+    def has_history(self) -> bool:
+        """Whether a row has figures of earlier runs."""
+        return any(row.history is not None for row in self.rows)
 
 
 def range_groups(document: Mapping[str, Json], translate: Wording) -> list[RangeGroup]:
@@ -90,6 +97,7 @@ def _range(row: Row, translate: Wording) -> Range:
         low_at=ends[0] if ends else None,
         high_at=ends[1] if ends else None,
         far=None not in (row["value"], row["headroom"]) and row["headroom"] <= -1,
+        history=history(row, translate),
     )
 
 

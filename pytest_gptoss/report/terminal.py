@@ -19,7 +19,7 @@ from pytest_gptoss.report.instrument import uncalibrated
 from pytest_gptoss.report.tables.changed import changes
 from pytest_gptoss.report.wording import Wording
 
-__all__ = ["Line", "named", "show_table", "table"]
+__all__ = ["Line", "columns", "named", "show_table", "table"]
 
 WIDTH = 80
 LONGEST = 800
@@ -236,7 +236,7 @@ def _wrapped(text: str, indent: str, colour: str | None = None, *, bold: bool = 
     """A text as lines of at most WIDTH columns; nothing in it can move the cursor."""
     current = ""
     for bit in _bits(printable(shortened(text, LONGEST))):
-        if _columns(current + bit) > WIDTH and current.strip():
+        if columns(current + bit) > WIDTH and current.strip():
             yield Line(current.rstrip(), colour, bold)
             current = indent + bit.lstrip()
         else:
@@ -256,12 +256,12 @@ def _bits(text: str) -> Iterator[str]:
 def _fit(text: str) -> str:
     """A table's row, cut at the last column."""
     text = printable(text)
-    while _columns(text) > WIDTH:
+    while columns(text) > WIDTH:
         text = text[:-1]
     return text
 
 
-def _columns(text: str) -> int:
+def columns(text: str) -> int:
     """Columns a text takes in a terminal: wide characters take two, marks upon others none."""
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1

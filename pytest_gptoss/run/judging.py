@@ -11,7 +11,7 @@ from pytest_gptoss.config.settings import Settings
 from pytest_gptoss.judge.gates import gates
 from pytest_gptoss.judge.metric import Metric
 from pytest_gptoss.judge.roles import Roles
-from pytest_gptoss.judge.trend import Past, trend, trended
+from pytest_gptoss.judge.trend import REFERENCE, Past, trend, trended
 from pytest_gptoss.judge.verdicts import invalid, judge, skipped, waived
 from pytest_gptoss.model.errors import (
     ConditionAbsent,
@@ -111,7 +111,8 @@ class Judging:
             reason = say("{threshold_id} has no value", threshold_id=watched.id)
             return skipped(threshold, npu, reason)
         try:
-            estimate = trend(now.value, self._past(npu, watched.id), watched.comparison)
+            past = self._past(npu, watched.id)
+            estimate = trend(now.value, past, watched.comparison, threshold.runs or REFERENCE)
         except (ConditionAbsent, LedgerError) as error:
             return skipped(threshold, npu, str(error))
         return judge(threshold, npu, estimate)

@@ -65,6 +65,20 @@ def test_a_figure_of_zero_has_no_trend():
         trend(1.0, [Past(0.0, accepted=True)] * 10, "<=")
 
 
+def test_more_runs_are_the_reference_where_the_file_says_so():
+    slower = [*_past(10), *_past(10, level=1.1, seed=2)]
+    assert trend(1.1, slower, "<=").value == pytest.approx(0.1, abs=0.02)
+    assert trend(1.1, slower, "<=", 20).value == 0
+    with pytest.raises(ConditionAbsent, match=r"has 20 accepted runs .*, and 21 are needed"):
+        trend(1.1, slower, "<=", 21)
+
+
+def test_what_is_as_before_the_last_runs_is_as_good_as_the_reference():
+    """Runs became better, then as they were: worse than those before, not than the accepted ones."""
+    back = [*_past(10), *_past(20, level=0.9, seed=2), *_past(4, seed=3)]
+    assert trend(1.0, back, "<=").value == 0
+
+
 def _table(tmp_path, text):
     (tmp_path / "trend.toml").write_text(text, "utf-8")
     return load_profile("embedded", overrides=tmp_path / "trend.toml").thresholds
@@ -74,14 +88,25 @@ def test_the_trend_of_a_row_is_a_row(tmp_path):
     table = _table(tmp_path, f'[thresholds."trend.{ROW}"]\nlimit = 0.05\n')
     row = table[f"trend.{ROW}"]
     assert (row.limit, row.unit, row.comparison, row.family) == (0.05, "share", "<=", "performance")
-    assert row.changed_from is None
+    assert (row.changed_from, row.runs) == (None, 10)
     assert MetricTable()[row.metric] is metric_named(table[ROW].metric)
     assert Wording("en").name(row.id) == f"Trend: {Wording('en').name(ROW)}"
+
+
+def test_a_trend_may_stand_before_its_row_and_name_its_runs(tmp_path):
+    added = "performance.itl.c01"
+    text = f'[thresholds."trend.{added}"]\nlimit = 0.05\nruns = 20\n[thresholds."{added}"]\nlimit = 9\n'
+    table = _table(tmp_path, text + 'statistic = "p99"\n')
+    row = table[f"trend.{added}"]
+    assert (row.limit, row.runs, row.statistic) == (0.05, 20, "p99")
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        (f'[thresholds."trend.{ROW}"]\nlimit = 0.1\nruns = 4\n', "runs is 4; .* 5 to 1000 accepted runs"),
+        (f'[thresholds."trend.{ROW}"]\nlimit = 0.1\nruns = 7.5\n', "runs is 7.5; .* whole numbers only"),
+        (f'[thresholds."{ROW}"]\nruns = 7\n', "'runs' cannot be changed, only limit and statistic"),
         (
             f'[thresholds."trend.{ROW}"]\nstatistic = "p99"\nlimit = 1\n',
             "a trend has the statistic of its row",

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ledger_runs import document, ledger, numbered, stored, with_level
 
+from pytest_gptoss.cli.comparison_text import as_markdown, as_text
 from pytest_gptoss.cli.main import main
 from pytest_gptoss.ledger.comparison import compare
-from pytest_gptoss.ledger.comparison_text import as_markdown, as_text
 from pytest_gptoss.ledger.entry import entry_of
 from pytest_gptoss.ledger.records import Entry, RunRecord, VerdictRecord
 
@@ -158,3 +158,18 @@ def test_the_command_compares_directories_and_runs_of_a_ledger(tmp_path, monkeyp
     assert main(["compare", str(old), str(old), "--fail-on-worse"]) == 0
     assert main(["compare", "last", "last", "--ledger", "none.db"]) == 1
     assert main(["compare", "last", "last"]) == 4
+
+
+def test_the_comparison_in_chinese():
+    new = dataclasses.replace(ROW, threshold_id="precision.other", unit="ms", limit_value=3.0)
+    worse = row(3.0, 0.1, verdict="FAIL", unit="tok/s")
+    compared = compare(
+        entry(dataclasses.replace(worse, value=2.0, ci_low=1.9, ci_high=2.1, verdict="PASS"), new),
+        entry(worse, dataclasses.replace(new, unit="s", limit_value=4.0)),
+    )
+    for made in (as_text(compared, "zh"), as_markdown(compared, "zh")):
+        assert "变差（通过 变为 不通过）" in made
+        assert "单位原为 ms，现为 s" in made
+        assert "npu-precision.other 的限值" in made
+        assert "0 项变好，1 项变差，0 项相同，0 项无法判断；1 项不可比" in made
+        assert "词元/秒" in made

@@ -67,6 +67,8 @@ def test_the_command_prints_and_plots(runs, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"rack 7: {ROW} (embedded), 24 runs"
     assert [line for line in lines if line.endswith("change, version 0.19, confirmed")] == [lines[13]]
+    assert main(["history", "--row", ROW, "--ledger", str(runs.path), "--lang", "zh"]) == 0
+    assert "变化点, 版本 0.19, 已确认" in capsys.readouterr().out
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert main(["history", "--row", ROW, "--ledger", str(runs.path), "--output", f"{plot}.odd"]) == 4
     assert main(["history", "--row", "none", "--ledger", str(runs.path)]) == 4

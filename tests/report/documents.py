@@ -89,6 +89,21 @@ def with_open_load(document):
     return document
 
 
+def with_history(document):
+    """The document with earlier runs of every contract row: 1, 2, 3 of them and so on."""
+    rows = [row for row in document["verdicts"] if row["tier"] == "contract" and row["value"] is not None]
+    for count, row in enumerate(rows, start=1):
+        row["history"] = [
+            {
+                "run_id": f"2026010{day}000000-0123abcd",
+                "started": f"2026-01-0{day}T00:00:00.000+00:00",
+                "value": row["value"] * (1 + day / 100),
+            }
+            for day in range(1, min(9, count) + 1)
+        ]
+    return document
+
+
 def diagnosed(document):
     """The document with a finding in a log, a symptom, and known facts of the servers."""
     document["measurements"]["diagnosis"] = [

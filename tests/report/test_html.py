@@ -5,7 +5,7 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
-from documents import RECORDED, diagnosed, hostile, recorded, stored, with_load
+from documents import RECORDED, diagnosed, hostile, recorded, stored, with_history, with_load
 
 from pytest_gptoss.model.errors import MissingExtra
 from pytest_gptoss.model.language import LANGUAGES
@@ -50,7 +50,7 @@ class Page(HTMLParser):
 def pages():
     """Pages of every recorded run, in both languages, with load and diagnosis added to the failing one."""
     documents = {name: recorded(name) for name in RECORDED}
-    documents["failing"] = diagnosed(with_load(documents["failing"]))
+    documents["failing"] = with_history(diagnosed(with_load(documents["failing"])))
     return {
         (name, language): html(document, language)
         for name, document in documents.items()
@@ -88,7 +88,8 @@ def test_it_is_accessible(pages):
         targets = {a["href"][1:] for a in page.all("a")}
         assert targets <= set(ids)
         assert all(svg["role"] == "img" and svg["aria-label"] for svg in page.all("svg"))
-        assert len(page.all("figure")) == len(page.all("svg")) == len(page.all("figcaption"))
+        plots = [svg for svg in page.all("svg") if "tone-" not in svg.get("class", "")]
+        assert len(page.all("figure")) == len(plots) == len(page.all("figcaption"))
         assert all("scope" in head for head in page.all("th"))
         assert len(page.all("table")) == len(page.all("caption"))
         assert next(tag for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)) == "h1"

@@ -2,7 +2,7 @@
 
 import pytest
 from browser import EXECUTABLE, Browser
-from documents import RECORDED, diagnosed, hostile, recorded, stored, with_load
+from documents import RECORDED, diagnosed, hostile, recorded, stored, with_history, with_load
 
 from pytest_gptoss.report.formats.html import html
 
@@ -67,7 +67,7 @@ def pages(tmp_path_factory):
     """Files of every run; the failing one with load and diagnosis, in Chinese; and the hostile one."""
     folder = tmp_path_factory.mktemp("pages")
     documents = {name: recorded(name) for name in RECORDED}
-    documents["failing"] = diagnosed(with_load(documents["failing"]))
+    documents["failing"] = with_history(diagnosed(with_load(documents["failing"])))
     documents["hostile"] = stored(hostile(60), folder)
     for name, document in documents.items():
         (folder / f"{name}.html").write_text(html(document, "zh" if name == "failing" else "en"), "utf-8")

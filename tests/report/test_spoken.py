@@ -36,6 +36,7 @@ ROOMS = (
     "run",
     "servers",
     "report/builders",
+    "ledger/comparison.py",
     "model/errors.py",
     "model/sentinels.py",
     "plugin/report_parts.py",
