@@ -175,7 +175,7 @@ def fleet_speed(*, figure: Figure, others: Others, **rounds: Measurement[LoadLev
     Holm), ``nodes`` and ``left_out``.
     """
     nodes = nodes_of(rounds, others, lambda node: figures_of(node, figure))
-    found = excesses(nodes.told)[nodes.subject]
+    found = excesses(nodes.told, figure)[nodes.subject]
     sure = [each for each in found if each.adjusted <= ROW_LEVEL]
     worst = max(sure or found, key=lambda each: abs(each.share))
     details = {
