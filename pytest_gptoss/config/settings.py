@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from pytest_gptoss.config.devices import DeviceSettings, devices_from
+from pytest_gptoss.config.fleet_file import FleetNode
 from pytest_gptoss.config.info import Info, info_from
 from pytest_gptoss.config.load_options import load_from
 from pytest_gptoss.config.needle_options import needle_from
 from pytest_gptoss.config.option_values import CheckedOptions
 from pytest_gptoss.config.options import DEFAULT_PROFILE, OPTION, OPTIONS
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.fleet import FleetTask
 from pytest_gptoss.model.inputs import LoadShape, LoadTask, NeedleTask
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.language import Language
@@ -43,7 +45,7 @@ class Settings:
     """One run's settings. ``devices`` is empty when the user named none: acceptance tests then skip.
 
     ``profile`` None: the default one, or in a replay the one of the replayed run. ``replayed_workload``:
-    the workload facts of that run.
+    the workload facts of that run. ``fleet``: the devices under test are its nodes.
     """
 
     devices: tuple[DeviceSettings, ...] = ()
@@ -76,6 +78,7 @@ class Settings:
     replayed_workload: Mapping[str, Json] | None = None
     info: Info = field(default_factory=Info)
     signatures: tuple[Path, ...] = ()
+    fleet: FleetTask | None = None
 
     @property
     def active(self) -> bool:
@@ -89,15 +92,19 @@ class Settings:
 
 
 def settings_from(
-    options: CheckedOptions, *, recorded: Mapping[str, str | None], trace: LoadShape | None = None
+    options: CheckedOptions,
+    *,
+    recorded: Mapping[str, str | None],
+    trace: LoadShape | None = None,
+    nodes: Sequence[FleetNode] = (),
 ) -> Settings:
     """Freeze checked options.
 
     ``recorded``: the served model's name by device of the recorded baseline, empty without one; ``trace``:
-    the load level of a trace. The caller has read their files. Raises UsageError naming the option, the value
-    and the rule.
+    the load level of a trace; ``nodes``: those of a fleet. The caller has read their files. Raises
+    UsageError naming the option, the value and the rule.
     """
-    devices = devices_from(options, recorded)
+    devices = devices_from(options, recorded, nodes)
     if devices and not any(device.role == "npu" for device in devices):
         given = ", ".join(sorted(options.origin(key) for key in options.values))
         raise UsageError(f"{given}: no device to accept; add --npu-url URL (or --embedded to try the suite)")
@@ -133,7 +140,18 @@ def settings_from(
         replay=value("replay"),
         info=info_from(options),
         signatures=value("signatures"),
+        fleet=_fleet_from(options, nodes),
     )
+
+
+def _fleet_from(options: CheckedOptions, nodes: Sequence[FleetNode]) -> FleetTask | None:
+    task = FleetTask(
+        tuple(each.name for each in nodes),
+        options.value("fleet_canaries"),
+        options.value("fleet_repeats"),
+        options.value("fleet_parallel"),
+    )
+    return task if nodes else None
 
 
 def _refuse_unmet_needs(options: CheckedOptions, devices: Sequence[DeviceSettings]) -> None:
