@@ -105,7 +105,9 @@ def measurements(
         **found,
         "servers": servers,
         "preflight": preflight_findings(store, settings),
-        "configurations": configuration_matrix(list(settings.subjects), rows),
+        "configurations": (
+            configuration_matrix(list(settings.subjects), rows) if settings.fleet is None else None
+        ),
         "diagnosis": diagnosed,
         "needles": needle_cells(store, _names(run), plan.thresholds.values()),
         "load": load_levels(store, plan, devices=_names(run), task=settings.load),
