@@ -69,6 +69,7 @@ def test_no_key_is_dead():
 _RECORDED = {
     "not selected", "not reached", "near tie", "real", "length", "unknown", "hit", "miss", "truncated",
     "rejected", "out_of_memory", "cut", "timeout", "running", "finished", "interrupted", "contract",
+    "fleet.answers", "fleet.logprobs", "fleet.ttft", "fleet.tpot", "fleet.repeat", "fleet.configuration",
     "assurance", "positions up to 128", "positions beyond 128", "common tokens", "rare tokens",
 }  # fmt: skip
 """Words of the document itself, which the renderers pass on."""
