@@ -25,7 +25,7 @@ from pytest_gptoss.model.subjects import ServerFacts
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Passages, Preflight, Scenario
 from pytest_gptoss.scenarios.kinds.canaries import rounds_of
-from pytest_gptoss.scenarios.kinds.canary_answers import answers_by
+from pytest_gptoss.scenarios.kinds.canaryanswers import answers_by
 
 __all__ = ["fleet_answers", "fleet_configuration", "fleet_logprobs", "fleet_repeat", "fleet_speed"]
 
