@@ -12,14 +12,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
+from pytest_gptoss.model.fleet import FALSE_ALARM
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import Message, joined, listed, say
 from pytest_gptoss.model.verdicts import PRECISION_CONTRACT
 
-__all__ = ["CONFIDENCE", "FALSE_ALARMS", "State", "fleet_matrix"]
+__all__ = ["CONFIDENCE", "State", "fleet_matrix"]
 
-FALSE_ALARMS = 0.01
-"""How often a run calls a node of a sound fleet odd, at most, over all nodes and rows."""
 CONFIDENCE = 0.95
 """How surely the canaries show wrong tokens of the rate that a report tells."""
 NAMED = 8
@@ -62,7 +61,7 @@ def fleet_matrix(nodes: Sequence[str], rows: Sequence[Row], *, gpu: bool) -> dic
         "dead": _named(found, "dead"),
         "compared_with_gpu": gpu,
         "finding": _finding(found, gpu),
-        "false_alarms": {"rate": FALSE_ALARMS, "method": "Holm"},
+        "false_alarms": {"rate": FALSE_ALARM, "method": "Holm"},
         "wrong_tokens": _wrong_tokens(rows),
     }
 
