@@ -14,10 +14,10 @@ import numpy as np
 
 from pytest_gptoss.judge.intervals import student_critical, student_outside
 from pytest_gptoss.model.arrays import FloatArray
+from pytest_gptoss.model.fleet import FALSE_ALARM
 
-__all__ = ["FALSE_ALARM", "ROW_LEVEL", "Scale", "beyond", "mad", "outside", "pairs_scale", "scale_of"]
+__all__ = ["ROW_LEVEL", "Scale", "beyond", "mad", "outside", "pairs_scale", "scale_of"]
 
-FALSE_ALARM = 0.01
 TESTED_ROWS = 3
 ROW_LEVEL = FALSE_ALARM / TESTED_ROWS
 

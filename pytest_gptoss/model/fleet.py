@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["LEAST_NODES", "MOST_ASKED", "MOST_NODES", "FleetTask"]
+__all__ = ["FALSE_ALARM", "LEAST_NODES", "MOST_ASKED", "MOST_NODES", "FleetTask"]
 
 LEAST_NODES, MOST_NODES = 3, 64
 """With two nodes that differ nobody can say which one is odd."""
 MOST_ASKED = 256
 """Most canaries, and most requests in flight over all nodes."""
+FALSE_ALARM = 0.01
+"""How often a run over sound nodes calls any of them odd, at most, over all nodes and rows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,9 @@ def measurements(
         **found,
         "servers": servers,
         "preflight": preflight_findings(store, settings),
-        "configurations": configuration_matrix(list(settings.subjects), rows),
+        "configurations": (
+            configuration_matrix(list(settings.subjects), rows) if settings.fleet is None else None
+        ),
         "features": configured_features(store, settings, rows),
         "diagnosis": diagnosed,
         "needles": needle_cells(store, _names(run), plan.thresholds.values()),

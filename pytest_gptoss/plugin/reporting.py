@@ -97,6 +97,7 @@ class Reporting:
             selected=max(len(selected), len(rows)),
             measurements=measurements(self._run, self._diagnosis, self._asking.player_names, rows),
             not_judged=self._not_judged(rows, selected),
+            fleet=self._run.settings.fleet,
         )
 
     def _verdict_rows(self) -> list[dict[str, Json]]:

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Literal, TypeAlias
 
+from pytest_gptoss.judge.fleet_matrix import fleet_matrix
 from pytest_gptoss.judge.verdicts import headroom, line
 from pytest_gptoss.model.finite import finite
+from pytest_gptoss.model.fleet import FleetTask
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import with_messages
 from pytest_gptoss.model.subjects import Device
@@ -148,20 +150,24 @@ def acceptance_document(
     selected: int = 0,
     measurements: Mapping[str, Json] | None = None,
     not_judged: Sequence[Mapping[str, Json]] = (),
+    fleet: FleetTask | None = None,
 ) -> dict[str, Json]:
     """``acceptance.json``. ``selected`` is how many rows the run was asked for.
 
+    ``fleet`` is the task of a run over a fleet, whose nodes stand side by side in ``run.fleet``.
     ``messages`` stands in it where there are any: what its sentences are made of, for other languages.
     """
     rows = list(verdicts)
-    one = not several_servers(measurements or {})
+    gpu = fleet is not None and any(each["role"] == "gpu" for each in devices)
+    whole = not several_servers(measurements or {}) and (fleet is None or gpu)
     document = {
         "schema_version": SCHEMA_VERSION,
         "state": state,
         "run": {
             **run,
-            "verdict": headline(state, rows, selected, not_judged, one),
+            "verdict": headline(state, rows, selected, not_judged, whole),
             "equivalence": equivalence(rows),
+            "fleet": None if fleet is None else _fleet(fleet, rows, gpu),
             "selected": selected,
         },
         "devices": list(devices),
@@ -172,18 +178,25 @@ def acceptance_document(
     return with_messages(document)
 
 
+def _fleet(task: FleetTask, rows: Sequence[Mapping[str, Json]], gpu: bool) -> dict[str, Json]:
+    """``run.fleet``: what was asked of the nodes, and how they stand beside each other."""
+    asked = {"canaries": task.canaries, "repeats": task.repeats, "in_flight": task.in_flight}
+    return {**asked, **fleet_matrix(task.nodes, rows, gpu=gpu)}
+
+
 def headline(
     state: State,
     verdicts: Sequence[Mapping[str, Json]],
     selected: int,
     not_judged: Sequence[Mapping[str, Json]] = (),
-    one_server: bool = True,
+    whole: bool = True,
 ) -> Headline:
     """The run in one word.
 
-    ACCEPTED: nothing stands against it, every contract row of the profile was judged and passed, apart from
-    those whose condition is absent, and each device was one server from the first to the last.
-    PASSED IN PART: one was waived, left out, or there was none, or a device was more than one server.
+    ``whole``: each device was one server from the first to the last, and the nodes of a fleet were compared
+    with a GPU. ACCEPTED: nothing stands against it, every contract row of the profile was judged and passed,
+    apart from those whose condition is absent, and it is whole.
+    PASSED IN PART: one was waived, left out, or there was none, or the run is not whole.
     """
     found = {row["verdict"] for row in verdicts}
     if "FAIL" in found:
@@ -196,7 +209,7 @@ def headline(
         return "NOTHING JUDGED"
     contract = {row["verdict"] for row in verdicts if row["tier"] == "contract"}
     left_out = any(row["tier"] == "contract" for row in not_judged)
-    if left_out or "WAIVED" in contract or "PASS" not in contract or not one_server:
+    if left_out or "WAIVED" in contract or "PASS" not in contract or not whole:
         return "PASSED IN PART"
     return "ACCEPTED"
 

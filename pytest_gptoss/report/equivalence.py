@@ -14,6 +14,8 @@ from typing import Literal, TypeAlias
 from pytest_gptoss.judge.figures import holds
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.verdicts import FORCED
+from pytest_gptoss.report.fleet import names_of
+from pytest_gptoss.report.shown_nodes import fleet_part
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["ERROR_RATIO", "Equivalence", "equivalence", "equivalence_line"]
@@ -35,6 +37,9 @@ _FORCED_ONLY = ("precision.token_match_rate", "precision.rouge_l")
 """Rows whose figure under teacher forcing counts, whichever of their statistics is gated."""
 _ORDER: tuple[Equivalence, ...] = ("DIFFERENT", "UNDECIDED", "EQUIVALENT WITHIN ROUNDING")
 """Of several devices the first of these stands for the run."""
+
+_MOST = 4
+"""Reasons that a line tells of a fleet, whose nodes may have some of each."""
 
 
 def equivalence(rows: Iterable[Row]) -> dict[str, Json] | None:
@@ -109,8 +114,24 @@ def equivalence_line(document: Mapping[str, Json], translate: Wording) -> str | 
     if not found:
         return None
     several = len({row["npu"] for row in found["rows"]}) > 1
-    reasons = "; ".join(_reason_words(each, found["rows"], translate, several) for each in found["reasons"])
+    if fleet_part(document) is not None:
+        reasons = _of_nodes(found, translate)
+    else:
+        told = (_reason_words(each, found["rows"], translate, several) for each in found["reasons"])
+        reasons = "; ".join(told)
     return translate("equivalence", verdict=translate(f"equivalence.{found['verdict']}"), reasons=reasons)
+
+
+def _of_nodes(found: Row, translate: Wording) -> str:
+    """A fleet's reasons, those of the same words together; of many the first, and how many more there are."""
+    nodes: dict[str, list[str]] = {}
+    for each in found["reasons"]:
+        words = _reason_words(each, found["rows"], translate, several=False)
+        nodes.setdefault(words, []).append(each["npu"])
+    told = [f"{names_of(names, translate)}: {words}" for words, names in nodes.items()]
+    if len(told) > _MOST:
+        told = [*told[:_MOST], translate("more", count=len(told) - _MOST).rstrip(".。")]
+    return "; ".join(told)
 
 
 def _reason_words(reason: Row, rows: Sequence[Row], translate: Wording, several: bool) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.verdicts import FORCED
 from pytest_gptoss.report.document import several_servers
+from pytest_gptoss.report.fleet import fleet_words
 from pytest_gptoss.report.tables.changed import changes
 from pytest_gptoss.report.tables.verdict_words import interval, limit, value
 from pytest_gptoss.report.wording import Wording
@@ -51,7 +52,10 @@ def verdict_words(document: Mapping[str, Json], translate: Wording) -> str:
     """The run's verdict; the embedded pair is never called accepted, whatever it passes."""
     verdict = document["run"]["verdict"]
     word = translate(f"run.{verdict}")
-    if verdict == "PASSED IN PART":
+    fleet = fleet_words(document, translate)
+    if fleet:
+        word += fleet
+    elif verdict == "PASSED IN PART":
         contract = _contract(document)
         word += translate("part", passed=contract["PASS"], total=contract.total())
     if any(row.get("statistic") == FORCED for row in document["verdicts"]):

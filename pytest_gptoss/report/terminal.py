@@ -14,8 +14,10 @@ from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.load_names import GUIDE_FIGURES
 from pytest_gptoss.model.printable import printable, shortened
 from pytest_gptoss.report.equivalence import equivalence_line
+from pytest_gptoss.report.fleet_terminal import fleet_lines, told_devices, told_part
 from pytest_gptoss.report.headline import blocked_by, partial, tone, verdict_words
 from pytest_gptoss.report.instrument import uncalibrated
+from pytest_gptoss.report.shown_nodes import fleet_part
 from pytest_gptoss.report.tables.changed import changes
 from pytest_gptoss.report.wording import Wording
 
@@ -58,18 +60,15 @@ def table(document: Mapping[str, Json]) -> Iterator[Line]:
     part = partial(document, translate)
     if part is not None:
         yield from _wrapped(part, "  ", "yellow")
-    for device in document["devices"]:
+    for text in fleet_lines(document, translate):
+        yield from _wrapped(text, "  ")
+    for device in told_devices(document):
         yield from _wrapped(_device(device), "  ", "yellow" if device["problem"] else None)
+    document = told_part(document)
     for name, before, now in changes(document, translate):
         yield from _wrapped(f"limit changed: {name} from {before} to {now}", "  ", "yellow")
     yield Line("")
-    npus = list(dict.fromkeys(row["npu"] for row in document["verdicts"]))
-    for npu in npus:
-        head = "threshold" if len(npus) == 1 else f"threshold ({npu})"
-        yield Line(_fit(f"{'':8}{head:27}{'value':>10} {'limit':10}{'n':>5} 95% interval"), None, True)
-        for row in document["verdicts"]:
-            if row["npu"] == npu:
-                yield from _wrapped(_row(row), " " * 8, _COLOURS[row["verdict"]])
+    yield from _rows(document)
     yield from _remedies(document["verdicts"], translate)
     load = document["measurements"].get("load")
     if load and load["levels"]:
@@ -78,6 +77,18 @@ def table(document: Mapping[str, Json]) -> Iterator[Line]:
     yield from _matrix(document["measurements"].get("configurations"))
     yield from _diagnosis(document["measurements"].get("diagnosis", ()))
     yield from _notes([*document["measurements"].get("notes", ()), *(load["notes"] if load else ())])
+
+
+def _rows(document: Mapping[str, Json]) -> Iterator[Line]:
+    """The verdicts, device by device."""
+    npus = list(dict.fromkeys(row["npu"] for row in document["verdicts"]))
+    alone = len(npus) == 1 and fleet_part(document) is None
+    for npu in npus:
+        head = "threshold" if alone else f"threshold ({npu})"
+        yield Line(_fit(f"{'':8}{head:27}{'value':>10} {'limit':10}{'n':>5} 95% interval"), None, True)
+        for row in document["verdicts"]:
+            if row["npu"] == npu:
+                yield from _wrapped(_row(row), " " * 8, _COLOURS[row["verdict"]])
 
 
 def _load(load: Mapping[str, Json], limits: Mapping[tuple[str, str], float], problem: str) -> Iterator[Line]:

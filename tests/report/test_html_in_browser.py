@@ -3,6 +3,7 @@
 import pytest
 from browser import EXECUTABLE, Browser
 from documents import RECORDED, diagnosed, hostile, recorded, stored, with_history, with_load
+from fleets import fleet_document
 
 from pytest_gptoss.report.formats.html import html
 
@@ -69,12 +70,14 @@ def pages(tmp_path_factory):
     documents = {name: recorded(name) for name in RECORDED}
     documents["failing"] = with_history(diagnosed(with_load(documents["failing"])))
     documents["hostile"] = stored(hostile(60), folder)
+    odd = {"node-17": {"logprobs": 1234.5, "answers": 16}, "node-42": {"tpot": 0.0834}}
+    documents["fleet"] = fleet_document(64, odd=odd, dead=("node-05",), whole=False)
     for name, document in documents.items():
         (folder / f"{name}.html").write_text(html(document, "zh" if name == "failing" else "en"), "utf-8")
     return {name: folder / f"{name}.html" for name in documents}
 
 
-@pytest.mark.parametrize("name", [*RECORDED, "hostile"])
+@pytest.mark.parametrize("name", [*RECORDED, "hostile", "fleet"])
 def test_it_opens_on_a_phone_without_a_complaint(name, browser, pages):
     browser.open(pages[name], width=390)
     assert browser.ask("innerWidth") == 390
@@ -112,6 +115,28 @@ def test_it_is_readable_by_day_and_by_night(dark, browser, pages):
     assert (background == "rgb(255, 255, 255)") != dark
     assert browser.ask(CONTRAST) == []
     assert browser.ask(OVERFLOW) == []
+
+
+CUT = """
+[...document.querySelectorAll(".matrix td, .matrix th")].filter(each => each.scrollWidth > each.clientWidth)
+  .map(each => each.textContent)
+"""
+
+
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (390, True), (1280, False), (1280, True)])
+def test_64_nodes_are_a_line_each_with_their_heads_in_sight(width, dark, browser, pages):
+    browser.open(pages["fleet"], width=width, dark=dark)
+    browser.ask("document.querySelectorAll('#fleet details').forEach(each => each.open = true)")
+    assert browser.ask(CUT) == []
+    assert browser.ask(CONTRAST) == []
+    heights = browser.ask(HEIGHTS.format(".matrix tbody tr"))
+    assert len(heights) == 64
+    assert max(heights) < 32
+    browser.ask("window.scrollTo({top: document.querySelector('#fleet details').offsetTop + 600,"
+                " behavior: 'instant'})")  # fmt: skip
+    head = "document.querySelector('#fleet details thead th').getBoundingClientRect().top"
+    assert browser.ask("window.scrollY") > 500
+    assert browser.ask(head) == 0
 
 
 def test_everything_is_reached_by_keyboard(browser, pages):

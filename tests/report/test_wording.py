@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from documents import RECORDED, diagnosed, recorded, with_capacity, with_features, with_open_load
+from fleets import fleet_document
 
 from pytest_gptoss import report
 from pytest_gptoss.judge.registry import metric_named
@@ -24,6 +25,7 @@ SAID = set(re.findall(r"""\btranslate\(\s*['"]([\w. *-]+)['"]\s*[,)]""", SOURCES
 COMPOSED = {
     "head", "section", "status", "kind", "tier", "why", "outcome", "unit", "name", "run", "state", "role",
     "chart", "axis", "fact", "feature", "nothing", "equivalence", "error_part", "source",
+    "fleet_row", "fleet_state",
 }  # fmt: skip
 """Groups whose keys are put together where they are used."""
 
@@ -43,7 +45,7 @@ def test_every_message_says_the_same_in_every_language():
 def test_chinese_is_chinese_but_for_names_and_units():
     alike = {key for key, message in catalogue().items() if not re.search("[\u4e00-\u9fff]", message["zh"])}
     groups = {key.partition(".")[0] for key in alike}
-    assert groups <= {"head", "axis", "alt", "name", "feature", "fact", "diff", "unit"}, alike
+    assert groups <= {"head", "axis", "alt", "name", "feature", "fact", "diff", "unit", "fleet_row"}, alike
     assert len(alike) < 28, alike
 
 
@@ -67,6 +69,7 @@ def test_no_key_is_dead():
 _RECORDED = {
     "not selected", "not reached", "near tie", "real", "length", "unknown", "hit", "miss", "truncated",
     "rejected", "out_of_memory", "cut", "timeout", "running", "finished", "interrupted", "contract",
+    "fleet.answers", "fleet.logprobs", "fleet.ttft", "fleet.tpot", "fleet.repeat", "fleet.configuration",
     "assurance", "positions up to 128", "positions beyond 128", "common tokens", "rare tokens", "serve line",
 }  # fmt: skip
 """Words of the document itself, which the renderers pass on."""
@@ -106,6 +109,7 @@ def test_no_part_of_a_group_is_dead(said):
         {"edge": "npu-cpu", "device": "npu", "perplexity_ratio": 1.0, "kl": 0.01, "n": 8}
     ]
     documents.append(with_capacity(recorded("passing")))
+    documents.append(fleet_document(3, odd={"node-01": {"tpot": 0.1}}, whole=False))
     documents[0]["devices"][0]["problem"] = "does not answer"
     documents[0]["measurements"]["load"]["levels"][0]["tokens_per_event"] = 8.0
     documents[0]["run"] |= {"replay_of": "elsewhere", "recorded": ["greedy-gpu"], "info": {"rack": "7"}}

@@ -8,7 +8,7 @@ from typing import Any
 from pytest_gptoss.judge.conditions import FLEET
 from pytest_gptoss.judge.confirmation import Departure as Unconfirmed
 from pytest_gptoss.judge.fleet_answers import Departure, departures, first_answers, likeliest_node
-from pytest_gptoss.judge.fleet_chance import FALSE_ALARM, ROW_LEVEL
+from pytest_gptoss.judge.fleet_chance import ROW_LEVEL
 from pytest_gptoss.judge.fleet_distances import Distance, distances, of_like_passages, passages_of
 from pytest_gptoss.judge.fleet_facts import facts_of, majorities
 from pytest_gptoss.judge.fleet_nodes import Node, Nodes, nodes_of
@@ -18,6 +18,7 @@ from pytest_gptoss.judge.fleet_speed import rounds_of as figures_of
 from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.roles import Roles, fleet_of
 from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.fleet import FALSE_ALARM
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import joined, listed, say
 from pytest_gptoss.model.results import LoadLevel, Measurement, ScoredSequence, StressAnswer

@@ -22,6 +22,7 @@ from pytest_gptoss.report.charts.needles import needle_chart
 from pytest_gptoss.report.charts.precision import precision_charts
 from pytest_gptoss.report.diagnosis import Finding, advice, diagnosis
 from pytest_gptoss.report.equivalence import equivalence_line
+from pytest_gptoss.report.fleet import fleet_notes, hidden_note
 from pytest_gptoss.report.format import Format
 from pytest_gptoss.report.headline import (
     attention,
@@ -37,7 +38,9 @@ from pytest_gptoss.report.headline import (
 from pytest_gptoss.report.heat import heats
 from pytest_gptoss.report.ranges import range_groups
 from pytest_gptoss.report.sections import PARTS, SECTIONS
+from pytest_gptoss.report.shown_nodes import fleet_part, shown_part
 from pytest_gptoss.report.spoken import spoken
+from pytest_gptoss.report.tables.fleet import fleet_tables
 from pytest_gptoss.report.tables.forks import forks, visible
 from pytest_gptoss.report.tables.rows import nothing, npus
 from pytest_gptoss.report.tables.table import Cell, Table
@@ -97,8 +100,9 @@ def _shown(value: Any) -> Any:
     return value
 
 
-def _context(document: Document, language: Language) -> dict[str, Any]:
+def _context(whole: Document, language: Language) -> dict[str, Any]:
     translate = Wording(language)
+    document = shown_part(whole)
     found = diagnosis(document, translate)
     next_id = itertools.count(1).__next__
     return {
@@ -111,9 +115,10 @@ def _context(document: Document, language: Language) -> dict[str, Any]:
         "nothing": lambda key: nothing(document, key, translate),
         "most_rows": MOST_ROWS,
         "plain": _PLAIN if len(npus(document)) == 1 else (),
-        "contents": _contents(diagnosed=bool(found)),
+        "contents": _contents(whole, diagnosed=bool(found)),
         "parts": {section: _parts(section, document, translate) for section in SECTIONS},
-        **_head(document, translate),
+        **_head(whole, translate),
+        **_fleet(whole, translate),
         **_first(document, found, translate),
         "diagnosis": found,
         "ranges": range_groups(document, translate),
@@ -127,9 +132,10 @@ def _ours(markup: str) -> Any:
     return Markup(markup)  # noqa: S704 - files and drawings of our own, never a server's text
 
 
-def _contents(*, diagnosed: bool) -> tuple[str, ...]:
+def _contents(document: Document, *, diagnosed: bool) -> tuple[str, ...]:
     """Sections and parts that the navigation leads to."""
-    return ("attention", *(("diagnosis",) if diagnosed else ()), *SECTIONS, "not_measured")
+    fleet = () if fleet_part(document) is None else ("fleet",)
+    return (*fleet, "attention", *(("diagnosis",) if diagnosed else ()), *SECTIONS, "not_measured")
 
 
 def _parts(section: str, document: Document, translate: Wording) -> list[dict[str, Any]]:
@@ -156,12 +162,30 @@ def _head(document: Document, translate: Wording) -> dict[str, Any]:
         "partial": partial(document, translate),
         "judged": bool(document["verdicts"]),
         "state": document["state"],
-        "under_test": [_named(each) for each in document["devices"] if each["role"] == "npu"],
+        "under_test": _under_test(document),
         "started": translate.when(run["started"]),
         "ended": translate.when(run["ended"]),
         "profile": run["profile"],
         "version": run["versions"].get("pytest-gptoss", ""),
     }
+
+
+def _under_test(document: Document) -> list[str]:
+    """The devices under test, a line each; of a fleet what was found, since its nodes stand in the matrix."""
+    fleet = fleet_part(document)
+    if fleet is not None:
+        return [fleet["finding"]]
+    return [_named(each) for each in document["devices"] if each["role"] == "npu"]
+
+
+def _fleet(document: Document, translate: Wording) -> dict[str, Any]:
+    """The matrix of a fleet's nodes: those that something stands against, the others, and remarks."""
+    tables = fleet_tables(document, translate)
+    if tables is None:
+        return {"fleet": None}
+    first, others = tables
+    notes = [*fleet_notes(document, translate), *hidden_note(document, translate)]
+    return {"fleet": {"first": first, "others": others, "notes": notes}}
 
 
 def _named(device: Mapping[str, Json]) -> str:

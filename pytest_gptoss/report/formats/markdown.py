@@ -10,6 +10,7 @@ from pytest_gptoss.model.language import Language
 from pytest_gptoss.model.printable import printable, shortened
 from pytest_gptoss.report.diagnosis import diagnosis
 from pytest_gptoss.report.equivalence import equivalence_line
+from pytest_gptoss.report.fleet import fleet_notes, hidden_note
 from pytest_gptoss.report.format import Format
 from pytest_gptoss.report.headline import (
     attention,
@@ -23,7 +24,9 @@ from pytest_gptoss.report.headline import (
     verdict_words,
 )
 from pytest_gptoss.report.sections import PARTS, Part
+from pytest_gptoss.report.shown_nodes import fleet_part, shown_part
 from pytest_gptoss.report.spoken import spoken
+from pytest_gptoss.report.tables.fleet import fleet_tables
 from pytest_gptoss.report.tables.rows import nothing
 from pytest_gptoss.report.tables.table import Cell, Table
 from pytest_gptoss.report.wording import Wording
@@ -49,10 +52,12 @@ _ENTITY = re.compile(r"&(?=#?[0-9A-Za-z]+;)")
 
 def markdown(document: Document, language: Language = "en") -> str:
     """The report document as Markdown."""
-    document = spoken(document, language)
+    whole = spoken(document, language)
+    document = shown_part(whole)
     translate = Wording(language)
     parts = [
-        *_head(document, translate),
+        *_head(whole, translate),
+        *_fleet(whole, translate),
         *_attention(document, translate),
         *(each for part in PARTS if part.only != "page" for each in _part(part, document, translate)),
     ]
@@ -72,6 +77,22 @@ def _head(document: Document, translate: Wording) -> Iterator[str]:
         yield f"**{_text(whole)}**"
     yield _text(translate(f"state.{document['state']}"))
     yield _text(translate("legend"))
+
+
+def _fleet(document: Document, translate: Wording) -> Iterator[str]:
+    """The matrix of a fleet's nodes; of many nodes those that nothing stands against are counted."""
+    fleet, tables = fleet_part(document), fleet_tables(document, translate)
+    if fleet is None or tables is None:
+        return
+    first, others = tables
+    yield f"## {_text(first.caption)}"
+    yield _paragraph(fleet["finding"])
+    if first.rows:
+        yield _table(first, len(first.rows))
+    if others.rows:
+        yield _paragraph(f"{others.caption}.")
+    notes = [*fleet_notes(document, translate), *hidden_note(document, translate)]
+    yield from map(_paragraph, notes)
 
 
 def _attention(document: Document, translate: Wording) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.report.shown_nodes import shown_nodes
 from pytest_gptoss.report.wording import Wording
 
 __all__ = ["by_threshold", "device_caption", "nothing", "npus", "of_device"]
@@ -14,7 +15,13 @@ Document = Mapping[str, Json]
 
 
 def npus(document: Document) -> list[str]:
-    """Names of the devices under test, in order; those of a run that judged nothing come from its devices."""
+    """Names of the devices under test, in order; those of a run that judged nothing come from its devices.
+
+    Of a fleet they are the nodes that are shown in full, the worst first.
+    """
+    shown = shown_nodes(document)
+    if shown is not None:
+        return shown
     judged = [row["npu"] for row in [*document["verdicts"], *document["not_judged"]]]
     return list(
         dict.fromkeys([*(each["name"] for each in document["devices"] if each["role"] == "npu"), *judged])

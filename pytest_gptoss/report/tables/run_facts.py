@@ -13,6 +13,9 @@ __all__ = ["device_table", "fact_table", "notes", "scenario_table"]
 
 Document = Mapping[str, Json]
 
+_MOST_DEVICES = 16
+"""Devices that the page shows without being asked."""
+
 
 def device_table(document: Document, translate: Wording) -> Table:
     """The devices of the run, and what kept one from being measured, if anything did."""
@@ -36,6 +39,7 @@ def device_table(document: Document, translate: Wording) -> Table:
         heads(translate, *(keys if troubled else keys[:-1])),
         tuple(rows),
         empty=translate("nothing.measured"),
+        folded=len(rows) > _MOST_DEVICES,
     )
 
 
