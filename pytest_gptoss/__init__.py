@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_gptoss.judge.conditions import CPU, FIRST, GPU, GPU_CHAT, PEER, Condition
+    from pytest_gptoss.judge.conditions import CPU, FIRST, FLEET, GPU, GPU_CHAT, PEER, Condition
     from pytest_gptoss.judge.evidence import pair, sound_items
     from pytest_gptoss.judge.metric import Metric, metric
     from pytest_gptoss.judge.roles import Roles
@@ -36,6 +36,7 @@ __version__ = "0.2.0"
 __all__ = [
     "CPU",
     "FIRST",
+    "FLEET",
     "GPU",
     "GPU_CHAT",
     "PEER",
@@ -74,7 +75,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "judge.conditions": ("CPU", "FIRST", "GPU", "GPU_CHAT", "PEER", "Condition"),
+    "judge.conditions": ("CPU", "FIRST", "FLEET", "GPU", "GPU_CHAT", "PEER", "Condition"),
     "judge.evidence": ("pair", "sound_items"),
     "judge.metric": ("Metric", "metric"),
     "judge.roles": ("Roles",),

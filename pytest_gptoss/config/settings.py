@@ -17,6 +17,7 @@ from pytest_gptoss.config.needle_options import needle_from
 from pytest_gptoss.config.option_values import CheckedOptions
 from pytest_gptoss.config.options import DEFAULT_PROFILE, OPTION, OPTIONS
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.fleet import FleetTask
 from pytest_gptoss.model.inputs import LoadShape, LoadTask, NeedleTask
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.language import Language
@@ -43,7 +44,7 @@ class Settings:
     """One run's settings. ``devices`` is empty when the user named none: acceptance tests then skip.
 
     ``profile`` None: the default one, or in a replay the one of the replayed run. ``replayed_workload``:
-    the workload facts of that run.
+    the workload facts of that run. ``fleet``: the devices under test are its nodes.
     """
 
     devices: tuple[DeviceSettings, ...] = ()
@@ -76,6 +77,7 @@ class Settings:
     replayed_workload: Mapping[str, Json] | None = None
     info: Info = field(default_factory=Info)
     signatures: tuple[Path, ...] = ()
+    fleet: FleetTask | None = None
 
     @property
     def active(self) -> bool:

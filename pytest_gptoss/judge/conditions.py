@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.message import say
 
-__all__ = ["CPU", "FIRST", "GPU", "GPU_CHAT", "PEER", "Condition", "condition_names"]
+__all__ = ["CPU", "FIRST", "FLEET", "GPU", "GPU_CHAT", "PEER", "Condition", "condition_names"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,14 @@ def _no_cpu(roles: Roles) -> str | None:
     return None if roles.cpu else say("no CPU reference: add --cpu-url URL or --gptoss-cpu-model DIR")
 
 
+def _compared_with_each_other() -> str:
+    return say("the nodes of a fleet are compared with each other, in the rows of the family fleet")
+
+
+def _no_fleet(roles: Roles) -> str | None:
+    return None if roles.fleet else say("no fleet: name its nodes with --gptoss-fleet FILE")
+
+
 def _no_gpu(roles: Roles) -> str | None:
     return None if roles.gpu else say("no baseline to look at: add --gpu-url URL")
 
@@ -44,15 +52,21 @@ def _no_gpu_chat(roles: Roles) -> str | None:
 
 
 def _no_peer(roles: Roles) -> str | None:
+    if roles.fleet is not None and roles.gpu is None:
+        return _compared_with_each_other()
     return None if roles.gpu or roles.first else say("no other device to compare with: add --gpu-url URL")
 
 
 def _no_first(roles: Roles) -> str | None:
+    if roles.fleet is not None:
+        return _compared_with_each_other()
     return None if roles.first else say("the first device under test is what the others are compared with")
 
 
 CPU = Condition("cpu", _no_cpu)
 """A CPU reference."""
+FLEET = Condition("fleet", _no_fleet)
+"""The other nodes of a fleet."""
 GPU = Condition("gpu", _no_gpu, lambda roles: (roles.gpu,))
 """A baseline."""
 GPU_CHAT = Condition("gpu chat", _no_gpu_chat, lambda roles: (roles.gpu,))

@@ -47,6 +47,8 @@ class Metric:
     ``context`` names what the run knows by itself and hands to ``compute`` by keyword: ``context_needed``
     (tokens that the selected rows need), ``stated`` (the user's facts, by device), ``labels`` (what the user
     calls each device).
+    ``fleet``: what it needs is measured on all other nodes of the fleet as well, and handed to ``compute`` as
+    ``others``: by node the measurements of ``needs`` by keyword. Nodes that cannot be measured are absent.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Metric:
     info: tuple[str, ...] = ()
     clock: Clock | None = None
     context: tuple[str, ...] = ()
+    fleet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ def metric(
     info: tuple[str, ...] = (),
     context: tuple[str, ...] = (),
     arguments: Mapping[str, Any] | None = None,
+    fleet: bool = False,
 ) -> Callable[[_F], _F]:
     """Declare the decorated function as a metric; the function itself stays as it is.
 
@@ -115,6 +119,7 @@ def metric(
             statistics=statistics,
             info=info,
             context=context,
+            fleet=fleet,
         )
         declare(function, Declaration(name, lambda _: built))
         return function

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Roles", "cpu_of", "first_of", "gpu_of"]
+from pytest_gptoss.model.fleet import FleetTask
+
+__all__ = ["Roles", "cpu_of", "first_of", "fleet_of", "gpu_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,10 +15,11 @@ class Roles:
 
     ``prompt_ids_of`` names the device whose prompt ids all are given, None when each renders its own.
     ``trials`` is how often each load level is measured.
-    ``first`` is the first device under test, None where that is ``subject`` itself.
+    ``first`` is the first device under test, None where that is ``subject`` itself and in a fleet.
     ``cpu_sequences`` is how many of the baseline's answers the CPU reference scores.
     ``needle_lengths`` are the prompt lengths of the run's needle cells in tokens, shortest first.
     ``audit`` is how many answers of each load level are audited, None for all.
+    ``fleet`` is the fleet that ``subject`` belongs to.
     """
 
     subject: str
@@ -28,6 +31,7 @@ class Roles:
     cpu_sequences: int = 24
     needle_lengths: tuple[int, ...] = ()
     audit: int | None = 64
+    fleet: FleetTask | None = None
 
 
 def gpu_of(roles: Roles) -> str:
@@ -49,3 +53,10 @@ def first_of(roles: Roles) -> str:
     if roles.first is None:
         raise ValueError("this metric compares with the first device under test, and that is this one")
     return roles.first
+
+
+def fleet_of(roles: Roles) -> FleetTask:
+    """The fleet; raises ValueError when there is none."""
+    if roles.fleet is None:
+        raise ValueError("this metric compares with the other nodes of a fleet, and there is none")
+    return roles.fleet

@@ -22,7 +22,7 @@ __all__ = [
     "Verdict",
 ]
 
-FAMILIES = ("preflight", "precision", "needle", "performance", "capability", "stress")
+FAMILIES = ("preflight", "precision", "needle", "performance", "capability", "stress", "fleet")
 TIERS = ("contract", "assurance")
 Tier: TypeAlias = Literal["contract", "assurance"]
 
@@ -47,6 +47,7 @@ class Estimate:
     ``interval`` is a 95% confidence interval (low, high), or None where none is defined.
     ``details`` explains the figure to the reports and is never judged. ``doubt``: by how much the way it was
     measured may be off, beside sampling; a value nearer than that to its limit is not judged.
+    ``significant_from``: the least value that chance does not explain; a limit below it is raised to it.
     """
 
     value: float
@@ -55,6 +56,7 @@ class Estimate:
     interval: tuple[float, float] | None = None
     details: Mapping[str, Json] = field(default_factory=dict)
     doubt: float = 0.0
+    significant_from: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

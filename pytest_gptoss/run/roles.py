@@ -20,7 +20,8 @@ def roles_of(settings: Settings, plan: Plan, npu: str) -> Roles:
         prompt_ids_of="gpu" if settings.inputs == "token-ids" and "gpu" in present else None,
         trials=settings.load.trials,
         cpu_sequences=settings.cpu_sequences,
-        first=None if first == npu else first,
+        first=None if first == npu or settings.fleet else first,
         needle_lengths=plan.needle_lengths,
         audit=settings.load.audit,
+        fleet=settings.fleet,
     )

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
-from pytest_gptoss.model.inputs import Prompt
+from pytest_gptoss.model.inputs import Prompt, TokenSequence
 
 __all__ = ["round_robin"]
 
+_Tagged = TypeVar("_Tagged", Prompt, TokenSequence)
 
-def round_robin(prompts: Iterable[Prompt]) -> tuple[Prompt, ...]:
-    """All prompts, ordered so that any first part of them has each tag about equally often.
+
+def round_robin(prompts: Iterable[_Tagged]) -> tuple[_Tagged, ...]:
+    """All prompts or sequences, ordered so that any first part of them has each tag about equally often.
 
     The tags take turns, the most frequent first; each takes its next prompt that no other has taken.
     Prompts without a tag take turns as one more.
     """
-    waiting: dict[str, list[Prompt]] = {}
+    waiting: dict[str, list[_Tagged]] = {}
     for prompt in prompts:
         for tag in prompt.tags or ("",):
             waiting.setdefault(tag, []).append(prompt)
-    taken: dict[str, Prompt] = {}
+    taken: dict[str, _Tagged] = {}
     turns = sorted(waiting, key=lambda tag: -len(waiting[tag]))
     while waiting:
         for tag in [each for each in turns if each in waiting]:

@@ -33,6 +33,8 @@ class Scenario(ABC):
     """What the items of its measurements may be; how each is stored is in ``item_forms``."""
     runs_alone: ClassVar[bool] = False
     """Whether nothing else may be asked of any device meanwhile: it has ``job_alone``, not ``job``."""
+    runs_together: ClassVar[bool] = False
+    """Whether it is measured on all devices at the same time, while nothing else is asked of any."""
     measured_while_probing: ClassVar[bool] = False
     """Whether probing a device stores it: such a kind has neither ``job`` nor ``job_alone``."""
     hidden_source: ClassVar[bool] = False

@@ -1,6 +1,8 @@
 """What can be measured, a kind a file: its record, id, title, size, context need, requests, stored form."""
 
 from pytest_gptoss.scenarios.kinds.audit import Audit
+from pytest_gptoss.scenarios.kinds.canaries import Canaries
+from pytest_gptoss.scenarios.kinds.canary_answers import CanaryAnswers
 from pytest_gptoss.scenarios.kinds.capacity import Capacity
 from pytest_gptoss.scenarios.kinds.chunked import Chunked
 from pytest_gptoss.scenarios.kinds.drift import Drift
@@ -10,6 +12,7 @@ from pytest_gptoss.scenarios.kinds.greedy import Greedy
 from pytest_gptoss.scenarios.kinds.hidden import Hidden
 from pytest_gptoss.scenarios.kinds.load import Load
 from pytest_gptoss.scenarios.kinds.needle import Needle
+from pytest_gptoss.scenarios.kinds.passages import Passages
 from pytest_gptoss.scenarios.kinds.preemption import Preemption
 from pytest_gptoss.scenarios.kinds.prefix import CachedPrefix
 from pytest_gptoss.scenarios.kinds.preflight import Preflight
@@ -22,6 +25,8 @@ __all__ = [
     "AbortStorm",
     "Audit",
     "CachedPrefix",
+    "Canaries",
+    "CanaryAnswers",
     "Capacity",
     "Chunked",
     "Drift",
@@ -32,6 +37,7 @@ __all__ = [
     "Hidden",
     "Load",
     "Needle",
+    "Passages",
     "Preemption",
     "Preflight",
     "Rendered",
