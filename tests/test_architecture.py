@@ -45,7 +45,7 @@ ORDER = {
     "run": (
         "file_lock", "stopwatch", "progress", "termination", "interruption",
         "run_directory", "store", "probed", "baseline", "recording", "replay", "trace", "instrument",
-        "scheduler", "probing", "devices",
+        "rounds", "scheduler", "probing", "devices",
         "roles", "absent", "estimated_time", "load_order", "hidden_source", "measuring",
         "context", "estimating", "info_metrics", "judging", "turns",
         "servers_seen", "engine",

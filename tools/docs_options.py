@@ -17,6 +17,7 @@ __all__ = ["options_page"]
 _TITLES: Mapping[str, str] = {
     "devices": "Devices",
     "serve": "Managed servers",
+    "fleet": "Fleet",
     "connection": "Connection",
     "judging": "Judging",
     "inputs": "Inputs",

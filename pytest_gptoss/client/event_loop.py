@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-__all__ = ["run_async"]
+__all__ = ["run_async", "together"]
 
 Result = TypeVar("Result")
 
@@ -39,6 +40,18 @@ def run_async(work: Coroutine[Any, Any, Result], *, fast: bool = False) -> Resul
     if failure:
         raise failure[0]
     return outcome[0]
+
+
+async def together(works: Sequence[Awaitable[None]]) -> None:
+    """Await all; the first exception cancels the rest and is raised once they have ended."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _fast_run() -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -9,7 +10,7 @@ from pytest_gptoss.config.option_values import CheckedOptions
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.subjects import CORPUS
 
-__all__ = ["Names", "npu_models", "npu_urls", "values_by_name"]
+__all__ = ["Names", "npu_models", "npu_urls", "refuse_bad_name", "values_by_name"]
 
 Names: TypeAlias = Mapping[str, object]
 """The devices under test by name, in the order given."""
@@ -28,7 +29,7 @@ def npu_urls(options: CheckedOptions, taken: Iterable[str] = ()) -> dict[str, st
                 f"{options.origin('npu_url')}: the name {name!r} is given twice; "
                 "name each device, as in --npu-url tp1=URL --npu-url tp8=URL"
             )
-        _refuse_taken(name, options.origin("npu_url"))
+        refuse_bad_name(name, options.origin("npu_url"))
         urls[name] = options.read("npu_url", url)
     for name in taken:
         if name in urls:
@@ -36,12 +37,15 @@ def npu_urls(options: CheckedOptions, taken: Iterable[str] = ()) -> dict[str, st
                 f"{options.origin('npu_serve')}: the name {name!r} is that of a device with an address; "
                 "name it otherwise, as in --npu-serve 'NAME=COMMAND'"
             )
-        _refuse_taken(name, options.origin("npu_serve"))
+        refuse_bad_name(name, options.origin("npu_serve"))
         urls[name] = None
     return urls
 
 
-def _refuse_taken(name: str, origin: str) -> None:
+def refuse_bad_name(name: str, origin: str) -> None:
+    """Raise UsageError for a name that no device under test may have."""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,200}", name):
+        raise UsageError(f"device name {name!r}: letters, digits, '_', '-' and '.' only")
     if name in ("gpu", "cpu"):
         raise UsageError(f"{origin}: the name {name!r} belongs to another role")
     if name == CORPUS:
@@ -51,8 +55,6 @@ def _refuse_taken(name: str, origin: str) -> None:
 def _split_name(value: str, *, default: str) -> tuple[str, str]:
     head, mark, tail = value.partition("=")
     if mark and head and "/" not in head and ":" not in head:
-        if not all(char.isascii() and (char.isalnum() or char in "_.-") for char in head):
-            raise UsageError(f"device name {head!r}: letters, digits, '_', '-' and '.' only")
         return head, tail
     return default, value
 

@@ -9,6 +9,7 @@ from itertools import combinations
 from pathlib import Path
 
 from pytest_gptoss.config.device_names import npu_models, npu_urls, values_by_name
+from pytest_gptoss.config.fleet_file import FleetNode
 from pytest_gptoss.config.option_values import CheckedOptions
 from pytest_gptoss.config.serve_options import Served, kept_log, pooling_variant, served_from
 from pytest_gptoss.model.errors import UsageError
@@ -46,16 +47,19 @@ class DeviceSettings:
     pooling: ServeCommand | None = None
 
 
-def devices_from(options: CheckedOptions, recorded: Mapping[str, str | None]) -> tuple[DeviceSettings, ...]:
+def devices_from(
+    options: CheckedOptions, recorded: Mapping[str, str | None], nodes: Sequence[FleetNode] = ()
+) -> tuple[DeviceSettings, ...]:
     """Every device of the run; none when the user named none.
 
     ``recorded``: the served model's name by device of the recorded baseline; a live device is preferred.
-    Raises UsageError for a device that cannot be told from another one.
+    ``nodes`` are those of a fleet, the devices under test. Raises UsageError for a device that cannot be told
+    from another one.
     """
     served, pooling = served_from(options), options.value("serve_pooling")
     devices = [
         _managed(options, each, served[each.name], pooling=pooling) if each.name in served else each
-        for each in (*_npus(options, served), *_others(options, recorded))
+        for each in (*(_of_fleet(options, nodes) or _npus(options, served)), *_others(options, recorded))
     ]
     _refuse_twins(options, devices)
     _refuse_comparison_with_itself(options, devices)
@@ -73,6 +77,14 @@ def _managed(
         pooling=pooling_variant(command) if pooling else None,
         log=device.log or kept_log(options, device.name),
     )
+
+
+def _of_fleet(options: CheckedOptions, nodes: Sequence[FleetNode]) -> list[DeviceSettings]:
+    hidden = values_by_name(options, "hidden_npu", {each.name: each.url for each in nodes}) if nodes else {}
+    return [
+        DeviceSettings("npu", each.name, each.url, each.label, each.model, hidden.get(each.name), each.log)
+        for each in nodes
+    ]
 
 
 def _npus(options: CheckedOptions, served: Served) -> list[DeviceSettings]:
@@ -140,13 +152,18 @@ def _refuse_twins(options: CheckedOptions, devices: Sequence[DeviceSettings]) ->
         named = twin.model is not None and device.model is not None and twin.model != device.model
         if root != other or named or {twin.role, device.role} == {"npu", "gpu"}:
             continue
-        names = f"{options.origin(f'{twin.role}_url')} {twin.name} and "
-        names += f"{options.origin(f'{device.role}_url')} {device.name}"
+        names = f"{_address_origin(options, twin.role)} {twin.name} and "
+        names += f"{_address_origin(options, device.role)} {device.name}"
         flags = " and ".join(dict.fromkeys(_model_flag(each) for each in (twin, device)))
         raise UsageError(
             f"{names} are both {root}: a server agrees with itself; give each its own address, or, where a "
             f"gateway chooses the server by the model's name, its model: {flags}"
         )
+
+
+def _address_origin(options: CheckedOptions, role: Role) -> str:
+    """Where the addresses of a role's devices were given."""
+    return options.origin("fleet" if role == "npu" and options.given("fleet") else f"{role}_url")
 
 
 def _model_flag(device: DeviceSettings) -> str:
@@ -164,8 +181,8 @@ def _refuse_comparison_with_itself(options: CheckedOptions, devices: Iterable[De
         if source is None:
             continue
         place = str(source.resolve()) if isinstance(source, Path) else server_root(source)
-        key = f"hidden_{device.role}" if named else f"{device.role}_url"
-        ours = f"{options.origin(key)} ({device.name})"
+        told = options.origin(f"hidden_{device.role}") if named else _address_origin(options, device.role)
+        ours = f"{told} ({device.name})"
         other, theirs, other_named = seen.setdefault(place, (device.name, ours, named))
         if other != device.name and (named or other_named):
             raise UsageError(

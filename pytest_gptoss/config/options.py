@@ -36,6 +36,7 @@ from pytest_gptoss.config.option_types import (
     whole_number,
     whole_number_or_all,
 )
+from pytest_gptoss.model.fleet import MOST_ASKED
 from pytest_gptoss.model.gptoss import CONTEXT
 from pytest_gptoss.model.language import LANGUAGES
 from pytest_gptoss.model.paths import CHAT_PATH
@@ -160,6 +161,44 @@ _SERVE = (
         SWITCH,
         _NO_SERVER,
         default=False,
+    ),
+)
+
+_FLEET = (
+    Option(
+        "--gptoss-fleet",
+        "servers of one model, judged by each other: a table per node with url, label, model, log",
+        "FILE.toml",
+        FILE,
+        _NO_SERVER,
+        excludes=Exclusion(
+            ("npu_url", "npu_serve", "embedded", "npu_label", "npu_model", "npu_log"),
+            "the fleet's file names the devices under test, with their labels, models and logs",
+        ),
+    ),
+    Option(
+        "--gptoss-fleet-parallel",
+        "most requests in flight over all nodes of a fleet (default 256)",
+        "N",
+        whole_number(1, MOST_ASKED),
+        _MEASURED,
+        default=256,
+    ),
+    Option(
+        "--gptoss-fleet-canaries",
+        "prompts that every node of a fleet answers in each round (default 16)",
+        "N",
+        whole_number(4, MOST_ASKED),
+        _MEASURED,
+        default=16,
+    ),
+    Option(
+        "--gptoss-fleet-repeats",
+        "rounds of these prompts (default 4)",
+        "N",
+        whole_number(2, 100),
+        _MEASURED,
+        default=4,
     ),
 )
 
@@ -607,6 +646,7 @@ _DIAGNOSIS = (
 GROUPS: Mapping[str, tuple[Option, ...]] = {
     "devices": _DEVICES,
     "serve": _SERVE,
+    "fleet": _FLEET,
     "connection": _CONNECTION,
     "judging": _JUDGING,
     "inputs": _INPUTS,

@@ -20,7 +20,7 @@ from pytest_gptoss.judge.needle_cells import cells_of
 from pytest_gptoss.judge.profile_files import shipped_profiles
 from pytest_gptoss.judge.registry import metric_named, shipped_metric
 from pytest_gptoss.judge.thresholds import Profile, load_profile
-from pytest_gptoss.judge.trend import TREND
+from pytest_gptoss.judge.trend import TREND, trended
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.subjects import CHUNK_FACT
 from pytest_gptoss.model.verdicts import BY_HOOK, FAMILIES, TIERS, Comparison, Threshold
@@ -81,6 +81,8 @@ def make_plan(settings: Settings, extend: Callable[[Extensions], None] = lambda 
     extend(extensions)
     _check(extensions, settings)
     thresholds = _with_changes_told(extensions, profile.thresholds)
+    if settings.fleet is None:
+        thresholds = _without_fleet(thresholds)
     work = profile.workload
     prompt_sets = {
         "precision": (
@@ -142,6 +144,12 @@ def _with_changes_told(extensions: Extensions, shipped: Mapping[str, Threshold])
         changed_from = was if row.limit != was else None
         table[threshold_id] = dataclasses.replace(row, source=BY_HOOK, changed_from=changed_from)
     return table
+
+
+def _without_fleet(table: Mapping[str, Threshold]) -> dict[str, Threshold]:
+    """The table without the rows that compare a fleet's nodes, and without their trends."""
+    left = {name: row for name, row in table.items() if row.family != "fleet"}
+    return {name: row for name, row in left.items() if trended(name) in {None, *left}}
 
 
 def _is_shipped(metric: Metric, name: str) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from pytest_gptoss.config.devices import DeviceSettings, devices_from
+from pytest_gptoss.config.fleet_file import FleetNode
 from pytest_gptoss.config.info import Info, info_from
 from pytest_gptoss.config.load_options import load_from
 from pytest_gptoss.config.needle_options import needle_from
@@ -91,15 +92,19 @@ class Settings:
 
 
 def settings_from(
-    options: CheckedOptions, *, recorded: Mapping[str, str | None], trace: LoadShape | None = None
+    options: CheckedOptions,
+    *,
+    recorded: Mapping[str, str | None],
+    trace: LoadShape | None = None,
+    nodes: Sequence[FleetNode] = (),
 ) -> Settings:
     """Freeze checked options.
 
     ``recorded``: the served model's name by device of the recorded baseline, empty without one; ``trace``:
-    the load level of a trace. The caller has read their files. Raises UsageError naming the option, the value
-    and the rule.
+    the load level of a trace; ``nodes``: those of a fleet. The caller has read their files. Raises
+    UsageError naming the option, the value and the rule.
     """
-    devices = devices_from(options, recorded)
+    devices = devices_from(options, recorded, nodes)
     if devices and not any(device.role == "npu" for device in devices):
         given = ", ".join(sorted(options.origin(key) for key in options.values))
         raise UsageError(f"{given}: no device to accept; add --npu-url URL (or --embedded to try the suite)")
@@ -135,7 +140,18 @@ def settings_from(
         replay=value("replay"),
         info=info_from(options),
         signatures=value("signatures"),
+        fleet=_fleet_from(options, nodes),
     )
+
+
+def _fleet_from(options: CheckedOptions, nodes: Sequence[FleetNode]) -> FleetTask | None:
+    task = FleetTask(
+        tuple(each.name for each in nodes),
+        options.value("fleet_canaries"),
+        options.value("fleet_repeats"),
+        options.value("fleet_parallel"),
+    )
+    return task if nodes else None
 
 
 def _refuse_unmet_needs(options: CheckedOptions, devices: Sequence[DeviceSettings]) -> None:

@@ -22,7 +22,18 @@ from pytest_gptoss.model.message import joined, say
 from pytest_gptoss.model.results import Measurement, ScoredSequence, StressAnswer
 from pytest_gptoss.model.verdicts import Estimate
 
-__all__ = ["ALLOWED", "TOLERATED", "allowed", "confirmed", "departure", "excess", "excluded_share"]
+__all__ = [
+    "ALLOWED",
+    "CONFIDENCE",
+    "TOLERATED",
+    "Departure",
+    "allowed",
+    "allowed_beside",
+    "confirmed",
+    "departure",
+    "excess",
+    "excluded_share",
+]
 
 TOLERATED = 0.5
 """Nats by which a token may lie below the likeliest for nothing: two roundings of a near tie."""
@@ -34,7 +45,7 @@ Scored: TypeAlias = ScoredSequence | StressAnswer
 
 
 @dataclass(frozen=True, slots=True)
-class _Departure:
+class Departure:
     """The first token at which an answer is not what the quiet device would say."""
 
     answer: str
@@ -62,7 +73,12 @@ def allowed(quiet: Measurement[ScoredSequence]) -> float:
     answers = sound_items(quiet, "answers")
     for each in answers:
         _refuse_bad(each, quiet.device)
-    return max(ALLOWED, 2 * max(excess(each) for each in answers))
+    return allowed_beside(max(excess(each) for each in answers))
+
+
+def allowed_beside(own: float) -> float:
+    """Nats that an answer may come to where the device's own quiet answers come to ``own`` at most."""
+    return max(ALLOWED, 2 * own)
 
 
 def confirmed(
@@ -104,11 +120,11 @@ def confirmed(
     return Estimate(1 - len(departures) / len(answers), "share", len(answers), None, details)
 
 
-def departure(answer: Scored) -> _Departure:
+def departure(answer: Scored) -> Departure:
     """Where an answer departs first: its first token beyond ``TOLERATED``."""
     beyond = _beyond(answer)
     index = int(np.flatnonzero(beyond)[0])
-    return _Departure(
+    return Departure(
         answer=answer.sequence_id,
         index=index,
         token=answer.token_ids[answer.first + index],
@@ -132,7 +148,7 @@ def _refuse_bad(answer: Scored, device: str) -> None:
     refuse_no_logprobs(answer.logprobs, answer.top, answer.sequence_id, device, first=answer.first)
 
 
-def _finding(device: str, answers: int, departures: Sequence[_Departure], limit: float) -> str:
+def _finding(device: str, answers: int, departures: Sequence[Departure], limit: float) -> str:
     if not departures:
         return say(
             "{device} confirms all {answers} answers: faults in {share:.1%} of them or more are excluded "

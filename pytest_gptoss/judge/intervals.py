@@ -24,6 +24,8 @@ __all__ = [
     "magnitude",
     "quantile_ranks",
     "student",
+    "student_critical",
+    "student_outside",
     "wilson",
 ]
 
@@ -84,22 +86,32 @@ def quantile_ranks(
 
 
 def student(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Interval | None:
-    """Student's t interval of the mean of independent trials; None for fewer than two.
-
-    The distribution function for whole degrees of freedom is that of Abramowitz and Stegun, "Handbook
-    of mathematical functions" (1964), 26.7.3 and 26.7.4; its inverse is found by bisection.
-    """
+    """Student's t interval of the mean of independent trials; None for fewer than two."""
     n = len(values)
     if n < 2:
         return None
     mean = math.fsum(values) / n
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)
+    half = student_critical(confidence, n - 1) * spread
+    return mean - half, mean + half
+
+
+def student_critical(confidence: float, freedom: int) -> float:
+    """What abs(t) of so many degrees of freedom, at least 1, stays below with this probability.
+
+    The distribution function for whole degrees of freedom is that of Abramowitz and Stegun, "Handbook
+    of mathematical functions" (1964), 26.7.3 and 26.7.4; its inverse is found by bisection.
+    """
     low, high = 0.0, math.pi / 2
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if _within(middle, n - 1) < confidence else (low, middle)
-    half = math.tan(low) * math.sqrt(n - 1) * spread
-    return mean - half, mean + half
+        low, high = (middle, high) if _within(middle, freedom) < confidence else (low, middle)
+    return math.tan(low) * math.sqrt(freedom)
+
+
+def student_outside(t: float, freedom: int) -> float:
+    """Probability that abs(t) of so many degrees of freedom is at least this."""
+    return max(0.0, 1 - _within(math.atan(abs(t) / math.sqrt(freedom)), freedom))
 
 
 def _within(angle: float, freedom: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -57,9 +58,12 @@ def _headroom(value: float, comparison: Comparison, limit: float, unit: str) -> 
 def judge(threshold: Threshold, npu: str, estimate: Estimate) -> Verdict:
     """PASS or FAIL on the point estimate; INVALID when the estimate is none.
 
+    A limit below the least value that chance does not explain is raised to it.
+
     ``proven``: the whole interval is on the passing side; None where there is no interval. The
     reason of a FAIL is the metric's own finding.
     """
+    threshold = _beyond_chance(threshold, estimate)
     unsound = _unsound(threshold, estimate)
     if unsound is not None:
         return invalid(threshold, npu, unsound)
@@ -76,6 +80,13 @@ def judge(threshold: Threshold, npu: str, estimate: Estimate) -> Verdict:
         reason="" if passed else printable(_finding(threshold, details)),
         details=details,
     )
+
+
+def _beyond_chance(threshold: Threshold, estimate: Estimate) -> Threshold:
+    least = estimate.significant_from
+    if least is None or threshold.comparison != "<=" or not threshold.limit < least < math.inf:
+        return threshold
+    return dataclasses.replace(threshold, limit=float(least))
 
 
 def _finding(threshold: Threshold, details: Mapping[str, Json]) -> str:

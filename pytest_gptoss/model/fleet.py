@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["LEAST_NODES", "MOST_NODES", "FleetTask"]
+__all__ = ["LEAST_NODES", "MOST_ASKED", "MOST_NODES", "FleetTask"]
 
 LEAST_NODES, MOST_NODES = 3, 64
 """With two nodes that differ nobody can say which one is odd."""
+MOST_ASKED = 256
+"""Most canaries, and most requests in flight over all nodes."""
 
 
 @dataclass(frozen=True, slots=True)

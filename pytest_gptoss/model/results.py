@@ -344,7 +344,7 @@ class StressAnswer:
     """One answer that a device gave under stress, and how the same device scores it when asked alone.
 
     ``token_ids`` are the prompt's and the answer's, ``first`` the position of the answer's first. Scored when
-    asked alone: ``logprobs`` [n], nats, of the answer's tokens, and the two likeliest, ``top`` [n, 2].
+    asked alone: ``logprobs`` [n], nats, of the answer's tokens, and two or more of the likeliest, ``top``.
     ``generated`` [n]: log-probabilities told while generating, where asked for. ``kind`` tells answers of
     one scenario apart; ``cached_tokens``: those of the prompt that came from the prefix cache, None where
     not told; ``server``: by how much its counters grew meanwhile, None where it tells none.

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from pytest_gptoss.config.fleet_file import nodes_of_fleet
 from pytest_gptoss.config.option_values import check_options, read_options
 from pytest_gptoss.config.plan import Extensions, make_plan
 from pytest_gptoss.config.settings import Settings, settings_from
@@ -90,6 +91,7 @@ class Session:
             options,
             recorded=recorded_models(options.value("baseline")),
             trace=level_of_trace(options),
+            nodes=nodes_of_fleet(options),
         )
         return cls(config, replayed(settings))
 

@@ -81,6 +81,7 @@ class AcceptanceRun:
             plan.workload,
             self._load_order,
             replay=settings.replay is not None,
+            fleet=settings.fleet,
             stopwatch=self._stopwatch,
             tell=tell,
         )

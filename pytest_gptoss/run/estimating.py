@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
 from pytest_gptoss.judge.metric import Metric
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.model.errors import InsufficientData
@@ -9,6 +13,7 @@ from pytest_gptoss.model.message import say
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.run.context import RunContext
 from pytest_gptoss.run.measuring import Measuring
+from pytest_gptoss.scenarios.kinds import Scenario
 
 __all__ = ["Estimating"]
 
@@ -30,7 +35,7 @@ class Estimating:
         Raises MeasurementError, InsufficientData and what a metric raises of itself.
         """
         needs = metric.needs(roles)
-        measured = dict(zip(needs, self._measuring.measure(*needs.values()), strict=True))
+        measured = self._measured(metric, roles, needs)
         context = self._context.of(metric, roles)
         if len(metric.statistics) > 1:
             context["statistic"] = statistic
@@ -49,3 +54,12 @@ class Estimating:
                     error=error,
                 )
             ) from error
+
+    def _measured(self, metric: Metric, roles: Roles, needs: Mapping[str, Scenario]) -> dict[str, Any]:
+        """What a metric needs by keyword; of a fleet's other nodes too, where it compares with those."""
+        if not metric.fleet or roles.fleet is None:
+            return dict(zip(needs, self._measuring.measure(*needs.values()), strict=True))
+        nodes = (name for name in roles.fleet.nodes if name != roles.subject)
+        others = {name: metric.needs(dataclasses.replace(roles, subject=name)) for name in nodes}
+        measured, beside = self._measuring.measure_fleet(needs, others)
+        return {**measured, "others": beside}

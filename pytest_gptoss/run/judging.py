@@ -122,6 +122,11 @@ class Judging:
         if absent is not None:
             return skipped(threshold, roles.subject, absent)
         if lacks_baseline(metric, roles):
+            if roles.fleet is not None:
+                reason = say(
+                    "a fleet without a baseline: its nodes are compared with each other; add --gpu-url URL"
+                )
+                return skipped(threshold, roles.subject, reason)
             reason = say("no baseline to compare with: add --gpu-url URL or --gptoss-baseline FILE")
             return invalid(threshold, roles.subject, reason)
         absent = absent_level(metric, roles, self._plan.workload.levels)

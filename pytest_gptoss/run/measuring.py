@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
 
 from pytest_gptoss.model.errors import MeasurementError
+from pytest_gptoss.model.fleet import FleetTask
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.subjects import ServerIdentity
@@ -19,7 +20,10 @@ from pytest_gptoss.run.store import Store
 from pytest_gptoss.scenarios.kinds import Load, Scenario
 from pytest_gptoss.scenarios.workload import Workload
 
-__all__ = ["Measuring"]
+__all__ = ["Measured", "Measuring"]
+
+Measured: TypeAlias = dict[str, Measurement[Any]]
+"""Measurements by the names that a metric calls them by."""
 
 
 class Measuring:
@@ -37,6 +41,7 @@ class Measuring:
         load_order: LoadOrder,
         *,
         replay: bool,
+        fleet: FleetTask | None = None,
         stopwatch: Stopwatch,
         tell: Callable[[str], None],
     ) -> None:
@@ -45,6 +50,7 @@ class Measuring:
         self._workload = workload
         self._load_order = load_order
         self._replay = replay
+        self._fleet = fleet
         self._stopwatch = stopwatch
         self._tell = tell
         self._seen: dict[str, ServerIdentity] = {}
@@ -57,6 +63,34 @@ class Measuring:
         with self._stopwatch, self._store.lock():
             self._ensure(scenarios)
         return tuple(self._stored(scenario) for scenario in scenarios)
+
+    def measure_fleet(
+        self, needs: Mapping[str, Scenario], others: Mapping[str, Mapping[str, Scenario]]
+    ) -> tuple[Measured, dict[str, Measured]]:
+        """What is needed of one node, and of the ``others`` by their names, all measured side by side.
+
+        Other nodes that cannot be measured are left out. Raises MeasurementError as ``measure`` does.
+        """
+        with self._stopwatch, self._store.lock():
+            self._devices.probed()
+            able = {name: each for name, each in others.items() if self._can_be_had(each.values())}
+            self._ensure(
+                [*needs.values(), *(scenario for each in able.values() for scenario in each.values())]
+            )
+        return self._all_stored(needs), {name: self._all_stored(each) for name, each in able.items()}
+
+    def _can_be_had(self, scenarios: Iterable[Scenario]) -> bool:
+        """Whether all is stored or can be measured."""
+        try:
+            for scenario in scenarios:
+                if self._store.load(scenario.id) is None:
+                    self._refuse_unmeasurable(scenario)
+        except MeasurementError:
+            return False
+        return True
+
+    def _all_stored(self, needs: Mapping[str, Scenario]) -> Measured:
+        return {name: self._stored(each) for name, each in needs.items()}
 
     def _ensure(self, scenarios: Iterable[Scenario]) -> None:
         self._devices.probed()  # the preflight is measured there
@@ -145,4 +179,5 @@ class Measuring:
             seen=self._seen,
             recovery=self._devices.recovery(),
             drive=self._load_order.drive,
+            fleet=self._fleet,
         )

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 __all__ = ["Progress"]
 
+MOST_SHOWN = 8
+"""Labels that a line lists."""
+
 
 @dataclass
 class Progress:
@@ -40,9 +43,21 @@ class Progress:
             self.tell(self.line(now))
 
     def line(self, now: float) -> str:
-        """The state in one line: each label's count, the rate, the estimate of what is left."""
+        """The state in one line: the labels' counts, the rate, the estimate of what is left."""
         done, total = sum(self._done.values()), sum(self._total.values())
         rate = done / max(now - self._started, 1e-9)
-        counts = ", ".join(f"{label} {self._done[label]}/{self._total[label]}" for label in self._total)
+        counts = ", ".join(self._counts())
         left = f", about {(total - done) / rate:.0f} s left" if done else ""
         return f"gptoss: {counts} ({rate:.1f}/s{left})"
+
+    def _counts(self) -> list[str]:
+        """Each label's count; of many labels those that are least advanced, and the others together."""
+        labels = list(self._total)
+        if len(labels) > MOST_SHOWN:
+            labels.sort(key=lambda label: self._done[label] / max(self._total[label], 1))
+        shown, others = labels[:MOST_SHOWN], labels[MOST_SHOWN:]
+        counts = [f"{label} {self._done[label]}/{self._total[label]}" for label in shown]
+        if others:
+            done, total = (sum(counted[label] for label in others) for counted in (self._done, self._total))
+            counts.append(f"{len(others)} others {done}/{total}")
+        return counts

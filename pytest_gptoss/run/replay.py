@@ -15,6 +15,7 @@ from pytest_gptoss.config.options import MOST_WORKERS
 from pytest_gptoss.config.settings import DeviceSettings, Inputs, NeedleGrid, Settings
 from pytest_gptoss.model.arrivals import MOST_CV
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.fleet import LEAST_NODES, MOST_ASKED, MOST_NODES, FleetTask
 from pytest_gptoss.model.inputs import LoadShape, LoadTask, NeedleTask
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
@@ -41,6 +42,7 @@ def run_facts(settings: Settings, profile: str, workload: Mapping[str, Json]) ->
         "needle": dataclasses.asdict(settings.needle),
         "needle_grid": settings.needle_grid,
         "load": dataclasses.asdict(settings.load),
+        "fleet": None if settings.fleet is None else dataclasses.asdict(settings.fleet),
         "profile": profile,
         "workload": dict(workload),
     }
@@ -67,6 +69,7 @@ class _RunFacts:
     load: LoadTask
     profile: str
     workload: Mapping[str, str | int | None]
+    fleet: FleetTask | None = None
 
 
 def replayed(settings: Settings) -> Settings:
@@ -95,6 +98,7 @@ def replayed(settings: Settings) -> Settings:
         needle=facts.needle,
         needle_grid=facts.needle_grid,
         load=facts.load,
+        fleet=facts.fleet,
         profile=settings.profile or facts.profile,
         replayed_workload=facts.workload,
     )
@@ -154,6 +158,7 @@ def _refuse_unsound(facts: _RunFacts) -> None:
     for place, (least, count, most) in counts.items():
         if count is not None and not least <= count <= most:
             raise Mismatch(f"{count} where a whole number from {least} to {most} belongs", f".{place}")
+    _refuse_unsound_fleet(facts)
     if len(set(levels)) < len(levels):
         raise Mismatch("a level is named twice", ".load.concurrency")
     if load.concurrency == ():
@@ -161,6 +166,20 @@ def _refuse_unsound(facts: _RunFacts) -> None:
     _refuse_unsound_arrivals(load)
     if not re.fullmatch(r"[0-9a-f]{64}", str(facts.workload.get("prompts_sha256"))):
         raise Mismatch("no SHA-256", ".workload.prompts_sha256")
+
+
+def _refuse_unsound_fleet(facts: _RunFacts) -> None:
+    """Raise Mismatch for a fleet whose nodes are not the devices under test, or that asks for nothing."""
+    fleet = facts.fleet
+    if fleet is None:
+        return
+    subjects = tuple(each.name for each in facts.devices if each.role == "npu")
+    if fleet.nodes != subjects or not LEAST_NODES <= len(subjects) <= MOST_NODES:
+        raise Mismatch("other nodes than the devices under test", ".fleet.nodes")
+    counts = {"canaries": fleet.canaries, "repeats": fleet.repeats, "in_flight": fleet.in_flight}
+    for name, count in counts.items():
+        if not 1 <= count <= MOST_ASKED:
+            raise Mismatch(f"{count} where a whole number from 1 to {MOST_ASKED} belongs", f".fleet.{name}")
 
 
 def _counts_of_trace(trace: LoadShape | None) -> dict[str, tuple[int, int | None, int]]:

@@ -1,28 +1,30 @@
 """Carries scenarios out: the only place that runs an event loop and talks to devices.
 
-Devices are measured side by side, the scenarios of one device one after the other; a load level runs
-alone, while nothing else is asked of any device. Whatever ends the measuring early (Ctrl-C, a dead
-server), the items that came stay in the store.
+Devices are measured side by side, the scenarios of one device one after the other. A load level runs alone,
+while nothing else is asked of any device; so does a round that all devices are measured in at the same time.
+Whatever ends the measuring early (Ctrl-C, a dead server), the items that came stay in the store.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from pytest_gptoss.client.event_loop import run_async
+from pytest_gptoss.client.event_loop import run_async, together
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.client.load import Drive
 from pytest_gptoss.model.errors import MeasurementError, RequestError
+from pytest_gptoss.model.fleet import FleetTask
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Failure, Measurement
 from pytest_gptoss.model.subjects import Device, ServerIdentity
 from pytest_gptoss.run.interruption import interrupted, interruption
 from pytest_gptoss.run.progress import Progress
+from pytest_gptoss.run.rounds import Part, measure_round
 from pytest_gptoss.run.store import Store
 from pytest_gptoss.scenarios.identity import Watch, provenance_of
 from pytest_gptoss.scenarios.job import Alone, Job, Setup
@@ -42,7 +44,7 @@ class Runner:
     ``client`` makes an unopened client for a device; ``hidden_client`` the one that serves its
     hidden states, which may be another server. ``seen`` keeps who answered last, between runners: each
     server is asked who it is before and after every scenario, outside load. ``drive`` puts the load of
-    levels, None: this process does.
+    levels, None: this process does. ``fleet`` bounds the requests in flight over all devices.
     """
 
     def __init__(
@@ -57,11 +59,14 @@ class Runner:
         seen: MutableMapping[str, ServerIdentity] | None = None,
         recovery: Recovery | None = None,
         drive: Drive | None = None,
+        fleet: FleetTask | None = None,
     ) -> None:
         self._devices = devices
         self._client = client
         self._hidden_client = hidden_client
-        self._setup = Setup(workload, devices, self._stored, recovery, drive)
+        self._setup = Setup(workload, devices, self._stored, recovery, drive, fleet)
+        self._fleet = fleet
+        self._slots: AbstractAsyncContextManager[object] = nullcontext()
         self._store = store
         self._progress = progress
         self._seen: MutableMapping[str, ServerIdentity] = {} if seen is None else seen
@@ -76,8 +81,11 @@ class Runner:
         """
         by_device: dict[str, list[Scenario]] = {}
         alone = [scenario for scenario in scenarios if scenario.runs_alone]
+        rounds: dict[Scenario, list[Scenario]] = {}
         for scenario in scenarios:
-            if not scenario.runs_alone:
+            if scenario.runs_together:
+                rounds.setdefault(replace(scenario, device=""), []).append(scenario)
+            elif not scenario.runs_alone:
                 by_device.setdefault(scenario.device, []).append(scenario)
         if by_device:
             side_by_side = (each for group in by_device.values() for each in group)
@@ -88,6 +96,8 @@ class Runner:
                 # The tasks were cancelled, and do not know why.
                 self._tell_what_interrupted(error)
                 raise
+        for group in rounds.values():
+            self._measure_round(group)
         for scenario in alone:
             self._measure_alone(scenario)
 
@@ -140,6 +150,48 @@ class Runner:
                 )
             )
 
+    def _measure_round(self, scenarios: Sequence[Scenario]) -> None:
+        """Measure a round on all its devices; each device's part is saved, however it ended."""
+        parts = [self._part(each) for each in scenarios]
+        self._progress.start({part.job.title: part.scenario.size(self._setup) for part in parts})
+        started = _now()
+        interrupted_by: BaseException | None = None
+        most = len(parts) if self._fleet is None else self._fleet.in_flight
+        at_once = max(1, most // max(part.job.in_flight for part in parts))
+        try:
+            run_async(measure_round(parts, self._look_at, at_once=at_once), fast=True)
+        except BaseException as error:
+            interrupted_by = error
+            raise
+        finally:
+            for part in parts:
+                self._save_part(part, started, interrupted_by)
+
+    def _part(self, scenario: Scenario) -> Part:
+        alone = Alone(
+            make_client=lambda: self._client(scenario.device), on_end=lambda: self._progress.step(job.title)
+        )
+        job = scenario.job_together(self._setup, alone)
+        return Part(scenario, job)
+
+    def _save_part(self, part: Part, started: str, interrupted_by: BaseException | None) -> None:
+        failures = part.failures
+        if interrupted_by is not None and not (part.complete or failures):
+            failures = (interruption(part.scenario.device, interrupted_by),)
+        seen = provenance_of(before=part.before, after=part.after)
+        self._store.save(
+            Measurement(
+                scenario_id=part.scenario.id,
+                device=part.scenario.device,
+                items=part.job.items,
+                failures=failures,
+                complete=part.complete,
+                started=started,
+                ended=_now(),
+                provenance={**self._provenance(part.scenario), **seen},
+            )
+        )
+
     async def _look_at(self, name: str) -> tuple[ServerIdentity, ...]:
         async with self._client(name) as client:
             return await self._watch(client, name).look()
@@ -148,6 +200,8 @@ class Runner:
         return Watch(client, self._seen, key=f"{name} {client.endpoint.root}")
 
     async def _measure_devices(self, by_device: Mapping[str, Sequence[Scenario]]) -> None:
+        if self._fleet is not None:
+            self._slots = asyncio.Semaphore(self._fleet.in_flight)
         tasks = [asyncio.ensure_future(self._measure_device(each)) for each in by_device.values()]
         try:
             await asyncio.gather(*tasks)
@@ -207,7 +261,8 @@ class Runner:
             nonlocal in_a_row
             for item_id, ask in waiting:
                 try:
-                    results[item_id] = await ask()
+                    async with self._slots:
+                        results[item_id] = await ask()
                     in_a_row = 0
                 except RequestError as error:
                     failures[item_id] = Failure(item_id, error.kind, str(error))
@@ -216,7 +271,7 @@ class Runner:
                 if in_a_row >= MAX_FAILURES_IN_A_ROW:
                     return
 
-        await _together([work() for _ in range(job.concurrency)])
+        await together([work() for _ in range(job.concurrency)])
         return in_a_row < MAX_FAILURES_IN_A_ROW
 
     def _job(self, scenario: Scenario, client: VllmClient) -> Job:
@@ -243,18 +298,6 @@ class Runner:
             **workload.facts(),
             **scenario.provenance(workload),
         }
-
-
-async def _together(works: Sequence[Awaitable[None]]) -> None:
-    """Await all; the first exception cancels the rest and is raised once they have ended."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _now() -> str:

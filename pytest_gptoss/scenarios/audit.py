@@ -20,7 +20,7 @@ from pytest_gptoss.scenarios.kinds import Audit
 from pytest_gptoss.scenarios.quiet_scoring import QuietScoring
 from pytest_gptoss.scenarios.sequences import sort_out
 
-__all__ = ["AuditRun", "answers_of", "drawn"]
+__all__ = ["AuditRun", "answers_of", "drawn", "sequence_of"]
 
 
 @dataclass
@@ -73,7 +73,7 @@ class AuditRun:
 def answers_of(level: LoadLevel, name: str) -> Iterator[tuple[str, TokenSequence | str]]:
     """The level's answers by ``c16-0007``, or why there is none that could be scored."""
     for place, request in enumerate(level.requests):
-        yield f"{name}-{place:04d}", _sequence(request, f"{name}-{place:04d}")
+        yield f"{name}-{place:04d}", sequence_of(request, f"{name}-{place:04d}")
 
 
 def drawn(
@@ -85,7 +85,8 @@ def drawn(
     return found
 
 
-def _sequence(request: RequestTiming, name: str) -> TokenSequence | str:
+def sequence_of(request: RequestTiming, name: str) -> TokenSequence | str:
+    """A request's answer behind its own prompt, or why there is none that could be scored."""
     if request.error is not None:
         return request.error.message
     if not request.prompt_ids or request.output_ids is None:

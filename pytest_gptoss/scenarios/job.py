@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from pytest_gptoss.model.fleet import FleetTask
 from pytest_gptoss.model.message import say
 from pytest_gptoss.scenarios.workload import Workload
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_gptoss.scenarios.scenario import Scenario
     from pytest_gptoss.scenarios.state_recovery import Recovery
 
-__all__ = ["Alone", "Ask", "Job", "JobAlone", "Setup", "bind"]
+__all__ = ["Alone", "Ask", "Job", "JobAlone", "JobTogether", "Setup", "bind"]
 
 Ask: TypeAlias = Callable[[], Coroutine[Any, Any, Any]]
 """Sends one request and returns its item; raises RequestError."""
@@ -30,7 +31,7 @@ class Setup:
 
     ``stored`` raises MeasurementError where a scenario was not measured. ``recovery``: whose hidden states
     are recovered from log-probabilities, and how; None where nobody's are. ``drive`` puts the load of a
-    level, None: this process does.
+    level, None: this process does. ``fleet``: the devices under test are its nodes.
     """
 
     workload: Workload
@@ -38,6 +39,7 @@ class Setup:
     stored: Callable[[Scenario], Measurement[Any]]
     recovery: Recovery | None = None
     drive: Drive | None = None
+    fleet: FleetTask | None = None
 
     def ids_to_send(
         self, rendered: Scenario, prompts: Sequence[Prompt]
@@ -79,6 +81,28 @@ class JobAlone(Protocol):
 
     def measure(self) -> None:
         """Measure it, in an event loop of its own; raises RequestError when it cannot be begun."""
+
+
+class JobTogether(Protocol):
+    """One device's part of what is measured on several at the same time."""
+
+    @property
+    def title(self) -> str:
+        """What is going on, for a person who waits."""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests in flight on the device."""
+
+    @property
+    def items(self) -> tuple[Any, ...]:
+        """What there is so far, also after an interruption."""
+
+    async def prepare(self) -> None:
+        """Make the device ready; raises RequestError."""
+
+    async def measure(self, begin: Callable[[], Awaitable[int]]) -> None:
+        """Measure it; raises RequestError. ``begin`` gives the moment at which all begin, in monotonic ns."""
 
 
 def bind(ask: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any) -> Ask:

@@ -32,7 +32,7 @@ from pytest_gptoss.scenarios.server_counters import (
     settled_counters,
 )
 
-__all__ = ["LevelRun", "counted", "target_of", "why_too_long"]
+__all__ = ["LevelRun", "counted", "refuse_unanswered", "target_of", "why_too_long", "with_running_usage"]
 
 WARM_UP_TOKENS = 32
 """Most output tokens of a request that only warms the server up."""
@@ -109,7 +109,7 @@ class LevelRun:
         model, warm = self.device.model, self.shape.concurrency
         warming = _cut(prompts.requests(f"{name}-warm", model=model, first=0, last=warm))
         warmed = self._run(warming, lambda _: None).requests
-        _refuse_unanswered(warmed)
+        refuse_unanswered(warmed)
         before = run_async(self._beforehand())
         self.level = replace(self.level, frame_tokens=prompts.frame_tokens)
         requests = counted(
@@ -193,7 +193,7 @@ class _Unanswered(RequestError):
         self.kind = failure.kind
 
 
-def _refuse_unanswered(warm_up: Sequence[RequestTiming]) -> None:
+def refuse_unanswered(warm_up: Sequence[RequestTiming]) -> None:
     """Raise when not one token came. An answer that breaks off later is the measured level's to count."""
     errors = [timing.error for timing in warm_up if timing.error is not None]
     if errors and not any(timing.token_ns for timing in warm_up):
@@ -208,6 +208,11 @@ def counted(requests: tuple[LoadRequest, ...], warmed: Sequence[RequestTiming]) 
     """
     if all(timing.error is not None or timing.counted_by == "ids" for timing in warmed):
         return requests
+    return with_running_usage(requests)
+
+
+def with_running_usage(requests: tuple[LoadRequest, ...]) -> tuple[LoadRequest, ...]:
+    """The same requests, which ask for a running usage: it counts tokens where no ids do."""
     return tuple(replace(request, body={**request.body, **_RUNNING_USAGE}) for request in requests)
 
 

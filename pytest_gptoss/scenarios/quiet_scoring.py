@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pytest_gptoss.model.inputs import TokenSequence
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import StressAnswer
 
-__all__ = ["MOST_S", "Deadline", "QuietScoring", "stress_answer"]
+__all__ = ["MOST_S", "Deadline", "OnceScored", "QuietScoring", "stress_answer"]
 
 TOP = 2
 """Likeliest tokens that are asked for: with one alone, a sure model's answers look like a constant's."""
@@ -72,11 +73,30 @@ class QuietScoring:
             yield sequence
 
 
+@dataclass
+class OnceScored:
+    """Scores answers, equal ones once, with the ``top`` likeliest tokens at each position."""
+
+    top: int = TOP
+    _scored: dict[tuple[int, ...], StressAnswer] = field(default_factory=dict)
+
+    async def answer(self, client: VllmClient, sequence: TokenSequence) -> StressAnswer:
+        """One answer, scored; raises RequestError. ``sequence`` scores the answer's positions only."""
+        ids = sequence.token_ids
+        if ids not in self._scored:
+            self._scored[ids] = await stress_answer(client, sequence, top=self.top)
+        return dataclasses.replace(self._scored[ids], sequence_id=sequence.id)
+
+
 async def stress_answer(
-    client: VllmClient, sequence: TokenSequence, *, server: Mapping[str, float] | None = None
+    client: VllmClient,
+    sequence: TokenSequence,
+    *,
+    top: int = TOP,
+    server: Mapping[str, float] | None = None,
 ) -> StressAnswer:
     """One answer, scored; raises RequestError. ``sequence`` scores the answer's positions only."""
-    scored = await client.score(sequence, top=TOP)
+    scored = await client.score(sequence, top=top)
     return StressAnswer(
         sequence_id=sequence.id,
         token_ids=scored.token_ids,

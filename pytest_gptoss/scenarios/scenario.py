@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_gptoss.model.json_type import Json
     from pytest_gptoss.model.results import Measurement
     from pytest_gptoss.scenarios.effort import Effort
-    from pytest_gptoss.scenarios.job import Alone, Job, JobAlone, Setup
+    from pytest_gptoss.scenarios.job import Alone, Job, JobAlone, JobTogether, Setup
     from pytest_gptoss.scenarios.workload import Workload
 
 __all__ = ["Scenario"]
@@ -34,7 +34,8 @@ class Scenario(ABC):
     runs_alone: ClassVar[bool] = False
     """Whether nothing else may be asked of any device meanwhile: it has ``job_alone``, not ``job``."""
     runs_together: ClassVar[bool] = False
-    """Whether it is measured on all devices at the same time, while nothing else is asked of any."""
+    """Whether it is measured on all devices at the same time, while nothing else is asked of any: it has
+    ``job_together``."""
     measured_while_probing: ClassVar[bool] = False
     """Whether probing a device stores it: such a kind has neither ``job`` nor ``job_alone``."""
     hidden_source: ClassVar[bool] = False
@@ -91,6 +92,10 @@ class Scenario(ABC):
     def job_alone(self, setup: Setup, alone: Alone) -> JobAlone:
         """How to measure a kind that ``runs_alone``."""
         raise NotImplementedError(f"{type(self).__name__} does not run alone")
+
+    def job_together(self, setup: Setup, alone: Alone) -> JobTogether:
+        """How to measure the device's part of a kind that ``runs_together``."""
+        raise NotImplementedError(f"{type(self).__name__} does not run together with other devices")
 
     @property
     def depends_on(self) -> tuple[Scenario, ...]:

@@ -13,7 +13,7 @@ from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.model.inputs import TokenSequence
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation, StressAnswer
-from pytest_gptoss.scenarios.quiet_scoring import Deadline, stress_answer
+from pytest_gptoss.scenarios.quiet_scoring import Deadline, OnceScored
 from pytest_gptoss.scenarios.sequences import sort_out
 
 __all__ = ["ToldAnswer", "ToldScoring", "why_too_long"]
@@ -37,7 +37,7 @@ class ToldScoring:
     on_end: Callable[[], None]
     answers: list[StressAnswer] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
-    _scored: dict[tuple[int, ...], StressAnswer] = field(default_factory=dict)
+    _once: OnceScored = field(default_factory=OnceScored)
 
     async def score(self, client: VllmClient, told: Iterable[ToldAnswer], deadline: Deadline) -> None:
         """Score them in their order; raises RequestError."""
@@ -52,12 +52,9 @@ class ToldScoring:
     async def _answer(self, client: VllmClient, told: ToldAnswer) -> StressAnswer:
         """The answer with its scores; equal ones are asked for once."""
         ids = (*told.prompt, *(told.answer.token_ids or ()))
-        if ids not in self._scored:
-            sequence = TokenSequence(told.id, ids, first=len(told.prompt))
-            self._scored[ids] = await stress_answer(client, sequence)
+        scored = await self._once.answer(client, TokenSequence(told.id, ids, first=len(told.prompt)))
         return dataclasses.replace(
-            self._scored[ids],
-            sequence_id=told.id,
+            scored,
             kind=told.kind,
             generated=told.answer.logprobs,
             cached_tokens=told.cached_tokens,

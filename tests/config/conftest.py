@@ -2,6 +2,7 @@
 
 import pytest
 
+from pytest_gptoss.config.fleet_file import nodes_of_fleet
 from pytest_gptoss.config.option_values import OptionTexts, check_options
 from pytest_gptoss.config.options import OPTION
 from pytest_gptoss.config.settings import settings_from
@@ -18,7 +19,10 @@ def settings_of(tmp_path):
         origins = {key: OPTION[key].flag for key in texts}
         options = check_options(OptionTexts(texts, origins), base=tmp_path)
         return settings_from(
-            options, recorded=recorded_models(options.value("baseline")), trace=level_of_trace(options)
+            options,
+            recorded=recorded_models(options.value("baseline")),
+            trace=level_of_trace(options),
+            nodes=nodes_of_fleet(options),
         )
 
     return make

@@ -9,8 +9,10 @@ import pytest_gptoss
 from pytest_gptoss.judge import conditions
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
+from pytest_gptoss.model.fleet import FleetTask
 
 FULL = Roles("tp8", "gpu", "cpu", trials=3, first="tp1", needle_lengths=(256,))
+IN_FLEET = Roles("n1", "gpu", fleet=FleetTask(("n1", "n2", "n3")))
 POOR = (Roles("npu"), Roles("npu", "gpu", prompt_ids_of="gpu"))
 
 
@@ -19,10 +21,17 @@ def test_a_condition_lacks_nothing(name):
     condition = getattr(conditions, name)
     assert name in pytest_gptoss.__all__, f"{name} is no public name: pytest_gptoss/__init__.py lacks it"
     assert getattr(pytest_gptoss, name) is condition
-    assert condition.absent(FULL) is None, f"{name} is never met"
+    assert None in map(condition.absent, (FULL, IN_FLEET)), f"{name} is never met"
     said = [text for text in map(condition.absent, POOR) if text is not None]
     assert said, f"{name} is always met"
     assert all(text.strip() and "\n" not in text for text in said), f"{name} says nothing of what is absent"
+
+
+def test_a_fleets_nodes_are_compared_with_each_other():
+    fleet = Roles("n1", fleet=FleetTask(("n1", "n2", "n3")))
+    assert "in the rows of the family fleet" in str(conditions.FIRST.absent(fleet))
+    assert "in the rows of the family fleet" in str(conditions.PEER.absent(fleet))
+    assert "--gpu-url" in str(conditions.GPU.absent(fleet))
 
 
 def test_conditions_are_told_apart():

@@ -33,3 +33,17 @@ def test_a_new_stage_counts_anew():
     clock.now = 2
     progress.step("b")
     assert told == ["gptoss: b 1/2 (0.5/s, about 2 s left)"]
+
+
+def test_of_many_labels_the_least_advanced_are_listed():
+    told, clock = [], Clock()
+    progress = Progress(told.append, every_s=1, clock=clock)
+    progress.start({f"n{place:02d}": 4 for place in range(64)})
+    for place in range(63):
+        progress.step(f"n{place:02d}")
+    clock.now = 2
+    progress.step("n00")
+    line = told[-1]
+    assert line.startswith("gptoss: n63 0/4, n01 1/4, ")
+    assert "56 others 57/224" in line
+    assert len(line) < 150

@@ -14,7 +14,9 @@ def lacking(kind):
     """What a kind has not got that every kind needs, by name."""
     found = set(kind.__abstractmethods__)
     found |= {name for name in ("word", "item_classes") if not getattr(kind, name, None)}
-    needed = () if kind.measured_while_probing else ("job_alone",) if kind.runs_alone else ("job",)
+    jobs = {"job_alone": kind.runs_alone, "job_together": kind.runs_together}
+    needed = next(([job] for job, runs in jobs.items() if runs), ["job"])
+    needed = () if kind.measured_while_probing else needed
     found |= {name for name in needed if getattr(kind, name) is getattr(Scenario, name)}
     return found
 

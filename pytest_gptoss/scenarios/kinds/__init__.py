@@ -2,7 +2,7 @@
 
 from pytest_gptoss.scenarios.kinds.audit import Audit
 from pytest_gptoss.scenarios.kinds.canaries import Canaries
-from pytest_gptoss.scenarios.kinds.canary_answers import CanaryAnswers
+from pytest_gptoss.scenarios.kinds.canaryanswers import CanaryAnswers
 from pytest_gptoss.scenarios.kinds.capacity import Capacity
 from pytest_gptoss.scenarios.kinds.chunked import Chunked
 from pytest_gptoss.scenarios.kinds.drift import Drift

@@ -15,10 +15,10 @@ from pytest_gptoss.scenarios.scenario import Scenario
 
 if TYPE_CHECKING:
     from pytest_gptoss.model.inputs import Prompt
-    from pytest_gptoss.scenarios.job import Setup
+    from pytest_gptoss.scenarios.job import Alone, JobTogether, Setup
     from pytest_gptoss.scenarios.workload import Workload
 
-__all__ = ["MOST_TOKENS", "Canaries", "canary_prompts", "canary_tokens", "rounds_of"]
+__all__ = ["MOST_TOKENS", "Canaries", "canary_budget", "canary_prompts", "canary_tokens", "rounds_of"]
 
 MOST_TOKENS = 256
 """Most output tokens of a canary's answer."""
@@ -69,6 +69,12 @@ class Canaries(Scenario):
         prompts = canary_prompts(workload, self.count)
         return answering(prompts, canary_tokens(workload), at_once=self.in_flight)
 
+    def job_together(self, setup: Setup, alone: Alone) -> JobTogether:
+        """One node's part: warmed up before the first round, then the prompts."""
+        from pytest_gptoss.scenarios.canary_round import CanaryRun
+
+        return CanaryRun(self, setup, alone)
+
 
 def canary_prompts(workload: Workload, count: int) -> tuple[Prompt, ...]:
     """The canaries: the first prompts of the precision set, each kind of them about equally often."""
@@ -78,6 +84,11 @@ def canary_prompts(workload: Workload, count: int) -> tuple[Prompt, ...]:
 def canary_tokens(workload: Workload) -> int:
     """Most output tokens of a canary's answer."""
     return min(MOST_TOKENS, workload.max_tokens)
+
+
+def canary_budget(prompt: Prompt, most: int) -> int:
+    """Most output tokens of the answer to one of the prompts, ``most`` or fewer."""
+    return min(most, prompt.max_tokens or most)
 
 
 def rounds_of(device: str, task: FleetTask) -> tuple[Canaries, ...]:

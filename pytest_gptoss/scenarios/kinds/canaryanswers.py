@@ -13,7 +13,8 @@ from pytest_gptoss.scenarios.kinds.canaries import Canaries, rounds_of
 from pytest_gptoss.scenarios.scenario import Scenario
 
 if TYPE_CHECKING:
-    from pytest_gptoss.scenarios.job import Setup
+    from pytest_gptoss.client.http import VllmClient
+    from pytest_gptoss.scenarios.job import Job, Setup
     from pytest_gptoss.scenarios.workload import Workload
 
 __all__ = ["CanaryAnswers", "answer_id", "answers_by"]
@@ -69,6 +70,12 @@ class CanaryAnswers(Scenario):
         """Each canary once: most answers repeat."""
         asked = Canaries(self.device, 0, 1, self.canaries).effort(workload)
         return Effort(asked.read + asked.written, self.canaries)
+
+    def job(self, setup: Setup, client: VllmClient) -> Job:
+        """A request an answer, one after the other."""
+        from pytest_gptoss.scenarios.canary_answers import answers_job
+
+        return answers_job(self, setup, client)
 
 
 def answers_by(device: str, task: FleetTask) -> CanaryAnswers:
