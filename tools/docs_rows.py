@@ -29,6 +29,7 @@ _GROUPS: Mapping[str, Mapping[Language, str]] = {
     "performance": {"en": "Performance", "zh": "性能"},
     "capability": {"en": "Capabilities", "zh": "功能"},
     "stress": {"en": "Under stress", "zh": "压力下的正确性"},
+    "fleet": {"en": "Fleet", "zh": "集群"},
     "configuration": {"en": "Configurations", "zh": "配置对照"},
 }
 

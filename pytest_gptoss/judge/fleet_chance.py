@@ -7,34 +7,53 @@ an equal part of it (Bonferroni), which Holm's procedure spends over its nodes.
 
 from __future__ import annotations
 
-from statistics import NormalDist
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from pytest_gptoss.judge.intervals import student_critical, student_outside
 from pytest_gptoss.model.arrays import FloatArray
 
-__all__ = ["FALSE_ALARM", "ROW_LEVEL", "beyond", "mad", "outside", "pairs_scale"]
+__all__ = ["FALSE_ALARM", "ROW_LEVEL", "Scale", "beyond", "mad", "outside", "pairs_scale", "scale_of"]
 
 FALSE_ALARM = 0.01
 TESTED_ROWS = 3
 ROW_LEVEL = FALSE_ALARM / TESTED_ROWS
 
-_NORMAL = NormalDist()
+USUAL_WORTH, EFFICIENCY = 4, 0.7
+"""Degrees of freedom: what is usual counts for so many, ``pairs_scale`` for 70% of the nodes less one."""
+
 _SMALL = {2: 0.399, 3: 0.994, 4: 0.512, 5: 0.844, 6: 0.611, 7: 0.857, 8: 0.669, 9: 0.872}
 
 
-def outside(deviation: float, freedom: int | None) -> float:
-    """Two-sided p-value of a standardised deviation; ``freedom`` None: its scale is known."""
-    if freedom is None:
-        return 2 * _NORMAL.cdf(-abs(deviation))
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The standard deviation of a figure over sound nodes, and its degrees of freedom."""
+
+    deviation: float
+    freedom: int
+
+
+def scale_of(values: FloatArray, usual: float) -> Scale:
+    """The scale of a fleet's figures, at least three: its own and the ``usual`` one, by their weights.
+
+    Few nodes tell little of their scale, and one that is far too small by chance would raise alarms. The
+    weighted variance with its larger number of degrees of freedom is that of G. K. Smyth, Stat. Appl. Genet.
+    Mol. Biol. 3 (2004) 3, with the prior given.
+    """
+    own = EFFICIENCY * (len(values) - 1)
+    variance = (USUAL_WORTH * usual**2 + own * pairs_scale(values) ** 2) / (USUAL_WORTH + own)
+    return Scale(math.sqrt(variance), USUAL_WORTH + int(own))
+
+
+def outside(deviation: float, freedom: int) -> float:
+    """Two-sided p-value of a deviation in standard deviations."""
     return student_outside(deviation, freedom)
 
 
-def beyond(level: float, freedom: int | None) -> float:
-    """The standardised deviation whose two-sided p-value is ``level``."""
-    if freedom is None:
-        return -_NORMAL.inv_cdf(level / 2)
+def beyond(level: float, freedom: int) -> float:
+    """The deviation in standard deviations whose two-sided p-value is ``level``."""
     return student_critical(1 - level, freedom)
 
 

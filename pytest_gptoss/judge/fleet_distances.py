@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pytest_gptoss.judge.evidence import refuse_no_logprobs, sound_items
-from pytest_gptoss.judge.fleet_chance import ROW_LEVEL, beyond, mad, outside
+from pytest_gptoss.judge.fleet_chance import ROW_LEVEL, Scale, beyond, mad, outside, scale_of
 from pytest_gptoss.judge.fleet_nodes import Node, Nodes, require_others
 from pytest_gptoss.judge.holm import holm
 from pytest_gptoss.model.arrays import Float32Array, FloatArray
@@ -24,9 +24,6 @@ __all__ = ["LEAST_SPREAD", "Distance", "Passage", "distances", "medoid", "of_lik
 
 LEAST_SPREAD = 0.02
 """Nats. Sound nodes may differ by so much in the mean without being told apart: rounding comes to less."""
-PRIOR_FREEDOM, EFFICIENCY = 4, 0.37
-"""Degrees of freedom of the spread where it is beyond the least: it cannot be far too small then, and what
-the MAD knows of it is worth 37% of the nodes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,20 +84,18 @@ def medoid(sums: FloatArray) -> tuple[int, int]:
 def distances(logprobs: Mapping[str, Float32Array]) -> dict[str, Distance]:
     """The distance of each node, from log-probabilities of the same tokens, by name; at least three nodes.
 
-    What chance reaches is told one-sided from how far the distances lie beyond their median: by the normal
-    distribution where the spread is the least one, whose size is known, else by Student's.
+    What chance reaches is told one-sided from how far the distances lie beyond their median, by Student's
+    distribution and ``fleet_chance.scale_of``. The spread of the figure, a MAD, is no scale for that: of few
+    nodes it is too small too often, and where the least one takes its place nothing says how sure it is.
     """
     names = list(logprobs)
     between = _between(list(logprobs.values()))
     centre, runner_up = medoid(between.sum(axis=1))
     nats = between[centre].copy()
     nats[centre] = between[centre, runner_up]
-    middle, measured = float(np.median(nats)), mad(nats)
-    spread = max(measured, LEAST_SPREAD)
-    freedom = None if measured <= LEAST_SPREAD else PRIOR_FREEDOM + int(EFFICIENCY * (len(names) - 1))
-    chances = {
-        name: _one_sided((each - middle) / spread, freedom) for name, each in zip(names, nats, strict=True)
-    }
+    middle, spread = float(np.median(nats)), max(mad(nats), LEAST_SPREAD)
+    scale = scale_of(nats, LEAST_SPREAD)
+    chances = {name: _one_sided(each - middle, scale) for name, each in zip(names, nats, strict=True)}
     steps = holm(chances, ROW_LEVEL)
     return {
         name: Distance(
@@ -108,7 +103,7 @@ def distances(logprobs: Mapping[str, Float32Array]) -> dict[str, Distance]:
             float(nats[place]),
             spread,
             len(logprobs[name]),
-            middle / spread + beyond(2 * steps[name].level, freedom),
+            (middle + beyond(2 * steps[name].level, scale.freedom) * scale.deviation) / spread,
             steps[name].adjusted,
         )
         for place, name in enumerate(names)
@@ -127,6 +122,6 @@ def _between(rows: list[Float32Array]) -> FloatArray:
     return found
 
 
-def _one_sided(deviation: float, freedom: int | None) -> float:
-    half = outside(deviation, freedom) / 2
-    return half if deviation >= 0 else 1 - half
+def _one_sided(beyond_median: float, scale: Scale) -> float:
+    half = outside(beyond_median / scale.deviation, scale.freedom) / 2
+    return half if beyond_median >= 0 else 1 - half

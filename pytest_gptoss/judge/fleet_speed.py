@@ -17,7 +17,7 @@ import numpy as np
 from pytest_gptoss.judge.accounting import why_first_is_late, why_unaccounted
 from pytest_gptoss.judge.arrivals import why_buffered
 from pytest_gptoss.judge.evidence import sound_items
-from pytest_gptoss.judge.fleet_chance import ROW_LEVEL, beyond, outside, pairs_scale
+from pytest_gptoss.judge.fleet_chance import ROW_LEVEL, beyond, outside, scale_of
 from pytest_gptoss.judge.fleet_nodes import Node
 from pytest_gptoss.judge.holm import holm
 from pytest_gptoss.judge.load import first_token, per_token
@@ -35,9 +35,8 @@ LEAST_TOKENS = 8
 LEAST_REQUESTS = 4
 """So many requests of a level must tell a figure."""
 
-LEAST_SPREAD, PRIOR_FREEDOM, EFFICIENCY = 0.01, 4, 0.7
-"""Speeds of equal machines differ by 1%. That counts for four degrees of freedom beside the fleet's own
-spread, of which few nodes tell little; what ``pairs_scale`` knows of it is worth 70% of the nodes."""
+USUAL_SPREAD: Mapping[Figure, float] = {"ttft": 0.02, "tpot": 0.01}
+"""By so much equal machines differ; a TTFT has the network and the waiting in it as well."""
 
 Rounds: TypeAlias = Mapping[int, Mapping[int, float]]
 """A node's figures in ms: by round, by the place of the prompt."""
@@ -132,38 +131,44 @@ def _figure(request: RequestTiming, figure: Figure) -> float | None:
     return value if value is not None and value > 0 else None
 
 
-def excesses(nodes: Mapping[str, Rounds]) -> dict[str, list[Excess]]:
+def excesses(nodes: Mapping[str, Rounds], figure: Figure) -> dict[str, list[Excess]]:
     """How far each node lies from the fleet at each level, by name.
 
-    A deviation is held against its standard error, which has three parts: what requests of a round differ by,
-    what rounds of a level differ by (a disturbance of one round is no property of the node), and what nodes
-    differ by. Student's distribution and Holm's procedure over all nodes and levels tell what chance reaches.
+    A deviation is held against the scale of the nodes' figures, in which the noise of measuring is as well;
+    by what this node's own noise is larger than the usual one's, its standard error is larger. The noise is
+    what its requests differ by, or what its rounds do, if that is more: a disturbance of one round is no
+    property of the node. Student's distribution and Holm's procedure over all nodes and levels tell what
+    chance reaches.
     """
-    freedom = PRIOR_FREEDOM + int(EFFICIENCY * (len(nodes) - 1))
     names = list(nodes)
-    found: dict[tuple[str, str], tuple[float, float]] = {}
+    found: dict[tuple[str, str], tuple[float, float, int]] = {}
     for level in sorted({level_of(each) for rounds in nodes.values() for each in rounds}, key=LEVELS.index):
-        for name, log, error in zip(names, *_at_level(list(nodes.values()), level), strict=True):
-            found[name, level] = (float(log), float(error))
-    steps = holm({key: outside(log / error, freedom) for key, (log, error) in found.items()}, ROW_LEVEL)
+        logs, errors, freedom = _at_level(list(nodes.values()), level, USUAL_SPREAD[figure])
+        for name, log, error in zip(names, logs, errors, strict=True):
+            found[name, level] = (float(log), float(error), freedom)
+    chances = {key: outside(log / error, freedom) for key, (log, error, freedom) in found.items()}
+    steps = holm(chances, ROW_LEVEL)
     by_node: dict[str, list[Excess]] = {name: [] for name in names}
-    for key, (log, error) in found.items():
+    for key, (log, error, freedom) in found.items():
         reach = error * beyond(steps[key].level, freedom)
         by_node[key[0]].append(Excess(key[1], log, error, reach, steps[key].adjusted))
     return by_node
 
 
-def _at_level(nodes: Sequence[Rounds], level: str) -> tuple[FloatArray, FloatArray]:
-    """Excess of each node and its standard error, as logarithms; every node told something at the level."""
+def _at_level(nodes: Sequence[Rounds], level: str, usual: float) -> tuple[FloatArray, FloatArray, int]:
+    """Excess of each node and its standard error, as logarithms, and the degrees of freedom.
+
+    Every node told something at the level.
+    """
     rounds = sorted({each for node in nodes for each in node if level_of(each) == level})
     parts = [_over_median(nodes, each) for each in rounds]
     whole = np.concatenate(parts, axis=1)
     counts = (~np.isnan(whole)).sum(axis=1)
     means = _means(whole)
-    requests = np.nanvar(whole, axis=1) / np.maximum(counts - 1, 1)
-    own, few = EFFICIENCY * (len(nodes) - 1), PRIOR_FREEDOM
-    nodes_differ = (few * LEAST_SPREAD**2 + own * pairs_scale(means) ** 2) / (few + own)
-    return means - np.median(means), np.sqrt(requests + _between_rounds(parts) + nodes_differ)
+    scale = scale_of(means, usual)
+    noise = np.maximum(np.nanvar(whole, axis=1) / np.maximum(counts - 1, 1), _between_rounds(parts))
+    more = np.maximum(noise - np.median(noise), 0.0)
+    return means - np.median(means), np.sqrt(scale.deviation**2 + more), scale.freedom
 
 
 def _between_rounds(parts: Sequence[FloatArray]) -> FloatArray:

@@ -86,7 +86,13 @@ def _beyond_chance(threshold: Threshold, estimate: Estimate) -> Threshold:
     least = estimate.significant_from
     if least is None or threshold.comparison != "<=" or not threshold.limit < least < math.inf:
         return threshold
-    return dataclasses.replace(threshold, limit=float(least))
+    return dataclasses.replace(threshold, limit=_rounded_up(least))
+
+
+def _rounded_up(value: float) -> float:
+    """A positive number with three digits, as limits are written; never less than it was."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return float(f"{math.ceil(value / step) * step:.3g}")
 
 
 def _finding(threshold: Threshold, details: Mapping[str, Json]) -> str:

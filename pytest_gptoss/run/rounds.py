@@ -95,8 +95,9 @@ async def measure_round(parts: Sequence[Part], look: Look, *, at_once: int) -> N
     """Measure all parts side by side, ``at_once`` of them at a time; a device's failure is its part's."""
     for first in range(0, len(parts), at_once):
         wave = parts[first : first + at_once]
-        await together([each.prepare(look) for each in wave])
         line = StartingLine({each.scenario.device for each in wave})
+        # Around all: else the first node that ends would let the collector stop the others.
         with no_collector():
+            await together([each.prepare(look) for each in wave])
             await together([each.measure(line) for each in wave])
         await together([each.end(look) for each in wave])

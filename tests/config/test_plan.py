@@ -10,6 +10,7 @@ from pytest_gptoss.config.plan import make_plan
 from pytest_gptoss.config.settings import Settings
 from pytest_gptoss.judge.verdicts import judge, line
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.fleet import FleetTask
 from pytest_gptoss.model.inputs import NeedleTask
 from pytest_gptoss.model.verdicts import Estimate
 
@@ -51,7 +52,19 @@ def test_another_metric_behind_a_row_is_told():
 
 
 def test_what_nobody_changes_is_as_shipped():
-    assert make_plan(Settings()).thresholds == make_plan(Settings()).profile.thresholds
+    plan = make_plan(Settings())
+    shipped = {name: row for name, row in plan.profile.thresholds.items() if row.family != "fleet"}
+    assert plan.thresholds == shipped
+    assert make_plan(Settings(fleet=FleetTask(("a", "b", "c")))).thresholds == plan.profile.thresholds
+
+
+def test_a_trend_of_a_fleets_row_is_of_a_fleet_too(tmp_path):
+    changes = tmp_path / "changes.toml"
+    changes.write_text('[thresholds."trend.fleet.tpot"]\nlimit = 0.05\n')
+    settings = Settings(thresholds=changes)
+    assert "trend.fleet.tpot" not in make_plan(settings).thresholds
+    settings = dataclasses.replace(settings, fleet=FleetTask(("a", "b", "c")))
+    assert "trend.fleet.tpot" in make_plan(settings).thresholds
 
 
 @pytest.mark.parametrize(

@@ -12,17 +12,19 @@ import pytest
 
 import pytest_gptoss.judge
 from pytest_gptoss.judge import metrics
-from pytest_gptoss.judge.conditions import CPU, FIRST, GPU, GPU_CHAT, PEER
+from pytest_gptoss.judge.conditions import CPU, FIRST, FLEET, GPU, GPU_CHAT, PEER
 from pytest_gptoss.judge.gates import gates
 from pytest_gptoss.judge.metric import declared
 from pytest_gptoss.judge.registry import metric_named, shipped_metric
 from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
+from pytest_gptoss.model.fleet import FleetTask
 from pytest_gptoss.model.language import LANGUAGES
 from pytest_gptoss.report.wording import catalogue
 from pytest_gptoss.scenarios.kinds import Drift, Forced, Greedy, Hidden, Load, Needle, Rendered
 
 ROLES = Roles(subject="tp8", gpu="gpu", cpu="cpu", first="tp1", needle_lengths=(256, 32_768))
+NODE = Roles("tp8", fleet=FleetTask(("tp8", "n2", "n3")))
 CHAT_ONLY = {"smoke", "features"}
 """Prompt sets that are always asked as chat: features of chat are tried with them."""
 TABLES = {name: load_profile(name, full_needle_grid=True).thresholds for name in profile_names()}
@@ -41,6 +43,11 @@ def _declared_names():
     for module in iter_modules(metrics.__path__):
         for value in vars(import_module(f"{metrics.__name__}.{module.name}")).values():
             yield from (each.name for each in declared(value))
+
+
+def _needs(metric):
+    """What a metric needs where all that it looks at is there."""
+    return metric.needs(NODE if metric.condition is FLEET else ROLES)
 
 
 EVERY = {name: _member(name) for name in _declared_names()}
@@ -102,7 +109,7 @@ def test_every_declared_metric_is_gated_or_printed_beside_one():
 def test_a_metric_takes_what_it_needs():
     for name, metric in EVERY.items():
         parameters = inspect.signature(metric.compute).parameters
-        handed = {*metric.needs(ROLES), *metric.context}
+        handed = {*_needs(metric), *metric.context, *(["others"] if metric.fleet else [])}
         any_name = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
         assert any_name or handed <= set(parameters), name
         assert ("statistic" in parameters) == (len(metric.statistics) > 1), name
@@ -113,7 +120,7 @@ def test_a_metric_takes_what_it_needs():
 
 def test_a_metric_without_a_baseline_asks_no_gpu():
     for name, metric in EVERY.items():
-        devices = {scenario.device for scenario in metric.needs(ROLES).values()}
+        devices = {scenario.device for scenario in _needs(metric).values()}
         looks_at_one = name == "known_defects"  # at a baseline too where there is one, and compares nothing
         compares = metric.baseline or metric.condition in (GPU, GPU_CHAT, PEER)
         assert (compares or looks_at_one) == ("gpu" in devices), name
@@ -152,13 +159,11 @@ def test_no_row_depends_on_itself_and_what_it_depends_on_depends_on_none():
 
 def test_rows_against_the_gpu_depend_on_the_baseline():
     for metric in GATED.values():
-        compares = metric.baseline and "npu" in metric.needs(ROLES) and metric.name != "inputs_identical"
+        compares = metric.baseline and "npu" in _needs(metric) and metric.name != "inputs_identical"
         assert ("baseline.kl" in metric.depends_on) == compares
         assert ("inputs.identical" in metric.depends_on) == (
             compares
-            and not any(
-                isinstance(need, Hidden) or need == Forced("tp8") for need in metric.needs(ROLES).values()
-            )
+            and not any(isinstance(need, Hidden) or need == Forced("tp8") for need in _needs(metric).values())
         )
 
 
@@ -185,9 +190,7 @@ def test_scenarios_of_the_contract():
 def test_a_load_level_is_measured_once_for_all_its_figures_and_again_for_each_trial():
     families = [name for name, metric in EVERY.items() if metric.name.endswith(".c03")]
     figures = [metric_named(name.replace("*", "c16")) for name in families]
-    once = {
-        tuple(each for each in metric.needs(ROLES).values() if isinstance(each, Load)) for metric in figures
-    }
+    once = {tuple(each for each in _needs(metric).values() if isinstance(each, Load)) for metric in figures}
     assert once == {(Load("tp8", "c16"),)}
     again = metric_named("qps.c16").needs(Roles("tp8", trials=3))
     assert list(again.values()) == [Load("tp8", "c16", trial) for trial in range(3)]
@@ -240,7 +243,7 @@ def test_the_cpu_scores_few_sequences_and_the_gpu_none_twice():
 
 
 def test_token_id_inputs_reach_every_answer_but_those_parsed_into_channels():
-    roles = Roles("npu", "gpu", "cpu", prompt_ids_of="gpu", first="tp1")
+    roles = Roles("npu", "gpu", "cpu", prompt_ids_of="gpu", first="tp1", fleet=NODE.fleet)
     assert metric_named("leakage").needs(roles) == {"npu": Greedy("npu")}
     for metric in EVERY.values():
         if metric.name == "leakage":

@@ -121,6 +121,6 @@ def test_sound_nodes_are_never_named(count, spread, seed):
             round_: {at: float(np.exp(own + 0.02 * random.standard_normal())) for at in range(16)}
             for round_ in range(4)
         }
-    for found in excesses(nodes).values():
+    for found in excesses(nodes, "tpot").values():
         for each in found:
             assert abs(each.log) <= max(0.05, each.significant_from)

@@ -72,7 +72,15 @@ def test_only_the_perplexity_limit_of_the_contract_is_ours():
 def test_every_row_is_well_formed(name):
     for key, row in load_profile(name).thresholds.items():
         assert row.id == key
-        assert row.family in {"preflight", "precision", "needle", "performance", "capability", "stress"}
+        assert row.family in {
+            "preflight",
+            "precision",
+            "needle",
+            "performance",
+            "capability",
+            "stress",
+            "fleet",
+        }
         assert row.tier in {"contract", "assurance"}
         assert row.comparison in {">=", "<=", ">", "<", "="}
         assert isinstance(row.limit, float)

@@ -157,3 +157,14 @@ def test_a_value_just_beyond_the_limit_does_not_read_as_the_limit():
 def test_different_numbers_read_differently(value, limit):
     if value != limit:
         assert number(value, apart_from=limit) != number(limit)
+
+
+@pytest.mark.parametrize(
+    ("limit", "least", "needed", "status"),
+    [(0.05, 0.08124, 0.0813, "PASS"), (0.05, 0.0625, 0.0625, "FAIL"), (0.05, 0.01, 0.05, "FAIL"),
+     (3.0, 9.996, 10.0, "PASS"), (0.05, None, 0.05, "FAIL"), (0.0, 0.07, 0.07, "PASS")],
+)  # fmt: skip
+def test_a_limit_that_chance_explains_is_raised(limit, least, needed, status):
+    row = threshold("<=", limit, "share")
+    found = judge(row, "n1", Estimate(0.07, "share", 9, significant_from=least))
+    assert (found.threshold.limit, found.status) == (needed, status)

@@ -7,6 +7,7 @@ import pytest
 from pytest_gptoss.config.plan import make_plan
 from pytest_gptoss.config.settings import Settings
 from pytest_gptoss.judge.roles import Roles
+from pytest_gptoss.model.fleet import FleetTask
 from pytest_gptoss.model.inputs import LoadTask
 from pytest_gptoss.model.verdicts import FAMILIES
 from pytest_gptoss.run.estimated_time import family_minutes, in_words
@@ -24,7 +25,13 @@ def plan():
 def test_every_family_has_its_minutes(plan):
     found = family_minutes(plan, ROLES)
     assert tuple(found) == FAMILIES
-    assert all(each > 0 for each in found.values())
+    assert [name for name, each in found.items() if not each] == ["fleet"]
+
+
+def test_a_fleets_rounds_take_their_prompts_and_answers():
+    fleet = FleetTask(("n1", "n2", "n3"))
+    plan = make_plan(Settings(profile="atlas-800-a2", fleet=fleet))
+    assert family_minutes(plan, Roles("n1", fleet=fleet))["fleet"] > 1
 
 
 def test_a_load_level_takes_its_prompts_and_its_longest_answers(plan):

@@ -1,6 +1,9 @@
 """A fleet's nodes are measured in rounds, side by side, and a row is given what all of them told."""
 
 import dataclasses
+import os
+import signal
+import time
 from contextlib import ExitStack
 from itertools import pairwise
 
@@ -136,3 +139,43 @@ def test_rows_of_a_fleet_are_of_no_other_run(run_of):
     assert ROW.id in plan.thresholds
     single = dataclasses.replace(run_of("other")[0].settings, fleet=None)
     assert not [row for row in make_plan(single).thresholds.values() if row.family == "fleet"]
+
+
+def test_an_interruption_keeps_what_came(run_of, servers):
+    run, _ = run_of()
+    run.devices.probed()
+    asked = len(servers[0].chats())
+
+    def interrupt(body, chunks):
+        if len(servers[0].chats()) == asked + 2 + 3:  # two that warm up, then the third canary
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        return chunks
+
+    servers[0].stream = interrupt
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run.verdict("n1", ROW.id)
+    finally:
+        servers[0].stream = None
+    stored = run.store.load(rounds_of("n1", run.settings.fleet)[0].id)
+    assert not stored.complete
+    assert [each.kind for each in stored.failures] == ["interrupted"]
+    assert [each.id[-4:] for each in stored.items[0].requests] == ["0000", "0001"]
+
+
+def test_a_node_that_dies_costs_no_other(run_of, servers):
+    run, given = run_of()
+    run.devices.probed()
+    servers[1].stream = lambda body, chunks: (500, "EngineDeadError")
+    try:
+        verdict = run.verdict("n1", ROW.id)
+    finally:
+        servers[1].stream = None
+    assert verdict.status == "PASS", verdict.reason
+    died, other = (given[0]["others"][name] for name in ("n2", "n3"))
+    assert not died["round_0"].complete
+    assert "no request that warms the server up was answered" in died["round_0"].failures[0].message
+    assert set(died["answers"].left_out) >= {"r0-00"}
+    assert other["round_0"].complete
+    assert len(other["answers"].items) == 2 * 4

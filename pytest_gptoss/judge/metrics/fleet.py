@@ -25,7 +25,7 @@ from pytest_gptoss.model.subjects import ServerFacts
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Passages, Preflight, Scenario
 from pytest_gptoss.scenarios.kinds.canaries import rounds_of
-from pytest_gptoss.scenarios.kinds.canary_answers import answers_by
+from pytest_gptoss.scenarios.kinds.canaryanswers import answers_by
 
 __all__ = ["fleet_answers", "fleet_configuration", "fleet_logprobs", "fleet_repeat", "fleet_speed"]
 
@@ -175,7 +175,7 @@ def fleet_speed(*, figure: Figure, others: Others, **rounds: Measurement[LoadLev
     Holm), ``nodes`` and ``left_out``.
     """
     nodes = nodes_of(rounds, others, lambda node: figures_of(node, figure))
-    found = excesses(nodes.told)[nodes.subject]
+    found = excesses(nodes.told, figure)[nodes.subject]
     sure = [each for each in found if each.adjusted <= ROW_LEVEL]
     worst = max(sure or found, key=lambda each: abs(each.share))
     details = {
