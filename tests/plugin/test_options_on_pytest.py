@@ -29,6 +29,7 @@ def accept(pytester):
         (["--npu-url", "http://127.0.0.1:9", "--gptoss-waive", "nothing=reason"], "no threshold is called"),
         (["--npu-url", "http://127.0.0.1:9", "--gptoss-replay", "."], "exclude each other"),
         (["--gptoss-replay", "."], "no finished run there"),
+        (["--gptoss-fleet", "none.toml"], "--gptoss-fleet is 'none.toml': no such file"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_4(accept, arguments, message):
@@ -187,3 +188,21 @@ def test_names_that_nobody_has_are_told_without_a_traceback(pytester):
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--npu-url", "http://127.0.0.1:9")
     result.stdout.fnmatch_lines(["*no device under test is called 'typo'; there are: npu*"])
     assert "Traceback" not in result.stdout.str()
+
+
+def test_without_a_fleet_it_has_no_row_and_no_line(accept):
+    result = accept("-rs", "-m", "fleet")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert "skipped" not in result.stdout.str()
+    listed = accept("--npu-url", "http://127.0.0.1:9", "--collect-only", "-q").stdout.str()
+    assert "test_stress" in listed
+    assert "test_fleet" not in listed
+
+
+def test_a_fleets_rows_are_each_nodes(accept, pytester):
+    nodes = "".join(f'[n{each}]\nurl = "http://127.0.0.1:{each}"\n' for each in (1, 2, 3))
+    pytester.path.joinpath("fleet.toml").write_text(nodes)
+    result = accept("--gptoss-fleet", "fleet.toml", "--collect-only", "-q", "-m", "fleet")
+    listed = [line.partition("[")[2][:-1] for line in result.stdout.lines if "test_fleet[" in line]
+    rows = ("answers", "logprobs", "ttft", "tpot", "repeat", "configuration")
+    assert listed == [f"n{each}-fleet.{row}" for each in (1, 2, 3) for row in rows]
