@@ -20,7 +20,7 @@ from pytest_gptoss.model.results import ScoredSequence
 from pytest_gptoss.run.store import Store
 from pytest_gptoss.scenarios.kinds import Forced, Greedy
 
-__all__ = ["errors", "main"]
+__all__ = ["errors", "main", "scores"]
 
 Errors: TypeAlias = dict[str, list[float]]
 
@@ -54,15 +54,16 @@ def errors(run: Path, device: str) -> Errors:
     """A device's absolute errors in nats on the tokens that the CPU scored, by sequence."""
     store = Store(run)
     answers = Greedy("gpu")
-    exact = _scores(store, Forced("cpu", "gpu", CPU_SEQUENCES, answers))
-    given = _scores(store, Forced(device, "gpu", outputs=answers))
+    exact = scores(store, Forced("cpu", "gpu", CPU_SEQUENCES, answers))
+    given = scores(store, Forced(device, "gpu", outputs=answers))
     return {
         name: [float(f"{each:.{DIGITS}g}") for each in np.abs(given[name].logprobs - cpu.logprobs)]
         for name, cpu in exact.items()
     }
 
 
-def _scores(store: Store, scenario: Forced) -> dict[str, ScoredSequence]:
+def scores(store: Store, scenario: Forced) -> dict[str, ScoredSequence]:
+    """What a run stored, by sequence; SystemExit where that was not measured whole."""
     measurement = store.load(scenario.id)
     if measurement is None or measurement.failures:
         raise SystemExit(f"{store.directory}: {scenario.id} was not measured there without failures")

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TypeAlias
 
 import numpy as np
 
-from pytest_gptoss.judge.evidence import refuse_no_logprobs, sound_items
+from pytest_gptoss.judge.evidence import first_difference, refuse_no_logprobs, sound_items
 from pytest_gptoss.judge.fleet_distances import medoid
 from pytest_gptoss.judge.fleet_nodes import Node
 from pytest_gptoss.judge.forks import NEAR_TIE, compare
+from pytest_gptoss.model.arrays import FloatArray
 from pytest_gptoss.model.gptoss import STOP_IDS
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import say
@@ -29,6 +31,8 @@ NO_ANSWER, OTHER_PROMPT = say("no answer"), say("another prompt")
 
 Answers: TypeAlias = Mapping[str, StressAnswer]
 """A node's answers by id."""
+_Group: TypeAlias = "tuple[StressAnswer | None, list[int]]"
+"""An answer and the places of the nodes that gave it; None: they gave none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,30 +73,49 @@ def departures(ours: Answers, theirs: Answers) -> list[Departure]:
 
 
 def likeliest_node(nodes: Mapping[str, Answers], subject: str) -> str:
-    """The node whose answers depart least from those of all; where that is the subject, the next one.
-
-    Nodes that gave the same answer to a canary are compared once, by the scores of the first of them.
-    """
+    """The node whose answers depart least from those of all; where that is the subject, the next one."""
     names = list(nodes)
     sums = np.zeros(len(names))
     for canary in sorted({name for answers in nodes.values() for name in answers}):
-        groups = _alike([answers.get(canary) for answers in nodes.values()])
-        for place, (ours, members) in enumerate(groups):
-            for theirs, others in groups[:place]:
-                if _departure(canary, ours, theirs) is not None:
-                    sums[members] += len(others)
-                    sums[others] += len(members)
+        _count_departures(_alike([answers.get(canary) for answers in nodes.values()]), sums)
     first, second = medoid(sums)
     return names[second] if names[first] == subject else names[first]
 
 
-def _alike(answers: Sequence[StressAnswer | None]) -> list[tuple[StressAnswer | None, list[int]]]:
-    """Each answer that differs from the others, with the places of those that gave it."""
-    groups: dict[object, tuple[StressAnswer | None, list[int]]] = {}
+def _alike(answers: Sequence[StressAnswer | None]) -> list[_Group]:
+    """Each answer that differs from the others with the places of those that gave it, by its tokens."""
+    groups: dict[tuple[int, ...], _Group] = {}
     for place, answer in enumerate(answers):
-        key = None if answer is None else (answer.first, answer.token_ids)
+        key = () if answer is None else answer.token_ids
         groups.setdefault(key, (answer, []))[1].append(place)
-    return list(groups.values())
+    return [groups[key] for key in sorted(groups)]
+
+
+def _count_departures(groups: Sequence[_Group], sums: FloatArray) -> None:
+    """Add to each place's sum the nodes that its answer departs from; ``groups`` in the order of tokens.
+
+    Answers that go the same way at a fork are compared once with those that go another, by the scores of the
+    first of each: many nodes that round in many ways would make too many pairs.
+    """
+    if len(groups) < 2:
+        return
+    fork = first_difference(_tokens(groups[0]), _tokens(groups[-1]))
+    ways = [list(way) for _, way in groupby(groups, lambda each: _tokens(each)[fork : fork + 1])]
+    for number, ours in enumerate(ways):
+        for theirs in ways[:number]:
+            if _departure("", ours[0][0], theirs[0][0]) is not None:
+                sums[_places(ours)] += len(_places(theirs))
+                sums[_places(theirs)] += len(_places(ours))
+    for way in ways:
+        _count_departures(way, sums)
+
+
+def _tokens(group: _Group) -> tuple[int, ...]:
+    return () if group[0] is None else group[0].token_ids
+
+
+def _places(groups: Sequence[_Group]) -> list[int]:
+    return [place for _, places in groups for place in places]
 
 
 def _departure(name: str, ours: StressAnswer | None, theirs: StressAnswer | None) -> Departure | None:

@@ -39,7 +39,8 @@ def repeats(measured: Measurement[StressAnswer]) -> Repeats:
     for each in answers:
         refuse_no_logprobs(each.logprobs, each.top, each.sequence_id, measured.device, first=each.first)
         by_canary[each.sequence_id.partition("-")[2]].append(excess(each))
-    allowed = allowed_beside(max(min(rounds) for rounds in by_canary.values()))
+    own = max((min(rounds) for rounds in by_canary.values() if len(rounds) > 1), default=0.0)
+    allowed = allowed_beside(own)
     departed = [departure(each) for each in answers if excess(each) > allowed]
     return Repeats(len(answers), sum(map(compared, answers)), allowed, departed)
 

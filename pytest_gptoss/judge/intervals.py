@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from statistics import NormalDist
 from typing import TypeAlias
 
@@ -96,6 +97,7 @@ def student(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Inter
     return mean - half, mean + half
 
 
+@lru_cache(maxsize=256)  # tests of a whole fleet ask for the same levels again and again
 def student_critical(confidence: float, freedom: int) -> float:
     """What abs(t) of so many degrees of freedom, at least 1, stays below with this probability.
 

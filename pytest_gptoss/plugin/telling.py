@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from pytest_gptoss import __version__
 from pytest_gptoss.client.endpoint import Endpoint
-from pytest_gptoss.config.settings import DeviceSettings
+from pytest_gptoss.config.settings import DeviceSettings, Settings
 from pytest_gptoss.model.errors import GptossError
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.printable import printable
+from pytest_gptoss.model.subjects import Device
 from pytest_gptoss.plugin.problems import Problems
 from pytest_gptoss.report.terminal import named, show_table
 from pytest_gptoss.run.engine import AcceptanceRun
@@ -20,6 +21,9 @@ from pytest_gptoss.run.estimated_time import family_minutes, in_words
 from pytest_gptoss.scenarios.devices import ProbedDevice
 
 __all__ = ["Telling", "progress_line"]
+
+MOST_NAMES = 8
+"""Nodes of a fleet that a line names."""
 
 
 def progress_line(config: pytest.Config, text: str) -> None:
@@ -56,7 +60,7 @@ class Telling:
         settings = self._run.settings
         profile = self._run.plan.profile.name
         lines = [f"gptoss: {__version__}, profile {profile}, reports in {settings.report}"]
-        devices = [_named_device(each) for each in settings.devices]
+        devices = _named_devices(settings)
         if devices:
             lines.append(f"gptoss: {'; '.join(devices)}")
         if settings.replay is not None:
@@ -82,7 +86,9 @@ class Telling:
             probed = self._run.devices.probed()
         except GptossError as error:
             return [f"gptoss: {error}"]
-        lines = [f"gptoss: {_device_line(each)}" for each in probed.values()]
+        fleet = self._run.settings.fleet
+        told = map(_device_line, probed.values()) if fleet is None else _fleet_lines(probed.values())
+        lines = [f"gptoss: {each}" for each in told]
         proxies = ", ".join(self._run.devices.proxies())
         if proxies and self._run.settings.trust_env:
             lines.append(f"gptoss: load connects directly, without the proxy of {proxies}")
@@ -116,6 +122,18 @@ class Telling:
         show_table(terminal, document)
 
 
+def _named_devices(settings: Settings) -> list[str]:
+    """Every device as it was named; the nodes of a fleet together."""
+    fleet = settings.fleet
+    if fleet is None:
+        return [_named_device(each) for each in settings.devices]
+    nodes = (
+        f"a fleet of {len(fleet.nodes)} nodes, {fleet.nodes[0]} to {fleet.nodes[-1]}: {fleet.canaries} "
+        f"canaries in {fleet.repeats} rounds, at most {fleet.in_flight} requests in flight"
+    )
+    return [nodes, *(_named_device(each) for each in settings.devices if each.role != "npu")]
+
+
 def _named_device(device: DeviceSettings) -> str:
     """A device as it was named, before anything is known of it."""
     where = "at started here or recorded" if device.url is None else f"at {Endpoint.parse(device.url).root}"
@@ -127,11 +145,29 @@ def _named_device(device: DeviceSettings) -> str:
 def _device_line(probed: ProbedDevice) -> str:
     if probed.device is None:
         return probed.problem or f"{probed.name} does not answer"
-    device = probed.device
+    label = named({"label": probed.device.label, "server_version": probed.device.server_version})
+    return printable(f"{probed.name}: {label}, {_found(probed.device)}")
+
+
+def _fleet_lines(probed: Iterable[ProbedDevice]) -> Iterator[str]:
+    """A line for all nodes of which the same was found; each device that does not answer has its own."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for each in probed:
+        if each.device is None:
+            yield _device_line(each)
+        else:
+            found = f"{each.device.server_version or 'unknown version'}, {_found(each.device)}"
+            alike.setdefault((each.device.role, found), []).append(each.name)
+    for (_, found), names in alike.items():
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        yield printable(f"{', '.join(names[:MOST_NAMES])}{more}: {found}")
+
+
+def _found(device: Device) -> str:
+    """Model, context, and what a device can do."""
     able = device.capabilities
     names = ("chat", "token_ids", "logprobs", "prompt_logprobs", "pooling", "tokenize", "metrics")
     can = [name.replace("_", " ") for name in names if getattr(able, name)]
     lacks = [name.replace("_", " ") for name in names if not getattr(able, name)]
-    label = named({"label": device.label, "server_version": device.server_version})
-    found = f"{device.name}: {label}, {device.model}, context {device.max_model_len}; {', '.join(can)}"
-    return printable(f"{found}; lacks {', '.join(lacks)}" if lacks else found)
+    found = f"{device.model}, context {device.max_model_len}; {', '.join(can)}"
+    return f"{found}; lacks {', '.join(lacks)}" if lacks else found

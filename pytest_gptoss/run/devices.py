@@ -226,11 +226,13 @@ class RunDevices:
 
     def _probe(self, devices: Sequence[DeviceSettings]) -> tuple[ProbedDevice, ...]:
         run_id = self._store.load_document("id", str) or ""
+        fleet = self._settings.fleet
+        at_once = None if fleet is None else fleet.in_flight
         found, preflights = probe_devices(
             devices,
             url=self.url,
             access=self.access(),
-            waiting=Waiting(self._settings.ready_timeout_s, self._tell, run_id),
+            waiting=Waiting(self._settings.ready_timeout_s, self._tell, run_id, at_once),
             recorded={} if self._baseline is None else self._baseline.devices,
         )
         for preflight in preflights:

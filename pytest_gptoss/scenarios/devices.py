@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -28,6 +29,7 @@ from pytest_gptoss.scenarios.identity import provenance_of, read_identity
 from pytest_gptoss.scenarios.kinds import Preflight
 from pytest_gptoss.scenarios.preflight import (
     TEXT,
+    Knock,
     answers_to,
     greeting_ids,
     harmony_date,
@@ -120,11 +122,15 @@ class ProbedDevice:
 
 @dataclass(frozen=True)
 class Waiting:
-    """How long to wait for servers that are starting, in seconds, and whom to tell; ``run``: the run's id."""
+    """How long to wait for servers that are starting, in seconds, and whom to tell; ``run``: the run's id.
+
+    ``at_once``: the most devices that are probed at the same time, None: all are.
+    """
 
     patience_s: float
     tell: Callable[[str], None]
     run: str
+    at_once: int | None = None
 
 
 Met = tuple[ProbedDevice, Measurement[ServerFacts]]
@@ -139,7 +145,9 @@ def probe_all(addresses: Sequence[Address], access: Access, waiting: Waiting) ->
 
 
 async def _probe_all(addresses: Sequence[Address], access: Access, waiting: Waiting) -> tuple[Met, ...]:
-    met = await asyncio.gather(*(_meet(address, access, waiting) for address in addresses))
+    most = waiting.at_once
+    slots: AbstractAsyncContextManager[object] = nullcontext() if most is None else asyncio.Semaphore(most)
+    met = await asyncio.gather(*(_meet(address, access, waiting, slots) for address in addresses))
     return await _told_apart(dict(zip(addresses, met, strict=True)), access)
 
 
@@ -166,7 +174,9 @@ def _with_answers(preflight: Measurement[ServerFacts], answers: str | None) -> M
     return dataclasses.replace(preflight, items=(dataclasses.replace(facts, answers_sha256=answers),))
 
 
-async def _meet(address: Address, access: Access, waiting: Waiting) -> Met:
+async def _meet(
+    address: Address, access: Access, waiting: Waiting, slots: AbstractAsyncContextManager[object]
+) -> Met:
     started = _now()
     async with access.client(address.role, address.url, address.model) as client:
         try:
@@ -174,39 +184,45 @@ async def _meet(address: Address, access: Access, waiting: Waiting) -> Met:
         except RequestError as error:
             problem = say("{device}: {error}", device=address.name, error=error)
             return not_met(address.name, error.kind, problem, started=started)
-        facts = ServerFacts(
-            run=waiting.run,
-            addresses=await asyncio.to_thread(answers_to, client.endpoint.root),
-            host=host_name(client.endpoint.root),
-            waited_s=met.waited_s,
-            listed=tuple(model.id for model in met.listed),
-            clock_ahead_s=met.clock_ahead_s,
+        async with slots:
+            return await _found(client, address, met, run=waiting.run, started=started)
+
+
+async def _found(client: VllmClient, address: Address, met: Knock, *, run: str, started: str) -> Met:
+    """What a server that answers is found to be; asks one request after the other."""
+    facts = ServerFacts(
+        run=run,
+        addresses=await asyncio.to_thread(answers_to, client.endpoint.root),
+        host=host_name(client.endpoint.root),
+        waited_s=met.waited_s,
+        listed=tuple(model.id for model in met.listed),
+        clock_ahead_s=met.clock_ahead_s,
+    )
+    try:
+        device = await probe(
+            client, role=address.role, name=address.name, label=address.label, model=address.model
         )
-        try:
-            device = await probe(
-                client, role=address.role, name=address.name, label=address.label, model=address.model
-            )
-        except RequestError as error:
-            problem = say("{device}: {error}", device=address.name, error=error)
-            facts = dataclasses.replace(facts, problem=problem)
-            return ProbedDevice(address.name, problem=problem), _preflight(address.name, started, facts)
-        date, date_trouble = await harmony_date(client)
-        ids = await text_ids(client)
-        facts = dataclasses.replace(
-            facts,
-            text=TEXT,
-            text_ids=ids,
-            greeting_ids=None if ids is not None else await greeting_ids(client),
-            model=device.model,
-            version=device.server_version,
-            max_model_len=device.max_model_len,
-            harmony_date=date,
-            date_trouble=date_trouble,
-            known=await told_by(client, address.log),
-            started_s=await process_start(client),
-        )
-        identity = await read_identity(client)
-        return ProbedDevice(address.name, device), _preflight(address.name, started, facts, identity)
+    except RequestError as error:
+        problem = say("{device}: {error}", device=address.name, error=error)
+        facts = dataclasses.replace(facts, problem=problem)
+        return ProbedDevice(address.name, problem=problem), _preflight(address.name, started, facts)
+    date, date_trouble = await harmony_date(client)
+    ids = await text_ids(client)
+    facts = dataclasses.replace(
+        facts,
+        text=TEXT,
+        text_ids=ids,
+        greeting_ids=None if ids is not None else await greeting_ids(client),
+        model=device.model,
+        version=device.server_version,
+        max_model_len=device.max_model_len,
+        harmony_date=date,
+        date_trouble=date_trouble,
+        known=await told_by(client, address.log),
+        started_s=await process_start(client),
+    )
+    identity = await read_identity(client)
+    return ProbedDevice(address.name, device), _preflight(address.name, started, facts, identity)
 
 
 def not_met(name: str, kind: str, problem: str, *, started: str | None = None) -> Met:

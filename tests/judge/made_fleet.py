@@ -5,15 +5,14 @@ from made import measurement, scored, top
 from made_load import level, request
 
 from pytest_gptoss.judge.registry import metric_named
+from pytest_gptoss.judge.thresholds import load_profile
+from pytest_gptoss.judge.verdicts import judge
 from pytest_gptoss.model.results import StressAnswer
 from pytest_gptoss.model.subjects import KnownFact, ServerFacts
 
 PROMPT = (7, 8, 9)
 SURE = -0.1
-LIMITS = {
-    "fleet_answers": 0, "fleet_logprobs": 3, "fleet_ttft": 0.05, "fleet_tpot": 0.05, "fleet_repeat": 0,
-    "fleet_configuration": 0,
-}  # fmt: skip
+ROWS = {row.metric: row for row in load_profile("embedded").thresholds.values() if row.family == "fleet"}
 
 
 def passages(node, *rows, **fields):
@@ -65,8 +64,8 @@ def estimate(name, nodes, subject):
 
 
 def fails(metric, found):
-    """Whether a row fails on an estimate; its limit is raised to what chance reaches."""
-    return found.value > max(LIMITS[metric], found.significant_from or 0.0)
+    """Whether a row fails on an estimate."""
+    return judge(ROWS[metric], "node", found).status == "FAIL"
 
 
 def named(metric, nodes):

@@ -125,6 +125,10 @@ def test_what_comes_in_every_round_is_the_nodes_own_rounding():
     assert not found.departures
 
 
+def test_a_canary_that_was_answered_once_tells_nothing_of_the_nodes_rounding():
+    assert [each.answer for each in repeated(UNSURE).departures] == ["r0-00"]
+
+
 def test_near_ties_may_fall_the_other_way():
     assert not repeated(None, {10: {1: SURE, 110: SURE - 0.45}}, None, None).departures
 

@@ -1,11 +1,15 @@
 """What pytest says to a user's mistake: exit 4 and one line, before anything is sent."""
 
+import dataclasses
 from functools import partial
 
 import pytest
 
 from pytest_gptoss.model.resources import acceptance_tests
+from pytest_gptoss.model.subjects import Capabilities, Device
+from pytest_gptoss.plugin.telling import _fleet_lines
 from pytest_gptoss.run.store import Store
+from pytest_gptoss.scenarios.devices import ProbedDevice
 
 pytest_plugins = ["pytester"]
 
@@ -206,3 +210,15 @@ def test_a_fleets_rows_are_each_nodes(accept, pytester):
     listed = [line.partition("[")[2][:-1] for line in result.stdout.lines if "test_fleet[" in line]
     rows = ("answers", "logprobs", "ttft", "tpot", "repeat", "configuration")
     assert listed == [f"n{each}-fleet.{row}" for each in (1, 2, 3) for row in rows]
+
+
+def test_what_is_found_of_a_fleet_is_told_in_few_lines():
+    node = Device("npu", "n00", "http://a", "rack 3", "gpt", "0.11", 8192, Capabilities(chat=True))
+    named = [dataclasses.replace(node, name=f"n{place:02d}", label=f"card {place}") for place in range(63)]
+    named[5] = dataclasses.replace(named[5], server_version="0.12")
+    probed = [ProbedDevice(each.name, each) for each in named]
+    lines = list(_fleet_lines([*probed, ProbedDevice("n63", None, "n63 does not answer")]))
+    assert lines[0] == "n63 does not answer"
+    assert lines[1].startswith("n00, n01, n02, n03, n04, n06, n07, n08 and 54 more: 0.11, gpt, context 8192")
+    assert lines[2].startswith("n05: 0.12")
+    assert len(lines) == 3
