@@ -7,7 +7,8 @@ is to be damaged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import GptOssForCausalLM
 
-__all__ = ["DEFECTS", "Defect", "Faults", "Kind", "damage", "faults_of", "find"]
+__all__ = ["DEFECTS", "Defect", "Faults", "Kind", "damage", "expert_lost", "faults_of", "find"]
 
 Kind: TypeAlias = Literal["numerics", "serving", "timing"]
 
 KV_SHIFT_FROM = 128
 NAN_EVERY = 32
 REPEAT_EVERY = 16
+FLAKY_EVERY = 500
 INT4_GROUP = 32
 PREFILL_DELAY_S = 2.0
 DECODE_DELAY_S = 0.25
@@ -55,9 +57,10 @@ class Faults:
 
     ``sinks_in_decode``: single-token steps see the attention sinks. ``kv_shift_from``: values from
     this position on are stored one row late. ``nan_every`` and ``repeat_every``: how often, in
-    positions and in generated tokens, logits are NaN or the last token comes again. Delays in seconds,
-    per prompt and per token; ``stall_after`` is the number of tokens after which nothing more comes.
-    ``keeps_aborted``: a request goes on when its client has left.
+    positions and in generated tokens, logits are NaN or the last token comes again. ``flaky_every``: one
+    forward pass in so many goes without an expert. Delays in seconds, per prompt and per token;
+    ``stall_after`` is the number of tokens after which nothing more comes. ``keeps_aborted``: a request
+    goes on when its client has left.
 
     ``crosstalk_every``: of the sequences that join while 8 run, one in so many attends to a neighbour.
     ``stale_from``: from this token of a prompt on, the prefix cache looks at places, not at tokens.
@@ -70,6 +73,7 @@ class Faults:
     kv_shift_from: int | None = None
     nan_every: int | None = None
     repeat_every: int | None = None
+    flaky_every: int | None = None
     prefill_delay_s: float = 0.0
     decode_delay_s: float = 0.0
     stall_after: int | None = None
@@ -101,6 +105,11 @@ _TABLE = (
     ),
     Defect("nan-logits", "numerics", f"the logits of every {NAN_EVERY}th position are NaN"),
     Defect("repeat-token", "numerics", f"every {REPEAT_EVERY}th generated token is the one before it again"),
+    Defect(
+        "flaky-expert",
+        "numerics",
+        f"in one forward pass in {FLAKY_EVERY}, expert 0 of every layer answers zero",
+    ),
     Defect(
         "batch-crosstalk",
         "numerics",
@@ -136,6 +145,7 @@ _FAULTS: Mapping[str, Faults] = MappingProxyType(
         "kv-shift": Faults(kv_shift_from=KV_SHIFT_FROM),
         "nan-logits": Faults(nan_every=NAN_EVERY),
         "repeat-token": Faults(repeat_every=REPEAT_EVERY),
+        "flaky-expert": Faults(flaky_every=FLAKY_EVERY),
         "slow-prefill": Faults(prefill_delay_s=PREFILL_DELAY_S),
         "slow-decode": Faults(decode_delay_s=DECODE_DELAY_S),
         "keeps-aborted": Faults(keeps_aborted=True),
@@ -203,6 +213,19 @@ def _zero_expert(model: GptOssForCausalLM) -> None:
     for experts in _experts(model):
         experts.down_proj[0] = 0
         experts.down_proj_bias[0] = 0
+
+
+@contextmanager
+def expert_lost(model: GptOssForCausalLM) -> Iterator[None]:
+    """Let expert 0 of every layer answer zero meanwhile, and what it did before afterwards."""
+    kept = [(experts.down_proj[0].clone(), experts.down_proj_bias[0].clone()) for experts in _experts(model)]
+    _zero_expert(model)
+    try:
+        yield
+    finally:
+        for experts, (weights, bias) in zip(_experts(model), kept, strict=True):
+            experts.down_proj[0] = weights
+            experts.down_proj_bias[0] = bias
 
 
 def _top1_routing(model: GptOssForCausalLM) -> None:

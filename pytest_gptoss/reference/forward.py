@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from pytest_gptoss.reference.attention import Span, Step
 from pytest_gptoss.reference.checkpoint import LoadedModel
-from pytest_gptoss.reference.defects import Faults
+from pytest_gptoss.reference.defects import Faults, expert_lost
 from pytest_gptoss.reference.kv_cache import CachePool, CacheShape, KeyValueCache
 from pytest_gptoss.reference.slips import SOUND, Slip
 
@@ -38,6 +40,8 @@ class Forward:
     loaded: LoadedModel
     faults: Faults = field(default_factory=Faults)
     stopping: threading.Event = field(default_factory=threading.Event)
+    passes: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    """Numbers the forward passes."""
 
     def new_cache(self) -> KeyValueCache:
         """An empty cache for one sequence."""
@@ -70,17 +74,24 @@ class Forward:
             offset += count
         ids = torch.tensor([token for piece in pieces for token in piece.token_ids])
         positions = torch.cat([_positions(span) for span in spans])
-        output = self.loaded.model.model(
-            input_ids=self.loaded.vocabulary.rows(ids).unsqueeze(0),
-            position_ids=positions.unsqueeze(0),
-            attention_mask=_UNMASKED,
-            use_cache=False,
-            step=Step(spans, self.faults.sinks_in_decode, self.stopping),
-        )
+        with self._spoilt():
+            output = self.loaded.model.model(
+                input_ids=self.loaded.vocabulary.rows(ids).unsqueeze(0),
+                position_ids=positions.unsqueeze(0),
+                attention_mask=_UNMASKED,
+                use_cache=False,
+                step=Step(spans, self.faults.sinks_in_decode, self.stopping),
+            )
         for span in spans:
             span.cache.length += span.count
         states: Tensor = output.last_hidden_state[0]
         return [states[span.offset : span.offset + span.count] for span in spans]
+
+    def _spoilt(self) -> AbstractContextManager[None]:
+        """What a defect does to the model for the next pass."""
+        every = self.faults.flaky_every
+        lost = every is not None and next(self.passes) % every == 0
+        return expert_lost(self.loaded.model) if lost else nullcontext()
 
     def logits(self, states: Tensor, positions: Tensor) -> Tensor:
         """Logits by row, float32 [n, rows], after ``states`` [n, hidden] of tokens at ``positions`` [n]."""

@@ -26,12 +26,17 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--port", type=int, default=0, help="port on the loopback (default: a free one)")
     parser.add_argument("--first-token-ms", type=float, default=80.0, help="request read to first token")
     parser.add_argument("--interval-ms", type=float, default=5.0, help="between tokens")
+    parser.add_argument("--prompt-ids", action="store_true", help="tell the token ids of chat prompts")
     parser.add_argument("--parent-pid", type=int, help="end when this is no longer the parent")
     _add_queue(parser)
     options = parser.parse_args(argv)
     if options.parent_pid is not None:
         lifetime.end_with_parent(options.parent_pid)
-    script = Script(first_token_ms=options.first_token_ms, interval_ms=options.interval_ms)
+    script = Script(
+        first_token_ms=options.first_token_ms,
+        interval_ms=options.interval_ms,
+        prompt_ids=options.prompt_ids,
+    )
     gc.freeze()
     gc.disable()
     if importlib.util.find_spec("uvloop") is None:

@@ -50,7 +50,8 @@ class Script:
     ``role_ms`` None sends the role chunk right before the first token, as vLLM does. ``per_event``
     tokens come in one event. ``split`` cuts each event into pieces of so many bytes, ``split_ms`` apart, 0
     leaves it whole. ``fault_after`` tokens come before a fault in mid-stream. ``ids`` False leaves
-    ``token_ids`` out. ``tokens`` None obeys the request's max_tokens.
+    ``token_ids`` out. ``tokens`` None obeys the request's max_tokens. ``prompt_ids`` True tells with a chat
+    answer the ids of its prompt: those of ``PROMPT``, whatever was asked.
 
     ``burst`` events come at once, as speculative decoding has them, with the same pace on the whole.
     ``running_usage`` puts the count so far into each event. ``content_only`` drops the events without
@@ -65,6 +66,7 @@ class Script:
     per_event: int = 1
     text: str = "content"
     ids: bool = True
+    prompt_ids: bool = False
     role_ms: float | None = None
     usage_ms: float = 0.0
     crlf: bool = False
@@ -101,7 +103,7 @@ def _check(name: str, value: Any) -> None:
         fits = value in FAULTS
     elif name == "encoding":
         fits = value in ENCODINGS
-    elif name in ("ids", "crlf", "comments", "running_usage", "content_only"):
+    elif name in ("ids", "prompt_ids", "crlf", "comments", "running_usage", "content_only"):
         fits = isinstance(value, bool)
     elif name in ("per_event", "burst"):
         fits = type(value) is int and 0 < value <= 10**7

@@ -16,6 +16,7 @@ from typing import Any, cast
 from pytest_gptoss.model.gptoss import CONTEXT
 from pytest_gptoss.model.paths import CHAT_PATH, COMPLETIONS_PATH
 from pytest_gptoss.truth.queue import Queue, QueueLaw
+from pytest_gptoss.truth.scores import prompt_logprobs
 from pytest_gptoss.truth.script import Script, ScriptError
 from pytest_gptoss.truth.stamps import Stamps
 from pytest_gptoss.truth.timeline import WHOLE, Write, in_shares, timeline
@@ -130,7 +131,8 @@ class _Connection(asyncio.Protocol):
             return
         chat = path == _ANSWERS[0]
         if not asked.get("stream"):
-            self._reply(200, _at_once(max_tokens, script, chat=chat))
+            scores = None if chat else prompt_logprobs(asked)
+            self._reply(200, _at_once(max_tokens, script, chat=chat, scores=scores))
             return
         self._stamps = Stamps(headers.get("x-request-id", ""), read_ns)
         self._server.stamps.append(self._stamps)
@@ -217,10 +219,12 @@ def _reset(transport: asyncio.Transport) -> None:
     transport.abort()
 
 
-def _at_once(tokens: int, script: Script, *, chat: bool) -> dict[str, Any]:
-    """An answer that is not streamed, for clients that try the server first."""
+def _at_once(tokens: int, script: Script, *, chat: bool, scores: list[Any] | None) -> dict[str, Any]:
+    """An answer that is not streamed, for clients that try the server first, or want their tokens scored."""
     said: dict[str, Any] = {"message": {"role": "assistant", "content": "x"}} if chat else {"text": "x"}
-    choice = {"index": 0, **said, "finish_reason": "length"}
+    choice: dict[str, Any] = {"index": 0, **said, "finish_reason": "length"}
+    if scores is not None:
+        choice["prompt_logprobs"] = scores
     counts = {"prompt_tokens": script.prompt_tokens, "completion_tokens": tokens}
     usage = {**counts, "total_tokens": sum(counts.values())}
     kind = "chat.completion" if chat else "text_completion"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from pytest_gptoss.truth.scores import PROMPT
 from pytest_gptoss.truth.script import Script
 
 __all__ = ["WHOLE", "Write", "in_shares", "timeline"]
@@ -98,7 +99,8 @@ class _Answer:
         self.raw(head + b"\r\n")
         if self.chat:
             delta: dict[str, Any] = {"role": "assistant", "content": ""}
-            self.chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}])
+            prompt = {"prompt_token_ids": PROMPT} if self._script.prompt_ids else {}
+            self.chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}], **prompt)
 
     def chunk(
         self, choices: list[dict[str, Any]], *, tokens: int = 0, text: bool = False, **more: Any
@@ -182,7 +184,8 @@ def _end(answer: _Answer, script: Script, total: int) -> None:
 
 
 def _usage(script: Script, tokens: int) -> dict[str, int]:
-    counts = {"prompt_tokens": script.prompt_tokens, "completion_tokens": tokens}
+    prompt = len(PROMPT) if script.prompt_ids else script.prompt_tokens
+    counts = {"prompt_tokens": prompt, "completion_tokens": tokens}
     return {**counts, "total_tokens": sum(counts.values())}
 
 

