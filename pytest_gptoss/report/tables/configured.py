@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from pytest_gptoss.judge.features import FEATURE_FACTS
 from pytest_gptoss.model.json_type import Json
@@ -85,7 +85,7 @@ def _first(document: Document) -> str | None:
     return names[0] if len(names) > 1 else None
 
 
-def _together(outcomes: Sequence[str]) -> str:
+def _together(outcomes: Collection[str]) -> str:
     return next((each for each in ("departs", "agrees") if each in outcomes), "not judged")
 
 
