@@ -14,17 +14,25 @@ from pytest_gptoss.model.resources import acceptance_tests
 
 ROW = "precision.rouge_l"
 RUNS = 5
+FIGURE = """
+from pytest_gptoss.judge.metric import Metric
+from pytest_gptoss.model.verdicts import Estimate
+
+def pytest_gptoss_thresholds(thresholds, metrics):
+    metrics["rouge_l"] = Metric("rouge_l", lambda: Estimate(1.0, "F", 3), lambda roles: {})
+"""
 
 
-def _run(folder, prompts, npu, gpu):
+def _run(folder, npu):
     return subprocess.run(
         [
             *(sys.executable, "-m", "pytest", acceptance_tests(), "-q", "-p", "no:cacheprovider"),
-            *("-c", os.devnull, "--rootdir", folder, "-p", "no:hypothesispytest", "-k", "rouge"),
-            *("--gptoss-profile=embedded", f"--npu-url={npu}", f"--gpu-url={gpu}"),
-            *(f"--gptoss-prompts={prompts}", "--gptoss-thresholds=trend.toml", "--gptoss-ledger=runs.db"),
+            *("-c", os.devnull, "--rootdir", folder, "-p", "no:hypothesispytest", "-p", "figure"),
+            *("-k", "rouge", "--gptoss-profile=embedded", f"--npu-url={npu}"),
+            *("--gptoss-thresholds=trend.toml", "--gptoss-ledger=runs.db"),
         ],
         cwd=folder, capture_output=True, text=True, check=False, timeout=300,
+        env={**os.environ, "PYTHONPATH": str(folder)},
     )  # fmt: skip
 
 
@@ -43,19 +51,20 @@ def _earlier(document, day):
     return made
 
 
-def test_a_trend_is_judged_and_earlier_runs_are_shown(tmp_path, few_prompts):
+def test_a_trend_is_judged_and_earlier_runs_are_shown(tmp_path):
+    (tmp_path / "figure.py").write_text(FIGURE, "utf-8")
     (tmp_path / "trend.toml").write_text(
         f'[thresholds."trend.{ROW}"]\nlimit = 0.05\nruns = {RUNS}\n', "utf-8"
     )
-    with small_server() as npu, small_server() as gpu:
-        first = _run(tmp_path, few_prompts, npu, gpu)
+    with small_server() as npu:
+        first = _run(tmp_path, npu)
         document, rows = _rows(tmp_path)
         assert rows[ROW]["value"] == 1, first.stdout
         assert rows[f"trend.{ROW}"]["verdict"] == "SKIPPED"
         assert "history" not in rows[ROW]
         for day in range(1, RUNS + 1):
             add_run(read_target(str(tmp_path / "runs.db")), _earlier(document, day))
-        second = _run(tmp_path, few_prompts, npu, gpu)
+        second = _run(tmp_path, npu)
     _, rows = _rows(tmp_path)
     assert rows[f"trend.{ROW}"]["verdict"] == "FAIL", second.stdout
     assert f"the mean of {RUNS} accepted runs" in rows[f"trend.{ROW}"]["details"]["finding"]
