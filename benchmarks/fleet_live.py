@@ -12,8 +12,8 @@ that the sound ones are still a majority.
 Six ground-truth servers, one of them with a TPOT 8% longer, are a second fleet.
 
 Writes ``fleet_live.md``. Exit status: 0 where every cell looks as expected, else 1. Figures of speed say
-something where each reference server has a core of its own: without, give ``--no-speed``, and of these servers
-``fleet.ttft`` and ``fleet.tpot`` are tabled but not expected to be green.
+something where each reference server has a core of its own: without, give ``--no-speed``, and of these
+servers ``fleet.ttft`` and ``fleet.tpot`` are tabled but not expected to be green.
 """
 
 from __future__ import annotations
