@@ -161,11 +161,11 @@ class Node:
 
     def passages(self, measured: Measured, dice: np.random.Generator, sound: Sequence[str]) -> np.ndarray:
         """Log-probabilities of all passages; a sound node computes each in a way drawn for it."""
-        ways = [
-            self.quiet if self.quiet not in measured.sound or len(sound) == 1 else str(dice.choice(sound))
-            for _ in measured.passages[self.quiet]
-        ]
-        return np.concatenate([measured.passages[way][place] for place, way in enumerate(ways)])
+        free = sound if self.quiet in measured.sound and len(sound) > 1 else (self.quiet,)
+        drawn = dice.integers(len(free), size=len(measured.passages[self.quiet]))
+        return np.concatenate(
+            [measured.passages[free[way]][place] for place, way in enumerate(map(int, drawn))]
+        )
 
     def rounds(self, noise: float, canaries: int, dice: np.random.Generator) -> Rounds:
         """A figure of every request in ms."""
@@ -252,9 +252,8 @@ def _repeats(
 
 
 def sound_node(ways: Sequence[str], dice: np.random.Generator) -> Node:
-    return Node(
-        str(dice.choice(ways)), str(dice.choice(ways)), float(np.exp(NODE_SPREAD * dice.standard_normal()))
-    )
+    quiet, busy = dice.integers(len(ways), size=2)
+    return Node(ways[quiet], ways[busy], float(np.exp(NODE_SPREAD * dice.standard_normal())))
 
 
 def sound_fleet(measured: Measured, dice: np.random.Generator) -> Fleet:
@@ -334,19 +333,25 @@ def false_alarms(measured: Measured, *, fleets: int = 1000, seed: int = 2) -> Ma
 
 # -- the page -------------------------------------------------------------------------------------
 
+PROCESSES, PARTS = 8, 5
 ROWS = ("fleet.answers", "fleet.logprobs", "fleet.repeat", "fleet.tpot", "fleet.ttft")
 
 
 def page(fleets: int = 200, sound: int = 1000) -> str:
     """The page, its figures measured now."""
-    with ProcessPoolExecutor(4) as pool:
-        alarming = {each.name: pool.submit(false_alarms, each, fleets=sound) for each in (CHAT, TINY)}
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        alarming = {
+            each.name: [
+                pool.submit(false_alarms, each, fleets=sound // PARTS, seed=2 + part) for part in range(PARTS)
+            ]
+            for each in (CHAT, TINY)
+        }
         asked = [
             (name, model, pool.submit(faults_found, model, fault, fleets=fleets))
             for name, model, fault in FAULTS
         ]
         faults = [(name, model.name, found.result()) for name, model, found in asked]
-        alarms = {name: each.result() for name, each in alarming.items()}
+        alarms = {name: _added([each.result() for each in parts]) for name, parts in alarming.items()}
     total = sum(each["any"] for each in alarms.values())
     return f"""# Simulated fleets of {NODES} nodes
 
@@ -397,6 +402,10 @@ A fleet alarms when any row of any node fails. Of {sound:,} sound fleets of each
 - Effort: {CHAT.canaries} canaries in {ROUNDS} rounds. 16 of 256 tokens find a rate of
   {found_rate(16 * 256 * ROUNDS):.3%} wrong tokens with 95%.
 """
+
+
+def _added(parts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    return {name: sum(each[name] for each in parts) for name in parts[0]}
 
 
 def _fault(name: str, model: str, found: Found) -> str:
