@@ -55,7 +55,7 @@ def as_markdown(compared: Compared, language: Language = "en") -> str:
     title = words("compare.title", old=compared.old_run, new=compared.new_run)
     lines = [f"# {_escaped(title)}", "", _sum(compared, words), ""]
     if compared.differences:
-        head = [words(f"compare.head.{name}") for name in ("what", "old", "new")]
+        head = [words(f"column.{name}") for name in ("what", "old", "new")]
         differing = [
             [_whole(row.what, words), _said(row.old, words), _said(row.new, words)]
             for row in compared.differences
@@ -64,7 +64,7 @@ def as_markdown(compared: Compared, language: Language = "en") -> str:
     rows = [_cells(each, words) for each in compared.rows]
     lines += [f"## {words('compare.title.rows')}", "", *_table(_head(words), rows), ""]
     if compared.left_out:
-        head = [words(f"compare.head.{name}") for name in ("row", "why")]
+        head = [words(f"column.{name}") for name in ("row", "why")]
         left_out = [
             [f"{each.device}-{each.threshold_id}", _whole(each.reason, words)] for each in compared.left_out
         ]
@@ -78,7 +78,7 @@ def _runs(compared: Compared, words: Wording) -> Iterator[str]:
 
 
 def _head(words: Wording) -> list[str]:
-    return [words(f"compare.head.{name}") for name in _COLUMNS]
+    return [words(f"column.{name}") for name in _COLUMNS]
 
 
 def _sum(compared: Compared, words: Wording) -> str:

@@ -5,7 +5,15 @@ import string
 from pathlib import Path
 
 import pytest
-from documents import RECORDED, diagnosed, recorded, with_capacity, with_features, with_open_load
+from documents import (
+    RECORDED,
+    diagnosed,
+    recorded,
+    with_capacity,
+    with_features,
+    with_history,
+    with_open_load,
+)
 from fleets import fleet_document
 
 from pytest_gptoss import report
@@ -19,13 +27,15 @@ from pytest_gptoss.report.wording import Wording, catalogue
 
 PACKAGE = Path(report.__file__).parent
 SOURCES = "\n".join(
-    path.read_text("utf-8") for path in [*PACKAGE.rglob("*.py"), *PACKAGE.glob("templates/*.j2")]
+    path.read_text("utf-8")
+    for path in [*PACKAGE.rglob("*.py"), *PACKAGE.glob("templates/*.j2"), *PACKAGE.parent.glob("cli/*.py")]
 )
 SAID = set(re.findall(r"""\btranslate\(\s*['"]([\w. *-]+)['"]\s*[,)]""", SOURCES))
 COMPOSED = {
     "head", "section", "status", "kind", "tier", "why", "outcome", "unit", "name", "run", "state", "role",
     "chart", "axis", "fact", "feature", "nothing", "equivalence", "error_part", "source",
     "fleet_row", "fleet_state",
+    "column", "change",
 }  # fmt: skip
 """Groups whose keys are put together where they are used."""
 
@@ -119,6 +129,7 @@ def test_no_part_of_a_group_is_dead(said):
             {"device": "npu", "label": None, "against_gpu": {"rouge_l": None}, "against_first": {}}
         ],
     }  # fmt: skip
+    with_history(documents[0])
     documents[1] = with_features(documents[1])
     for document in documents:
         markdown(document)
