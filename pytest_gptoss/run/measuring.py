@@ -29,8 +29,8 @@ Measured: TypeAlias = dict[str, Measurement[Any]]
 class Measuring:
     """Returns measurements, each made once for all processes that share the store.
 
-    ``replay``: nothing is asked of any device. ``stopwatch`` counts the time that measuring takes, or the
-    wait for another process that measures.
+    ``replay``: nothing is asked of any device. ``fleet`` bounds the requests in flight. ``stopwatch`` counts
+    the time that measuring takes, or the wait for another process that measures.
     """
 
     def __init__(
@@ -41,9 +41,9 @@ class Measuring:
         load_order: LoadOrder,
         *,
         replay: bool,
-        fleet: FleetTask | None = None,
         stopwatch: Stopwatch,
         tell: Callable[[str], None],
+        fleet: FleetTask | None = None,
     ) -> None:
         self._devices = devices
         self._store = store

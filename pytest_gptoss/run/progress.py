@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 __all__ = ["Progress"]
 
-MOST_SHOWN = 8
-"""Labels that a line lists."""
+MOST_SHOWN, LEAST_ADVANCED = 8, 4
+"""Labels that a line lists; of more than those, the ones that are least advanced."""
 
 
 @dataclass
@@ -52,11 +52,12 @@ class Progress:
 
     def _counts(self) -> list[str]:
         """Each label's count; of many labels those that are least advanced, and the others together."""
-        labels = list(self._total)
-        if len(labels) > MOST_SHOWN:
+        labels, shown = list(self._total), len(self._total)
+        if shown > MOST_SHOWN:
+            shown = LEAST_ADVANCED
             labels.sort(key=lambda label: self._done[label] / max(self._total[label], 1))
-        shown, others = labels[:MOST_SHOWN], labels[MOST_SHOWN:]
-        counts = [f"{label} {self._done[label]}/{self._total[label]}" for label in shown]
+        counts = [f"{label} {self._done[label]}/{self._total[label]}" for label in labels[:shown]]
+        others = labels[shown:]
         if others:
             done, total = (sum(counted[label] for label in others) for counted in (self._done, self._total))
             counts.append(f"{len(others)} others {done}/{total}")

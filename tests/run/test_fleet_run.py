@@ -1,6 +1,7 @@
 """A fleet's nodes are measured in rounds, side by side, and a row is given what all of them told."""
 
 import dataclasses
+import json
 import os
 import signal
 import time
@@ -15,9 +16,11 @@ from pytest_gptoss.config.settings import DeviceSettings, Settings
 from pytest_gptoss.judge.conditions import FLEET
 from pytest_gptoss.judge.metric import Metric
 from pytest_gptoss.judge.roles import fleet_of
+from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.fleet import FleetTask
 from pytest_gptoss.model.verdicts import Estimate, Threshold
 from pytest_gptoss.run.engine import AcceptanceRun
+from pytest_gptoss.run.replay import replayed
 from pytest_gptoss.scenarios.kinds.canaries import rounds_of
 from pytest_gptoss.scenarios.kinds.canaryanswers import answers_by
 from pytest_gptoss.scenarios.kinds.passages import Passages
@@ -112,8 +115,6 @@ def test_nodes_beyond_the_bound_are_measured_in_waves(run_of):
 
 
 def test_a_replay_knows_the_fleet_and_asks_nobody(run_of, servers, tmp_path):
-    from pytest_gptoss.run.replay import replayed
-
     run, _ = run_of()
     assert run.verdict("n1", ROW.id).status == "PASS"
     run.close()
@@ -125,6 +126,20 @@ def test_a_replay_knows_the_fleet_and_asks_nobody(run_of, servers, tmp_path):
     assert set(given[0]["others"]) == {"n2", "n3"}
     assert again.verdict("dead", ROW.id).status == "INVALID"
     assert [len(each.asked) for each in servers] == before
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("nodes", ["n1", "n2", "n3", "other"]), ("canaries", 0), ("repeats", 10**9), ("in_flight", -1)],
+)
+def test_a_damaged_fleet_is_no_finished_run(run_of, tmp_path, key, value):
+    run_of()[0].close()
+    path = tmp_path / "report" / "run" / "run.json"
+    facts = json.loads(path.read_text())
+    facts["fleet"][key] = value
+    path.write_text(json.dumps(facts))
+    with pytest.raises(UsageError, match=rf"no finished run there.*fleet\.{key}"):
+        replayed(Settings(replay=tmp_path / "report"))
 
 
 def test_without_a_baseline_rows_that_compare_with_one_are_skipped(run_of):
