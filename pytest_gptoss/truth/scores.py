@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_gptoss.model.gptoss import END, MESSAGE, START
+
 __all__ = ["PROMPT", "prompt_logprobs"]
 
-PROMPT = (200006, 1428, 200008, 12194, 200007)
+PROMPT = (START, 1428, MESSAGE, 12194, END)
 """GPT-OSS's turn of a user who says "Hi", by which clients know its tokenizer."""
 
 _OWN = -0.5
