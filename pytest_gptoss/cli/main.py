@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pytest_gptoss import __version__
 from pytest_gptoss.cli import (
@@ -53,7 +53,12 @@ _COMMANDS: Mapping[str, Command] = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse with this product's exit status for a usage error."""
+    """argparse with this product's exit status for a usage error, and with flags as values of options."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As argparse does; ``--flag --x`` of a command that ``takes_flags`` is read as ``--flag=--x``."""
+        given = sys.argv[1:] if args is None else args
+        return super().parse_known_args(_with_flags_joined(given), namespace)
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
@@ -66,8 +71,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns its exit status. SIGTERM interrupts it as Ctrl-C does."""
-    given = sys.argv[1:] if arguments is None else arguments
-    known, rest = command_parser().parse_known_args(_with_flags_joined(given))
+    known, rest = command_parser().parse_known_args(arguments)
     try:
         with Termination():
             return _run(_COMMANDS[known.command], known, rest)

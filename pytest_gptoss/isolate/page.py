@@ -79,7 +79,8 @@ def _lines(found: Mapping[str, Json], word: Json) -> Iterator[str]:
     if found["eager_heals"] is not None:
         yield from (word("eager.healed" if found["eager_heals"] else "eager.fails"), "")
     yield from _guilty(found, word)
-    shown = next((each["evidence"] for each in found["starts"] if each["outcome"] == "fails"), "")
+    telling = "other" if found["why"] == "other failure" else "fails"
+    shown = next((each["evidence"] for each in found["starts"] if each["outcome"] == telling), "")
     yield from (f"## {word('evidence')}", "")
     if shown:
         yield from (f"{word('failed as')}: `{_code(shown)}`", "")

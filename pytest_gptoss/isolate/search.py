@@ -109,10 +109,15 @@ def isolate(start: Start, *groups: Sequence[str], most: int, try_eager: bool = T
 
 
 def _unreproduced(shown: Sequence[Outcome]) -> Finding:
-    """A line whose first starts did not all show the failure."""
+    """A line whose first starts did not all show the failure.
+
+    Another failure in its place, a start that took too long say, tells nothing of whether it is random.
+    """
+    if "other" in shown:
+        return Finding("not found", "reproduce", "other failure")
     if "fails" in shown:
         return Finding("flaky", "reproduce", "not always")
-    return Finding("not found", "reproduce", "passes at first" if "passes" in shown else "other failure")
+    return Finding("not found", "reproduce", "passes at first")
 
 
 def _narrow(starts: _Starts, changes: Sequence[str]) -> tuple[str, ...]:

@@ -127,17 +127,20 @@ class Trials:
         try:
             timeout = self._failing.ready_timeout_s
             with ManagedServer.start(
-                "isolate", command, log, ready_timeout=timeout, tell=self._tell
+                "isolate", command, log, ready_timeout=timeout, tell=self._say
             ) as server:
                 found = self._asked(probe, server.url, times)
         except ReferenceServerError as error:
-            found = "fails" if probe.kind in ("any", "start") else "other", str(error)
+            found = "fails" if probe.kind in ("any", "start") else "other", _as_called_here(str(error))
         if probe.kind != "log":
             return found
         line = re.search(rf".*(?:{probe.pattern}).*", log.read_text("utf-8", "replace"))
         if line is not None:
             return "fails", line[0].strip()[:400]
         return ("passes", "") if found[0] != "other" else found
+
+    def _say(self, line: str) -> None:
+        self._tell(_as_called_here(line))
 
     def _asked(self, probe: Probe, url: str, times: int) -> tuple[Outcome, str]:
         if probe.kind == "start":
@@ -175,3 +178,8 @@ class Trials:
         value = "" if verdict.value is None else f" {verdict.value:g}"
         said = f"{probe.threshold}: {verdict.status}{value} {verdict.reason}"
         return outcomes.get(verdict.status, "other"), said
+
+
+def _as_called_here(text: str) -> str:
+    """What is said of a start, with this command's name of the option that pytest calls otherwise."""
+    return text.replace("--gptoss-ready-timeout", "--ready-timeout")

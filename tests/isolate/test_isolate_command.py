@@ -53,7 +53,9 @@ def test_a_server_that_does_not_start_is_another_failure_than_a_refused_request(
     (tmp_path / "probe.json").write_text('{"kind": "request"}')
     status, found = isolate(tmp_path, "crash", "--probe", str(tmp_path / "probe.json"), flags="--bad")
     assert (status, found["guilty"]) == (1, [])
-    assert "another failure" in (tmp_path / "out" / "result.md").read_text()
+    page = (tmp_path / "out" / "result.md").read_text()
+    assert "another failure" in page
+    assert "NPU out of memory" in page.partition("## Evidence")[2]
 
 
 def test_a_variable_and_graph_capture_are_named(tmp_path):
@@ -117,3 +119,10 @@ def test_an_option_of_the_command_is_no_flag_of_the_server(tmp_path, capsys):
 
 def test_the_words_are_whole_in_both_languages():
     assert all(set(each) == {"en", "zh"} and all(each.values()) for each in words().values())
+
+
+def test_a_start_that_takes_too_long_names_this_commands_option(tmp_path):
+    within = ("--ready-timeout", "0.5", "--max-starts", "2", "--output", str(tmp_path))
+    assert main(["isolate", "--serve", "sh -c 'sleep 600' {port}", *within]) == 1
+    evidence = json.loads((tmp_path / "result.json").read_text())["starts"][0]["evidence"]
+    assert "after 0.5 s: raise --ready-timeout" in evidence

@@ -97,6 +97,12 @@ def test_a_line_that_does_not_fail_is_not_found():
     assert isolate(Server(lambda _: "other"), EIGHT, most=12).why == "other failure"
 
 
+def test_another_failure_in_a_later_start_is_not_called_random():
+    turn = count()
+    found = isolate(Server(lambda _: "other" if next(turn) else "fails"), EIGHT, most=12)
+    assert (found.verdict, found.why) == ("not found", "other failure")
+
+
 def test_starts_are_counted():
     server = healed_by(EIGHT[7])
     found = isolate(server, EIGHT, most=5)

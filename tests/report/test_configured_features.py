@@ -3,7 +3,11 @@
 import pytest
 from documents import recorded, with_features
 
+from pytest_gptoss.config.info import Info
+from pytest_gptoss.config.settings import DeviceSettings, Settings
 from pytest_gptoss.model.language import LANGUAGES
+from pytest_gptoss.model.serve_command import read_serve_command
+from pytest_gptoss.report.builders.features import configured_features
 from pytest_gptoss.report.formats.html import html
 from pytest_gptoss.report.formats.markdown import markdown
 from pytest_gptoss.report.schema import faults
@@ -69,3 +73,21 @@ def test_it_is_in_the_readers_language(document, language):
 def test_the_page_has_it(document):
     document["measurements"]["load"] = None  # draws nothing
     assert Wording("zh")("section.configured") in html(document, "zh")
+
+
+class Empty:
+    """A store in which nothing was measured."""
+
+    def load(self, scenario_id):
+        return None
+
+
+def test_a_server_that_did_not_start_is_known_by_its_line_and_one_elsewhere_by_what_is_stated():
+    line = read_serve_command("vllm serve m --port {port} -ep")
+    devices = (DeviceSettings("npu", "a", "http://a:1"), DeviceSettings("npu", "b", None, serve=line))
+    settings = Settings(devices=devices, info=Info({"a": {"tensor_parallel_size": "2"}}))
+    found = {each["feature"]: each["configurations"] for each in configured_features(Empty(), settings, [])}
+    assert [(each["has"], each["source"]) for each in found["tp"]] == [
+        (True, "--gptoss-info"), (False, "serve line"),
+    ]  # fmt: skip
+    assert [each["has"] for each in found["ep"]] == [None, True]
