@@ -24,6 +24,7 @@ _STATED = (
     "preflight.known_defects",
     "preflight.clock",
     "preflight.date",
+    "fleet.configuration",
     "capability.bf16",
     "capability.mxfp4",
     "capability.context",

@@ -67,10 +67,11 @@ def _initial_sum(correlations: FloatArray) -> tuple[float, int]:
 def _autocorrelations(series: FloatArray) -> FloatArray:
     """Those of lags 0 to n - 1, by the Fourier transform; empty where there is no variance."""
     n = len(series)
-    deviations = series - series.mean() if n else series
     if n < 2 or np.ptp(series) <= 1e-12 * float(np.abs(series).max()):
         return np.empty(0)
-    spectrum = np.fft.rfft(deviations, 1 << (2 * n - 1).bit_length())
+    # Their size does not matter, and squares of the smallest numbers are 0.
+    scaled = series / np.abs(series).max()
+    spectrum = np.fft.rfft(scaled - scaled.mean(), 1 << (2 * n - 1).bit_length())
     products = np.fft.irfft(np.abs(spectrum) ** 2)[:n]
     correlations: FloatArray = products / products[0]
     return correlations

@@ -12,6 +12,7 @@ from pytest_gptoss.judge.roles import Roles
 from pytest_gptoss.judge.thresholds import load_profile, profile_names
 from pytest_gptoss.judge.tool_parser import PARSER_FLAGS
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.fleet import FleetTask
 from pytest_gptoss.scenarios.kinds import Preflight
 
 TABLE = load_signatures()
@@ -108,7 +109,7 @@ ROWS = {
     for row in load_profile(name).thresholds.values()
     if shipped_metric(row.metric)
 }
-ALL_ROLES = Roles(subject="tp8", gpu="gpu", cpu="cpu", first="tp1")
+ALL_ROLES = Roles(subject="tp8", gpu="gpu", cpu="cpu", first="tp1", fleet=FleetTask(("tp8", "n2", "n3")))
 BREAKDOWNS = (
     "rope-operation", "out-of-memory-at-capture", "out-of-memory-at-load", "no-room-for-cache",
     "npu-out-of-memory", "hccl", "worker-stuck", "acl-graph-capture", "ascend-inner-error",

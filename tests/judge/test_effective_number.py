@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from made_open import correlated
 
@@ -54,6 +54,7 @@ def test_a_trend_is_worth_next_to_nothing():
 
 
 @settings(max_examples=200, deadline=None)
+@example([0.0, 3e-179])
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60))
 def test_at_least_one_at_most_all(values):
     assert 1 <= effective_number(values) <= len(values)

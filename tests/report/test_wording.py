@@ -56,7 +56,7 @@ def test_chinese_is_chinese_but_for_names_and_units():
     alike = {key for key, message in catalogue().items() if not re.search("[\u4e00-\u9fff]", message["zh"])}
     groups = {key.partition(".")[0] for key in alike}
     assert groups <= {"head", "axis", "alt", "name", "feature", "fact", "diff", "unit", "fleet_row"}, alike
-    assert len(alike) < 28, alike
+    assert len(alike) < 30, alike
 
 
 def test_every_key_in_the_code_is_in_the_catalogue():
