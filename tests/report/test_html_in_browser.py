@@ -91,7 +91,8 @@ def test_it_opens_on_a_phone_without_a_complaint(name, browser, pages):
     drawn = browser.ask(HEIGHTS.format("svg"))
     assert len(drawn) == pages[name].read_text("utf-8").count("<svg")
     assert drawn or name not in ("passing", "failing", "hostile")
-    assert all(100 < height < 400 for height in drawn)
+    assert all(100 < height < 400 for height in browser.ask(HEIGHTS.format("figure svg")))
+    assert all(20 < height < 40 for height in browser.ask(HEIGHTS.format(".past svg")))
     assert all(height > 6 for height in browser.ask(HEIGHTS.format("svg text")))
 
 
