@@ -61,6 +61,7 @@ class Diagnosis:
         self._signatures = signatures
         self._read: dict[str, tuple[tuple[int, int, bool], list[LogLine]]] = {}
         self._answered: dict[str, list[LogLine]] = {}
+        self._noted: list[LogLine] | None = None
 
     def begin(self) -> None:
         """Note where every log stands; a replay has none. Raises UsageError when one cannot be read."""
@@ -166,11 +167,24 @@ class Diagnosis:
                     "" if measurement is None else measurement.device, told
                 )
             lines += self._answered[scenario_id]
-        with contextlib.suppress(DamagedFile):  # who cannot be read says nothing; verdicts stand without it
-            for each in probed_devices(self._store) or ():
-                notes = each.device.capabilities.notes if each.device is not None else {}
-                lines += self._known_answers(each.name, notes.values())
-        return lines
+        return [*lines, *self._notes()]
+
+    def _notes(self) -> list[LogLine]:
+        """Known failures in what probing noted, read once it is there: every red row asks for them."""
+        if self._noted is None:
+            try:
+                probed = probed_devices(self._store)
+            except DamagedFile:  # who cannot be read says nothing; verdicts stand without it
+                return []
+            if probed is None:
+                return []
+            self._noted = [
+                line
+                for each in probed
+                if each.device is not None
+                for line in self._known_answers(each.name, each.device.capabilities.notes.values())
+            ]
+        return self._noted
 
     def _known_answers(self, device: str, texts: Iterable[str]) -> list[LogLine]:
         found = (read_answer(text, self._signatures, device=device) for text in texts)
