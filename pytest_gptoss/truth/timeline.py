@@ -23,6 +23,9 @@ _WORDS = (" the", " é", " 密码", " and", " naïve", " 🜁", " of", " code")
 
 _STUFFING = b"x" * 2**16
 _LAST_CHUNK = b"0\r\n\r\n"
+_MARKS = 8
+"""Most bytes at the end of a flush that hold marks alone: in a piece of their own they would come after a
+token that can be read already."""
 _HEADERS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 """What zlib is told to put around the packed bytes, by ``Content-Encoding``."""
 
@@ -117,11 +120,12 @@ class _Answer:
         if self._packer is not None:
             whole = self._packer.compress(whole) + self._packer.flush(zlib.Z_SYNC_FLUSH)
         step = self._script.split or len(whole)
-        pieces = [whole[at : at + step] for at in range(0, len(whole), step)]
-        for piece in pieces[:-1]:
-            self.raw(_framed(piece))
+        tail = 0 if self._packer is None else _MARKS
+        *before, last = range(0, max(1, len(whole) - tail), step)
+        for at in before:
+            self.raw(_framed(whole[at : at + step]))
             self.due_ms += self._script.split_ms
-        self.writes.append(Write(self.due_ms, _framed(pieces[-1]), tokens, text, then))
+        self.writes.append(Write(self.due_ms, _framed(whole[last:]), tokens, text, then))
 
     def raw(self, data: bytes, then: str = "next") -> None:
         self.writes.append(Write(self.due_ms, data, then=then))

@@ -1,6 +1,7 @@
 """What the ground-truth server is asked for, and what it writes for it."""
 
 import json
+import zlib
 
 import pytest
 
@@ -134,3 +135,22 @@ def test_every_fault_has_a_timeline_with_an_end(fault):
     writes = timeline(Script(fault=fault), 8, chat=True)
     assert writes[-1].then != "next"
     assert all(write.then == "next" for write in writes[:-1])
+
+
+def _unframed(data):
+    """The body's bytes in a write of one chunk."""
+    size, _, rest = data.partition(b"\r\n")
+    return rest[: int(size, 16)]
+
+
+@pytest.mark.parametrize("split", [1, 7, 11, 20])
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_packed_token_can_be_read_with_its_last_piece_and_not_before(encoding, split):
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    read = []
+    for write in timeline(Script(encoding=encoding, split=split), 12, chat=True)[1:]:
+        told = unpack.decompress(_unframed(write.data))
+        if write.tokens:
+            read.append(told)
+    assert len(read) == 12
+    assert all(told.endswith(b"\n\n") for told in read)
