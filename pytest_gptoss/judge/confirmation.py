@@ -62,6 +62,20 @@ class Departure:
             "deficit": self.deficit, "sum": self.total,
         }  # fmt: skip
 
+    def told_first(self, limit: float) -> str:
+        """The words for the first departure of several; ``limit``: the nats that an answer may come to."""
+        return say(
+            "first {answer}, from token {index} on: generated {token}, alone the likeliest is {best}, by "
+            "{deficit:.3g} nat; {total:.3g} nat in all, {limit:.3g} are allowed",
+            answer=self.answer,
+            index=self.index,
+            token=self.token,
+            best=self.best,
+            deficit=self.deficit,
+            total=self.total,
+            limit=limit,
+        )
+
 
 def excess(answer: Scored) -> float:
     """The sum of what the answer's deficits exceed ``TOLERATED`` by, in nats."""
@@ -157,7 +171,6 @@ def _finding(device: str, answers: int, departures: Sequence[Departure], limit: 
             answers=answers,
             share=excluded_share(answers),
         )
-    first = departures[0]
     return joined(
         [
             say(
@@ -166,16 +179,6 @@ def _finding(device: str, answers: int, departures: Sequence[Departure], limit: 
                 departed=len(departures),
                 answers=answers,
             ),
-            say(
-                "first {answer}, from token {index} on: generated {token}, alone the likeliest is {best}, by "
-                "{deficit:.3g} nat; {total:.3g} nat in all, {limit:.3g} are allowed",
-                answer=first.answer,
-                index=first.index,
-                token=first.token,
-                best=first.best,
-                deficit=first.deficit,
-                total=first.total,
-                limit=limit,
-            ),
+            departures[0].told_first(limit),
         ]
     )

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from pytest_gptoss.judge.conditions import FLEET
-from pytest_gptoss.judge.confirmation import Departure as Unconfirmed
 from pytest_gptoss.judge.fleet_answers import Departure, departures, first_answers, likeliest_node
 from pytest_gptoss.judge.fleet_chance import ROW_LEVEL
 from pytest_gptoss.judge.fleet_distances import Distance, distances, of_like_passages, passages_of
@@ -254,21 +253,7 @@ def _unconfirmed(found: Repeats) -> str:
         departed=len(found.departures),
         answers=found.answers,
     )
-    return joined([head, _first_unconfirmed(found.departures[0], found.allowed)])
-
-
-def _first_unconfirmed(first: Unconfirmed, limit: float) -> str:
-    return say(
-        "first {answer}, from token {index} on: generated {token}, alone the likeliest is {best}, by "
-        "{deficit:.3g} nat; {total:.3g} nat in all, {limit:.3g} are allowed",
-        answer=first.answer,
-        index=first.index,
-        token=first.token,
-        best=first.best,
-        deficit=first.deficit,
-        total=first.total,
-        limit=limit,
-    )
+    return joined([head, found.departures[0].told_first(found.allowed)])
 
 
 # -- configuration --------------------------------------------------------------------------------
