@@ -100,8 +100,8 @@ def test_a_spoilt_a_flaky_and_a_dead_node_are_named_and_the_sound_ones_are_not(
         "flaky": server("flaky-expert"),
         "dead": dead,
     }
-    # Of more than 1,400 forward passes at least two go without the expert.
-    found = judged(*options(160, urls, canaries=4, repeats=3))
+    # Of more than 1,500 forward passes at least three go without the expert; one alone may change no token.
+    found = judged(*options(160, urls, canaries=4, repeats=4))
     assert {found["dead", row] for row in ROWS} == {"INVALID"}
     # The servers share the machine's cores, which hides and makes differences in speed.
     named = {key for key, each in found.items() if each == "FAIL" and key[1] not in SPEED}
