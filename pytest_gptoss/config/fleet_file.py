@@ -9,9 +9,7 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -23,11 +21,10 @@ from pytest_gptoss.config.option_values import CheckedOptions
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.fleet import LEAST_NODES, MOST_NODES
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.toml_reader import toml
 from pytest_gptoss.model.urls import server_root
 
 __all__ = ["FleetNode", "nodes_of_fleet"]
-
-_toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 _LARGEST_FILE = 2**20
 _KEYS = ("url", "label", "model", "log")
@@ -70,7 +67,7 @@ def _tables(path: Path, origin: str) -> Mapping[str, Json]:
         size = path.stat().st_size
         if size > _LARGEST_FILE:
             raise UsageError(f"{origin} has {size} bytes: a fleet's file is read up to {_LARGEST_FILE}")
-        tables: Mapping[str, Json] = _toml.loads(path.read_bytes().decode("utf-8-sig"))
+        tables: Mapping[str, Json] = toml.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{origin} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pytest_gptoss.diagnosis.signatures import LogSignature, Signatures, Symptom
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.toml_reader import toml
 
 __all__ = ["load_signatures"]
 
 # Named at run time: the standard library has it from 3.11 on, its forerunner serves 3.10.
-_toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-
 _SHIPPED = Path(__file__).with_name("signatures.toml")
 
 _TABLES = (
@@ -46,7 +43,7 @@ def load_signatures(files: Iterable[Path] = ()) -> Signatures:
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        document: Mapping[str, Any] = _toml.loads(path.read_text("utf-8"))
+        document: Mapping[str, Any] = toml.loads(path.read_text("utf-8"))
     except OSError as error:
         raise UsageError(f"--gptoss-signatures {path.name}: {error.strerror or error}") from error
     except ValueError as error:

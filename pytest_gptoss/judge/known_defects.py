@@ -5,9 +5,7 @@ The table is data, ``known_defects.toml``. All here is pure: facts in, findings 
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,12 +14,11 @@ from typing import Any, Literal, TypeAlias
 
 from pytest_gptoss.judge.facts import FactBook
 from pytest_gptoss.model.message import say
+from pytest_gptoss.model.toml_reader import toml
 
 __all__ = ["KnownDefect", "Standing", "Status", "known_defects", "platform_of", "standing_of"]
 
 # Named at run time: the standard library has it from 3.11 on, its forerunner serves 3.10.
-_toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-
 Status: TypeAlias = Literal["elsewhere", "unknown", "sound", "unclear", "present"]
 """Of an entry on a device: it is about another platform; the version is not known; version or conditions
 rule it out; the version matches and a condition is not known; it matches in full."""
@@ -78,7 +75,7 @@ class Standing:
 @cache
 def known_defects() -> tuple[KnownDefect, ...]:
     """The shipped table, in reading order."""
-    document: Mapping[str, Any] = _toml.loads(_TABLE.read_text("utf-8"))
+    document: Mapping[str, Any] = toml.loads(_TABLE.read_text("utf-8"))
     return tuple(
         KnownDefect(
             name=name,

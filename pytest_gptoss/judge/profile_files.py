@@ -6,19 +6,16 @@ rows beside them or in their place.
 
 from __future__ import annotations
 
-import importlib
-import sys
 from pathlib import Path
 from typing import Any
 
 from pytest_gptoss.judge.installed import installed_profile, installed_profile_names
 from pytest_gptoss.model.errors import UsageError
+from pytest_gptoss.model.toml_reader import toml
 
-__all__ = ["profile_document", "profile_names", "shipped_profiles", "toml"]
+__all__ = ["profile_document", "profile_names", "shipped_profiles"]
 
 # Named at run time: the standard library has it from 3.11 on, its forerunner serves 3.10.
-toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-
 _SHIPPED = Path(__file__).parents[1] / "config" / "profiles"
 
 

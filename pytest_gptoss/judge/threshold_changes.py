@@ -31,11 +31,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_gptoss.judge.profile_files import toml
 from pytest_gptoss.judge.registry import metric_named
 from pytest_gptoss.judge.trend import REFERENCE, TREND, trended
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.load_names import LOAD_FIGURES
+from pytest_gptoss.model.toml_reader import toml
 from pytest_gptoss.model.verdicts import Comparison, Threshold
 
 __all__ = ["ADDED", "Changes", "read_changes", "with_changes"]
