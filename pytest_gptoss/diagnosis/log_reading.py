@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from pytest_gptoss.diagnosis.signatures import LogSignature, Signatures
 from pytest_gptoss.model.json_type import Json
+from pytest_gptoss.model.kept_log import before_its_end
 
 __all__ = ["LogLine", "explained", "read_answer", "read_log"]
 
@@ -54,13 +55,16 @@ class LogLine:
 def read_log(
     lines: Iterable[tuple[int, str]], signatures: Signatures, *, device: str, file: str
 ) -> list[LogLine]:
-    """The known failures in a log's lines, each a number and a text; a cause stands behind its failure."""
+    """The known failures in a log's lines, each a number and a text; a cause stands behind its failure.
+
+    What a server said while the suite ended it is left out.
+    """
     staged = [each for each in signatures.log if each.after is not None]
     begun: set[str] = set()
     found: list[LogLine] = []
     open_until = 0
     """The last line at which the failure found last may still be told its cause."""
-    for number, text in lines:
+    for number, text in before_its_end(lines):
         for each in staged:
             if each.after is not None and each.after.search(text):
                 begun.add(each.name)

@@ -15,6 +15,7 @@ from pytest_gptoss.isolate.search import Outcome, Stage
 from pytest_gptoss.isolate.settings import Change, changed
 from pytest_gptoss.model.atomic_files import write_json
 from pytest_gptoss.model.errors import ReferenceServerError, UsageError
+from pytest_gptoss.model.kept_log import before_its_end
 from pytest_gptoss.model.secret_values import secret_values, without
 from pytest_gptoss.model.serve_command import ServeCommand
 from pytest_gptoss.model.stored_json import Mismatch, parse, typed
@@ -134,9 +135,10 @@ class Trials:
             found = "fails" if probe.kind in ("any", "start") else "other", _as_called_here(str(error))
         if probe.kind != "log":
             return found
-        line = re.search(rf".*(?:{probe.pattern}).*", log.read_text("utf-8", "replace"))
-        if line is not None:
-            return "fails", line[0].strip()[:400]
+        lines = enumerate(log.read_text("utf-8", "replace").splitlines())
+        for _, line in before_its_end(lines):
+            if re.search(probe.pattern, line):
+                return "fails", line.strip()[:400]
         return ("passes", "") if found[0] != "other" else found
 
     def _say(self, line: str) -> None:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from pytest_gptoss.model.kept_log import ENDED, ENDING
 from pytest_gptoss.model.secret_values import secret_values, secret_words, without
 
 __all__ = ["GRACE_S", "main"]
@@ -52,11 +53,16 @@ def main() -> int:
         guard = _guard(server.pid)
         _say(pid=server.pid)
         copying = _copying(server, log, options)
+        by_itself = False
         try:
-            _wait(server, mark, asked, options.parent_pid)
+            by_itself = _wait(server, mark, asked, options.parent_pid)
         finally:
+            if not by_itself:
+                _note(log, ENDING)
             _end(server, mark)
             copying()
+            if not by_itself:
+                _note(log, ENDED)
             guard.communicate()
     return 0
 
@@ -94,14 +100,15 @@ def _guard(group: int) -> subprocess.Popen[bytes]:
     )
 
 
-def _wait(server: subprocess.Popen[bytes], mark: str, asked: threading.Event, parent: int) -> None:
-    """Until the server ends by itself, which is said, or it shall be ended."""
+def _wait(server: subprocess.Popen[bytes], mark: str, asked: threading.Event, parent: int) -> bool:
+    """Until the server ends by itself, which is said, or it shall be ended; whether it ended by itself."""
     while not asked.is_set() and os.getppid() == parent:
         if server.poll() is not None:
             left = len(list(_processes(mark, group=server.pid)))
             _say(exit=server.returncode, left=left)
-            return
+            return True
         asked.wait(_POLL_S)
+    return False
 
 
 def _say(**said: int) -> None:
@@ -146,6 +153,11 @@ def _processes(mark: str, *, group: int) -> Iterator[int]:
             ours = int(pgrp) == group or wanted in (folder / "environ").read_bytes().split(b"\0")
             if ours and state != "Z":
                 yield int(folder.name)
+
+
+def _note(log: IO[bytes], line: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk must not keep the server alive
+        log.write(f"{line}\n".encode())
 
 
 # -- the log ----------------------------------------------------------------------------------

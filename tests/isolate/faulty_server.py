@@ -1,10 +1,11 @@
 """A server whose defect depends on its settings.
 
-python faulty_server.py --port N --fault KIND [flags] ; KIND: absent, crash, variable, graph, random
+python faulty_server.py --port N --fault KIND [flags] ; KIND: absent, said, crash, variable, graph, random
 """
 
 import json
 import os
+import signal
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +22,11 @@ damaged = {
     "graph": "--enforce-eager" not in words,
     "present": "--bad" in words,
 }.get(fault, False)
+if fault == "said":  # every server says so when it is told to end, one of them before
+    dead = "EngineDeadError: EngineCore encountered an issue."
+    signal.signal(signal.SIGTERM, lambda *_: (print(dead, file=sys.stderr, flush=True), os._exit(0)))
+    if "--bad" in words:
+        print(dead, file=sys.stderr, flush=True)
 if fault == "random":  # every second start
     turns = Path(words[words.index("--turns") + 1])
     turn = int(turns.read_text()) if turns.exists() else 0

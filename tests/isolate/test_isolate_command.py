@@ -58,6 +58,13 @@ def test_a_server_that_does_not_start_is_another_failure_than_a_refused_request(
     assert "NPU out of memory" in page.partition("## Evidence")[2]
 
 
+def test_a_line_of_the_log_counts_unless_the_server_was_being_ended(tmp_path):
+    (tmp_path / "probe.json").write_text('{"kind": "log", "pattern": "EngineDeadError"}')
+    more = ("--probe", str(tmp_path / "probe.json"), "--flag=--bad")
+    status, found = isolate(tmp_path, "said", *more, flags="--bad")
+    assert (status, found["guilty"]) == (0, [{"setting": "--bad", "put_in": False}])
+
+
 def test_a_variable_and_graph_capture_are_named(tmp_path):
     status, found = isolate(tmp_path, "variable", "--env", "HCCL_OP_EXPANSION_MODE=AIV", "--flag", "-x")
     assert (status, found["guilty"][0]["setting"]) == (0, "HCCL_OP_EXPANSION_MODE=AIV")

@@ -6,6 +6,7 @@ python small_server.py --port N [--line TEXT]... [--exit STATUS] [--ignore-port]
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,9 +21,18 @@ parser.add_argument("--exit", type=int)
 parser.add_argument("--api-key")
 parser.add_argument("--ignore-port", action="store_true")
 parser.add_argument("--child", help="start a child in another session, and write its pid there")
+parser.add_argument("--last-words", help="said when it is told to end")
 parser.add_argument("--daemon", action="store_true", help="go on in the background")
 options = parser.parse_args()
 
+
+def end(*_):
+    print(options.last_words, file=sys.stderr, flush=True)
+    os._exit(0)
+
+
+if options.last_words:
+    signal.signal(signal.SIGTERM, end)
 for line in options.line:
     text = os.path.expandvars(line)
     if options.log:

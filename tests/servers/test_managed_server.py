@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_gptoss.diagnosis.log_reading import read_log
+from pytest_gptoss.diagnosis.signature_files import load_signatures
 from pytest_gptoss.model.errors import ReferenceServerError
 from pytest_gptoss.model.serve_command import ServeCommand, read_serve_command
 from pytest_gptoss.servers import managed
@@ -61,6 +63,18 @@ def test_a_server_is_started_kept_and_ended_with_a_child_that_left_its_group(tmp
     assert gone(told["pid"])
     assert gone(child)
     assert "40% Completed" in (tmp_path / "tp1.log").read_text()
+
+
+def test_what_a_server_says_while_the_suite_ends_it_is_kept_and_is_no_failure(tmp_path):
+    dead = "EngineDeadError: EngineCore encountered an issue."
+    for more, found in ((("--last-words", dead), []), (("--line", dead), [1])):
+        (tmp_path / "tp1.log").unlink(missing_ok=True)
+        with start(tmp_path, *more):
+            pass
+        lines = list(enumerate((tmp_path / "tp1.log").read_text().splitlines(), start=1))
+        assert [text for _, text in lines].count(dead) == 1
+        read = read_log(lines, load_signatures(), device="npu", file="tp1.log")
+        assert [each.line for each in read] == found
 
 
 def test_a_server_ends_when_its_run_is_killed(tmp_path):
