@@ -28,6 +28,17 @@ def vllm_018(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-p", "no:cacheprovider", recovered, env=older)
 
 
+@nox.session(python=["3.10", "3.12", "3.13"])
+def tests(session: nox.Session) -> None:
+    """The project's tests on the versions of Python that the gate does not use, with their own NumPy."""
+    session.install("-e", ".[dev]")
+    workers = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+    session.run(
+        "python", "-m", "pytest", "tests", "--ignore=tests/acceptance", "-p", "no:cacheprovider", *workers,
+        *session.posargs,
+    )  # fmt: skip
+
+
 @nox.session
 def otava(session: nox.Session) -> None:
     """Our change points beside Apache Otava's: the test that skips without it, and benchmarks/trend.md."""
