@@ -7,9 +7,12 @@ to be scored it is no measurement: the softmax of finite logits gives every toke
 probability, so the logits held NaN or infinity. A log-probability above 0 is none either.
 
 Servers that compute no log-probabilities at all fill in one number, mostly 0.0, and list no alternatives.
+Where a token stands among its own alternatives with another log-probability, one of both is another token's.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +21,15 @@ from pytest_gptoss.model.arrays import FloatArray
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import TopLogprobs
 
-__all__ = ["NEVER", "filler", "no_logprobs", "why_no_logprob"]
+__all__ = ["NEVER", "contradicted", "filler", "no_logprobs", "why_no_logprob"]
 
 NEVER = -9999.0
 """What vLLM writes for minus infinity; what lies below stands for it too (the least float of some width)."""
 _ROUNDING = 0.1
 """Nats above 0 that a softmax in bfloat16 may come to: its steps between 16 and 32 are 0.125, half of it
 is the rounding of each of two terms."""
+_SAME, _SAME_SHARE = 1e-3, 1e-4
+"""Nats, and share of the larger, between two texts of one number: servers write five digits or more."""
 _ALIKE = 8
 """Positions that chance does not fill with one number other than 0."""
 
@@ -66,3 +71,18 @@ def filler(logprobs: FloatArray, top: TopLogprobs | None) -> float | None:
         if not (listed == np.float32(value)).all():
             return None
     return value
+
+
+def contradicted(
+    ids: Sequence[int], logprobs: FloatArray, top: TopLogprobs | None
+) -> tuple[int, float] | None:
+    """The first position whose log-probability [T] is not the one told for that token among its alternatives.
+
+    With the latter, in nats; None where all agree, or no alternative is the token.
+    """
+    if top is None:
+        return None
+    own = (top.ids == np.asarray(ids, np.int64)[:, None]) & (top.logprobs > NEVER)
+    same = np.isclose(top.logprobs, logprobs[:, None], rtol=_SAME_SHARE, atol=_SAME)
+    places, columns = np.nonzero(own & ~same)
+    return (int(places[0]), float(top.logprobs[places[0], columns[0]])) if places.size else None

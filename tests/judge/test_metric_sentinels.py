@@ -13,7 +13,7 @@ from pytest_gptoss.judge.metrics.prefill import decode_prefill
 from pytest_gptoss.judge.metrics.tokens import token_match_rate
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.results import DriftPoint
-from pytest_gptoss.model.sentinels import NEVER, filler, no_logprobs
+from pytest_gptoss.model.sentinels import NEVER, contradicted, filler, no_logprobs
 
 LENGTH, TOKENS = 130, 20
 IDS = tuple(range(1000, 1000 + TOKENS))
@@ -45,6 +45,26 @@ def decoded_and_scored(logprobs, lists=None):
 def test_equal_sentinels_are_no_agreement_of_decoding_with_prefilling(logprobs, says):
     with pytest.raises(InsufficientData, match=says):
         decode_prefill(**decoded_and_scored(logprobs))
+
+
+def test_a_log_probability_of_another_token_is_no_agreement_however_near_it_comes():
+    own = [{token: float(value), 5: -9.0} for token, value in zip(IDS, VARIED, strict=True)]
+    assert decode_prefill(**decoded_and_scored(VARIED, own)).value == 0
+    late = [VARIED[0], *VARIED[:-1]]
+    with pytest.raises(
+        InsufficientData, match="npu contradicts itself in a: token 1 has log-probability -1,"
+    ):
+        decode_prefill(**decoded_and_scored(late, own))
+
+
+@given(st.lists(st.floats(-500, 0, width=32), min_size=1, max_size=20))
+def test_the_same_number_written_with_five_digits_contradicts_nothing(values):
+    own = [{token: value, 5: -600.0} for token, value in zip(IDS, values, strict=False)]
+    written = np.array([float(f"{value:.5g}") for value in values])
+    lists = top(*own, width=2)
+    assert contradicted(IDS[: len(values)], written, lists) is None
+    assert contradicted([7] * len(values), written - 1, lists) is None
+    assert contradicted(IDS[: len(values)], written - 1, lists) == (0, pytest.approx(values[0]))
 
 
 def test_scores_are_held_to_the_same_as_answers():

@@ -16,6 +16,7 @@ from pytest_gptoss.model.gptoss import SLIDING_WINDOW
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import Generation, Measurement, ScoredSequence
+from pytest_gptoss.model.sentinels import contradicted
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Scenario
 
@@ -37,8 +38,9 @@ def decode_prefill(*, generated: Measurement[Generation], forced: Measurement[Sc
 
     The figure is the worst prompt's mean |difference| over the same token ids, in nats; no interval.
     Raises InsufficientData when no answer reaches past position SLIDING_WINDOW of its sequence: then the row
-    would not show what it is for. Details: ``worst``, ``prompts`` (id -> mean, tokens), ``within`` and
-    ``past`` the window (positions, mean, max, worst prompt), ``left_out``.
+    would not show what it is for. So it does where an answer's log-probability is not the one that its token
+    has among the alternatives: how far that is off is chance. Details: ``worst``, ``prompts`` (id -> mean,
+    tokens), ``within`` and ``past`` the window (positions, mean, max, worst prompt), ``left_out``.
     """
     pairs = _own_pairs(generated, forced)
     gaps = {
@@ -119,6 +121,21 @@ def _logprobs(answer: Generation, generated: Measurement[Generation]) -> FloatAr
     refuse_no_logprobs(
         answer.logprobs, answer.top, say("{prompt_id} as generated", prompt_id=answer.prompt_id), device
     )
+    wrong = contradicted(answer_ids(answer, generated), answer.logprobs, answer.top)
+    if wrong is not None:
+        place, other = wrong
+        raise InsufficientData(
+            say(
+                "{device} contradicts itself in {prompt_id}: token {place} has log-probability {value:.6g}, "
+                "among the alternatives there {other:.6g}: one of both is another token's; look at what "
+                "writes them, the server or a proxy",
+                device=device,
+                prompt_id=answer.prompt_id,
+                place=place,
+                value=float(answer.logprobs[place]),
+                other=other,
+            )
+        )
     return answer.logprobs
 
 
