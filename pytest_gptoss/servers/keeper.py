@@ -155,12 +155,12 @@ def _processes(mark: str, *, group: int) -> Iterator[int]:
                 yield int(folder.name)
 
 
+# -- the log ----------------------------------------------------------------------------------
+
+
 def _note(log: IO[bytes], line: str) -> None:
     with contextlib.suppress(OSError):  # a full disk must not keep the server alive
         log.write(f"{line}\n".encode())
-
-
-# -- the log ----------------------------------------------------------------------------------
 
 
 def _copying(
