@@ -14,8 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from pytest_gptoss.judge.evidence import refuse_no_logprobs, sound_items
-from pytest_gptoss.model.arrays import FloatArray
-from pytest_gptoss.model.deficits import LEAST_COMPARED, deficits
+from pytest_gptoss.model.deficits import LEAST_COMPARED, beyond_tolerated, deficits, excess
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import joined, say
@@ -25,18 +24,14 @@ from pytest_gptoss.model.verdicts import Estimate
 __all__ = [
     "ALLOWED",
     "CONFIDENCE",
-    "TOLERATED",
     "Departure",
     "allowed",
     "allowed_beside",
     "confirmed",
     "departure",
-    "excess",
     "excluded_share",
 ]
 
-TOLERATED = 0.5
-"""Nats by which a token may lie below the likeliest for nothing: two roundings of a near tie."""
 ALLOWED = 2.0
 """Nats that an answer may come to beyond that, before it departs."""
 CONFIDENCE = 0.95
@@ -75,11 +70,6 @@ class Departure:
             total=self.total,
             limit=limit,
         )
-
-
-def excess(answer: Scored) -> float:
-    """The sum of what the answer's deficits exceed ``TOLERATED`` by, in nats."""
-    return float(_beyond(answer).sum())
 
 
 def allowed(quiet: Measurement[ScoredSequence]) -> float:
@@ -136,7 +126,7 @@ def confirmed(
 
 def departure(answer: Scored) -> Departure:
     """Where an answer departs first: its first token beyond ``TOLERATED``."""
-    beyond = _beyond(answer)
+    beyond = beyond_tolerated(answer)
     index = int(np.flatnonzero(beyond)[0])
     return Departure(
         answer=answer.sequence_id,
@@ -151,11 +141,6 @@ def departure(answer: Scored) -> Departure:
 def excluded_share(answers: int) -> float:
     """The share of faulty answers of which a sample of so many would have shown one with 95%."""
     return float(1 - (1 - CONFIDENCE) ** (1 / answers))
-
-
-def _beyond(answer: Scored) -> FloatArray:
-    found: FloatArray = np.maximum(deficits(answer) - TOLERATED, 0.0)
-    return found
 
 
 def _refuse_bad(answer: Scored, device: str) -> None:

@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_gptoss.judge.confirmation import CONFIDENCE, Departure, allowed_beside, departure, excess
+from pytest_gptoss.judge.confirmation import CONFIDENCE, Departure, allowed_beside, departure
 from pytest_gptoss.judge.evidence import refuse_no_logprobs, sound_items
-from pytest_gptoss.model.deficits import compared
+from pytest_gptoss.model.deficits import compared, excess
 from pytest_gptoss.model.results import Measurement, StressAnswer
 
 __all__ = ["Repeats", "found_rate", "repeats"]

@@ -13,10 +13,12 @@ from pytest_gptoss.model.arrays import FloatArray
 from pytest_gptoss.model.gptoss import STOP_IDS
 from pytest_gptoss.model.results import ScoredSequence, StressAnswer
 
-__all__ = ["LEAST_COMPARED", "compared", "deficits"]
+__all__ = ["LEAST_COMPARED", "TOLERATED", "beyond_tolerated", "compared", "deficits", "excess"]
 
 LEAST_COMPARED = 8
 """An answer with fewer compared tokens says too little."""
+TOLERATED = 0.5
+"""Nats by which a token may lie below the likeliest for nothing: two roundings of a near tie."""
 
 
 def compared(answer: ScoredSequence | StressAnswer) -> int:
@@ -32,3 +34,14 @@ def deficits(answer: ScoredSequence | StressAnswer) -> FloatArray:
         answer.top.logprobs[:upto, 0].astype(np.float64) - answer.logprobs[:upto], 0.0
     )
     return found
+
+
+def beyond_tolerated(answer: ScoredSequence | StressAnswer) -> FloatArray:
+    """What each compared token's deficit exceeds ``TOLERATED`` by, in nats; 0 where it does not."""
+    found: FloatArray = np.maximum(deficits(answer) - TOLERATED, 0.0)
+    return found
+
+
+def excess(answer: ScoredSequence | StressAnswer) -> float:
+    """The sum of what the answer's deficits exceed ``TOLERATED`` by, in nats."""
+    return float(beyond_tolerated(answer).sum())

@@ -159,20 +159,41 @@ _FAULTS: Mapping[str, Faults] = MappingProxyType(
 )
 
 
+_RATES: Mapping[str, Callable[[int], Faults]] = MappingProxyType(
+    {
+        "nan-logits": lambda every: Faults(nan_every=every),
+        "repeat-token": lambda every: Faults(repeat_every=every),
+        "flaky-expert": lambda every: Faults(flaky_every=every),
+        "batch-crosstalk": lambda every: Faults(crosstalk_every=every),
+    }
+)
+"""The faults of a defect that strikes once in so many."""
+
+
 def find(name: str) -> Defect:
-    """The defect of that name.
+    """The defect of that name, behind which ``:N`` may say that it strikes once in N.
 
     Raises:
-        UsageError: there is none; the message lists those there are.
+        UsageError: there is none, it strikes always, or N is no whole number from 1 on; the message lists
+            those there are.
     """
-    if name not in DEFECTS:
-        raise UsageError(f"--defect {name!r} is unknown: choose one of {', '.join(DEFECTS)}")
-    return DEFECTS[name]
+    plain, colon, every = name.partition(":")
+    if plain not in DEFECTS or (colon and (plain not in _RATES or not _is_rate(every))):
+        raise UsageError(
+            f"--defect {name!r} is unknown: choose one of {', '.join(DEFECTS)}; how often it strikes, as in "
+            f"flaky-expert:20 for once in 20, can be said of {', '.join(_RATES)}"
+        )
+    return DEFECTS[plain]
+
+
+def _is_rate(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0
 
 
 def faults_of(name: str | None) -> Faults:
     """What the engine itself must do wrong for a defect; nothing for None and for all other defects."""
-    return _FAULTS.get(name, Faults()) if name else Faults()
+    plain, _, every = (name or "").partition(":")
+    return _RATES[plain](int(every)) if every else _FAULTS.get(plain, Faults())
 
 
 # -- damage to the model ----------------------------------------------------------------------------

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made import failure, measurement, scored, top
 
-from pytest_gptoss.judge.confirmation import ALLOWED, allowed, confirmed, excess, excluded_share
+from pytest_gptoss.judge.confirmation import ALLOWED, allowed, confirmed, excluded_share
 from pytest_gptoss.judge.registry import metric_named
 from pytest_gptoss.judge.roles import Roles
-from pytest_gptoss.model.deficits import compared, deficits
+from pytest_gptoss.model.deficits import compared, deficits, excess
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.gptoss import RETURN
 from pytest_gptoss.model.results import StressAnswer

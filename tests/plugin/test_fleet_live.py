@@ -97,11 +97,12 @@ def test_a_spoilt_a_flaky_and_a_dead_node_are_named_and_the_sound_ones_are_not(
         "sound": embedded_pair["npu"],
         "twin": server(),
         "zero": server("zero-expert"),
-        "flaky": server("flaky-expert"),
+        # More often than in ``benchmarks/fleet_live.py``: so few tokens may meet no fault that changes one.
+        # Not in step with the rounds, in which a fault that always falls on the same token is no change.
+        "flaky": server("flaky-expert:37"),
         "dead": dead,
     }
-    # Of more than 1,500 forward passes at least three go without the expert; one alone may change no token.
-    found = judged(*options(160, urls, canaries=4, repeats=4))
+    found = judged(*options(40, urls, canaries=4, repeats=6))
     assert {found["dead", row] for row in ROWS} == {"INVALID"}
     # The servers share the machine's cores, which hides and makes differences in speed.
     named = {key for key, each in found.items() if each == "FAIL" and key[1] not in SPEED}

@@ -91,6 +91,22 @@ def test_an_unknown_name_is_answered_with_the_list():
         defects.find("no-jarn")
 
 
+def test_a_defect_that_strikes_now_and_then_can_be_told_how_often():
+    assert defects.find("flaky-expert:20") is DEFECTS["flaky-expert"]
+    assert defects.faults_of("flaky-expert:20") == Faults(flaky_every=20)
+    assert defects.faults_of("nan-logits:7") == Faults(nan_every=7)
+    assert defects.faults_of("repeat-token:7") == Faults(repeat_every=7)
+    assert defects.faults_of("batch-crosstalk:7") == Faults(crosstalk_every=7)
+
+
+@pytest.mark.parametrize(
+    "name", ["no-yarn:3", "flaky-expert:", "flaky-expert:0", "flaky-expert:-2", "stall:many"]
+)
+def test_a_rate_that_cannot_be_is_answered_with_those_that_take_one(name):
+    with pytest.raises(UsageError, match=rf"--defect '{name}' is unknown.*as in flaky-expert:20"):
+        defects.find(name)
+
+
 def test_without_a_defect_nothing_is_done():
     forward = damaged(None)
     assert forward.faults == Faults()

@@ -21,6 +21,7 @@ from pytest_gptoss.client.load.backlog import Backlog
 from pytest_gptoss.client.load.exchange import Exchange
 from pytest_gptoss.client.load.health import LoopProbe, no_collector
 from pytest_gptoss.client.load.job import LoadJob, LoadTarget
+from pytest_gptoss.client.load.moments import until
 from pytest_gptoss.client.load.requests import LoadRequest, LoadRun, encoded
 from pytest_gptoss.client.load.transport import EXCHANGE, StampingTransport
 from pytest_gptoss.model.errors import RequestTimeout
@@ -219,7 +220,7 @@ async def _beginning(job: LoadJob) -> int:
     if job.begin is None:
         return monotonic_ns()
     at_ns = await job.begin()
-    await asyncio.sleep(max(0, at_ns - monotonic_ns()) / 1e9)
+    await until(at_ns)
     return at_ns
 
 

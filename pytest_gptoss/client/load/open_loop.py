@@ -1,8 +1,4 @@
-"""The open loop: each request is sent when it is due, whatever the server does.
-
-Timers of event loops tick in milliseconds. So a timer is set a little early, and from there the loop goes
-round without a pause until the request is due; reads are stamped meanwhile as ever.
-"""
+"""The open loop: each request is sent when it is due, whatever the server does."""
 
 from __future__ import annotations
 
@@ -14,16 +10,13 @@ from time import monotonic_ns
 
 from pytest_gptoss.client.load.job import LoadJob
 from pytest_gptoss.client.load.load_loop import Flight, LoadLoop, drive
+from pytest_gptoss.client.load.moments import until
 from pytest_gptoss.client.load.open_files import many_open_files
 from pytest_gptoss.client.load.requests import LoadRun
 from pytest_gptoss.model.results import RequestTiming
 
 __all__ = ["run_open_loop"]
 
-EARLY_NS = 1_500_000
-"""A timer is set so much before the request is due: uvloop's may be half a millisecond early or late."""
-_LONGEST_SLEEP_NS = 250_000_000
-"""In longer gaps the loop looks whether it was halted."""
 AHEAD_NS = 250_000_000
 """Connections are opened so long before the requests that need them: a TLS handshake over a long way fits."""
 _SPARE_S = 0.05
@@ -53,7 +46,7 @@ class _OpenLoop(LoadLoop):
         spare = self.begin(self._keep_ahead(due))
         sent: list[asyncio.Task[None]] = []
         for intended_ns in due:
-            await self._until(intended_ns)
+            await until(intended_ns, lambda: self.halted)
             if self.halted:
                 break
             flight = flights.popleft()  # none is kept here: each holds the bytes of its answer
@@ -61,14 +54,6 @@ class _OpenLoop(LoadLoop):
             sent.append(self.begin(self.fly(flight)))
         spare.cancel()
         await asyncio.gather(*sent)
-
-    async def _until(self, due_ns: int) -> None:
-        """Wait until a moment of the monotonic clock, or until it is halted."""
-        while not self.halted:
-            left = due_ns - monotonic_ns()
-            if left <= 0:
-                return
-            await asyncio.sleep(max(0, min(left - EARLY_NS, _LONGEST_SLEEP_NS)) / 1e9)
 
     async def _keep_ahead(self, due: list[int]) -> None:
         """Keep as many connections idle as requests are due soon."""
