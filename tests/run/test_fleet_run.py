@@ -142,6 +142,33 @@ def test_a_damaged_fleet_is_no_finished_run(run_of, tmp_path, key, value):
         replayed(Settings(replay=tmp_path / "report"))
 
 
+def test_a_fleet_records_its_baseline_and_is_judged_against_the_recording(run_of, servers, tmp_path):
+    nodes = [
+        DeviceSettings("npu", name, each.url) for name, each in zip(("n1", "n2", "n3"), servers, strict=True)
+    ]
+    prompts = tmp_path / "prompts.json"
+    prompts.write_text(json.dumps(["one", "two", "three", "four"]), "utf-8")
+    usual = {"fleet": FleetTask(("n1", "n2", "n3"), 4, 2, 8), "prompts": prompts, "profile": "embedded"}
+    row, kept = "precision.token_match_rate", tmp_path / "base.zip"
+    with fake_vllm() as gpu:
+        devices = (*nodes, DeviceSettings("gpu", "gpu", gpu.url))
+        run, _ = run_of(devices=devices, record=kept, **usual)
+        live = {name: run.verdict(name, row) for name in usual["fleet"].nodes}
+        fleet = {name: run.verdict(name, ROW.id).status for name in usual["fleet"].nodes}
+        assert set(fleet.values()) == {"PASS"}
+        recorded = run.record()
+        assert recorded
+        assert not [each for each in recorded if "canar" in each], "the nodes' rounds are no baseline"
+        asked = len(gpu.asked)
+        devices = (*nodes, DeviceSettings("gpu", "gpu", None, recorded=True))
+        again, _ = run_of("again", devices=devices, baseline=kept, **usual)
+        for name, verdict in live.items():
+            found = again.verdict(name, row)
+            assert (found.status, found.value) == (verdict.status, verdict.value), found.reason
+            assert verdict.value is not None
+        assert len(gpu.asked) == asked
+
+
 def test_without_a_baseline_rows_that_compare_with_one_are_skipped(run_of):
     run, _ = run_of()
     verdict = run.verdict("n1", "precision.kl")
