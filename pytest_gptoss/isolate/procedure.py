@@ -42,6 +42,7 @@ def run_procedure(
     except OSError as error:
         raise UsageError(f"--output {output}: {error.strerror}: name another directory") from None
     trials = Trials(failing, changes, output, tell=tell)
+    trials.refuse_unusable()
     finding = isolate(trials, _names(given), _names(known), most=most, try_eager=eager.put_in)
     found = document(
         finding,

@@ -95,7 +95,8 @@ def isolate(start: Start, *groups: Sequence[str], most: int, try_eager: bool = T
             return _unreproduced(shown)
         if try_eager:
             starts.stage = "eager"
-            eager = starts.heals((EAGER,))
+            shown_eager = starts.outcome((EAGER,))
+            eager = None if shown_eager == "other" else shown_eager == "passes"
         starts.stage = "narrow"
         narrow = (_narrow(starts, [each for each in group if each != EAGER]) for group in groups)
         found = next((each for each in narrow if each), (EAGER,) if eager else ())

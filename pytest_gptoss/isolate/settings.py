@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ KNOWN_FLAGS = (
 """What the guide and we try on vLLM, beside what the user names."""
 _IF_STANDING = ("--tensor-parallel-size", "--pipeline-parallel-size")
 """Flags whose known value is what a line without them has anyway."""
+_LONG_FLAG = re.compile(r"--[A-Za-z][\w-]*")
 KNOWN_VARIABLES = ("HCCL_OP_EXPANSION_MODE=AIV",)
 
 
@@ -60,7 +62,7 @@ def changes_of(command: ServeCommand, flags: Iterable[str], variables: Iterable[
 
 def changed(command: ServeCommand, changes: Iterable[Change]) -> ServeCommand:
     """The serve line with changes made to it."""
-    words, environment = list(command.words), dict(command.environment)
+    words, environment = _apart(command.words), dict(command.environment)
     for each in changes:
         if each.variable is not None:
             environment.pop(each.variable[0], None)
@@ -78,15 +80,25 @@ def changed(command: ServeCommand, changes: Iterable[Change]) -> ServeCommand:
 
 def _of_flag(command: ServeCommand, text: str) -> Change:
     try:
-        words = tuple(shlex.split(text))
+        words = tuple(_apart(shlex.split(text)))
     except ValueError as error:
         raise UsageError(f"--flag {text!r} is not whole ({error}): quote it as in a shell") from None
     if not words or not words[0].startswith("-"):
         raise UsageError(f"--flag {text!r}: it takes a flag of the server with its value, '--max-num-seqs 8'")
     name = shlex.join(masked_words(words))
-    if _place(command.words, words) is not None:
+    line = _apart(command.words)
+    if _place(line, words) is not None:
         return Change(name, put_in=False, words=words)
-    return Change(name, put_in=True, words=words, replaced=_standing(command.words, words[0]))
+    return Change(name, put_in=True, words=words, replaced=_standing(line, words[0]))
+
+
+def _apart(words: Sequence[str]) -> list[str]:
+    """The words with ``--flag=value`` as two, which mean the same to the server."""
+    found: list[str] = []
+    for word in words:
+        flag, sign, value = word.partition("=")
+        found += (flag, value) if sign and _LONG_FLAG.fullmatch(flag) else (word,)
+    return found
 
 
 def _standing(words: Sequence[str], flag: str) -> tuple[str, ...]:
@@ -121,7 +133,7 @@ def known_changes(command: ServeCommand) -> tuple[Change, ...]:
     flags = [
         each
         for each in KNOWN_FLAGS
-        if each.split()[0] not in _IF_STANDING or each.split()[0] in command.words
+        if each.split()[0] not in _IF_STANDING or each.split()[0] in _apart(command.words)
     ]
     found = changes_of(command, flags, KNOWN_VARIABLES)
     return tuple(each for each in found if each.put_in)  # what is set so already is no suspect

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pytest_gptoss.config.plan import make_plan
+from pytest_gptoss.config.plan import Plan, make_plan
 from pytest_gptoss.config.settings import DeviceSettings, Settings
 from pytest_gptoss.isolate.probe import Probe, asked
 from pytest_gptoss.isolate.search import Outcome, Stage
@@ -27,6 +29,8 @@ from pytest_gptoss.servers.managed import ManagedServer
 __all__ = ["STATE", "Failing", "StartRecord", "Trials"]
 
 STATE = "state.json"
+_REFUSED = re.compile(r"error: (?:unrecognized arguments|ambiguous option|argument )")
+"""What argparse says of a command line that it refuses."""
 _PROBES = (3, 2)
 """Requests of the first start and of the second: five probes over two starts. Later starts get three."""
 
@@ -60,6 +64,17 @@ class Failing:
     baseline: Path | None
     ready_timeout_s: float
 
+    @property
+    def compared_with(self) -> str | None:
+        """The baseline's name and SHA-256, None without one; raises UsageError for an unreadable one."""
+        if self.baseline is None:
+            return None
+        try:
+            digest = hashlib.sha256(self.baseline.read_bytes()).hexdigest()
+        except OSError as error:
+            raise UsageError(f"--baseline {self.baseline}: {error.strerror or error}") from None
+        return f"{self.baseline.name} {digest}"
+
 
 class Trials:
     """Starts the line with changes, as the search asks; ``records`` has all starts, in their order."""
@@ -71,7 +86,7 @@ class Trials:
         self._changes = changes
         self._output = output
         self._tell = tell
-        self._search = repr((failing.command.shown, failing.probe, sorted(changes)))
+        self._search = repr((failing.command.shown, failing.probe, failing.compared_with, sorted(changes)))
         self._earlier = list(self._read())
         self.records: list[StartRecord] = []
 
@@ -116,11 +131,20 @@ class Trials:
         outcome, evidence = self._probed(
             command, log, _PROBES[number] if number < len(_PROBES) else _PROBES[0]
         )
+        if outcome == "fails" and changes and self._newly_refused(log):
+            outcome = "other"
         evidence = without(evidence, secret_values(command.environment))
         seconds = round(time.monotonic() - began, 1)
         return StartRecord(
             stage, changes, outcome, seconds, evidence, log.relative_to(self._output).as_posix()
         )
+
+    def _newly_refused(self, log: Path) -> bool:
+        """Whether the server refuses a setting that it did not refuse in the first start."""
+        first = self._output / self.records[0].log if self.records else log
+        texts = (each.read_text("utf-8", "replace") if each.is_file() else "" for each in (log, first))
+        now, before = (bool(_REFUSED.search(text)) for text in texts)
+        return now and not before
 
     def _probed(self, command: ServeCommand, log: Path, times: int) -> tuple[Outcome, str]:
         probe = self._failing.probe
@@ -155,8 +179,18 @@ class Trials:
             return "passes", ""
         return ("fails" if len(failed) == len(wrong) else "mixed"), failed[0]
 
-    def _judged(self, probe: Probe, url: str) -> tuple[Outcome, str]:
-        """Whether a row of the acceptance suite holds on this start."""
+    def refuse_unusable(self) -> None:
+        """Raise UsageError for what no start could be judged by, before the first of them."""
+        command, probe = self._failing.command, self._failing.probe
+        program = command.words[0]
+        found = shutil.which(program, path=command.environment.get("PATH"))
+        if found is None:
+            raise UsageError(f"--serve: there is no program {program!r}: give its path, or correct the name")
+        if probe.kind == "threshold":
+            self._planned(probe, "http://127.0.0.1:9")
+
+    def _planned(self, probe: Probe, url: str) -> tuple[Settings, Plan]:
+        """The run that judges a row; raises UsageError for an unknown row, profile or baseline."""
         baseline = self._failing.baseline
         roles: tuple[Role, ...] = ("gpu", "cpu")
         names = recorded_models(baseline)
@@ -170,6 +204,11 @@ class Trials:
         plan = make_plan(settings)
         if probe.threshold not in plan.thresholds:
             raise UsageError(f"--probe: no threshold is called {probe.threshold!r} in {plan.profile.name}")
+        return settings, plan
+
+    def _judged(self, probe: Probe, url: str) -> tuple[Outcome, str]:
+        """Whether a row of the acceptance suite holds on this start."""
+        settings, plan = self._planned(probe, url)
         run = AcceptanceRun(settings, plan, tell=self._tell)
         try:
             run.begin()

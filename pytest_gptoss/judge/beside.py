@@ -43,7 +43,8 @@ def forced_would_pass(threshold: Threshold, details: Mapping[str, Json]) -> str 
     if not holds(beside["value"], threshold.comparison, threshold.forced_limit):
         return None
     return say(
-        "every fork is a near tie, and under teacher forcing {value} is within its limit of {limit}: "
+        "every fork is a near tie, and under teacher forcing {value} is within its limit of {limit} (ours, "
+        "provisional): "
         "--gptoss-compare forced gates that figure",
         value=number(beside["value"]),
         limit=exact(threshold.forced_limit),

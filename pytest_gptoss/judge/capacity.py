@@ -23,8 +23,12 @@ def capacity_of(probes: Sequence[CapacityProbe]) -> Estimate:
     """The middle of the narrowest bracket in requests/s; the interval reaches to the rates that are sure.
 
     No interval where a side of it is not sure. Raises InsufficientData where all rates kept the service level
-    or none did, and where the client was late at the rate that did not.
+    or none did, where the client was late at the rate that did not, and where TPOT has a limit and the tokens
+    were held back on the way at a rate that seems to keep it.
     """
+    buffered = _why_buffered(probes)
+    if buffered is not None:
+        raise InsufficientData(buffered)
     found, sure = nearest(probes), confirmed(probes)
     if found.low is None or found.high is None:
         raise InsufficientData(_why_unbounded(probes))
@@ -75,6 +79,19 @@ def _slow(probe: CapacityProbe) -> str:
         share=f"{probe.goodput:.1%}",
         ttft="-" if probe.ttft_p50_ms is None else fixed(probe.ttft_p50_ms, 1),
     )
+
+
+def _why_buffered(probes: Sequence[CapacityProbe]) -> str | None:
+    for each in probes:
+        if each.task.slo.tpot_ms is not None and each.keeps and 2 * each.buffered > each.requests:
+            return say(
+                "at {rate} requests/s the token events of {held} of {requests} requests came buffered, so no "
+                "TPOT is known: turn off the buffering of what stands between (nginx: proxy_buffering off)",
+                rate=f"{each.rate:g}",
+                held=each.buffered,
+                requests=each.requests,
+            )
+    return None
 
 
 def _why_late(failing: Sequence[CapacityProbe]) -> str | None:

@@ -7,7 +7,7 @@ the answer departs when the sum exceeds ``ALLOWED`` and twice what the device's 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -30,6 +30,7 @@ __all__ = [
     "confirmed",
     "departure",
     "excluded_share",
+    "refuse_few",
 ]
 
 ALLOWED = 2.0
@@ -85,13 +86,37 @@ def allowed_beside(own: float) -> float:
     return max(ALLOWED, 2 * own)
 
 
+def refuse_few(measured: Measurement[StressAnswer], unscored: Mapping[str, str]) -> None:
+    """Raise InsufficientData where fewer than half of the answers were scored; ``unscored``: why by id."""
+    scored, drawn = len(measured.items), len(measured.items) + len(unscored)
+    if not scored or 2 * scored >= drawn:
+        return
+    first, why = next(iter(unscored.items()))
+    raise InsufficientData(
+        say(
+            "{device}: {scored} of {drawn} drawn answers could be scored, fewer than half; the first that "
+            "could not, {first}: {why}",
+            device=measured.device,
+            scored=scored,
+            drawn=drawn,
+            first=first,
+            why=why,
+        )
+    )
+
+
 def confirmed(
-    stressed: Measurement[StressAnswer], quiet: Measurement[ScoredSequence], *, kind: str = ""
+    stressed: Measurement[StressAnswer],
+    quiet: Measurement[ScoredSequence],
+    *,
+    kind: str = "",
+    drawn: int | None = None,
 ) -> Estimate:
     """Share of answers that the device confirms when asked quietly; no interval.
 
     ``kind`` takes the answers of that kind alone. Those with fewer than ``LEAST_COMPARED`` compared tokens do
-    not count; raises InsufficientData where fewer than half are left. Details: ``answers``, ``compared``
+    not count; raises InsufficientData where fewer than half are left, of all of them or of the ``drawn`` that
+    were wanted, where for each that says too little another was scored. Details: ``answers``, ``compared``
     (tokens), ``allowed`` (nats), ``excluded`` (with all confirmed, the share of faulty answers of which the
     sample would have shown one with 95%), ``departures`` and the finding.
     """
@@ -100,14 +125,15 @@ def confirmed(
     for each in of_kind:
         _refuse_bad(each, device)
     answers = [each for each in of_kind if len(deficits(each)) >= LEAST_COMPARED]
-    if not answers or 2 * len(answers) < len(of_kind):
+    wanted = len(of_kind) if drawn is None else min(drawn, len(of_kind))
+    if not answers or 2 * len(answers) < wanted:
         raise InsufficientData(
             say(
                 "{device}: {answers} of {drawn} answers have {least} tokens or more before the model would "
                 "end them, fewer than half: raise --gptoss-max-tokens or use other prompts",
                 device=device,
                 answers=len(answers),
-                drawn=len(of_kind),
+                drawn=wanted,
                 least=LEAST_COMPARED,
             )
         )
@@ -151,10 +177,11 @@ def _finding(device: str, answers: int, departures: Sequence[Departure], limit: 
     if not departures:
         return say(
             "{device} confirms all {answers} answers: faults in {share:.1%} of them or more are excluded "
-            "at 95%",
+            "at 95%{allowed}",
             device=device,
             answers=answers,
             share=excluded_share(answers),
+            allowed=_allowed_words(limit),
         )
     return joined(
         [
@@ -166,4 +193,14 @@ def _finding(device: str, answers: int, departures: Sequence[Departure], limit: 
             ),
             departures[0].told_first(limit),
         ]
+    )
+
+
+def _allowed_words(limit: float) -> str:
+    """What an answer may come to, where the device's own quiet answers have widened it."""
+    if limit <= ALLOWED:
+        return ""
+    return say(
+        "; {limit:.3g} nat are allowed for each: twice what its own quiet answers come to",
+        limit=limit,
     )

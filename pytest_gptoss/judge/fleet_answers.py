@@ -18,6 +18,7 @@ from pytest_gptoss.judge.fleet_distances import medoid
 from pytest_gptoss.judge.fleet_nodes import Node
 from pytest_gptoss.judge.forks import NEAR_TIE, compare
 from pytest_gptoss.model.arrays import FloatArray
+from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.gptoss import STOP_IDS
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import say
@@ -57,9 +58,22 @@ class Departure:
 def first_answers(node: Node) -> Answers:
     """A node's answers of the first round.
 
-    Raises InsufficientData where scores are no measurement.
+    Raises InsufficientData where scores are no measurement, and where an answer did not come: that is no
+    answer of another kind, and says nothing of how the node computes.
     """
     measured = node["answers"]
+    lost = {name: why for name, why in measured.left_out.items() if name.startswith(f"{FIRST_ROUND}-")}
+    if lost:
+        first, why = next(iter(lost.items()))
+        raise InsufficientData(
+            say(
+                "{device} gave no answer to {lost} canaries that could be compared, first {first}: {why}",
+                device=measured.device,
+                lost=len(lost),
+                first=first,
+                why=why,
+            )
+        )
     found = {each.sequence_id: each for each in sound_items(measured, "answers") if each.kind == FIRST_ROUND}
     for name, each in found.items():
         refuse_no_logprobs(each.logprobs, each.top, name, measured.device, first=each.first)

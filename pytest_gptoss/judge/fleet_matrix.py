@@ -163,6 +163,11 @@ def _against_gpu(nodes: Sequence[Node]) -> Message | None:
         return None
     if not differing:
         return say("none differs from the GPU")
+    alive = [each for each in nodes if each["state"] != "dead"]
+    if len(differing) == len(told) < len(alive):
+        return say(
+            "{nodes} differs from the GPU; of the other nodes it is not known", nodes=_listed(differing)
+        )
     if len(differing) == len(told):
         return say("all differ from the GPU: the fault is in what all nodes share, not in one of them")
     if all(each["state"] == "odd" for each in told if each["differs_from_gpu"]):

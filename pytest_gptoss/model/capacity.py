@@ -37,8 +37,9 @@ class CapacityProbe:
 
     The first requests, sent before the server's load has settled, do not count. ``low`` and ``high`` are
     the 95% interval of the share that keeps it. ``failed`` of those that count had no whole answer, first
-    for the reason ``failure``. ``send_delay_ms``: 95th percentile of how late the client sent them; TTFT
-    counts from when they were to be sent, None where no answer told one.
+    for the reason ``failure``; the tokens of ``buffered`` were held back on the way. ``send_delay_ms``: 95th
+    percentile of how late the client sent them; TTFT counts from when they were to be sent, None where no
+    answer told one.
     """
 
     task: CapacityTask
@@ -53,6 +54,7 @@ class CapacityProbe:
     ttft_p50_ms: float | None = None
     ttft_p95_ms: float | None = None
     failure: str | None = None
+    buffered: int = 0
 
     @property
     def goodput(self) -> float:

@@ -76,7 +76,9 @@ def _of_device(npu: str, table: Sequence[Row]) -> tuple[Equivalence, list[Json],
     ratio = next((figure for figure in figures if figure["threshold_id"] == ERROR_RATIO), None)
     if ratio is None:
         return "UNDECIDED", [_without_ratio(npu, rows.get(ERROR_RATIO))], figures
-    if ratio["ci"] is None or not all(holds(end, ratio["comparison"], ratio["limit"]) for end in ratio["ci"]):
+    if ratio["ci"] is None:
+        return "UNDECIDED", [_reason("no_interval", npu, ERROR_RATIO)], figures
+    if not all(holds(end, ratio["comparison"], ratio["limit"]) for end in ratio["ci"]):
         return "UNDECIDED", [_reason("unproven", npu, ERROR_RATIO)], figures
     return "EQUIVALENT WITHIN ROUNDING", [_reason("within", npu, ERROR_RATIO)], figures
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from pytest_gptoss.client.event_loop import run_async
-from pytest_gptoss.client.load import LoadJob, LoadRequest, run_load
+from pytest_gptoss.client.load import Drive, LoadJob, LoadRequest, run_load
 from pytest_gptoss.model.arrivals import Arrivals
 from pytest_gptoss.model.capacity import CapacityProbe, CapacityTask
 from pytest_gptoss.model.errors import RequestError
@@ -33,11 +33,15 @@ CONNECTIONS = 8
 
 @dataclass
 class CapacityRun:
-    """Measures capacity. ``items``: the probes so far, also after an interruption."""
+    """Measures capacity. ``items``: the probes so far, also after an interruption.
+
+    ``drive`` puts the load of a probe, None: this process does.
+    """
 
     device: Device
     task: CapacityTask
     alone: Alone
+    drive: Drive | None = None
     items: tuple[CapacityProbe, ...] = ()
     _name: str = field(default_factory=lambda: f"gptoss-{secrets.token_hex(4)}-capacity")
 
@@ -93,7 +97,7 @@ class CapacityRun:
             due_ns=due_ns,
             stop=lambda: record.decided,
         )
-        run_load(job, on_end=on_end)
+        (self.drive or run_load)(job, on_end=on_end)
         return record.result()
 
 

@@ -14,7 +14,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from pytest_gptoss.client.event_loop import run_async
 from pytest_gptoss.client.load import LoadJob, LoadRequest, run_closed_loop
@@ -26,13 +26,14 @@ from pytest_gptoss.model.subjects import Device, ServerFacts
 from pytest_gptoss.scenarios.audit import answers_of
 from pytest_gptoss.scenarios.job import Alone, Setup
 from pytest_gptoss.scenarios.kinds import Preemption, Preflight
+from pytest_gptoss.scenarios.kinds.preemption import AUDITED
 from pytest_gptoss.scenarios.load_level import target_of
 from pytest_gptoss.scenarios.load_prompts import load_prompts
 from pytest_gptoss.scenarios.quiet_scoring import QuietScoring
 from pytest_gptoss.scenarios.sequences import sort_out
 from pytest_gptoss.scenarios.server_counters import counters_of, grown, kv_cache_tokens, settled_counters
 
-__all__ = ["AUDITED", "IN_FLIGHT", "LOAD", "PreemptionRun", "longest_pause_first", "rounds"]
+__all__ = ["IN_FLIGHT", "LOAD", "PreemptionRun", "longest_pause_first", "rounds"]
 
 LOAD = "load"
 """What is left out where nothing was preempted; all else that is left out is an answer."""
@@ -47,7 +48,6 @@ OVER = 1.25
 """Of what a cache holds, the tokens that overflow it: by less, some answers end before others have grown."""
 ANSWER = 0.25
 """The answer's share of a request's tokens: prompts alone just fill a cache, so that many run in it."""
-AUDITED = 64
 MOST_S = 300.0
 """Longest that the load goes on, and that the scoring does, in seconds."""
 
@@ -182,7 +182,9 @@ class PreemptionRun:
         found = sort_out(answers_of(level, "preemption"), context=context, longest=self.longest)
         self.left_out = found.left_out
         run_async(self._score(found.kept))
-        self.left_out = {**found.left_out, **self._scoring.left_out}
+        # With what was scored they make up the draw: for an answer that could not be, another was scored.
+        lacking = max(0, AUDITED - len(self._scoring.answers))
+        self.left_out = dict(islice({**found.left_out, **self._scoring.left_out}.items(), lacking))
 
     async def _score(self, sequences: Sequence[TokenSequence]) -> None:
         async with self.alone.make_client() as client:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from pytest_gptoss.model.capacity import CapacityProbe, CapacityTask
 from pytest_gptoss.model.results import RequestTiming
+from pytest_gptoss.model.token_arrivals import is_buffered
 from pytest_gptoss.scenarios.batch_means import share_interval
 
 __all__ = ["LOOKS", "TRANSIENT", "ProbeRecord", "keeps"]
@@ -82,6 +83,7 @@ class ProbeRecord:
             ttft_p50_ms=_percentile(ttft, 0.5),
             ttft_p95_ms=_percentile(ttft, 0.95),
             failure=failures[0] if failures else None,
+            buffered=sum(map(is_buffered, counted)),
         )
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from pytest_gptoss.client.load import LoadJob, LoadRequest, LoadTarget, run_load
 from pytest_gptoss.judge.accounting import is_accounted
-from pytest_gptoss.judge.arrivals import is_buffered
 from pytest_gptoss.judge.load import per_token
+from pytest_gptoss.model.token_arrivals import is_buffered
 
 TOKENS = 40
 INTERVAL_MS = 20

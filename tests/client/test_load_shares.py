@@ -94,3 +94,9 @@ def test_one_request_needs_one_worker(workers):
     job = job_of(1, 1)
     (part,) = shares(job, workers)
     assert list(part.requests) == list(job.requests)
+
+
+@given(requests=st.integers(4, 40), connections=COUNTS, workers=COUNTS)
+def test_a_worker_of_an_open_loop_gives_up_after_as_many_failures_as_one(requests, connections, workers):
+    parts = shares(job_of(requests, connections, opened=True, give_up_after=3), workers)
+    assert {part.give_up_after for part in parts} == {3}

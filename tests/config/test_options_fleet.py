@@ -49,6 +49,11 @@ def test_a_gateway_may_choose_by_the_model(fleet_of):
         ("".join(f'[n{each}]\nurl = "http://h:{each + 1}"\n' for each in range(65)), "names 65 nodes"),
         (THREE + '[n1]\nurl = "http://x"\n', "names the node 'n1' twice (line 7)"),
         (THREE + '[n4]\nurl = "http://10.0.0.1:8000/v1"\n', "[n1] and [n4] are both http://10.0.0.1:8000"),
+        (THREE + '[n4]\nurl = "http://a"\n[n5]\nurl = "http://a.:80"\n', "[n4] and [n5] are both http://a"),
+        (
+            THREE + '[n4]\nurl = "http://localhost:81"\n[n5]\nurl = "http://127.0.0.1:81"\n',
+            "[n4] and [n5] are both http://127.0.0.1:81",
+        ),
         (THREE + '[n4]\nurll = "http://x"\n', "[n4] has the key 'urll', which no node has"),
         (THREE + '[rack1.n4]\nurl = "http://x"\n', '["rack1.n01"]'),
         (THREE + "[n4]\n", "[n4] has no url"),

@@ -1,6 +1,7 @@
 """A server whose defect depends on its settings.
 
-python faulty_server.py --port N --fault KIND [flags] ; KIND: absent, said, crash, variable, graph, random
+python faulty_server.py --port N --fault KIND [flags]
+KIND: absent, present, said, crash, unstarted, no-eager, variable, graph, random
 """
 
 import json
@@ -14,13 +15,22 @@ words = sys.argv[1:]
 port, fault = int(words[words.index("--port") + 1]), words[words.index("--fault") + 1]
 print(f"vLLM API server version 0.32.0, {fault}", file=sys.stderr, flush=True)
 
+if "--refused" in words:
+    print("server: error: unrecognized arguments: --refused", file=sys.stderr, flush=True)
+    sys.exit(2)
+if fault == "no-eager" and "--enforce-eager" in words:
+    print("server: error: argument --enforce-eager: not here", file=sys.stderr, flush=True)
+    sys.exit(2)
+if fault == "unstarted" and "--good" not in words:
+    sys.exit("RuntimeError: NPU out of memory")
 if fault == "crash" and "--bad" in words:
     sys.exit("RuntimeError: NPU out of memory")
 damaged = {
+    "no-eager": "--good 3" not in " ".join(words),
     "absent": "--good 3" not in " ".join(words),
     "variable": os.environ.get("HCCL_OP_EXPANSION_MODE") != "AIV",
     "graph": "--enforce-eager" not in words,
-    "present": "--bad" in words,
+    "present": any(each.startswith("--bad") for each in words),
 }.get(fault, False)
 if fault == "said":  # every server says so when it is told to end, one of them before
     dead = "EngineDeadError: EngineCore encountered an issue."

@@ -49,6 +49,56 @@ def test_a_flag_that_keeps_it_from_starting_is_named_with_the_known_remedy(tmp_p
     assert any("--max-model-len" in each for each in found["remedies"])
 
 
+@pytest.mark.parametrize("probe", ['{"kind": "start"}', None])
+def test_a_flag_that_the_server_refuses_does_not_hide_the_one_that_heals(tmp_path, probe):
+    (tmp_path / "probe.json").write_text(probe or "")
+    named = ("--probe", str(tmp_path / "probe.json")) if probe else ()
+    flags = [f"--flag={each}" for each in ("--one", "--refused", "--two", "--good 3")]
+    status, found = isolate(tmp_path, "unstarted", *named, *flags)
+    assert (status, found["guilty"]) == (0, [{"setting": "--good 3", "put_in": True}])
+
+
+def test_a_flag_counts_however_its_value_is_written(tmp_path):
+    status, found = isolate(tmp_path, "present", "--flag=--bad 1", "--flag=--x", flags="--bad=1")
+    assert (status, found["guilty"]) == (0, [{"setting": "--bad 1", "put_in": False}])
+    assert "--bad" not in found["works"]
+
+
+def test_eager_that_fails_otherwise_says_nothing_of_graphs(tmp_path):
+    status, found = isolate(tmp_path, "no-eager", "--flag=--good 3")
+    assert (status, found["eager_heals"]) == (0, None)
+
+
+def test_another_baseline_is_another_search(tmp_path, capsys):
+    for name in "ab":
+        (tmp_path / f"{name}.zip").write_text(name)
+    common = ("absent", "--max-starts", "2", "--flag=--x", "--baseline")
+    assert isolate(tmp_path, *common, str(tmp_path / "a.zip"))[0] == 1
+    assert isolate(tmp_path, *common, str(tmp_path / "b.zip"))[0] == 4
+    assert "belongs to another search" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("probe", "more", "said"),
+    [
+        ({"kind": "threshold", "threshold": "precision.kll"}, (), "no threshold is called 'precision.kll'"),
+        ({"kind": "threshold", "threshold": "precision.kl", "profile": "nosuch"}, (), "nosuch"),
+        ({"kind": "start"}, ("--baseline=nowhere.zip",), "--baseline nowhere.zip"),
+    ],
+)
+def test_what_no_start_could_be_judged_by_is_told_before_the_first(tmp_path, capsys, probe, more, said):
+    (tmp_path / "probe.json").write_text(json.dumps(probe))
+    status, found = isolate(tmp_path, "absent", "--probe", str(tmp_path / "probe.json"), *more)
+    assert (status, found) == (4, None)
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out" / "logs").exists()
+
+
+def test_a_program_that_is_not_there_is_no_failure_to_search_for(tmp_path, capsys):
+    assert main(["isolate", "--serve", "vlm serve x --port {port}", "--output", str(tmp_path)]) == 4
+    assert "--serve: there is no program 'vlm'" in capsys.readouterr().err
+
+
 def test_a_server_that_does_not_start_is_another_failure_than_a_refused_request(tmp_path):
     (tmp_path / "probe.json").write_text('{"kind": "request"}')
     status, found = isolate(tmp_path, "crash", "--probe", str(tmp_path / "probe.json"), flags="--bad")

@@ -3,9 +3,10 @@
 import pytest
 from made_load import level, request, steady, trial
 
-from pytest_gptoss.judge.arrivals import arrivals, is_buffered, why_buffered
+from pytest_gptoss.judge.arrivals import why_buffered
 from pytest_gptoss.judge.metrics.performance import completed, itl, latency, qps, throughput
 from pytest_gptoss.model.errors import InsufficientData
+from pytest_gptoss.model.token_arrivals import arrivals, is_buffered
 
 READ_MS = 0.3
 """Time between two reads of what was flushed at once."""

@@ -43,6 +43,17 @@ def test_without_a_sure_side_there_is_no_interval():
     assert capacity(npu=measurement("npu", unsure)).interval is None
 
 
+def test_tokens_that_were_held_back_tell_no_tpot():
+    held = [probe(8, 1.0, buffered=501), probe(16, 0.2)]
+    with pytest.raises(InsufficientData, match="501 of 1000 requests came buffered, so no TPOT is known"):
+        capacity(npu=measurement("npu", held))
+    sound = [probe(8, 1.0, buffered=500), probe(16, 0.2, buffered=1000)]
+    assert capacity(npu=measurement("npu", sound)).value == 12
+    without_tpot = dataclasses.replace(TASK, slo=Slo(ttft_ms=100.0))
+    ttft_alone = [dataclasses.replace(each, task=without_tpot) for each in held]
+    assert capacity(npu=measurement("npu", ttft_alone)).value == 12
+
+
 def test_failed_requests_are_told():
     failing = [probe(8, 1.0), probe(8.2, 0.5, failed=500, failure="HTTP 503")]
     found = capacity(npu=measurement("npu", failing))

@@ -1,5 +1,7 @@
 """When a device confirms, asked alone, what it answered under stress."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -69,6 +71,12 @@ def test_what_the_devices_own_quiet_answers_come_to_is_allowed_twice():
     assert allowed(quiet(0.0, 1.4)) == pytest.approx(2.8)
     assert judged(noisy, own=quiet(0.0, 1.4)).value == 1.0
     assert allowed(quiet(0.2)) == ALLOWED
+
+
+def test_a_line_says_what_widened_the_limit():
+    sound = answer("a", [0.0] * 9)
+    assert "nat are allowed" not in judged(sound, own=quiet(0.9)).details["finding"]
+    assert "; 2.8 nat are allowed for each" in judged(sound, own=quiet(1.4)).details["finding"]
 
 
 def test_what_was_forced_beyond_the_models_own_end_is_not_compared():
@@ -154,6 +162,18 @@ def test_a_level_half_of_whose_draw_cannot_be_scored_is_not_judged():
     assert compute(load=level, audited=measurement("npu", sound, left_out=half), quiet=quiet()).n == 4
     with pytest.raises(InsufficientData, match=r"4 of 9 drawn answers could be scored.*f0: no first token"):
         compute(load=level, audited=measurement("npu", sound, left_out=failed), quiet=quiet())
+
+
+def test_answers_drawn_for_those_that_say_too_little_make_the_draw_no_larger():
+    compute = metric_named("audit.c16").compute
+    level = measurement("npu", ["level"])
+    enough = [answer(f"a{place}", [0.0] * 9) for place in range(12)]
+    short = [answer(f"s{place}", [0.0] * 3) for place in range(20)]
+    drawn = dataclasses.replace(measurement("npu", [*short, *enough]), scenario_id=Audit("npu", "c16", 12).id)
+    assert compute(load=level, audited=drawn, quiet=quiet()).n == 12
+    few = dataclasses.replace(drawn, items=(*short, *enough[:5]))
+    with pytest.raises(InsufficientData, match="5 of 12 answers have 8 tokens or more"):
+        compute(load=level, audited=few, quiet=quiet())
 
 
 def test_a_fault_in_one_answer_of_thirty_is_found_and_sound_answers_raise_no_alarm():

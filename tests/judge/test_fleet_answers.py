@@ -1,5 +1,7 @@
 """Answers of a fleet's nodes that depart from those of the others, and from the node's own."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from made_fleet import SURE, answer, answers, estimate, named
@@ -68,6 +70,21 @@ def test_another_prompt_and_no_answer_depart():
     assert "first r0-01: another prompt" in estimate("fleet_answers", nodes, "n2").details["finding"]
     silent = {**fleet(SOUND, SOUND), "n2": answers("n2", answer("r0-00", TRUE))}
     assert named("fleet_answers", silent) == {"n2"}
+
+
+def test_an_answer_that_did_not_come_is_no_other_answer():
+    sound = fleet(SOUND, SOUND, SOUND, SOUND)
+
+    def without(**left_out):
+        lost = {name.replace("_", "-"): why for name, why in left_out.items()}
+        node = {**sound["n3"], "answers": dataclasses.replace(sound["n3"]["answers"], left_out=lost)}
+        return {**sound, "n3": node}
+
+    nodes = without(r0_01="HTTP 503", r1_00="HTTP 503")
+    with pytest.raises(InsufficientData, match=r"n3 gave no answer to 1 canaries.*first r0-01: HTTP 503"):
+        estimate("fleet_answers", nodes, "n3")
+    assert estimate("fleet_answers", nodes, "n0").value == 0
+    assert named("fleet_answers", without(r1_00="HTTP 503")) == set()
 
 
 def test_answers_of_later_rounds_are_not_compared():

@@ -71,7 +71,11 @@ def test_the_finding_counts_and_names(verdicts, said):
             "c differs from the GPU too, the other nodes do not",
         ),
         (["PASS"] * 3, ["PASS", "FAIL", "PASS"], "b differs from the GPU, the other nodes do not"),
-        (["FAIL", "PASS", "PASS"], ["INVALID", "FAIL", "FAIL"], "all differ from the GPU"),
+        (
+            ["FAIL", "PASS", "PASS"],
+            ["INVALID", "FAIL", "FAIL"],
+            "b, c differs from the GPU; of the other nodes it is not known",
+        ),
     ],
 )
 def test_the_odd_one_is_told_apart_from_all_differ_from_the_gpu(verdicts, against, said):

@@ -65,3 +65,10 @@ def test_what_failed_is_not_judged():
     left_out = {"canary-0-0": "the server did not tell its token ids"}
     with pytest.raises(InsufficientData, match="did not tell its token ids"):
         abort_storm(storm=measurement("npu", [], left_out=left_out), quiet=QUIET)
+
+
+def test_a_storm_of_whose_answers_few_were_scored_is_not_judged():
+    unscored = {f"canary-{number}": "no time was left" for number in range(100, 109)}
+    with pytest.raises(InsufficientData, match="8 of 17 drawn answers could be scored"):
+        abort_storm(storm=storm(left_out=unscored), quiet=QUIET)
+    assert abort_storm(storm=storm(left_out={**ended(9)}), quiet=QUIET).n == 4

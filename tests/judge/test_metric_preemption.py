@@ -43,3 +43,15 @@ def test_answers_that_could_not_be_scored_are_no_reason_to_skip():
     with pytest.raises(InsufficientData, match="no token ids") as caught:
         preemption(stressed=unscored, quiet=QUIET)
     assert not isinstance(caught.value, ConditionAbsent)
+
+
+def test_a_few_answers_of_the_draw_are_not_judged():
+    answers, unscored = (
+        [answer("a", 0.0)],
+        {f"preemption-{place:04d}": "no time was left" for place in range(63)},
+    )
+    few = dataclasses.replace(measurement("npu", answers), left_out=unscored)
+    with pytest.raises(InsufficientData, match=r"1 of 64 drawn answers could be scored.*no time was left"):
+        preemption(stressed=few, quiet=QUIET)
+    half = dataclasses.replace(few, left_out=dict(list(unscored.items())[:1]))
+    assert preemption(stressed=half, quiet=QUIET).n == 1

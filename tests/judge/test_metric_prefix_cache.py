@@ -88,6 +88,12 @@ def test_half_of_the_answers_from_the_cache_are_too_few():
         prefix_cache(asked=few, quiet=QUIET)
 
 
+def test_a_few_answers_of_all_questions_are_not_judged():
+    unscored = {f"cached-{place}": "no time was left" for place in range(9)}
+    with pytest.raises(InsufficientData, match="8 of 17 drawn answers could be scored"):
+        prefix_cache(asked=asked(left_out=unscored), quiet=QUIET)
+
+
 def test_what_failed_or_was_left_out_is_not_judged():
     with pytest.raises(InsufficientData, match="no token within 60 s"):
         prefix_cache(asked=asked(failures=(failure(),)), quiet=QUIET)

@@ -49,6 +49,20 @@ def test_secrets_are_known_by_their_names():
     assert without("longer hf_abc, hf_abc", secret_values(environment)) == "***, ***"
 
 
+@pytest.mark.parametrize("name", ["PGPASS", "GITHUB_PAT", "HF_AUTH", "HFTOKEN", "ACCESSTOKEN", "PASSPHRASE"])
+def test_secrets_are_known_by_more_names(name):
+    assert secret_values({name: "hidden"}) == ("hidden",)
+
+
+def test_a_password_within_an_address_is_a_secret_under_any_name():
+    value = "postgresql://me:pw-4711@host/db"
+    assert secret_values({"DATABASE": value, "PATH": "/bin:/x@y"}) == ("pw-4711",)
+    assert masked_words(["--db", value, f"DB={value}"]) == [
+        "--db", "postgresql://me:***@host/db", "DB=postgresql://me:***@host/db",
+    ]  # fmt: skip
+    assert secret_words(["--db", value]) == ("pw-4711",)
+
+
 def test_a_command_is_shown_without_secrets():
     words = [
         "vllm",

@@ -44,6 +44,11 @@ def test_equivalence_needs_the_whole_interval_of_the_error_ratio():
     assert verdict_of(row("precision.kl"), ratio(ci=None)) == "UNDECIDED"
 
 
+def test_a_ratio_without_an_interval_is_told_as_that():
+    assert equivalence([row("precision.kl"), ratio(ci=None)])["reasons"][0]["code"] == "no_interval"
+    assert equivalence([row("precision.kl"), ratio(ci=(0.9, 1.6))])["reasons"][0]["code"] == "unproven"
+
+
 def test_without_a_reference_it_is_at_best_undecided():
     assert verdict_of(row("precision.kl")) == "UNDECIDED"
     absent = row(ERROR_RATIO, None, verdict="SKIPPED", reason="no CPU reference")

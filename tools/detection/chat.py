@@ -26,6 +26,7 @@ CHAT = "chat-baseline"
 CONTEXT = 4096
 OPTIONS = (
     "--gptoss-waive=preflight.tokenizer=a chat model that is not GPT-OSS",
+    "--gptoss-waive=preflight.baseline=so are the baseline and the CPU",
     "--gptoss-waive=precision.hidden_cosine=one server at a time",
     "-p",
     "detection.chat_stops",

@@ -26,7 +26,9 @@ def shares(job: LoadJob, workers: int) -> tuple[LoadJob, ...]:
     """The parts of a job, one for each useful worker.
 
     The streams of a closed loop sum up to the job's. The failures after which a worker gives up are its share
-    of the job's: a fleet whose server stops answering gives up after as many as one process would.
+    of the job's: workers whose server stops answering give up after as many as one process would. In an open
+    loop, which opens few connections beforehand, each gives up after as many: a share of a few failures would
+    be one, and a single failure would end that worker's part of the level.
     """
     count = useful(job, workers)
     return tuple(_share(job, index, count) for index in range(count))
@@ -35,12 +37,14 @@ def shares(job: LoadJob, workers: int) -> tuple[LoadJob, ...]:
 def _share(job: LoadJob, index: int, count: int) -> LoadJob:
     streams = len(range(index, job.concurrency, count))
     give_up = job.give_up_after
+    if give_up is not None and job.due_ns is None:
+        give_up = max(1, -(-give_up * streams // job.concurrency))
     return replace(
         job,
         requests=tuple(job.requests[index::count]),
         # An open loop may have fewer connections opened beforehand than workers.
         concurrency=max(1, streams),
-        give_up_after=None if give_up is None else max(1, -(-give_up * streams // job.concurrency)),
+        give_up_after=give_up,
         due_ns=None if job.due_ns is None else tuple(job.due_ns[index::count]),
     )
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from pytest_gptoss.judge.comparison import scores_of_answers
-from pytest_gptoss.judge.confirmation import confirmed
+from pytest_gptoss.judge.confirmation import confirmed, refuse_few
 from pytest_gptoss.judge.evidence import sound_items
 from pytest_gptoss.judge.metric import metric
 from pytest_gptoss.judge.roles import Roles
@@ -29,7 +29,8 @@ def _storm(roles: Roles) -> Mapping[str, Scenario]:
 def abort_storm(*, storm: Measurement[StressAnswer], quiet: Measurement[ScoredSequence]) -> Estimate:
     """Share of the canaries' answers in the storm that the device, asked alone, confirms: ``confirmation``.
 
-    Raises InsufficientData where fewer than half of the streams were left before they ended. Details: as
+    Raises InsufficientData where fewer than half of the streams were left before they ended, or fewer than
+    half of the answers scored. Details: as
     ``confirmed``, and ``aborted`` streams, ``before``: the same share of the answers before the storm.
     """
     sound_items(storm, "answers")
@@ -44,6 +45,8 @@ def abort_storm(*, storm: Measurement[StressAnswer], quiet: Measurement[ScoredSe
                 streams=STREAMS,
             )
         )
+    unscored = {name: why for name, why in storm.left_out.items() if not name.startswith(f"{STREAM}-")}
+    refuse_few(storm, unscored)
     found = confirmed(storm, quiet, kind=CANARY)
     before = confirmed(storm, quiet, kind=BEFORE)
     return dataclasses.replace(found, details={**found.details, "aborted": aborted, "before": before.value})

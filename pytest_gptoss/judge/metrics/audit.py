@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pytest_gptoss.judge.comparison import scores_of_answers
-from pytest_gptoss.judge.confirmation import confirmed
+from pytest_gptoss.judge.confirmation import confirmed, refuse_few
 from pytest_gptoss.judge.evidence import sound_items
 from pytest_gptoss.judge.metric import metric_family
 from pytest_gptoss.judge.roles import Roles
-from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.load_names import read_level
-from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import LoadLevel, Measurement, ScoredSequence, StressAnswer
 from pytest_gptoss.model.verdicts import Estimate
 from pytest_gptoss.scenarios.kinds import Audit, Scenario
@@ -37,26 +35,10 @@ def audit(
 ) -> Estimate:
     """Share of the level's drawn answers that the device confirms when asked alone: ``confirmation``.
 
-    Raises InsufficientData where fewer than half of the draw could be scored.
+    Raises InsufficientData where fewer than half of the draw could be scored. An answer that says too little
+    is no part of the draw where another was drawn for it.
     """
     sound_items(load, "levels")
-    _refuse_few(audited)
-    return confirmed(audited, quiet)
-
-
-def _refuse_few(audited: Measurement[StressAnswer]) -> None:
-    scored, drawn = len(audited.items), len(audited.items) + len(audited.left_out)
-    if not scored or 2 * scored >= drawn:
-        return
-    first, why = next(iter(audited.left_out.items()))
-    raise InsufficientData(
-        say(
-            "{device}: {scored} of {drawn} drawn answers could be scored, fewer than half; the first that "
-            "could not, {first}: {why}",
-            device=audited.device,
-            scored=scored,
-            drawn=drawn,
-            first=first,
-            why=why,
-        )
-    )
+    refuse_few(audited, audited.left_out)
+    scenario = Audit.named(audited.scenario_id.partition("-")[2])
+    return confirmed(audited, quiet, drawn=None if scenario is None else scenario.limit)

@@ -37,6 +37,7 @@ REACH = 128
 """Positions on each side of an edge that are looked at: the model's sliding window."""
 LEAST_EDGES = 16
 _UNKNOWN = 2048
+ASSUMED = "assumed"
 
 Scores = Measurement[ScoredSequence]
 
@@ -83,7 +84,7 @@ def chunked_prefill(
         **{name: each.row() for name, each in found.items()},
         "finding": say(
             "{device} from {other} behind chunk edges: {alone:.2g} nat more than elsewhere alone, "
-            "{beside:.2g} beside {streams} streams ({edges} edges, chunks of {chunk} tokens)",
+            "{beside:.2g} beside {streams} streams ({edges} edges, chunks of {chunk} tokens{assumed})",
             device=alone.device,
             other=gpu.device,
             alone=found["scored_alone"].difference,
@@ -91,6 +92,7 @@ def chunked_prefill(
             streams=BESIDE,
             edges=len(found["scored_alone"].units),
             chunk=chunk,
+            assumed=_assumed_words(alone.device) if source == ASSUMED else "",
         ),
     }
     return Estimate(found[worse].difference, "nat", len(found[worse].units), found[worse].interval, details)
@@ -102,7 +104,11 @@ def _chunk(server: Measurement[ServerFacts], alone: Scores, stated: Stated) -> t
     if fact is not None and fact.value.isdecimal():
         return int(fact.value), fact.source
     assumed = alone.provenance.get("chunk_tokens", _UNKNOWN)
-    return (assumed if isinstance(assumed, int) else _UNKNOWN), "assumed"
+    return (assumed if isinstance(assumed, int) else _UNKNOWN), ASSUMED
+
+
+def _assumed_words(device: str) -> str:
+    return say(", assumed: state it with --gptoss-info {fact}", fact=f"{device}.{CHUNK_FACT}=N")
 
 
 # -- edges --------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pytest_gptoss.judge.comparison import scores_of_answers
-from pytest_gptoss.judge.confirmation import confirmed
+from pytest_gptoss.judge.confirmation import confirmed, refuse_few
 from pytest_gptoss.judge.evidence import first_difference, probed, refuse_no_logprobs, sound_items
 from pytest_gptoss.judge.intervals import bootstrap_ratio
 from pytest_gptoss.judge.metric import metric
@@ -37,10 +37,12 @@ def prefix_cache(*, asked: Measurement[StressAnswer], quiet: Measurement[ScoredS
     """Share of answers from the prefix cache that the device confirms when asked quietly: ``confirmation``.
 
     An answer under a cache salt of its own whose prompt came from the cache all the same counts as one more
-    that is not confirmed. Raises ConditionAbsent where most prompts did not come from the cache. Details: as
-    ``confirmed``, and ``salts_ignored``, the number of such answers.
+    that is not confirmed. Raises ConditionAbsent where most prompts did not come from the cache, and
+    InsufficientData where fewer than half of the answers were scored. Details: as ``confirmed``, and
+    ``salts_ignored``, the number of such answers.
     """
     served = _served(asked)
+    refuse_few(asked, asked.left_out)
     found = confirmed(dataclasses.replace(asked, items=served), quiet, kind=CACHED)
     ignored = [each for each in _of_kind(asked, COLD) if each.cached_tokens]
     details = {**found.details, "salts_ignored": len(ignored)}

@@ -62,11 +62,11 @@ class Capacity(Scenario):
         return 0 if task is None else task.prompt_tokens + task.max_tokens
 
     def effort(self, workload: Workload) -> Effort:
-        """One request after the other at the lowest rate: how many there will be is what is looked for."""
+        """An ordinary search, no probe of which is decided early."""
         task = workload.capacity
         if task is None:
             return Effort()
-        return Effort(_PROBES * task.prompt_tokens, _PROBES * task.max_tokens)
+        return Effort(passing_s=_PROBES * task.probe_s)
 
     def job_alone(self, setup: Setup, alone: Alone) -> JobAlone:
         """The search."""
@@ -75,4 +75,4 @@ class Capacity(Scenario):
         task = setup.workload.capacity
         if task is None:
             raise ValueError("capacity is measured without a service level")
-        return CapacityRun(setup.devices[self.device], task, alone)
+        return CapacityRun(setup.devices[self.device], task, alone, setup.drive)

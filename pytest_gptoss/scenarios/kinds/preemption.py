@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from pytest_gptoss.scenarios.job import Alone, JobAlone, Setup
     from pytest_gptoss.scenarios.workload import Workload
 
-__all__ = ["Preemption"]
+__all__ = ["AUDITED", "Preemption"]
+
+AUDITED = 64
+"""Answers that are scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +44,13 @@ class Preemption(Scenario):
 
     def size(self, setup: Setup) -> int:
         """Requests and scored answers, at most."""
-        from pytest_gptoss.scenarios.preemption import AUDITED, IN_FLIGHT
+        from pytest_gptoss.scenarios.preemption import IN_FLIGHT
 
         return sum(IN_FLIGHT) + AUDITED
 
     def effort(self, workload: Workload) -> Effort:
         """A small KV cache filled once and its answers scored; a larger one takes more."""
-        from pytest_gptoss.scenarios.preemption import AUDITED, FIRST
+        from pytest_gptoss.scenarios.preemption import FIRST
 
         return Effort(2 * AUDITED * FIRST, FIRST)
 
