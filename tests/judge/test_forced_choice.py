@@ -105,8 +105,8 @@ def test_a_breach_that_rounding_explains_names_the_option():
     verdict = verdict_of(forked(NEAR, {8: -0.6, 7: -0.8}), GOOD)
     assert verdict.status == "FAIL"
     assert verdict.reason.endswith(
-        "every fork is a near tie, and under teacher forcing 1 is within its limit of 0.96 (ours, provisional): "
-        "--gptoss-compare forced gates that figure"
+        "every fork is a near tie, and under teacher forcing 1 is within its limit of 0.96 (ours, "
+        "provisional): --gptoss-compare forced gates that figure"
     )
     assert "forced 1 (not gated, limit 0.96)" in line(verdict)
 
