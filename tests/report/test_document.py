@@ -80,7 +80,10 @@ def test_junit_properties_are_builtin_and_absent_when_there_is_none():
     assert not {"value", "n", "ci_low", "ci_high", "proven", "gpu_label"} & set(found)
     full = dict(properties(_row(value=0.99, n=60, interval=(0.97, 1.0), proven=False)))
     assert full["proven"] == "false"
-    assert set(full) == set(PROPERTIES) - {"reason", "gpu_label"}
+    beside = {"beside_statistic", "beside_value"}
+    assert set(full) == set(PROPERTIES) - {"reason", "gpu_label"} - beside
+    two = dict(properties(_row(value=0.99, details={"beside": {"statistic": "forced", "value": 0.987}})))
+    assert {name: two[name] for name in beside} == {"beside_statistic": "forced", "beside_value": 0.987}
     assert {type(value) for value in full.values()} <= {str, int, float}
 
 

@@ -8,11 +8,14 @@ import pytest
 from pytest_gptoss.client.http import VllmClient
 from pytest_gptoss.client.load.controller import WorkerError
 from pytest_gptoss.client.load.workers import run_in_processes
-from pytest_gptoss.model.arrivals import Arrivals
+from pytest_gptoss.model.arrivals import Arrivals, Slo
+from pytest_gptoss.model.capacity import CapacityTask
 from pytest_gptoss.model.inputs import LoadShape
 from pytest_gptoss.model.results import InstrumentError
 from pytest_gptoss.model.subjects import Capabilities, Device
 from pytest_gptoss.scenarios.calibration import worst_error
+from pytest_gptoss.scenarios.capacity import CapacityRun
+from pytest_gptoss.scenarios.job import Alone
 from pytest_gptoss.scenarios.kinds import Load
 from pytest_gptoss.scenarios.load_level import LevelRun
 
@@ -41,6 +44,22 @@ def test_a_level_is_measured_by_two_processes(truth, kind):
     assert not any(each.error for each in run.level.requests)
     assert len(run.level.health.cpu_shares) == 2
     assert [each.intended_ns is None for each in run.level.requests] == [kind == "closed"] * 6
+
+
+def test_capacity_is_looked_for_by_the_runs_workers(truth):
+    rates = []
+
+    def driven(job, *, on_end):
+        rates.append(len(job.requests))
+        return run_in_processes(job, workers=2, on_end=on_end)
+
+    task = CapacityTask(Slo(ttft_ms=5000), 8, 2, probe_s=0.5, first_rate=8, most_rate=12, seed=1)
+    device = Device("npu", "npu", truth.endpoint.root, "npu", "m", None, None, Capabilities())
+    alone = Alone(lambda: VllmClient(truth.endpoint, role="npu"), lambda: None)
+    run = CapacityRun(device, task, alone, driven)
+    run.measure()
+    assert len(rates) == len(run.items) > 1
+    assert {each.failed for each in run.items} == {0}
 
 
 def test_what_had_ended_stays_where_a_worker_was_lost(truth):

@@ -20,9 +20,11 @@ from pytest_gptoss.report.instrument import calibrated, uncalibrated
 
 __all__ = ["FORMAT", "PROPERTIES", "junit", "properties", "suite_properties"]
 
+_BESIDE = ("beside_statistic", "beside_value")
+"""Of a row with two statistics the one that is not gated."""
 PROPERTIES = (
     "threshold_id", "npu", "tier", "statistic", "value", "limit", "comparison", "unit", "n", "ci_low",
-    "ci_high", "proven", "verdict", "reason", "npu_label", "gpu_label", "model", "profile",
+    "ci_high", "proven", "verdict", "reason", "npu_label", "gpu_label", "model", "profile", *_BESIDE,
 )  # fmt: skip
 
 LONGEST = 8_000
@@ -36,8 +38,10 @@ _OUTCOMES: Mapping[str, str] = {
 def properties(row: Mapping[str, Json]) -> list[tuple[str, str | int | float]]:
     """The properties of one verdict row, in the order dashboards expect them."""
     found: list[tuple[str, str | int | float]] = []
+    beside = row["details"].get("beside") or {}
+    told = {**row, **{name: beside.get(name.removeprefix("beside_")) for name in _BESIDE}}
     for name in PROPERTIES:
-        value = row[name]
+        value = told[name]
         if value is None:
             continue
         if isinstance(value, bool):
@@ -52,6 +56,7 @@ def suite_properties(document: Mapping[str, Json]) -> list[tuple[str, str]]:
     run = document["run"]
     facts: dict[str, Json] = {
         "verdict": run["verdict"],
+        "evidence": (run.get("equivalence") or {}).get("verdict"),
         "state": document["state"],
         "profile": run["profile"],
         "version": run["versions"].get("pytest-gptoss"),
