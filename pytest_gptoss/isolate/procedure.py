@@ -33,6 +33,11 @@ def run_procedure(
 
     Raises UsageError for settings that are none, and for a directory that holds another search.
     """
+    if variables and failing.command.container is not None:
+        raise UsageError(
+            f"--env: it reaches {failing.command.container} and not the server in its container: suspect the "
+            "variable as --flag '-e VAR=VALUE' of a line that has it, or isolate within the container"
+        )
     given = changes_of(failing.command, flags, variables)
     known = [each for each in known_changes(failing.command) if each.name not in {own.name for own in given}]
     (eager,) = changes_of(failing.command, [EAGER], ())

@@ -135,5 +135,6 @@ def known_changes(command: ServeCommand) -> tuple[Change, ...]:
         for each in KNOWN_FLAGS
         if each.split()[0] not in _IF_STANDING or each.split()[0] in _apart(command.words)
     ]
-    found = changes_of(command, flags, KNOWN_VARIABLES)
+    # What is set for the program that runs a container does not reach the server in it.
+    found = changes_of(command, flags, () if command.container else KNOWN_VARIABLES)
     return tuple(each for each in found if each.put_in)  # what is set so already is no suspect

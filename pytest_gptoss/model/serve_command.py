@@ -20,7 +20,13 @@ SERVE_ENV = "--gptoss-serve-env"
 _NAMED = re.compile(r"([A-Za-z0-9_.][A-Za-z0-9_.-]*)=(\S.*)", re.DOTALL)
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 _RUNTIMES = ("docker", "podman", "nerdctl")
-_DETACHED = ("-d", "--detach", "--detach=true")
+_WRAPPERS: Mapping[str, tuple[str, ...]] = {
+    "env": ("-u", "--unset", "-C", "--chdir"),
+    "sudo": ("-u", "--user", "-g", "--group"),
+}
+"""Programs that run another one, and their options that take a word."""
+_DETACHED = re.compile(r"-[diPt]*d[diPt]*|--detach(=true)?")
+"""Also as in ``docker run -itd``; other letters are options of the server."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,9 @@ class ServeCommand:
     @property
     def container(self) -> str | None:
         """The program that runs a container, where this is such a command."""
-        program = PurePath(self.words[0]).name
-        return program if program in _RUNTIMES and "run" in self.words[1:] else None
+        words = _unwrapped(self.words)
+        program = PurePath(words[0]).name if words else ""
+        return program if program in _RUNTIMES and {"run", "up"} & set(words[1:]) else None
 
     @property
     def container_name(self) -> str | None:
@@ -73,7 +80,18 @@ class ServeCommand:
     @property
     def detached(self) -> bool:
         """Whether a container is told to run in the background."""
-        return self.container is not None and any(word in _DETACHED for word in self.words)
+        return self.container is not None and any(map(_DETACHED.fullmatch, self.words))
+
+
+def _unwrapped(words: Sequence[str]) -> list[str]:
+    """The words from the program on that ``sudo`` or ``env`` runs."""
+    rest = list(words)
+    while rest and PurePath(rest[0]).name in _WRAPPERS:
+        taking = _WRAPPERS[PurePath(rest.pop(0)).name]
+        while rest and (rest[0].startswith("-") or _ASSIGNMENT.match(rest[0])):
+            option = rest.pop(0)
+            del rest[: option in taking]
+    return rest
 
 
 def read_serve_command(text: str) -> ServeCommand:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from pytest_gptoss.client.http import VllmClient
-from pytest_gptoss.model.errors import DialectError
+from pytest_gptoss.model.errors import DialectError, RequestTimeout
 from pytest_gptoss.model.inputs import TokenSequence
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import ScoredSequence
 from pytest_gptoss.scenarios.job import Setup
 from pytest_gptoss.scenarios.kinds import Preflight
 from pytest_gptoss.scenarios.long_texts import MOST_SCORED, SAFE_CHUNK
+from pytest_gptoss.scenarios.quiet_scoring import Deadline
 from pytest_gptoss.scenarios.sequences import Sequences, corpus_sequences
 
 __all__ = ["Scoring", "sequences_for"]
@@ -54,9 +55,15 @@ class Scoring:
 
     client: VllmClient
     beside: int
+    deadline: Deadline = field(default_factory=Deadline)
 
     async def score(self, sequence: TokenSequence) -> ScoredSequence:
-        """The scores of one sequence. Raises RequestError, also when a stream ends before they are there."""
+        """The scores of one sequence.
+
+        Raises RequestError, also when a stream ends before they are there and where the time is over.
+        """
+        if self.deadline.is_over:
+            raise RequestTimeout(self.deadline.words)
         begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         started: set[int] = set()
 

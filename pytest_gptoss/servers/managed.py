@@ -79,6 +79,10 @@ class ManagedServer:
             server._wait_until_healthy(time.monotonic() + ready_timeout, ready_timeout)
         except BaseException:
             server.stop()
+            # A container may go on although the program that started it has ended.
+            advice = container_advice(name, command)
+            if advice is not None:
+                tell(advice)
             raise
         return server
 

@@ -183,3 +183,10 @@ def test_a_start_that_takes_too_long_names_this_commands_option(tmp_path):
     assert main(["isolate", "--serve", "sh -c 'sleep 600' {port}", *within]) == 1
     evidence = json.loads((tmp_path / "result.json").read_text())["starts"][0]["evidence"]
     assert "after 0.5 s: raise --ready-timeout" in evidence
+
+
+def test_a_variable_does_not_reach_a_container(tmp_path, capsys):
+    line = "docker run -p {port}:8000 image"
+    more = ("--env", "HCCL_OP_EXPANSION_MODE=AIV", "--output", str(tmp_path))
+    assert main(["isolate", "--serve", line, *more]) == 4
+    assert "--env: it reaches docker and not the server in its container" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 
 from pytest_gptoss.config.plan import make_plan
 from pytest_gptoss.config.settings import Info, Settings
-from pytest_gptoss.model.errors import DialectError
+from pytest_gptoss.model.errors import DialectError, RequestTimeout
 from pytest_gptoss.model.inputs import TokenSequence
 from pytest_gptoss.model.results import Measurement
 from pytest_gptoss.model.subjects import Capabilities, Device, KnownFact, ServerFacts
@@ -16,6 +16,7 @@ from pytest_gptoss.scenarios.chunked import Scoring, sequences_for
 from pytest_gptoss.scenarios.job import Setup
 from pytest_gptoss.scenarios.kinds import Chunked
 from pytest_gptoss.scenarios.long_texts import LongTexts
+from pytest_gptoss.scenarios.quiet_scoring import Deadline
 
 FACTS = ServerFacts("run", (), 0.0, ("m",), model="m")
 SEQUENCE = TokenSequence("long-1", tuple(range(100, 200)))
@@ -146,3 +147,9 @@ def test_a_stream_that_fails_says_how():
     with pytest.raises(DialectError, match="no event with a token came"):
         score(server, 2)
     assert (server.seen, server.decoding) == ([], 0)
+
+
+def test_nothing_is_scored_once_the_rows_time_is_over():
+    scoring = Scoring(client=None, beside=0, deadline=Deadline(most_s=-1.0))
+    with pytest.raises(RequestTimeout, match="no time was left"):
+        asyncio.run(scoring.score(SEQUENCE))

@@ -181,3 +181,33 @@ def test_a_container_is_told_how_to_end():
     assert container_advice("tp1", command).endswith("docker stop oss")
     assert container_advice("tp1", read_serve_command("vllm serve m --port {port}")) is None
     assert read_serve_command("podman run -d -p {port}:8000 image").detached
+
+
+@pytest.mark.parametrize(
+    ("line", "program", "detached"),
+    [
+        ("sudo docker run -p {port}:8000 image", "docker", False),
+        ("sudo -u me -E env -u X Y=1 /usr/bin/podman run -itd -p {port}:8000 image", "podman", True),
+        ("docker run -dit -p {port}:8000 image", "docker", True),
+        ("docker compose up -d --port {port}", "docker", True),
+        ("docker run -p {port}:8000 image vllm serve m -dp 2", "docker", False),
+        ("env -u X vllm serve m --port {port}", None, False),
+        ("sudo {port}", None, False),
+    ],
+)
+def test_a_container_is_known_behind_other_programs(line, program, detached):
+    command = read_serve_command(line)
+    assert (command.container, command.detached) == (program, detached)
+
+
+def test_a_container_that_did_not_start_is_told_how_to_end(tmp_path):
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\nexit 1\n")
+    docker.chmod(0o755)
+    told = []
+    with pytest.raises(ReferenceServerError):
+        ManagedServer.start(
+            "tp1", read_serve_command(f"{docker} run --name oss -d -p {{port}}:8000 image"), tmp_path / "log",
+            ready_timeout=5, tell=told.append,
+        )  # fmt: skip
+    assert told[-1].endswith("docker stop oss")
