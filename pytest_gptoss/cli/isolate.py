@@ -52,6 +52,7 @@ def _run(known: argparse.Namespace, rest: Sequence[str]) -> int:
     from pytest_gptoss.isolate.procedure import RESULT, run_procedure
     from pytest_gptoss.isolate.trials import Failing
     from pytest_gptoss.model.serve_command import read_serve_command
+    from pytest_gptoss.report.spoken import chinese_templates
 
     try:
         command = read_serve_command(known.serve)
@@ -68,6 +69,7 @@ def _run(known: argparse.Namespace, rest: Sequence[str]) -> int:
         most=whole_number("--max-starts", known.max_starts, most=1000),
         output=output,
         tell=print,
+        chinese=chinese_templates(),
     )
     print(f"{finding.verdict}: {', '.join(finding.changes) or finding.why}; see {output / RESULT}.md")
     return {"found": 0, "flaky": FLAKY}.get(finding.verdict, FAILED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pytest_gptoss.diagnosis.log_reading import read_log
@@ -28,8 +28,11 @@ def run_procedure(
     most: int,
     output: Path,
     tell: Callable[[str], None],
+    chinese: Mapping[str, str],
 ) -> Finding:
     """Search, and write ``result.md``, ``result.zh.md`` and ``result.json`` into ``output``.
+
+    ``chinese``: remedies in Chinese by the English ones; one that is not there stays English.
 
     Raises UsageError for settings that are none, and for a directory that holds another search.
     """
@@ -58,7 +61,10 @@ def run_procedure(
     )
     write_json(output / f"{RESULT}.json", found)
     write_text(output / f"{RESULT}.md", page(found, "en"))
-    write_text(output / f"{RESULT}.zh.md", page(found, "zh"))
+    write_text(
+        output / f"{RESULT}.zh.md",
+        page({**found, "remedies": [chinese.get(each, each) for each in found["remedies"]]}, "zh"),
+    )
     if finding.why != "out of starts":
         trials.forget()
     return finding

@@ -10,6 +10,7 @@ import pytest
 from pytest_gptoss.cli.main import main
 from pytest_gptoss.isolate import trials
 from pytest_gptoss.isolate.page import words
+from pytest_gptoss.report.spoken import chinese_templates
 
 SERVER = Path(__file__).with_name("faulty_server.py")
 SEVEN = [word for number in range(7) for word in ("--flag", f"--other-{number} x")]
@@ -46,7 +47,10 @@ def test_a_flag_that_keeps_it_from_starting_is_named_with_the_known_remedy(tmp_p
     assert (status, found["guilty"]) == (0, [{"setting": "--bad", "put_in": False}])
     assert "NPU out of memory" in found["starts"][0]["evidence"]
     assert "--bad" not in found["works"]
-    assert any("--max-model-len" in each for each in found["remedies"])
+    (remedy,) = (each for each in found["remedies"] if "--max-model-len" in each)
+    chinese = (tmp_path / "out" / "result.zh.md").read_text()
+    assert chinese_templates()[remedy] in chinese
+    assert remedy not in chinese
 
 
 @pytest.mark.parametrize("probe", ['{"kind": "start"}', None])
