@@ -18,7 +18,6 @@ from pytest_gptoss.judge.fleet_distances import medoid
 from pytest_gptoss.judge.fleet_nodes import Node
 from pytest_gptoss.judge.forks import NEAR_TIE, compare
 from pytest_gptoss.model.arrays import FloatArray
-from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.gptoss import STOP_IDS
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import say
@@ -28,7 +27,7 @@ __all__ = ["FIRST_ROUND", "Answers", "Departure", "departures", "first_answers",
 
 FIRST_ROUND = "r0"
 """The kind of the answers that nodes are compared by: nothing else is asked of them meanwhile."""
-NO_ANSWER, OTHER_PROMPT = say("no answer"), say("another prompt")
+OTHER_PROMPT = say("another prompt")
 
 Answers: TypeAlias = Mapping[str, StressAnswer]
 """A node's answers by id."""
@@ -58,22 +57,9 @@ class Departure:
 def first_answers(node: Node) -> Answers:
     """A node's answers of the first round.
 
-    Raises InsufficientData where scores are no measurement, and where an answer did not come: that is no
-    answer of another kind, and says nothing of how the node computes.
+    Raises InsufficientData where scores are no measurement.
     """
     measured = node["answers"]
-    lost = {name: why for name, why in measured.left_out.items() if name.startswith(f"{FIRST_ROUND}-")}
-    if lost:
-        first, why = next(iter(lost.items()))
-        raise InsufficientData(
-            say(
-                "{device} gave no answer to {lost} canaries that could be compared, first {first}: {why}",
-                device=measured.device,
-                lost=len(lost),
-                first=first,
-                why=why,
-            )
-        )
     found = {each.sequence_id: each for each in sound_items(measured, "answers") if each.kind == FIRST_ROUND}
     for name, each in found.items():
         refuse_no_logprobs(each.logprobs, each.top, name, measured.device, first=each.first)
@@ -81,8 +67,11 @@ def first_answers(node: Node) -> Answers:
 
 
 def departures(ours: Answers, theirs: Answers) -> list[Departure]:
-    """Answers of ours that depart from theirs for no near tie, in the order of their ids."""
-    found = [_departure(name, ours.get(name), theirs.get(name)) for name in sorted({*ours, *theirs})]
+    """Answers of ours that depart from theirs for no near tie, in the order of their ids.
+
+    An answer that did not come is none that departs.
+    """
+    found = [_departure(name, ours[name], theirs[name]) for name in sorted({*ours} & {*theirs})]
     return [each for each in found if each is not None]
 
 
@@ -117,7 +106,7 @@ def _count_departures(groups: Sequence[_Group], sums: FloatArray) -> None:
     ways = [list(way) for _, way in groupby(groups, lambda each: _tokens(each)[fork : fork + 1])]
     for number, ours in enumerate(ways):
         for theirs in ways[:number]:
-            if _departure("", ours[0][0], theirs[0][0]) is not None:
+            if _departs(ours[0][0], theirs[0][0]):
                 sums[_places(ours)] += len(_places(theirs))
                 sums[_places(theirs)] += len(_places(ours))
     for way in ways:
@@ -132,9 +121,14 @@ def _places(groups: Sequence[_Group]) -> list[int]:
     return [place for _, places in groups for place in places]
 
 
-def _departure(name: str, ours: StressAnswer | None, theirs: StressAnswer | None) -> Departure | None:
+def _departs(ours: StressAnswer | None, theirs: StressAnswer | None) -> bool:
+    """Whether two nodes depart from each other; one that gave no answer is far from those that did."""
     if ours is None or theirs is None:
-        return Departure(name, NO_ANSWER) if ours is not theirs else None
+        return ours is not theirs
+    return _departure("", ours, theirs) is not None
+
+
+def _departure(name: str, ours: StressAnswer, theirs: StressAnswer) -> Departure | None:
     if ours.token_ids == theirs.token_ids and ours.first == theirs.first:
         return None
     if ours.token_ids[: ours.first] != theirs.token_ids[: theirs.first]:

@@ -63,28 +63,29 @@ def test_an_end_departs_only_where_it_was_no_near_tie():
     assert named("fleet_answers", fleet(may_end, may_end, short)) == set()
 
 
-def test_another_prompt_and_no_answer_depart():
+def test_another_prompt_departs():
     other = answer("r0-01", TRUE, prompt=(7, 8, 9, 10))
     nodes = fleet(SOUND, SOUND, other)
     assert named("fleet_answers", nodes) == {"n2"}
     assert "first r0-01: another prompt" in estimate("fleet_answers", nodes, "n2").details["finding"]
-    silent = {**fleet(SOUND, SOUND), "n2": answers("n2", answer("r0-00", TRUE))}
-    assert named("fleet_answers", silent) == {"n2"}
 
 
 def test_an_answer_that_did_not_come_is_no_other_answer():
-    sound = fleet(SOUND, SOUND, SOUND, SOUND)
-
-    def without(**left_out):
-        lost = {name.replace("_", "-"): why for name, why in left_out.items()}
-        node = {**sound["n3"], "answers": dataclasses.replace(sound["n3"]["answers"], left_out=lost)}
-        return {**sound, "n3": node}
-
-    nodes = without(r0_01="HTTP 503", r1_00="HTTP 503")
+    lost = answers("n3", answer("r0-00", TRUE))
+    why = {"r0-01": "HTTP 503"}
+    lost = {**lost, "answers": dataclasses.replace(lost["answers"], left_out=why)}
+    nodes = {**fleet(SOUND, SOUND, WRONG), "n3": lost}
     with pytest.raises(InsufficientData, match=r"n3 gave no answer to 1 canaries.*first r0-01: HTTP 503"):
         estimate("fleet_answers", nodes, "n3")
-    assert estimate("fleet_answers", nodes, "n0").value == 0
-    assert named("fleet_answers", without(r1_00="HTTP 503")) == set()
+    assert {each for each in ("n0", "n1", "n2") if estimate("fleet_answers", nodes, each).value} == {"n2"}
+
+
+def test_a_canary_that_no_node_could_be_asked_is_not_compared():
+    nodes = {f"n{place}": answers(f"n{place}", answer("r0-00", TRUE)) for place in range(3)}
+    for name, node in nodes.items():
+        measured = dataclasses.replace(node["answers"], left_out={"r0-01": "2100 tokens, more than 2048"})
+        nodes[name] = {**node, "answers": measured}
+    assert named("fleet_answers", nodes) == set()
 
 
 def test_answers_of_later_rounds_are_not_compared():

@@ -61,14 +61,16 @@ def _facts(roles: Roles) -> Mapping[str, Scenario]:
 def fleet_answers(*, answers: Measurement[StressAnswer], others: Others) -> Estimate:
     """Answers of the first round that depart from the medoid's for no near tie, over the canaries.
 
-    The medoid is the node whose answers depart least from those of all nodes. Details: ``medoid``, ``nodes``,
-    ``left_out`` and ``departures``, the first token of each first.
+    The medoid is the node whose answers depart least from those of all nodes. Raises InsufficientData where
+    an answer did not come that the medoid gave: it says nothing of how the node computes. Details:
+    ``medoid``, ``nodes``, ``left_out`` and ``departures``, the first token of each first.
     """
     nodes = nodes_of({"answers": answers}, others, first_answers)
     medoid = likeliest_node(nodes.told, nodes.subject)
     ours, theirs = nodes.told[nodes.subject], nodes.told[medoid]
+    _refuse_lost(answers, sorted({*theirs} - {*ours}))
     found = departures(ours, theirs)
-    canaries = len({*ours, *theirs})
+    canaries = len({*ours} & {*theirs})
     details = {
         **_compared(nodes),
         "medoid": medoid,
@@ -76,6 +78,19 @@ def fleet_answers(*, answers: Measurement[StressAnswer], others: Others) -> Esti
         "finding": _departs(found, canaries, medoid),
     }
     return Estimate(len(found), "answers", canaries, details=details)
+
+
+def _refuse_lost(answers: Measurement[StressAnswer], lost: Sequence[str]) -> None:
+    if lost:
+        raise InsufficientData(
+            say(
+                "{device} gave no answer to {lost} canaries that could be compared, first {first}: {why}",
+                device=answers.device,
+                lost=len(lost),
+                first=lost[0],
+                why=answers.left_out.get(lost[0], say("nothing is known of it")),
+            )
+        )
 
 
 def _departs(found: Sequence[Departure], canaries: int, medoid: str) -> str:
