@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pytest_gptoss.model.capacity import CapacityProbe, CapacityTask
 from pytest_gptoss.model.results import RequestTiming
@@ -53,16 +54,23 @@ class ProbeRecord:
 
     def result(self) -> CapacityProbe:
         """The probe: as it was when it was decided, or else over all requests that were sent."""
-        return self._result or self._probe(self._task.probe_s, sorted(self._ended))
+        found = self._result or self._probe(self._task.probe_s, sorted(self._ended))
+        # Here and not at each look: it goes through every token, and requests are still being sent then.
+        counted = self._counting(sorted(self._ended))[: found.requests]
+        return replace(found, buffered=sum(map(is_buffered, counted)))
 
     def _look(self, seconds: float) -> None:
         # Up to the first request whose fate is open: what has ended beyond it are the quicker ones.
         probe = self._probe(seconds, range(self._known))
         self._result = probe if probe.decided else None
 
+    def _counting(self, places: Sequence[int]) -> list[RequestTiming]:
+        """The requests that count, in the order of these places."""
+        first_ns = TRANSIENT * self._task.probe_s * _NS
+        return [self._ended[each] for each in places if self._due_ns[each] >= first_ns]
+
     def _probe(self, seconds: float, places: Sequence[int]) -> CapacityProbe:
-        task, first_ns = self._task, TRANSIENT * self._task.probe_s * _NS
-        counted = [self._ended[each] for each in places if self._due_ns[each] >= first_ns]
+        task, counted = self._task, self._counting(places)
         kept = [keeps(each, task) for each in counted]
         low, high = share_interval(kept)
         failures = [each.error.message for each in counted if each.error is not None]
@@ -83,7 +91,6 @@ class ProbeRecord:
             ttft_p50_ms=_percentile(ttft, 0.5),
             ttft_p95_ms=_percentile(ttft, 0.95),
             failure=failures[0] if failures else None,
-            buffered=sum(map(is_buffered, counted)),
         )
 
 

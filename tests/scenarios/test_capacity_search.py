@@ -1,6 +1,7 @@
 """The search for the capacity: on a simulated M/M/1 queue, whose capacity is known, and by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -192,6 +193,17 @@ def test_what_has_ended_beyond_an_open_request_does_not_count_yet():
             record.add(place, timing(place, at, 5))
     assert not record.decided
     assert record.result().requests == 799
+
+
+def test_tokens_that_were_held_back_are_counted_over_the_requests_that_count():
+    task = CapacityTask(TASK.slo, 8, 3, probe_s=10.0)
+    due = [place * 10**9 for place in range(10)]
+    record = ProbeRecord(task, 1.0, due)
+    for place, at in enumerate(due):
+        one = timing(place, at, 5)
+        record.add(place, replace(one, token_ns=one.token_ns * 3, tokens=(1, 1, 1)) if place < 4 else one)
+    found = record.result()
+    assert (found.requests, found.buffered) == (8, 2)
 
 
 def test_a_failed_request_keeps_nothing_and_is_told():
