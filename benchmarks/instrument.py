@@ -37,6 +37,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from parts import text_of_parts
+
 from pytest_gptoss.model.paths import CHAT_PATH
 from pytest_gptoss.scenarios.calibration import load_held
 from pytest_gptoss.scenarios.truth import TrueRequest, TruthServer, truth_server
@@ -415,7 +417,7 @@ def main() -> None:
     levels = [int(each) for each in options.concurrency.split(",")]
     clients = options.clients.split(",")
     results, load = Results(), [os.getloadavg()[0]]
-    kept = open_loop_part(options.output)
+    kept = text_of_parts(options.output)
     os.sched_setaffinity(0, {SERVER_CORE})
     for name in clients:
         if not (peers / CLIENTS[name].needs).exists():
@@ -430,12 +432,6 @@ def main() -> None:
             head = about(command, turn + 1, load, priority=options.priority)
             options.output.write_text(markdown(results, levels, clients, head) + kept, "utf-8")
     print(options.output.read_text("utf-8"))
-
-
-def open_loop_part(page: Path) -> str:
-    """What open_loop.py has written into the page, which stays."""
-    _, heading, rest = page.read_text("utf-8").partition("\n## Open loop") if page.is_file() else ("",) * 3
-    return heading + rest
 
 
 def one_round(results: Results, name: str, levels: Sequence[int], peers: Path, *, priority: bool) -> None:

@@ -41,6 +41,7 @@ from instrument import (
     small,
     vllm,
 )
+from parts import put_part
 
 from pytest_gptoss.scenarios.truth import TrueRequest, truth_server
 
@@ -50,7 +51,7 @@ SECONDS = 8
 LATE_MS = 5.0
 MOST_LATE = 0.01
 RATES = (25, 50, 100, 200, 400, 800, 1600)
-HEADING = "## Open loop"
+TITLE = "Open loop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +182,6 @@ def _row(cell: Cell) -> str:
 def part(results: Results, clients: Sequence[str], command: str, rounds: int) -> Iterator[str]:
     """The lines of the part of the page."""
     yield from (
-        HEADING,
-        "",
         f"    {command}",
         "",
         f"Even arrivals at {RATE} requests a second for {SECONDS} s; medians of {rounds} "
@@ -207,12 +206,6 @@ def part(results: Results, clients: Sequence[str], command: str, rounds: int) ->
     yield ""
 
 
-def written(page: Path, lines: Sequence[str]) -> None:
-    """Put the part in the place of the one that the page has, at its end."""
-    before = page.read_text("utf-8").partition(f"\n{HEADING}")[0] if page.is_file() else ""
-    page.write_text(f"{before.rstrip()}\n\n" + "\n".join(lines), "utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--peers", type=Path, required=True)
@@ -231,7 +224,7 @@ def main() -> None:
             if name not in results.trouble:
                 one_round(results, name, peers)
         command = command_line(sys.argv[1:]).replace("instrument.py", Path(__file__).name)
-        written(options.output, [*part(results, clients, command, turn + 1)])
+        put_part(options.output, TITLE, [*part(results, clients, command, turn + 1)])
     print(options.output.read_text("utf-8"))
 
 

@@ -15,7 +15,7 @@ from pytest_gptoss.config.serve_options import Served, kept_log, pooling_variant
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.serve_command import ServeCommand
 from pytest_gptoss.model.subjects import LOGPROBS, Role
-from pytest_gptoss.model.urls import server_root
+from pytest_gptoss.model.urls import server_address, server_root
 
 __all__ = ["DeviceSettings", "devices_from"]
 
@@ -147,17 +147,17 @@ def _refuse_twins(options: CheckedOptions, devices: Sequence[DeviceSettings]) ->
     The device under test and the baseline are left to ``preflight.distinct``, which can be waived: a
     gateway may lead to both. So are two that are given a name of a model each: a gateway may choose by it.
     """
-    placed = [(server_root(each.url), each) for each in devices if each.url is not None]
-    for (root, twin), (other, device) in combinations(placed, 2):
+    placed = [(server_address(each.url), each.url, each) for each in devices if each.url is not None]
+    for (address, url, twin), (other, _, device) in combinations(placed, 2):
         named = twin.model is not None and device.model is not None and twin.model != device.model
-        if root != other or named or {twin.role, device.role} == {"npu", "gpu"}:
+        if address != other or named or {twin.role, device.role} == {"npu", "gpu"}:
             continue
         names = f"{_address_origin(options, twin.role)} {twin.name} and "
         names += f"{_address_origin(options, device.role)} {device.name}"
         flags = " and ".join(dict.fromkeys(_model_flag(each) for each in (twin, device)))
         raise UsageError(
-            f"{names} are both {root}: a server agrees with itself; give each its own address, or, where a "
-            f"gateway chooses the server by the model's name, its model: {flags}"
+            f"{names} are both {server_root(url)}: a server agrees with itself; give each its own address, "
+            f"or, where a gateway chooses the server by the model's name, its model: {flags}"
         )
 
 
@@ -180,7 +180,7 @@ def _refuse_comparison_with_itself(options: CheckedOptions, devices: Iterable[De
         source = device.hidden if named else device.url
         if source is None:
             continue
-        place = str(source.resolve()) if isinstance(source, Path) else server_root(source)
+        place = str(source.resolve()) if isinstance(source, Path) else server_address(source)
         told = options.origin(f"hidden_{device.role}") if named else _address_origin(options, device.role)
         ours = f"{told} ({device.name})"
         other, theirs, other_named = seen.setdefault(place, (device.name, ours, named))

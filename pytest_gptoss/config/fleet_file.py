@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pytest_gptoss.config.device_names import refuse_bad_name
 from pytest_gptoss.config.option_types import FILE, URL
@@ -23,7 +22,7 @@ from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.fleet import LEAST_NODES, MOST_NODES
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.toml_reader import toml
-from pytest_gptoss.model.urls import server_root
+from pytest_gptoss.model.urls import server_address, server_root
 
 __all__ = ["FleetNode", "nodes_of_fleet"]
 
@@ -118,21 +117,12 @@ def _text(place: str, key: str, value: Json) -> str:
     return value.strip()
 
 
-def _address(url: str) -> str:
-    """The server's root in one spelling: with its port, no dot behind the host, one name for this machine."""
-    parts = urlsplit(server_root(url))
-    host = (parts.hostname or "").rstrip(".")
-    host = "127.0.0.1" if host in ("localhost", "::1") else host
-    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    return f"{parts.scheme}://{host}:{port}{parts.path}"
-
-
 def _refuse_doubled(origin: str, nodes: tuple[FleetNode, ...]) -> None:
     """Raise UsageError for two nodes at one address; a gateway may choose by the model's name."""
     for twin, node in combinations(nodes, 2):
         root = server_root(node.url)
         named = twin.model is not None and node.model is not None and twin.model != node.model
-        if _address(twin.url) == _address(node.url) and not named:
+        if server_address(twin.url) == server_address(node.url) and not named:
             raise UsageError(
                 f"{origin}: [{twin.name}] and [{node.name}] are both {root}: a server agrees with itself; "
                 "give each node its own address, or, where a gateway chooses the server by it, its model"

@@ -10,7 +10,7 @@ from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.key_variables import key_variable
 from pytest_gptoss.model.paths import CHAT_PATH, COMPLETIONS_PATH
 
-__all__ = ["server_root"]
+__all__ = ["server_address", "server_root"]
 
 _PASTED_ENDINGS = (CHAT_PATH, COMPLETIONS_PATH, "/v1")
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
@@ -34,6 +34,19 @@ def server_root(url: str) -> str:
     host = _host(value, parts)
     port = _port(value, parts)
     return f"{parts.scheme}://{host}{port}{_prefix(parts.path)}"
+
+
+def server_address(url: str) -> str:
+    """The server's root in one spelling, to tell whether two URLs name one server.
+
+    With its port, no dot behind the host, one name for this machine. Raises UsageError as ``server_root``
+    does.
+    """
+    parts = urlsplit(server_root(url))
+    host = (parts.hostname or "").rstrip(".")
+    host = "127.0.0.1" if host in ("localhost", "::1") else host
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}:{port}{parts.path}"
 
 
 def _split(value: str) -> SplitResult:

@@ -64,6 +64,20 @@ def test_nothing_given_is_not_active(settings_of):
             "--gpu-url gpu and --cpu-url cpu are both http://g",
         ),
         (
+            {"npu_url": "http://n", "gpu_url": "http://localhost:81", "cpu_url": "http://127.0.0.1:81"},
+            "--gpu-url gpu and --cpu-url cpu are both http://localhost:81",
+        ),
+        ({"npu_url": ["a=http://n", "b=http://n.:80/v1"]}, "--npu-url a and --npu-url b are both http://n"),
+        (
+            {
+                "npu_url": "http://n",
+                "gpu_url": "http://g",
+                "hidden_npu": "http://h",
+                "hidden_gpu": "http://h:80",
+            },
+            "name one source of hidden states",
+        ),
+        (
             {"npu_url": ["a=http://n", "b=http://n"], "npu_model": "m"},
             "its model: --gptoss-npu-model a=MODEL and --gptoss-npu-model b=MODEL",
         ),
