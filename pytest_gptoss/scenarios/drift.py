@@ -12,13 +12,14 @@ import hashlib
 import numpy as np
 
 from pytest_gptoss.client.http import VllmClient
-from pytest_gptoss.model.errors import DialectError
+from pytest_gptoss.model.errors import DialectError, RequestTimeout
 from pytest_gptoss.model.inputs import NeedleTask
 from pytest_gptoss.model.message import both, joined, say
 from pytest_gptoss.model.results import DriftPoint
 from pytest_gptoss.model.subjects import Capabilities
 from pytest_gptoss.scenarios.kinds import Drift
 from pytest_gptoss.scenarios.needle_prompt import opening
+from pytest_gptoss.scenarios.quiet_scoring import Deadline
 
 __all__ = ["DriftPoints", "positions", "why_not_asked"]
 
@@ -61,7 +62,8 @@ def why_not_asked(
 class DriftPoints:
     """Asks one device for the true tokens of the text, one request each; ``top`` likeliest come along.
 
-    ``length`` is the longest prefix that will be asked for, in tokens.
+    ``length`` is the longest prefix that will be asked for, in tokens. The deadline begins with the first
+    request.
     """
 
     def __init__(self, client: VllmClient, *, task: NeedleTask, length: int, top: int) -> None:
@@ -70,9 +72,13 @@ class DriftPoints:
         self._length = length
         self._top = top
         self._ids: tuple[int, ...] = ()
+        self._deadline: Deadline | None = None
 
     async def ask(self, spot: int, position: int) -> DriftPoint:
-        """One point. Raises RequestError when the device does not give it."""
+        """One point. Raises RequestError when the device does not give it, and where the time is over."""
+        self._deadline = self._deadline or Deadline()
+        if self._deadline.is_over:
+            raise RequestTimeout(self._deadline.words)
         if not self._ids:
             self._ids = await self._text()
         asked = self._ids[: position + 1]

@@ -6,11 +6,13 @@ import pytest
 
 from pytest_gptoss.judge.registry import metric_named
 from pytest_gptoss.judge.roles import Roles
-from pytest_gptoss.model.errors import DialectError
+from pytest_gptoss.model.errors import DialectError, RequestTimeout
 from pytest_gptoss.model.inputs import NeedleTask
 from pytest_gptoss.model.subjects import Capabilities
+from pytest_gptoss.scenarios import drift
 from pytest_gptoss.scenarios.drift import DriftPoints, positions, why_not_asked
 from pytest_gptoss.scenarios.kinds import Drift
+from pytest_gptoss.scenarios.quiet_scoring import Deadline
 
 ENGLISH = NeedleTask()
 CHINESE = NeedleTask(needle="密码是7842。", question="密码是什么？")
@@ -60,6 +62,15 @@ def test_scenarios_of_neighbouring_lengths_share_nothing_and_lack_nothing():
     assert tuple(found) == positions(Drift("npu", 0, 131_072))
     shorter = metric_named("position_drift.1k").needs(ROLES)
     assert set(shorter.items()) < set(needs.items())
+
+
+def test_nothing_is_asked_for_when_the_time_is_over(harmony, monkeypatch):
+    monkeypatch.setattr(drift, "Deadline", lambda: Deadline(most_s=-1.0))
+    server = Server(harmony.encode)
+    points = DriftPoints(server, task=ENGLISH, length=256, top=20)
+    with pytest.raises(RequestTimeout, match="no time was left"):
+        asyncio.run(points.ask(32, 16))
+    assert server.sent == []
 
 
 @pytest.mark.parametrize("task", [ENGLISH, CHINESE])
