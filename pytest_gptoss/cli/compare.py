@@ -14,7 +14,7 @@ from pytest_gptoss.cli.output_file import refuse_unwritable
 from pytest_gptoss.ledger.comparison import compare
 from pytest_gptoss.ledger.entry import entry_of
 from pytest_gptoss.ledger.finding import entry_named
-from pytest_gptoss.ledger.records import Entry
+from pytest_gptoss.ledger.records import Entry, RunRecord
 from pytest_gptoss.model.atomic_files import write_text
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.language import LANGUAGES
@@ -28,7 +28,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             name,
             metavar=name.upper(),
-            help=f"the {which} run: a report directory, or of a ledger a run's id, last or last-accepted",
+            help=f"the {which} run: a report directory, or of a ledger a run's id, last or last-accepted"
+            + (", which mean runs before NEW" if name == "old" else ""),
         )
     add_ledger_option(parser)
     parser.add_argument("--fail-on-worse", action="store_true", help="exit 1 when a row became worse")
@@ -40,7 +41,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(known: argparse.Namespace, rest: Sequence[str]) -> int:
     if known.output is not None:
         refuse_unwritable(known.output)
-    compared = compare(*(_entry(name, known) for name in (known.old, known.new)))
+    new = _entry(known.new, known)
+    compared = compare(_entry(known.old, known, before=new.run), new)
     if known.output is not None:
         try:
             write_text(known.output, as_markdown(compared, known.lang))
@@ -53,11 +55,11 @@ def _run(known: argparse.Namespace, rest: Sequence[str]) -> int:
     return FAILED if known.fail_on_worse and compared.worse else 0
 
 
-def _entry(name: str, known: argparse.Namespace) -> Entry:
-    """The run in a report directory, or the ledger's of this name."""
+def _entry(name: str, known: argparse.Namespace, before: RunRecord | None = None) -> Entry:
+    """The run in a report directory, or the ledger's of this name; ``last`` ones are before the run given."""
     if Path(name).is_dir():
         return entry_of(read_document(Path(name)))
-    return entry_named(named_ledger(known), name)
+    return entry_named(named_ledger(known), name, before=before)
 
 
 COMMAND = Command("compare", "two runs side by side: better, worse, same, cannot tell", _add_arguments, _run)

@@ -26,22 +26,32 @@ def runs(target: LedgerTarget) -> list[RunRecord]:
         return _runs(connection)
 
 
-def entry_named(target: LedgerTarget, name: str) -> Entry:
+def entry_named(target: LedgerTarget, name: str, *, before: RunRecord | None = None) -> Entry:
     """The run of this id, or the latest (``last``), or the latest accepted one (``last-accepted``).
 
-    A replay is no run of its own time: ``last`` passes it over. Raises LedgerError where there is none.
+    A replay is no run of its own time: ``last`` passes it over. ``before``: ``last`` and ``last-accepted``
+    mean runs before this one, which may be in the ledger itself. Raises LedgerError where there is none.
     """
     with reading(target) as connection:
-        found = _chosen(_runs(connection), name)
+        found = _chosen(_runs(connection), name, before)
         if found is None:
-            raise LedgerError(f"there is no run {name}: pytest-gptoss ledger list names those there are")
+            earlier = (
+                f" before {before.run_id}" if before is not None and name in (LAST, LAST_ACCEPTED) else ""
+            )
+            raise LedgerError(
+                f"there is no run {name}{earlier}: pytest-gptoss ledger list names those there are"
+            )
         parts = {each: tuple(_records(connection, each, found.run_id)) for each in TABLES}
         return Entry(found, **parts)
 
 
-def _chosen(found: list[RunRecord], name: str) -> RunRecord | None:
+def _chosen(found: list[RunRecord], name: str, before: RunRecord | None) -> RunRecord | None:
     if name in (LAST, LAST_ACCEPTED):
         found = [each for each in found if each.replay_of is None]
+        if before is not None:
+            found = [
+                each for each in found if each.run_id != before.run_id and each.started <= before.started
+            ]
         if name == LAST_ACCEPTED:
             found = [each for each in found if each.verdict == ACCEPTED]
         return found[-1] if found else None

@@ -12,7 +12,7 @@ from ledger_runs import document, ledger, numbered, stored, with_level
 from pytest_gptoss.cli.comparison_text import as_markdown, as_text
 from pytest_gptoss.cli.main import main
 from pytest_gptoss.ledger.comparison import compare
-from pytest_gptoss.ledger.entry import entry_of
+from pytest_gptoss.ledger.entry import entry_of, run_id
 from pytest_gptoss.ledger.records import Entry, RunRecord, VerdictRecord
 
 RUN = RunRecord("a", "0", "finished", "ACCEPTED", "embedded", "2026", None, "p", "w", None, 0, 1)
@@ -158,6 +158,24 @@ def test_the_command_compares_directories_and_runs_of_a_ledger(tmp_path, monkeyp
     assert main(["compare", str(old), str(old), "--fail-on-worse"]) == 0
     assert main(["compare", "last", "last", "--ledger", "none.db"]) == 1
     assert main(["compare", "last", "last"]) == 4
+
+
+def test_an_earlier_run_by_name_is_before_the_later_one(tmp_path, monkeypatch, capsys):
+    """A night's run is in the ledger already when it is compared with the last accepted one."""
+    monkeypatch.chdir(tmp_path)
+    runs = [numbered(number) for number in (1, 2, 3)]
+    for made in runs:
+        made["run"]["verdict"] = "ACCEPTED"
+    ledger(tmp_path, *runs)
+    new = str(stored(runs[1], tmp_path / "new"))
+    pairs = {("last-accepted", "last"): (1, 2), ("last", "last"): (1, 2), ("last-accepted", new): (0, 1)}
+    for names, (old, later) in pairs.items():
+        assert main(["compare", *names, "--ledger", "runs.db", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["old_run"], found["new_run"]) == (run_id(runs[old]), run_id(runs[later]))
+    first = str(stored(runs[0], tmp_path / "first"))
+    assert main(["compare", "last-accepted", first, "--ledger", "runs.db"]) == 1
+    assert f"there is no run last-accepted before {run_id(runs[0])}" in capsys.readouterr().err
 
 
 def test_the_comparison_in_chinese():
