@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
 
 from pytest_gptoss.client.bodies import shown
@@ -31,7 +32,8 @@ def scored_sequence(answer: Json, sequence: TokenSequence, *, top: int) -> Score
     """The scores: entry i of ``prompt_logprobs`` maps token ids to ``{logprob, rank}`` at position i.
 
     The server adds the prompt's token at each position to the top k. Raises DialectError when the list is
-    missing, has another length, lacks one of these tokens, or holds a value that is no finite number.
+    missing, has another length, lacks one of these tokens, lists fewer than were asked for, or holds a value
+    that is no finite number.
     """
     entries = _entries(answer)
     if len(entries) != len(sequence.token_ids):
@@ -55,15 +57,31 @@ def scored_sequence(answer: Json, sequence: TokenSequence, *, top: int) -> Score
         raise DialectError(
             say("{what} holds an entry that is not TOKEN_ID: {{logprob, rank}}", what=_WHAT)
         ) from None
+    sizes = [len(row) for row in rows]
+    _refuse_short(sizes, top, sequence.first)
     return ScoredSequence(
         sequence_id=sequence.id,
         token_ids=sequence.token_ids,
         first=sequence.first,
         logprobs=chosen_logprobs(given, _WHAT, first=sequence.first),
-        top=top_logprobs(
-            [len(row) for row in rows], ids, logprobs, k=top, what=_WHAT, first=sequence.first, ranks=ranks
-        ),
+        top=top_logprobs(sizes, ids, logprobs, k=top, what=_WHAT, first=sequence.first, ranks=ranks),
     )
+
+
+def _refuse_short(sizes: Sequence[int], top: int, first: int) -> None:
+    """Raise DialectError for a list of fewer tokens than were asked for: what it lacks would look equal."""
+    short = next((place for place, size in enumerate(sizes) if size < top), None)
+    if short is not None:
+        raise DialectError(
+            say(
+                "{what}[{position}] lists {size} of the {top} likeliest tokens that were asked for: does "
+                "something between here and the server shorten it? serve with --max-logprobs {top}",
+                what=_WHAT,
+                position=first + short,
+                size=sizes[short],
+                top=top,
+            )
+        )
 
 
 def _given_logprob(row: Json, token: int, position: int) -> Json:

@@ -26,18 +26,25 @@ from pytest_gptoss.model.results import (
 from pytest_gptoss.model.sentinels import filler, no_logprobs, why_no_logprob
 
 __all__ = [
+    "TOP",
     "answer_ids",
+    "by_id",
     "cut_to",
     "first_difference",
     "item_id",
     "pair",
     "probed",
+    "refuse_bad_scores",
     "refuse_no_logprobs",
     "refuse_other_tokens",
     "refuse_sameness",
+    "refuse_short_lists",
     "scored_pairs",
     "sound_items",
 ]
+
+TOP = 20
+"""Likeliest tokens of a position that are compared one by one; vLLM lists no more by default."""
 
 _WORDS: Mapping[str, str] = {
     each: each
@@ -111,7 +118,7 @@ def pair(left: Measurement[Left], right: Measurement[Right], what: str) -> list[
 
     Raises InsufficientData when the two do not hold the same ids.
     """
-    theirs, ours = _by_id(right, what), _by_id(left, what)
+    theirs, ours = by_id(right, what), by_id(left, what)
     _refuse_missing(ours.keys() - theirs.keys(), of=left, lacking=right, what=what)
     _refuse_missing(theirs.keys() - ours.keys(), of=right, lacking=left, what=what)
     return [(ours[key], item) for key, item in theirs.items()]
@@ -146,8 +153,8 @@ def scored_pairs(
     pairs = pair(left, right, "sequences")
     refuse_other_tokens(pairs, left.device, right.device)
     for ours, theirs in pairs:
-        _refuse_bad_scores(ours, left.device)
-        _refuse_bad_scores(theirs, right.device)
+        refuse_bad_scores(ours, left.device)
+        refuse_bad_scores(theirs, right.device)
         if ours.first != theirs.first:
             raise InsufficientData(
                 say(
@@ -239,6 +246,30 @@ def refuse_no_logprobs(
         )
 
 
+def refuse_short_lists(item: ScoredSequence, device: str) -> None:
+    """Raise InsufficientData where a position has no two likeliest tokens, or one of no finite value."""
+    rows, width = item.top.ids.shape
+    if rows != len(item.logprobs) or width < 2 or (item.top.ids[:, :2] < 0).any():
+        raise InsufficientData(
+            say(
+                "{device}: {sequence_id} lacks the likeliest tokens of some positions: the "
+                "server must allow prompt_logprobs of {top} (--max-logprobs {top})",
+                device=device,
+                sequence_id=item.sequence_id,
+                top=TOP,
+            )
+        )
+    if not np.isfinite(item.top.logprobs[item.top.ids >= 0]).all():
+        raise InsufficientData(
+            say(
+                "{device}: {sequence_id} lists log-probabilities that are not finite: look for "
+                "NaN in the server's log",
+                device=device,
+                sequence_id=item.sequence_id,
+            )
+        )
+
+
 def refuse_sameness(answers: Mapping[str, Hashable], device: str) -> None:
     """Raise InsufficientData when answers (by prompt id) could not tell two devices apart.
 
@@ -271,7 +302,8 @@ def first_difference(left: Sequence[int] | str, right: Sequence[int] | str) -> i
     return next((index for index in range(shorter) if left[index] != right[index]), shorter)
 
 
-def _by_id(measurement: Measurement[Left], what: str) -> dict[str, Left]:
+def by_id(measurement: Measurement[Left], what: str) -> dict[str, Left]:
+    """Items of a sound measurement by their ids; raises InsufficientData, also where an id stands twice."""
     items = sound_items(measurement, what)
     counts = Counter(item_id(item) for item in items)
     repeated = next((key for key, count in counts.items() if count > 1), None)
@@ -307,7 +339,8 @@ def _refuse_missing(
         )
 
 
-def _refuse_bad_scores(item: ScoredSequence, device: str) -> None:
+def refuse_bad_scores(item: ScoredSequence, device: str) -> None:
+    """Raise InsufficientData for a sequence that is not scored whole, or whose scores are no measurement."""
     scored = len(item.token_ids) - item.first
     if item.first < 1 or scored < 1 or len(item.logprobs) != scored:
         raise InsufficientData(

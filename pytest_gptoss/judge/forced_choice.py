@@ -6,18 +6,24 @@ compared behind the same prefix, so that two sound devices whose rounding differ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
-from pytest_gptoss.judge.evidence import sound_items
+from pytest_gptoss.judge.evidence import (
+    answer_ids,
+    by_id,
+    refuse_bad_scores,
+    refuse_sameness,
+    refuse_short_lists,
+)
 from pytest_gptoss.judge.intervals import bootstrap_mean, bootstrap_ratio, wilson
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import say
-from pytest_gptoss.model.results import Measurement, ScoredSequence
+from pytest_gptoss.model.results import Generation, Measurement, ScoredSequence
 from pytest_gptoss.model.verdicts import FORCED, Estimate
 
 __all__ = ["Answer", "either", "forced_answers", "forced_match", "forced_rouge"]
@@ -41,35 +47,48 @@ class Answer:
         return sum(ours == theirs for ours, theirs in zip(self.chosen, self.baseline, strict=True))
 
 
-def forced_answers(scores: Measurement[ScoredSequence]) -> list[Answer]:
-    """Read the device's scores of the baseline's answers; raises InsufficientData where lists are missing."""
-    return [_answer(item, scores.device) for item in sound_items(scores, "sequences")]
+def forced_answers(scores: Measurement[ScoredSequence], baseline: Measurement[Generation]) -> list[Answer]:
+    """Read the device's scores of the baseline's answers.
 
-
-def _answer(item: ScoredSequence, device: str) -> Answer:
-    baseline = item.token_ids[item.first :]
-    if len(item.top.ids) != len(baseline) or not item.top.ids.size or (item.top.ids[:, 0] < 0).any():
-        raise InsufficientData(
-            say(
-                "{device}: {sequence_id} lacks the most likely token of some positions: the server must "
-                "allow prompt_logprobs (--max-logprobs)",
-                device=device,
-                sequence_id=item.sequence_id,
+    Raises InsufficientData where scores or lists are missing, where they are of other tokens than the
+    baseline's answers, and where these could not tell two devices apart.
+    """
+    theirs = {each.prompt_id: answer_ids(each, baseline) for each in baseline.items}
+    refuse_sameness(theirs, baseline.device)
+    items = by_id(scores, "sequences")
+    for sequence_id, item in items.items():
+        refuse_bad_scores(item, scores.device)
+        refuse_short_lists(item, scores.device)
+        if item.token_ids[item.first :] != theirs.get(sequence_id):
+            raise InsufficientData(
+                say(
+                    "{device}: what it scored as {sequence_id} is not {baseline}'s answer: measure both in "
+                    "one run, or record the baseline again",
+                    device=scores.device,
+                    sequence_id=sequence_id,
+                    baseline=baseline.device,
+                )
             )
-        )
-    return Answer(item.sequence_id, baseline, tuple(item.top.ids[:, 0].tolist()))
+    return [
+        Answer(key, item.token_ids[item.first :], tuple(item.top.ids[:, 0].tolist()))
+        for key, item in items.items()
+    ]
 
 
-def forced_match(answers: Sequence[Answer]) -> Estimate:
+def forced_match(answers: Sequence[Answer], left_out: Mapping[str, str]) -> Estimate:
     """Share of positions at which the device's most likely token is the baseline's, all prompts pooled.
 
     n prompts; BCa bootstrap over prompts, or Wilson's interval over the positions where all prompts agree
-    alike.
+    alike. ``left_out``: answers that were not scored, and why.
     """
     equal = [each.equal for each in answers]
     lengths = [len(each.baseline) for each in answers]
     interval = bootstrap_ratio(equal, lengths) or wilson(sum(equal), sum(lengths))
-    details: dict[str, Json] = {"forced_positions": sum(lengths), "forced_differ": sum(lengths) - sum(equal)}
+    details: dict[str, Json] = {
+        "forced_positions": sum(lengths),
+        "forced_differ": sum(lengths) - sum(equal),
+        "left_out": dict(left_out),
+    }
     if sum(equal) < sum(lengths):
         worst = min(answers, key=lambda each: each.equal / len(each.baseline))
         details["finding"] = say(
@@ -84,10 +103,13 @@ def forced_match(answers: Sequence[Answer]) -> Estimate:
     return Estimate(sum(equal) / sum(lengths), "share", len(answers), interval, details)
 
 
-def forced_rouge(answers: Sequence[Answer], score: Score) -> Estimate:
-    """Mean over prompts of ROUGE-L F over token ids; n prompts, BCa bootstrap over prompts."""
+def forced_rouge(answers: Sequence[Answer], left_out: Mapping[str, str], score: Score) -> Estimate:
+    """Mean over prompts of ROUGE-L F over token ids; n prompts, BCa bootstrap over prompts.
+
+    ``left_out``: answers that were not scored, and why.
+    """
     values = np.array([score(each.baseline, each.chosen) for each in answers])
-    details: dict[str, Json] = {"forced_min": float(values.min())}
+    details: dict[str, Json] = {"forced_min": float(values.min()), "left_out": dict(left_out)}
     if values.min() < 1:
         worst = answers[int(values.argmin())].sequence_id
         details["finding"] = say(

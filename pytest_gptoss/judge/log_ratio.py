@@ -19,8 +19,8 @@ def log_ratio_interval(tested: npt.ArrayLike, reference: npt.ArrayLike) -> Inter
     which makes it paired: what makes a sequence hard for both devices does not widen it. With few units whose
     sums a handful of large errors decide, the bootstrap covers too little; this one keeps its 95%.
 
-    None for fewer than two units, and where the logarithm does not exist: a side that is zero without one of
-    its units.
+    Where nothing was tested wrong the ratio is 0 in every unit, and so are both ends. None for fewer than two
+    units, and where the logarithm does not exist: a side that is zero without one of its units.
 
     J. W. Tukey, "Bias and confidence in not quite large samples", Ann. Math. Stat. 29 (1958) 614;
     R. G. Miller, "The jackknife, a review", Biometrika 61 (1974) 1-15.
@@ -28,6 +28,8 @@ def log_ratio_interval(tested: npt.ArrayLike, reference: npt.ArrayLike) -> Inter
     ours, theirs = np.asarray(tested, dtype=np.float64), np.asarray(reference, dtype=np.float64)
     n = len(ours)
     without = _sum_without_each(ours), _sum_without_each(theirs)
+    if n >= 2 and not ours.any() and float(without[1].min()) > 0:
+        return 0.0, 0.0
     if n < 2 or min(float(side.min()) for side in without) <= 0:
         return None
     whole = math.log(math.fsum(ours) / math.fsum(theirs))

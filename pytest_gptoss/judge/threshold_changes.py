@@ -31,12 +31,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_gptoss.judge.forced_rows import gated_by_forced
 from pytest_gptoss.judge.registry import metric_named
 from pytest_gptoss.judge.trend import REFERENCE, TREND, trended
 from pytest_gptoss.model.errors import UsageError
 from pytest_gptoss.model.load_names import LOAD_FIGURES
 from pytest_gptoss.model.toml_reader import toml
-from pytest_gptoss.model.verdicts import Comparison, Threshold
+from pytest_gptoss.model.verdicts import FORCED, Comparison, Threshold
 
 __all__ = ["ADDED", "Changes", "read_changes", "with_changes"]
 
@@ -206,6 +207,8 @@ def _change(row: Threshold, change: Any, where: str) -> Threshold:
         row = dataclasses.replace(row, limit=limit, changed_from=before if limit != before else None)
     if "statistic" in change:
         statistic = _statistic(change["statistic"], row.metric, where)
+        if "limit" not in change:
+            row = _with_limit_of(statistic, row)
         usual = row.statistic if row.statistic_from is None else row.statistic_from
         row = dataclasses.replace(
             row, statistic=statistic, statistic_from=usual if statistic != usual else None
@@ -213,6 +216,16 @@ def _change(row: Threshold, change: Any, where: str) -> Threshold:
     if "runs" in change:
         row = dataclasses.replace(row, runs=_runs(change["runs"], where))
     return row
+
+
+def _with_limit_of(statistic: str, row: Threshold) -> Threshold:
+    """The row with the limit that belongs to a statistic: the guide's is not made for the forced one."""
+    if row.forced_limit is None or (statistic == FORCED) == (row.statistic == FORCED):
+        return row
+    if statistic == FORCED:
+        return gated_by_forced(row, row.forced_limit)
+    before = row.limit if row.changed_from is None else row.changed_from
+    return dataclasses.replace(row, limit=before, changed_from=None)
 
 
 def _runs(value: Any, where: str) -> int:

@@ -51,8 +51,8 @@ def equivalence(rows: Iterable[Row]) -> dict[str, Json] | None:
     """
     table = [row for row in rows if row.get("threshold_id") in (*_NUMERIC, *_FORCED_ONLY)]
     devices = dict.fromkeys(row["npu"] for row in table)
-    found = [each for npu in devices if (each := _of_device(npu, table)) is not None]
-    if not found:
+    found = [_of_device(npu, table) for npu in devices]
+    if not any(figures for _, _, figures in found):
         return None
     return {
         "verdict": min((verdict for verdict, _, _ in found), key=_ORDER.index),
@@ -61,7 +61,7 @@ def equivalence(rows: Iterable[Row]) -> dict[str, Json] | None:
     }
 
 
-def _of_device(npu: str, table: Sequence[Row]) -> tuple[Equivalence, list[Json], list[Json]] | None:
+def _of_device(npu: str, table: Sequence[Row]) -> tuple[Equivalence, list[Json], list[Json]]:
     rows = {row["threshold_id"]: row for row in table if row["npu"] == npu}
     figures = [
         figure
@@ -69,7 +69,7 @@ def _of_device(npu: str, table: Sequence[Row]) -> tuple[Equivalence, list[Json],
         if threshold_id in rows and (figure := _figure(rows[threshold_id])) is not None
     ]
     if not figures:
-        return None
+        return "UNDECIDED", [_reason("unmeasured", npu, ERROR_RATIO)], figures
     failing = [figure for figure in figures if not figure["holds"]]
     if failing:
         return "DIFFERENT", [_reason("fails", npu, each["threshold_id"]) for each in failing], figures
@@ -80,7 +80,9 @@ def _of_device(npu: str, table: Sequence[Row]) -> tuple[Equivalence, list[Json],
         return "UNDECIDED", [_reason("no_interval", npu, ERROR_RATIO)], figures
     if not all(holds(end, ratio["comparison"], ratio["limit"]) for end in ratio["ci"]):
         return "UNDECIDED", [_reason("unproven", npu, ERROR_RATIO)], figures
-    return "EQUIVALENT WITHIN ROUNDING", [_reason("within", npu, ERROR_RATIO)], figures
+    missing = [name for name, row in rows.items() if row["verdict"] in ("INVALID", "WAIVED")]
+    within = _reason("within_part" if missing else "within", npu, ERROR_RATIO, ", ".join(missing))
+    return "EQUIVALENT WITHIN ROUNDING", [within], figures
 
 
 def _figure(row: Row) -> dict[str, Json] | None:
@@ -103,7 +105,8 @@ def _without_ratio(npu: str, row: Row | None) -> dict[str, Json]:
     """Why there is no error ratio; a row without a condition or one that was not selected has no verdict."""
     if row is None or row["verdict"] == "SKIPPED":
         return _reason("no_ratio", npu, ERROR_RATIO, "" if row is None else row["reason"] or "")
-    return _reason("invalid_ratio", npu, ERROR_RATIO, row["reason"] or "")
+    code = "waived_ratio" if row["verdict"] == "WAIVED" else "invalid_ratio"
+    return _reason(code, npu, ERROR_RATIO, row["reason"] or "")
 
 
 def _reason(code: str, npu: str, threshold_id: str, text: str = "") -> dict[str, Json]:
@@ -115,7 +118,7 @@ def equivalence_line(document: Mapping[str, Json], translate: Wording) -> str | 
     found = document["run"].get("equivalence")
     if not found:
         return None
-    several = len({row["npu"] for row in found["rows"]}) > 1
+    several = len({reason["npu"] for reason in found["reasons"]}) > 1
     if fleet_part(document) is not None:
         reasons = _of_nodes(found, translate)
     else:

@@ -43,10 +43,10 @@ def test_scoring_begins_where_the_sequence_says():
     assert scored.top.ids.shape == (1, 2)
 
 
-def test_a_row_with_fewer_entries_is_padded():
-    scored = scored_sequence(recorded(), SEQUENCE, top=8)
-    assert scored.top.ids[0].tolist() == [1825, 1268, 4584, 316, 29082, 4853, -1, -1]
-    assert scored.top.logprobs[0, 6:].tolist() == [-np.inf, -np.inf]
+def test_a_list_shorter_than_asked_for_is_refused():
+    """Of a list cut short all that it lacks would look equal."""
+    with pytest.raises(DialectError, match=r"prompt_logprobs\[1\] lists 6 of the 8 likeliest tokens"):
+        scored_sequence(recorded(), SEQUENCE, top=8)
 
 
 def broken(change):

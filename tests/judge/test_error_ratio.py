@@ -104,6 +104,8 @@ def test_the_order_of_sequences_does_not_matter(ours, theirs, random):
 def test_one_sequence_has_no_interval():
     assert ratio([[0.1, 0.2]], [[0.1, 0.1]]).interval is None
     assert log_ratio_interval([1.0, 0.0], [1.0, 1.0]) is None
+    assert log_ratio_interval([0.0, 0.0], [1.0, 1.0]) == (0.0, 0.0)
+    assert log_ratio_interval([0.0], [1.0]) is None
 
 
 def heavy_tailed(rng, lengths, factors):
@@ -162,10 +164,14 @@ def test_a_rounded_reference_is_refused_by_its_type(dtype):
         ratio([[0.1, 0.2]] * 2, [[0.1, 0.1]] * 2, facts=reference(dtype))
 
 
-def test_the_type_may_be_stated_and_may_stay_unknown():
+def test_the_type_may_be_stated_and_may_not_stay_unknown():
     rows = [[0.1, 0.2]] * 2
     assert ratio(rows, rows, facts=reference("torch.float32")).value == 1
-    assert ratio(rows, rows, facts=reference(None)).value == 1
+    for said in ("float32", "FP32"):
+        assert ratio(rows, rows, facts=reference(None), stated={"cpu": {"dtype": said}}).value == 1
+    for facts in (reference(None), reference("auto")):
+        with pytest.raises(InsufficientData, match=r"--gptoss-info cpu\.dtype=float32"):
+            ratio(rows, rows, facts=facts)
     with pytest.raises(InsufficientData, match=r"cpu computes in bfloat16 \(--gptoss-info\)"):
         ratio(rows, rows, facts=reference(None), stated={"cpu": {"dtype": "bfloat16"}})
 

@@ -1,5 +1,7 @@
 """Agreement under teacher forcing: the second statistic of token match and ROUGE-L."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from made import answer, failure, measurement, scored, top
@@ -122,5 +124,52 @@ def test_lists_without_a_most_likely_token_are_refused():
     both = [answer("a", (1, 2)), answer("b", (4,))]
     scores = forced({"a": (1, 2), "b": (4,)})
     scores.items[0].top.ids[1, 0] = -1
-    with pytest.raises(InsufficientData, match="npu: a lacks the most likely token"):
+    with pytest.raises(InsufficientData, match="npu: a lacks the likeliest tokens"):
         token_match_rate(**sides(both, both), forced=scores, statistic="forced")
+
+
+def own_tokens_alone(answers):
+    """Scores in whose lists only the given token stands, as ``prompt_logprobs=0`` has them."""
+    items = [
+        scored(name, [-6.5] * len(ids), tops=[{each: -6.5} for each in ids], token_ids=(90, 91, 92, *ids))
+        for name, ids in answers.items()
+    ]
+    return measurement("npu", items)
+
+
+@pytest.mark.parametrize("metric", [token_match_rate, rouge_l])
+def test_lists_of_the_given_token_alone_are_refused(metric):
+    both = [answer("a", (1, 2), content="x"), answer("b", (4,), content="y")]
+    with pytest.raises(InsufficientData, match="npu: a lacks the likeliest tokens"):
+        metric(**sides(both, both), forced=own_tokens_alone({"a": (1, 2), "b": (4,)}), statistic="forced")
+
+
+def test_filler_in_place_of_log_probabilities_is_refused():
+    both = [answer("a", (1, 2)), answer("b", (4,))]
+    items = [
+        scored(name, [0.0] * len(ids), tops=[{each: 0.0, each + 50: 0.0} for each in ids],
+               token_ids=(90, 91, 92, *ids))
+        for name, ids in {"a": (1, 2), "b": (4, )}.items()
+    ]  # fmt: skip
+    with pytest.raises(InsufficientData, match="that is no measurement"):
+        token_match_rate(**sides(both, both), forced=measurement("npu", items), statistic="forced")
+
+
+def test_answers_that_are_all_the_same_prove_nothing_under_teacher_forcing_either():
+    both = [answer("a", (1, 2)), answer("b", (1, 2))]
+    with pytest.raises(InsufficientData, match="all 2 answers are the same"):
+        token_match_rate(**sides(both, both), forced=forced({"a": (1, 2), "b": (1, 2)}), statistic="forced")
+
+
+def test_scores_of_other_tokens_than_the_baselines_answer_are_refused():
+    both = [answer("a", (1, 2)), answer("b", (4,))]
+    with pytest.raises(InsufficientData, match="what it scored as b is not gpu's answer"):
+        token_match_rate(**sides(both, both), forced=forced({"a": (1, 2), "b": (5,)}), statistic="forced")
+
+
+def test_answers_that_were_not_scored_are_counted():
+    both = [answer("a", (1, 2)), answer("b", (4,))]
+    left_out = {"b": "too long"}
+    scores = dataclasses.replace(forced({"a": (1, 2)}), left_out=left_out)
+    estimate = token_match_rate(**sides(both, both), forced=scores, statistic="forced")
+    assert (estimate.n, estimate.details["left_out"]) == (1, left_out)

@@ -52,6 +52,18 @@ def changed(tmp_path, text, name="limits.toml"):
     return load_profile("atlas-800-a2", overrides=path)
 
 
+def test_a_changed_statistic_brings_the_limit_that_was_made_for_it(tmp_path):
+    """The guide's 0.95 of whole answers says nothing of positions, where damage gives 0.954."""
+    text = '[thresholds."precision.token_match_rate"]\nstatistic = "{}"\n'
+    row = changed(tmp_path, text.format("forced")).thresholds["precision.token_match_rate"]
+    assert (row.statistic, row.statistic_from, row.limit, row.changed_from) == ("forced", "rate", 0.96, 0.95)
+    path = tmp_path / "limits.toml"
+    path.write_text(text.format("rate"))
+    profile = load_profile("atlas-800-a2", overrides=path, forced=True)
+    row = profile.thresholds["precision.token_match_rate"]
+    assert (row.statistic, row.statistic_from, row.limit, row.changed_from) == ("rate", None, 0.95, None)
+
+
 def test_both_profiles_ship():
     assert set(profile_names()) >= {"atlas-800-a2", "embedded"}
 

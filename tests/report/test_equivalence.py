@@ -61,6 +61,31 @@ def test_without_a_reference_it_is_at_best_undecided():
     assert equivalence([row("precision.kl"), unsound])["reasons"][0]["code"] == "invalid_ratio"
 
 
+def test_a_waived_ratio_is_told_as_that():
+    waived = row(ERROR_RATIO, None, verdict="WAIVED", reason="no CPU until Monday")
+    found = equivalence([row("precision.kl"), waived])
+    assert (found["verdict"], found["reasons"][0]["code"]) == ("UNDECIDED", "waived_ratio")
+
+
+@pytest.mark.parametrize("verdict", ["INVALID", "WAIVED"])
+def test_numeric_rows_that_were_not_judged_are_named(verdict):
+    found = equivalence([row("precision.kl", None, verdict=verdict), ratio()])
+    assert found["verdict"] == "EQUIVALENT WITHIN ROUNDING"
+    assert (found["reasons"][0]["code"], found["reasons"][0]["text"]) == ("within_part", "precision.kl")
+    line = equivalence_line({"run": {"equivalence": found}}, Wording("en"))
+    assert line.endswith("no numeric row fails; some were not judged (precision.kl).")
+
+
+def test_a_device_that_could_not_be_measured_is_not_passed_over():
+    broken = [row(name, None, verdict="INVALID", npu="tp8") for name in ("precision.kl", ERROR_RATIO)]
+    sound = [row("precision.kl", npu="tp1"), ratio(npu="tp1")]
+    found = equivalence([*sound, *broken])
+    assert found["verdict"] == "UNDECIDED"
+    line = equivalence_line({"run": {"equivalence": found}}, Wording("en"))
+    assert "tp1: " in line
+    assert "tp8: no numeric row was judged" in line
+
+
 def test_any_failing_numeric_row_is_a_difference():
     assert verdict_of(row("precision.kl", 2.0, verdict="FAIL"), ratio()) == "DIFFERENT"
     assert verdict_of(ratio(2.0, (1.8, 2.2), verdict="FAIL")) == "DIFFERENT"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pytest_gptoss.judge.evidence import TOP
 from pytest_gptoss.model.results import TopLogprobs
 
-__all__ = ["TOP", "divergence"]
+__all__ = ["divergence"]
 
 FloatArray = npt.NDArray[np.float64]
 
-TOP = 20
-"""Tokens of the reference's list that count one by one; vLLM lists no more by default."""
 _LEAST = 1e-7
 """Probability below which what a top list leaves over is float32 rounding."""
 _NEVER = 1e-300

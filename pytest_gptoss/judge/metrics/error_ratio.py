@@ -47,6 +47,8 @@ PARTS: Mapping[str, str] = {
 }  # fmt: skip
 """The parts of a text as messages call them."""
 _FP32 = ("float32", "float", "fp32")
+_BY_CHECKPOINT = "auto"
+"""What vLLM's option says where the checkpoint's own type is taken, which it does not name."""
 _TOGETHER = 0.1
 """Device and baseline this much nearer to each other than to the reference: the reference is the odd one."""
 
@@ -154,13 +156,24 @@ def _errors_of(ours: ScoredSequence, theirs: ScoredSequence, exact: ScoredSequen
 
 
 def _refuse_rounded_reference(reference: Measurement[ServerFacts], stated: Stated) -> None:
-    """Raise InsufficientData for a reference that is known to compute in another type than FP32.
+    """Raise InsufficientData for a reference that computes in another type than FP32, or in one nobody knows.
 
-    Its own rounding would stand in both errors and draw every ratio towards 1.
+    Its own rounding would stand in both errors and draw every ratio towards 1. Their figures do not show it:
+    what device and baseline have in common looks the same.
     """
     server = reference.items[0] if reference.items else None
     dtype = FactBook.of(reference.device, server, stated).get("dtype")
-    if dtype is not None and dtype.value.rpartition(".")[2] not in _FP32:
+    name = "" if dtype is None else dtype.value.rpartition(".")[2].lower()
+    if dtype is None or name == _BY_CHECKPOINT:
+        raise InsufficientData(
+            say(
+                "{device} does not tell its dtype, and in another one than FP32 its rounding would hide the "
+                "device's: serve it with --dtype float32, and state it with --gptoss-info "
+                "{device}.dtype=float32 or start it with VLLM_SERVER_DEV_MODE=1",
+                device=reference.device,
+            )
+        )
+    if name not in _FP32:
         raise InsufficientData(
             say(
                 "{device} computes in {dtype} ({source}), and its rounding would hide the device's: serve "

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from pytest_gptoss.judge.comparison import SAME_INPUTS, both_on_baseline, cpu_on_baseline
 from pytest_gptoss.judge.conditions import CPU
-from pytest_gptoss.judge.evidence import cut_to, scored_pairs
+from pytest_gptoss.judge.evidence import cut_to, refuse_short_lists, scored_pairs
 from pytest_gptoss.judge.intervals import bootstrap_ratio, wilson
 from pytest_gptoss.judge.metric import metric
-from pytest_gptoss.judge.metrics.divergence import TOP, divergence
+from pytest_gptoss.judge.metrics.divergence import divergence
 from pytest_gptoss.model.errors import InsufficientData
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import say
@@ -128,8 +128,8 @@ def mean_divergence(tested: Measurement[ScoredSequence], reference: Measurement[
     """
     pairs = scored_pairs(tested, reference)
     for ours, theirs in pairs:
-        _refuse_short_lists(ours, tested.device)
-        _refuse_short_lists(theirs, reference.device)
+        refuse_short_lists(ours, tested.device)
+        refuse_short_lists(theirs, reference.device)
     per_sequence = [divergence(theirs.top, ours.top) for ours, theirs in pairs]
     values = np.concatenate(per_sequence)
     means = {
@@ -164,8 +164,8 @@ class _Agreement:
 
 
 def _agreement(ours: ScoredSequence, theirs: ScoredSequence, tested: str, reference: str) -> _Agreement:
-    _refuse_short_lists(ours, tested)
-    _refuse_short_lists(theirs, reference)
+    refuse_short_lists(ours, tested)
+    refuse_short_lists(theirs, reference)
     margins = _margins(theirs.top)
     first, baseline_first = ours.top.ids[:, 0], theirs.top.ids[:, 0]
     return _Agreement(first == baseline_first, margins > CLEAR_MARGIN, margins, first, baseline_first)
@@ -182,29 +182,6 @@ def _disagreements(item: ScoredSequence, table: _Agreement) -> list[Json]:
         }
         for at in np.flatnonzero(table.clear & ~table.agrees)
     ]
-
-
-def _refuse_short_lists(item: ScoredSequence, device: str) -> None:
-    rows, width = item.top.ids.shape
-    if rows != len(item.logprobs) or width < 2 or (item.top.ids[:, :2] < 0).any():
-        raise InsufficientData(
-            say(
-                "{device}: {sequence_id} lacks the likeliest tokens of some positions: the "
-                "server must allow prompt_logprobs of {top} (--max-logprobs {top})",
-                device=device,
-                sequence_id=item.sequence_id,
-                top=TOP,
-            )
-        )
-    if not np.isfinite(item.top.logprobs[item.top.ids >= 0]).all():
-        raise InsufficientData(
-            say(
-                "{device}: {sequence_id} lists log-probabilities that are not finite: look for "
-                "NaN in the server's log",
-                device=device,
-                sequence_id=item.sequence_id,
-            )
-        )
 
 
 def _margins(top: TopLogprobs) -> FloatArray:

@@ -30,16 +30,28 @@ def hidden_error_ratio(*, npu: States, gpu: States, cpu: States) -> Estimate:
     """Relative L2 distance from the reference's hidden states, the device's over the baseline's.
 
     Printed beside the error ratio and never judged. Raises InsufficientData where a device has no hidden
-    states, and for a baseline whose states are the reference's own.
+    states, or some that are not finite, where both were not compared at equally many positions, and for a
+    baseline whose states are the reference's own.
     """
-    distances = {}
+    distances, positions = {}, set()
     for role, states in (("npu", npu), ("gpu", gpu)):
-        found = hidden_cosine(npu=cut_to(states, cpu), gpu=cpu).details["relative_l2"]
-        if found is None:
+        told = hidden_cosine(npu=cut_to(states, cpu), gpu=cpu).details
+        if told["relative_l2"] is None or told["broken"]:
             raise InsufficientData(
-                say("{device}: its hidden states have no finite values", device=states.device)
+                say("{device}: some of its hidden states have no finite values", device=states.device)
             )
-        distances[role] = float(found)
+        distances[role] = float(told["relative_l2"])
+        positions.add(told["positions"])
+    if len(positions) > 1:
+        raise InsufficientData(
+            say(
+                "{device} and {other} have hidden states at {few} and {many} positions, which do not compare",
+                device=npu.device,
+                other=gpu.device,
+                few=min(positions),
+                many=max(positions),
+            )
+        )
     if not distances["gpu"]:
         raise InsufficientData(
             say("{device}: its hidden states are those of the reference, bit for bit", device=gpu.device)

@@ -71,7 +71,9 @@ def rouge_l(
     return either(
         statistic,
         free=(_MEAN, lambda: _free(npu, gpu)),
-        forced=None if forced is None else lambda: forced_rouge(forced_answers(forced), _score_of_ids()),
+        forced=None
+        if forced is None
+        else lambda: forced_rouge(forced_answers(forced, gpu), forced.left_out, _score_of_ids()),
     )
 
 

@@ -45,7 +45,7 @@ def token_match_rate(
     return either(
         statistic,
         free=(_RATE, lambda: _free(npu, gpu)),
-        forced=None if forced is None else lambda: forced_match(forced_answers(forced)),
+        forced=None if forced is None else lambda: forced_match(forced_answers(forced, gpu), forced.left_out),
     )
 
 
