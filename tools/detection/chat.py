@@ -28,6 +28,7 @@ OPTIONS = (
     "--gptoss-waive=preflight.tokenizer=a chat model that is not GPT-OSS",
     "--gptoss-waive=preflight.baseline=so are the baseline and the CPU",
     "--gptoss-waive=precision.hidden_cosine=one server at a time",
+    "--gptoss-info=cpu.dtype=float32",
     "-p",
     "detection.chat_stops",
     *PATIENT,
