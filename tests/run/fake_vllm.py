@@ -71,10 +71,11 @@ def _chunks(body: dict[str, Any]) -> list[Chunk]:
 
 def _scores(body: dict[str, Any]) -> Chunk:
     ids = body["prompt"]
-    table = [
-        None,
-        *({str(each): {"logprob": -0.1, "rank": 1}, "9": {"logprob": -3.0, "rank": 2}} for each in ids[1:]),
-    ]
+    others = {
+        str(9 + place): {"logprob": -3.0 - place, "rank": 2 + place}
+        for place in range(body["prompt_logprobs"] - 1)
+    }
+    table = [None, *({**others, str(each): {"logprob": -0.1, "rank": 1}} for each in ids[1:])]
     choice = {"index": 0, "text": "A", "finish_reason": "length", "prompt_logprobs": table,
               "prompt_token_ids": ids, "token_ids": [TEXT]}  # fmt: skip
     usage = {"prompt_tokens": len(ids), "completion_tokens": 1}
