@@ -90,7 +90,8 @@ GREEDY = ("precision.token_match_rate", "precision.rouge_l")
 
 UNSEEN: Mapping[str, str] = {
     "weights-8bit": "eight bits in groups of 32 are coarser than bfloat16 (errors of 0.23% to 0.58% of a "
-    "matrix's root mean square, against 0.16%), and that is still below every limit",
+    "matrix's root mean square, against 0.16%), which the error ratio alone sees (`sensitivity.md`): this "
+    "row has no baseline that rounds",
     "noise-0.001": "bfloat16 rounds by up to 0.004 of a weight, more than this noise",
     "flaky-expert": "a fault in one forward pass of 500 falls on few answers of so few prompts, or on none: "
     "`fleet.repeat` asks often enough",
