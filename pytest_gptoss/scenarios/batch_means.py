@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 __all__ = ["BATCHES", "share_interval"]
 
@@ -20,18 +21,18 @@ _NORMAL = 1.96
 def share_interval(kept: Sequence[bool]) -> tuple[float, float]:
     """The 95% interval of the share of ``kept``, from 0 to 1; the whole range of fewer than ``BATCHES``.
 
-    It is never narrower than Wilson's of independent requests: where all are alike, batches tell no spread.
+    Batches differ by one request at most, so that all count. The interval holds the share itself, and is
+    never narrower than Wilson's of independent requests: where all are alike, batches tell no spread.
     """
     if len(kept) < BATCHES:
         return 0.0, 1.0
-    size = len(kept) // BATCHES
-    counted = kept[len(kept) - size * BATCHES :]
-    means = [sum(counted[at : at + size]) / size for at in range(0, len(counted), size)]
-    mean = math.fsum(means) / BATCHES
-    spread = math.sqrt(math.fsum((each - mean) ** 2 for each in means) / (BATCHES - 1))
+    share = sum(kept) / len(kept)
+    edges = [len(kept) * at // BATCHES for at in range(BATCHES + 1)]
+    means = [sum(kept[begin:end]) / (end - begin) for begin, end in pairwise(edges)]
+    spread = math.sqrt(math.fsum((each - share) ** 2 for each in means) / (BATCHES - 1))
     half = _STUDENT * spread / math.sqrt(BATCHES)
-    low, high = _wilson(mean, len(counted))
-    return max(0.0, min(low, mean - half)), min(1.0, max(high, mean + half))
+    low, high = _wilson(share, len(kept))
+    return max(0.0, min(low, share - half)), min(1.0, max(high, share + half))
 
 
 def _wilson(share: float, n: int) -> tuple[float, float]:

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_gptoss.model.arrivals import Slo
 from pytest_gptoss.model.capacity import Bracket, CapacityProbe, CapacityTask, confirmed, nearest
@@ -86,6 +88,12 @@ def test_the_interval_of_dependent_requests_covers_as_often_as_it_says():
         low, high = share_interval(kept.tolist())
         covered += low <= 1 - math.exp(-0.2 * 8.0) <= high
     assert covered >= 180
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=120))
+def test_the_interval_holds_the_share_of_all_requests(kept):
+    low, high = share_interval(kept)
+    assert 0 <= low <= sum(kept) / len(kept) <= high <= 1
 
 
 # -- where it probes next -----------------------------------------------------------------------
