@@ -77,6 +77,6 @@ def _run(known: argparse.Namespace, rest: Sequence[str]) -> int:
 
 COMMAND = Command(
     "isolate", "find the setting of a serve line that makes a failure", _add_arguments, _run,
-    description="Exit status: 0 found, 1 not found, 3 flaky, 4 usage.",
+    description="Exit status: 0 found, 1 not found, 3 flaky, 4 usage, 130 interrupted.",
     takes_flags=("--flag",),
 )  # fmt: skip
