@@ -130,13 +130,17 @@ def either(
 
     ``free`` is its statistic's name and how to compute it; ``forced`` None: there is nothing to compare under
     teacher forcing. The figure beside stands in the details as ``beside``: its ``statistic``, ``value``,
-    ``n`` and ``interval``, or ``reason`` where there is none. Raises InsufficientData as the chosen one does.
+    ``n`` and ``interval``, or ``reason`` where there is none. Raises InsufficientData as the chosen one does,
+    with the other figure in the message where there is one.
     """
     name, compute = free
     if forced is None:
         return compute()
     chosen, other_name, other = (forced, name, compute) if statistic == FORCED else (compute, FORCED, forced)
-    estimate = chosen()
+    try:
+        estimate = chosen()
+    except InsufficientData as error:
+        raise InsufficientData(_with_other(str(error), other_name, other)) from None
     try:
         beside = other()
     except InsufficientData as error:
@@ -150,3 +154,14 @@ def either(
     }
     without_finding = {key: each for key, each in beside.details.items() if key != "finding"}
     return replace(estimate, details={**without_finding, **estimate.details, "beside": told})
+
+
+def _with_other(reason: str, name: str, compute: Callable[[], Estimate]) -> str:
+    """Why a row has no figure, and the figure of its other statistic where that has one."""
+    try:
+        value = compute().value
+    except InsufficientData:
+        return reason
+    if name == FORCED:
+        return say("{reason}; under teacher forcing {value:.4g} (not gated)", reason=reason, value=value)
+    return say("{reason}; of free answers {value:.4g} (not gated)", reason=reason, value=value)

@@ -173,3 +173,15 @@ def test_answers_that_were_not_scored_are_counted():
     scores = dataclasses.replace(forced({"a": (1, 2)}), left_out=left_out)
     estimate = token_match_rate(**sides(both, both), forced=scores, statistic="forced")
     assert (estimate.n, estimate.details["left_out"]) == (1, left_out)
+
+
+def test_a_row_without_a_figure_still_tells_the_other_one():
+    withheld = [dataclasses.replace(answer(name, (1, 2)), token_ids=None) for name in ("a", "b")]
+    theirs = [answer("a", (1, 2)), answer("b", (4, 5))]
+    scores = forced({"a": (1, 2), "b": (4, 9)}, answers={"b": (4, 5)})
+    with pytest.raises(InsufficientData, match=r"withholds .*; under teacher forcing 0\.75 \(not gated\)"):
+        token_match_rate(**sides(withheld, theirs), forced=scores)
+    with pytest.raises(InsufficientData, match="; of free answers 1 "):
+        token_match_rate(
+            **sides(theirs, theirs), forced=own_tokens_alone({"a": (1, 2), "b": (4, 5)}), statistic="forced"
+        )
