@@ -12,6 +12,7 @@ from pytest_gptoss.model.inputs import TokenSequence
 from pytest_gptoss.model.json_type import Json
 from pytest_gptoss.model.message import say
 from pytest_gptoss.model.results import ScoredSequence
+from pytest_gptoss.model.sentinels import filler
 
 __all__ = ["score_body", "scored_sequence"]
 
@@ -58,13 +59,17 @@ def scored_sequence(answer: Json, sequence: TokenSequence, *, top: int) -> Score
             say("{what} holds an entry that is not TOKEN_ID: {{logprob, rank}}", what=_WHAT)
         ) from None
     sizes = [len(row) for row in rows]
-    _refuse_short(sizes, top, sequence.first)
+    chosen = chosen_logprobs(given, _WHAT, first=sequence.first)
+    ranked = top_logprobs(sizes, ids, logprobs, k=top, what=_WHAT, first=sequence.first, ranks=ranks)
+    # One number for all tokens is no measurement either, which says more than that its lists are short.
+    if filler(chosen, ranked) is None:
+        _refuse_short(sizes, top, sequence.first)
     return ScoredSequence(
         sequence_id=sequence.id,
         token_ids=sequence.token_ids,
         first=sequence.first,
-        logprobs=chosen_logprobs(given, _WHAT, first=sequence.first),
-        top=top_logprobs(sizes, ids, logprobs, k=top, what=_WHAT, first=sequence.first, ranks=ranks),
+        logprobs=chosen,
+        top=ranked,
     )
 
 

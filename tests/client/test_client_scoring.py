@@ -96,3 +96,13 @@ def test_nan_in_the_json_is_refused():
     text = json.dumps(recorded()).replace("-12.825441360473633", "NaN")
     with pytest.raises(DialectError, match="prompt_logprobs at position 1 is nan"):
         scored_sequence(json.loads(text), SEQUENCE, top=5)
+
+
+def test_one_number_for_all_tokens_is_left_to_the_judge_who_says_more():
+    """A server that computes no log-probabilities lists no others beside its filler."""
+    answer = recorded()
+    entries = answer["choices"][0]["prompt_logprobs"]
+    for place, token in enumerate(IDS):
+        if entries[place] is not None:
+            entries[place] = {str(token): {"logprob": 0.0, "rank": 1}}
+    assert scored_sequence(answer, SEQUENCE, top=5).logprobs.tolist() == [0.0] * 3
