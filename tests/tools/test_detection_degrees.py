@@ -49,7 +49,7 @@ def test_figures_beyond_their_limit_are_bold_and_the_ratio_has_its_interval():
         "| sound | 2e-05 | 1.015 (0.92 to 1.1) | EQUIVALENT WITHIN ROUNDING |",
         "| weights-6bit | 0.0004136 | **7.25** | DIFFERENT |",
         "",
-        "`perplexity_diff` was not judged: gpu: no answer",
+        "`perplexity_diff` was not judged at weights-6bit. weights-6bit: gpu: no answer",
         "",
         "Not run: noise-0.01.",
     ]

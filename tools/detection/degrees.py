@@ -57,21 +57,23 @@ def table(rows: Sequence[Row], outcomes: Mapping[str, Outcome]) -> Iterator[str]
     for row, outcome in run:
         cells = [_figure(outcome, name) for name in columns]
         yield f"| {row.what} | {' | '.join(cells)} | {outcome.evidence or '-'} |"
-    for name, reason in _not_judged(run):
-        yield from ("", f"`{name}` was not judged: {reason}")
+    for line in _not_judged(run):
+        yield from ("", line)
     if missing:
         yield from ("", f"Not run: {', '.join(missing)}.")
 
 
-def _not_judged(run: Sequence[tuple[Row, Outcome]]) -> list[tuple[str, str]]:
-    """Rows that were INVALID with their reasons, each reason once."""
-    found = dict.fromkeys(
-        (name.removeprefix("precision."), " ".join(outcome.reasons.get(name, "").split()))
-        for _, outcome in run
-        for name, word in outcome.verdicts.items()
-        if word == "INVALID"
-    )
-    return list(found)
+def _not_judged(run: Sequence[tuple[Row, Outcome]]) -> Iterator[str]:
+    """A line for each column that was INVALID somewhere: at which damage, and the first reason."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row, outcome in run:
+        for name, word in outcome.verdicts.items():
+            if word == "INVALID":
+                reason = " ".join(outcome.reasons.get(name, "").split())
+                found.setdefault(name.removeprefix("precision."), []).append((row.what, reason))
+    for name, rows in found.items():
+        where = ", ".join(what for what, _ in rows)
+        yield f"`{name}` was not judged at {where}. {rows[0][0]}: {rows[0][1]}"
 
 
 def _figure(outcome: Outcome, name: str) -> str:
