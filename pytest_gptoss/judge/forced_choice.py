@@ -87,7 +87,7 @@ def forced_match(answers: Sequence[Answer], left_out: Mapping[str, str]) -> Esti
     details: dict[str, Json] = {
         "forced_positions": sum(lengths),
         "forced_differ": sum(lengths) - sum(equal),
-        "left_out": dict(left_out),
+        "forced_left_out": dict(left_out),
     }
     if sum(equal) < sum(lengths):
         worst = min(answers, key=lambda each: each.equal / len(each.baseline))
@@ -109,7 +109,7 @@ def forced_rouge(answers: Sequence[Answer], left_out: Mapping[str, str], score: 
     ``left_out``: answers that were not scored, and why.
     """
     values = np.array([score(each.baseline, each.chosen) for each in answers])
-    details: dict[str, Json] = {"forced_min": float(values.min()), "left_out": dict(left_out)}
+    details: dict[str, Json] = {"forced_min": float(values.min()), "forced_left_out": dict(left_out)}
     if values.min() < 1:
         worst = answers[int(values.argmin())].sequence_id
         details["finding"] = say(

@@ -172,7 +172,7 @@ def test_answers_that_were_not_scored_are_counted():
     left_out = {"b": "too long"}
     scores = dataclasses.replace(forced({"a": (1, 2)}), left_out=left_out)
     estimate = token_match_rate(**sides(both, both), forced=scores, statistic="forced")
-    assert (estimate.n, estimate.details["left_out"]) == (1, left_out)
+    assert (estimate.n, estimate.details["forced_left_out"]) == (1, left_out)
 
 
 def test_a_row_without_a_figure_still_tells_the_other_one():

@@ -15,7 +15,7 @@ ROWS = ("-k", "inputs_identical or token_match")
 
 
 def serve(*more):
-    """The command line of a reference server whose processes this test's folder tells."""
+    """The command line of a reference server; MANAGED_IN in its environment tells whose it is."""
     words = (sys.executable, "-m", "pytest_gptoss.reference", "--model", "tiny", "--port", "{port}")
     return " ".join((*words, "--served-model-name", "gpt-oss-20b", *more))
 
@@ -72,7 +72,9 @@ def test_ctrl_c_ends_them_and_keeps_what_was_measured(pytester, managed, few_pro
     process = started_as_a_terminal_does(
         pytester, *managed, "--gptoss-profile=embedded", f"--gptoss-prompts={few_prompts}", *ROWS,
     )  # fmt: skip
-    output = output_after_ctrl_c(process, Measuring(pytester.path / "gptoss-report"))
+    measuring = Measuring(pytester.path)
+    output = output_after_ctrl_c(process, measuring)
+    assert measuring.serving, "the servers carry the mark by which they are looked for afterwards"
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
     assert "Traceback" not in output
     document = report()
@@ -83,9 +85,13 @@ def test_ctrl_c_ends_them_and_keeps_what_was_measured(pytester, managed, few_pro
 class Measuring:
     """Is set once a configuration has been met and its server runs."""
 
-    def __init__(self, directory):
-        self._log = directory / "servers" / "one.log"
+    def __init__(self, path):
+        self._path = path
+        self._log = path / "gptoss-report" / "servers" / "one.log"
+        self.serving = []
 
     def wait(self, timeout):
         time.sleep(timeout)
-        return self._log.is_file() and "url" in self._log.read_text("utf-8", "replace")
+        ready = self._log.is_file() and "url" in self._log.read_text("utf-8", "replace")
+        self.serving = serving(self._path) if ready else []
+        return ready
